@@ -1,0 +1,1 @@
+"""Clips and images on disk, read as arrays."""

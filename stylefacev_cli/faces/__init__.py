@@ -1,0 +1,1 @@
+"""Studio: renders the synthetic faces that the default model is trained on."""

@@ -1,0 +1,1 @@
+"""Workshop: one file per training stage, a loop that knows no model, losses."""

@@ -1,0 +1,1 @@
+"""Store room: model bundles, where they are and how they are read."""
