@@ -1,0 +1,77 @@
+"""Low-pass filters of StyleGAN3, and their split into few separable ones.
+
+Source: Karras et al., "Alias-Free Generative Adversarial Networks" (2021), sections 3.2 and
+appendix C.1 (Kaiser windows, jinc filters).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.signal
+import scipy.special
+import torch
+from numpy.typing import NDArray
+
+
+def design_lowpass_filter(
+    num_taps: int, cutoff: float, width: float, sampling_rate: float, *, radial: bool = False
+) -> torch.Tensor | None:
+    """Design a Kaiser-windowed low-pass filter of unit gain at frequency zero.
+
+    Args:
+        num_taps: Taps per axis; one tap means that no filter is needed.
+        cutoff: Cutoff frequency f_c, in cycles per unit of length (the image has width 1).
+        width: Width of the transition band (2 f_h), same unit.
+        sampling_rate: Samples per unit of length.
+        radial: Design the radially symmetric (jinc) filter instead of the separable (sinc) one.
+
+    Returns:
+        None for one tap; [num_taps] float32, to be used along both axes; or, if radial,
+        [num_taps, num_taps] float32.
+    """
+    if num_taps == 1:
+        return None
+    if not radial:
+        taps = scipy.signal.firwin(num_taps, cutoff=cutoff, width=width, fs=sampling_rate)
+        return torch.as_tensor(taps, dtype=torch.float32)
+
+    # Ideal radial low-pass: h(r) = f_c J1(2 pi f_c r) / r, up to a constant. Its limit at r = 0 matters
+    # for odd numbers of taps only.
+    axis = (np.arange(num_taps) - (num_taps - 1) / 2) / sampling_rate
+    radius = np.hypot(axis[:, None], axis[None, :])
+    at_origin = radius == 0
+    safe_radius = np.where(at_origin, 1.0, radius)
+    ideal = scipy.special.j1(2 * np.pi * cutoff * safe_radius) / (np.pi * safe_radius)
+    ideal = np.where(at_origin, cutoff, ideal)
+
+    attenuation = scipy.signal.kaiser_atten(num_taps, width / (sampling_rate / 2))
+    window = np.kaiser(num_taps, scipy.signal.kaiser_beta(attenuation))
+    windowed = ideal * np.outer(window, window)
+    return torch.as_tensor(windowed / windowed.sum(), dtype=torch.float32)
+
+
+def separable_terms(
+    taps: NDArray[np.float64], tolerance: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Write a filter as a short sum of separable ones.
+
+    Args:
+        taps: [K] for a filter used along both axes, or [K, L] for any two-dimensional one.
+        tolerance: Largest error allowed in any coefficient, relative to the largest coefficient.
+
+    Returns:
+        vertical [R, K] and horizontal [R, L] with taps ~ sum_r vertical[r]^T horizontal[r].
+        The radial filters of StyleGAN3 need three or four terms (singular values 1, 0.11, 0.012,
+        1.6e-4, 2e-7 ...).
+    """
+    if taps.ndim == 1:
+        return taps[None].copy(), taps[None].copy()
+    left, singular, right = np.linalg.svd(taps)
+    largest = np.abs(taps).max()
+    for rank in range(1, len(singular) + 1):
+        vertical = (left[:, :rank] * singular[:rank]).T
+        horizontal = right[:rank]
+        error = np.abs(vertical.T @ horizontal - taps).max()
+        if error <= tolerance * largest:
+            break
+    return np.ascontiguousarray(vertical), np.ascontiguousarray(horizontal)
