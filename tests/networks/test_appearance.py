@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import conformance_vectors as vectors
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stylefacev_cli.errors import UsageError
+from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
+from stylefacev_cli.networks.resize import resize_square
+
+SMALL = AppearanceConfig(
+    input_size=64,
+    stem_stride=1,
+    base_channels=4,
+    expansion=2,
+    inner_ratio=1,
+    encoder_blocks=(1, 1, 2, 1),
+    recomposer_blocks=(1, 1, 1, 1),
+    lift_blocks=1,
+    appearance_channels=8,
+    num_ws=5,
+    w_dim=16,
+)
+
+
+@pytest.mark.conformance
+@torch.no_grad()
+def test_network_gives_the_numbers_of_the_original():
+    v = vectors.load("stylefacev-appearance-recomposition")
+    network = v.fill(AppearanceRecomposer())
+    appearance = network.encode(vectors.test_image())
+    ws = network.recompose(appearance, v.value("recompose/pose", (2, 1, 8, 8)).abs())
+    assert vectors.relative_error(appearance, v["appearance"]) < 1e-4
+    assert vectors.relative_error(ws, v["ws"]) < 1e-4
+
+
+@pytest.mark.parametrize("stem_stride", [1, 2, 4])
+def test_any_stem_and_any_frame_size_give_8_by_8(stem_stride):
+    config = replace(SMALL, stem_stride=stem_stride, input_size=64 * stem_stride)
+    network = AppearanceRecomposer(config).eval()
+    for size in (40, 64 * stem_stride, 300):
+        assert network.encode(torch.zeros(1, 3, size, size)).shape == (1, 8, 8, 8)
+
+
+def test_one_appearance_serves_many_poses():
+    torch.manual_seed(0)
+    network = AppearanceRecomposer(SMALL).eval()
+    appearance = network.encode(torch.rand(1, 3, 64, 64))
+    poses = torch.rand(3, 1, 8, 8)
+    ws = network.recompose(appearance, poses)
+    assert ws.shape == (3, 5, 16)
+    repeated = network.recompose(appearance.expand(3, -1, -1, -1), poses)
+    assert torch.allclose(ws, repeated, rtol=1e-5, atol=1e-7)
+
+
+def test_every_parameter_learns_at_batch_1():
+    torch.manual_seed(0)
+    network = AppearanceRecomposer(SMALL)
+    network(torch.randn(1, 3, 64, 64), torch.rand(1, 1, 8, 8)).square().sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_starts_from_normal_weights():
+    torch.manual_seed(0)
+    network = AppearanceRecomposer(SMALL)
+    assert network.fc_a.weight.std().item() == pytest.approx(0.02, rel=0.1)
+    assert network.fc_a.bias.abs().max() == 0
+
+
+def test_centre_on_starts_at_the_mean_w():
+    network = AppearanceRecomposer(SMALL)
+    torch.nn.init.zeros_(network.fc_a.weight)
+    mean_w = torch.randn(16)
+    network.centre_on(mean_w)
+    ws = network(torch.rand(2, 3, 64, 64), torch.rand(2, 1, 8, 8))
+    assert torch.equal(ws, mean_w.expand(2, 5, 16))
+
+
+def test_other_shapes_are_refused():
+    network = AppearanceRecomposer(SMALL)
+    with pytest.raises(AssertionError, match="frames"):
+        network.encode(torch.zeros(1, 1, 64, 64))
+    with pytest.raises(AssertionError, match="square"):
+        network.encode(torch.zeros(1, 3, 64, 60))
+    with pytest.raises(AssertionError, match="appearance"):
+        network.recompose(torch.zeros(1, 7, 8, 8), torch.zeros(1, 1, 8, 8))
+    with pytest.raises(AssertionError, match="poses"):
+        network.recompose(torch.zeros(1, 8, 8, 8), torch.zeros(1, 64))
+    with pytest.raises(AssertionError, match="do not fit"):
+        network.recompose(torch.zeros(2, 8, 8, 8), torch.zeros(3, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"stem_stride": 3},
+        {"input_size": 128},
+        {"encoder_blocks": (1, 1)},
+        {"appearance_channels": 63},
+    ],
+)
+def test_impossible_settings_are_refused(settings):
+    with pytest.raises(UsageError, match=next(iter(settings))):
+        AppearanceConfig(**settings)
+
+
+def test_resize_is_the_mean_of_areas_when_shrinking_and_bilinear_when_enlarging():
+    images = torch.rand(1, 3, 64, 64)
+    assert resize_square(images, 64) is images
+    assert torch.allclose(resize_square(images, 16), F.avg_pool2d(images, 4))
+    enlarged = resize_square(images[..., :2, :2], 4)
+    ramp = torch.tensor([0.0, 0.25, 0.75, 1.0])
+    top, bottom = images[0, 0, 0, :2], images[0, 0, 1, :2]
+    wanted = torch.outer(1 - ramp, torch.lerp(top[0], top[1], ramp)) + torch.outer(
+        ramp, torch.lerp(bottom[0], bottom[1], ramp)
+    )
+    assert torch.allclose(enlarged[0, 0], wanted, atol=1e-6)
