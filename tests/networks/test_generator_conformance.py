@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conformance_vectors import Vectors, relative_error
+
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 
 pytestmark = pytest.mark.conformance
