@@ -1,0 +1,69 @@
+"""Where ffmpeg is, and what its complaints mean."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+from stylefacev_cli.errors import StyleFaceVError
+
+QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
+
+
+def find_ffmpeg() -> str:
+    """Give the path of the binary: IMAGEIO_FFMPEG_EXE if set, else the one imageio-ffmpeg brings.
+
+    Raises:
+        StyleFaceVError: there is none.
+    """
+    named = os.environ.get("IMAGEIO_FFMPEG_EXE")
+    if named:
+        return named
+    import imageio_ffmpeg
+
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise StyleFaceVError(
+            "no ffmpeg found: pip install --force-reinstall imageio-ffmpeg,"
+            " or set IMAGEIO_FFMPEG_EXE to a binary"
+        ) from error
+
+
+def cannot_start(executable: str, error: OSError) -> StyleFaceVError:
+    """Make the error for a binary that does not start."""
+    reason = error.strerror or str(error)
+    return StyleFaceVError(
+        f"cannot start ffmpeg ({executable}): {reason}; "
+        "set IMAGEIO_FFMPEG_EXE to a working ffmpeg or unset it"
+    )
+
+
+def as_file(path: Path) -> str:
+    """Name a file so that ffmpeg takes it neither for an option nor for an address."""
+    return f"file:{path}"
+
+
+def reason_of_failure(messages: str, return_code: int) -> str:
+    """Choose the line of ffmpeg's messages that tells most.
+
+    Args:
+        messages: what ffmpeg wrote to its stderr.
+        return_code: its exit code; negative for a signal.
+
+    Returns:
+        A phrase for an error message, such as `No space left on device`.
+    """
+    full_disk = os.strerror(errno.ENOSPC)
+    if full_disk in messages:
+        return f"{full_disk}; free some space or choose another --out"
+    if return_code < 0:
+        try:
+            name = signal.Signals(-return_code).name
+        except ValueError:
+            name = f"signal {-return_code}"
+        return f"ffmpeg was stopped by {name}"
+    lines = [line.strip() for line in messages.splitlines() if line.strip()]
+    return f"ffmpeg failed with code {return_code}" + (f" ({lines[0]})" if lines else "")

@@ -1,0 +1,119 @@
+"""What ffmpeg is told for each format, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stylefacev_cli.errors import UsageError
+
+FORMATS = ("mp4", "webm", "mkv", "gif", "png")
+"""Formats of a file; `png` is a folder of numbered pictures."""
+
+STREAM_FORMATS = ("mp4", "webm", "mkv", "gif", "raw")
+"""Formats that can go down a pipe; `raw` is rgb24, frame after frame, without any header."""
+
+GIF_MAX_FPS = 50.0  # delays are hundredths of a second; viewers slow down anything under 2
+
+# One thread encodes small pictures fast enough. The number depends on the size alone, because x264
+# and VP9 give identical bytes only for equal numbers of threads.
+_ONE_THREAD_MAX_PX = 256 * 256
+_NUM_THREADS_LARGE = 4
+
+_NUM_PALETTE_FRAMES = 32
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """What a video file is made of.
+
+    Attributes:
+        width_px: width of a frame.
+        height_px: height of a frame.
+        fps: frames per second.
+        provenance: text (JSON) that goes into the file's metadata as `comment`; empty for none.
+    """
+
+    width_px: int
+    height_px: int
+    fps: float
+    provenance: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the numbers once.
+
+        Raises:
+            UsageError: a size or a rate that no video can have.
+        """
+        if min(self.width_px, self.height_px) < 1:
+            raise UsageError(f"a frame of {self.width_px}×{self.height_px} px is not a picture")
+        if not 0 < self.fps <= 1000:
+            raise UsageError(f"{self.fps:g} frames per second: give a number from 0.1 to 240")
+
+
+def encoder_arguments(format_name: str, settings: VideoSettings, *, to_pipe: bool) -> list[str]:
+    """Give ffmpeg's output arguments, without the output itself.
+
+    Colours: sRGB frames are converted with the bt709 matrix and tagged so; an untagged file would
+    be shown with the bt601 matrix by some players and with bt709 by others.
+    Odd sizes: 4:2:0 needs an even width and height in H.264; odd videos keep their exact size and
+    go to 4:4:4 instead, because scaling or padding would change the picture.
+
+    Args:
+        format_name: a format that ffmpeg encodes (not `png`, not `raw`).
+        settings: size, rate and metadata.
+        to_pipe: the output cannot seek.
+
+    Returns:
+        The arguments between ffmpeg's input and its output.
+    """
+    common = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact"]
+    common += ["-threads", str(_num_threads(settings))]
+    if settings.provenance:
+        common += ["-metadata", f"comment={settings.provenance}"]
+    if format_name == "gif":
+        return [*_gif(), *common, "-f", "gif"]
+    if format_name == "webm":
+        return [*_vp9(), *common, "-f", "webm"]
+    if format_name == "mkv":
+        return [*_h264(settings), *common, "-f", "matroska"]
+    flags = "+frag_keyframe+empty_moov+default_base_moof" if to_pipe else "+faststart"
+    return [*_h264(settings), *common, "-movflags", flags + "+use_metadata_tags", "-f", "mp4"]
+
+
+def _num_threads(settings: VideoSettings) -> int:
+    small = settings.width_px * settings.height_px <= _ONE_THREAD_MAX_PX
+    return 1 if small else _NUM_THREADS_LARGE
+
+
+def _colours(pixel_format: str) -> list[str]:
+    scale = (
+        "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=accurate_rnd+full_chroma_int"
+    )
+    tags = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
+    # The same tags on the frames: newer versions of ffmpeg let these overrule the options.
+    on_frames = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+    filters = f"{scale},format={pixel_format},{on_frames}"
+    return ["-vf", filters, *tags, "-color_range", "tv"]
+
+
+def _h264(settings: VideoSettings) -> list[str]:
+    even = settings.width_px % 2 == 0 and settings.height_px % 2 == 0
+    colours = _colours("yuv420p" if even else "yuv444p")
+    # A key frame every two seconds: a reader of a pipe can begin there, and players seek well.
+    gop = max(1, round(2 * settings.fps))
+    return [*colours, "-c:v", "libx264", "-preset", "medium", "-crf", "16", "-g", str(gop)]
+
+
+def _vp9() -> list[str]:
+    quality = ["-crf", "20", "-b:v", "0", "-deadline", "good", "-cpu-used", "4", "-row-mt", "0"]
+    return [*_colours("yuv420p"), "-c:v", "libvpx-vp9", *quality]
+
+
+def _gif() -> list[str]:
+    # The palette comes from the first frames: one from the whole clip would need every frame in
+    # memory, and one for each frame takes ten times as long and flickers.
+    graph = (
+        f"split[frames][copy];[copy]trim=end_frame={_NUM_PALETTE_FRAMES},palettegen[palette];"
+        "[frames][palette]paletteuse=dither=sierra2_4a"
+    )
+    return ["-filter_complex", graph, "-loop", "0"]
