@@ -1,0 +1,58 @@
+"""`stylefacev train`: train a model stage by stage, resuming by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    stage: Annotated[
+        str,
+        typer.Argument(help="generator, finish, …, or all: every stage not done yet, in order."),
+    ] = "all",
+    config: Annotated[
+        Path, typer.Option("--config", help="YAML file of settings, see examples/default-64.yaml.")
+    ] = Path("examples/default-64.yaml"),
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", help="Folder of rendered or prepared clips; can be repeated."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of the run; an earlier run in it is continued.")
+    ] = Path("run"),
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0, help="End this run after so many minutes.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override a setting: section.key=value; can be repeated."),
+    ] = None,
+) -> None:
+    """Train a model, or one stage of it; stop with Ctrl-C and run again to go on.
+
+    Prints the folder of the stage, or of the finished bundle.
+    """
+    from stylefacev_cli.networks.threads import set_num_threads
+    from stylefacev_cli.training.run import train as run_training
+    from stylefacev_cli.training.settings import load_settings
+
+    loaded = load_settings(config, settings or [])
+    if threads:
+        set_num_threads(threads)
+    outcome = run_training(
+        loaded,
+        data or [],
+        out,
+        stage=stage,
+        minutes=minutes,
+        report=lambda line: typer.echo(line, err=True),
+    )
+    if outcome.signal_number is not None:
+        raise typer.Exit(128 + outcome.signal_number)
+    typer.echo(out)

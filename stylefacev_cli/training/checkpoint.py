@@ -1,0 +1,139 @@
+"""Saves of a training stage: atomic, checksummed, a few kept; a damaged newest is passed over.
+
+One file a save, `step-000001234.ckpt`: eight magic bytes, the SHA-256 of the rest, then
+`torch.save` of the state. It is read with `weights_only=True`, so a save can hold tensors and plain
+containers only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from stylefacev_cli.errors import IntegrityError
+
+MAGIC = b"SFVCKPT1"
+DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True)
+class CheckpointStore:
+    """The saves in one folder.
+
+    Attributes:
+        folder: where they are; made at the first save.
+        keep: how many of the newest stay.
+    """
+
+    folder: Path
+    keep: int = 3
+
+    def paths(self) -> list[Path]:
+        """The saves, oldest first (damaged ones too)."""
+        return sorted(self.folder.glob("step-*.ckpt"))
+
+    def save(self, step: int, state: dict[str, Any]) -> Path:
+        """Write a save so that it is there entirely or not at all, then drop the oldest ones."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"step-{step:09d}.ckpt"
+        write_checkpoint(path, state)
+        for old in self.paths()[: -self.keep]:
+            old.unlink(missing_ok=True)
+        for leftover in self.folder.glob("*.part"):  # of a run that was killed while it saved
+            leftover.unlink(missing_ok=True)
+        return path
+
+    def load_newest(
+        self, report: Callable[[str], None] = lambda line: None
+    ) -> dict[str, Any] | None:
+        """The newest save that is whole, or None if there is none.
+
+        Args:
+            report: is told of every damaged save that is passed over.
+
+        Raises:
+            IntegrityError: there are saves, but all are damaged.
+        """
+        paths = self.paths()
+        for path in reversed(paths):
+            try:
+                return read_checkpoint(path)
+            except IntegrityError as error:
+                report(f"{error}; trying the save before it")
+        if paths:
+            raise IntegrityError(f"all saves in {self.folder} are damaged: delete it to start anew")
+        return None
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a state through a temporary file in the same folder, flushed, then renamed."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    payload = buffer.getbuffer()
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        file.write(MAGIC)
+        file.write(hashlib.sha256(payload).digest())
+        file.write(payload)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a save after checking its hash.
+
+    Raises:
+        IntegrityError: the file is cut off, altered or no save at all.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise IntegrityError(f"cannot read {path}: {error.strerror}") from error
+    start = len(MAGIC) + DIGEST_BYTES
+    if len(content) < start or not content.startswith(MAGIC):
+        raise IntegrityError(f"{path} is not a training save")
+    payload = memoryview(content)[start:]
+    if hashlib.sha256(payload).digest() != content[len(MAGIC) : start]:
+        raise IntegrityError(f"{path} is damaged (its checksum does not fit)")
+    state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise IntegrityError(f"{path} holds no training state")
+    return state
+
+
+def random_states() -> dict[str, Any]:
+    """The states of the random generators, as plain values and tensors."""
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    assert isinstance(keys, np.ndarray)
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Set the random generators to what `random_states` returned."""
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])

@@ -1,0 +1,284 @@
+"""Stage 0: the generator, regressed to renders (`paired`) or fine-tuned as in the paper.
+
+paired:       z = the factors of a rendered frame;  G(z) → face-weighted L1, edges, features
+adversarial:  random z;  StyleGAN2 discriminator, non-saturating loss, lazy R1; the paired loss can
+              be mixed in, so that details get sharp and z keeps its meaning
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stylefacev_cli.errors import DataError
+from stylefacev_cli.networks.discriminator import ImageDiscriminator, ImageDiscriminatorConfig
+from stylefacev_cli.networks.generator import Generator, GeneratorConfig
+from stylefacev_cli.training import losses, sheets
+from stylefacev_cli.training.config import to_plain
+from stylefacev_cli.training.frames import Frames, Sampler
+from stylefacev_cli.training.loop import Losses
+from stylefacev_cli.training.optim import (
+    AveragedModel,
+    Muon,
+    Optimisers,
+    Schedule,
+    restored_if_bad,
+)
+from stylefacev_cli.training.perceptual import PerceptualLoss
+from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
+
+SHEET_COLUMNS = 12
+VALIDATION_IMAGES = 96
+VALIDATION_SEED = 7
+
+
+@dataclass(frozen=True)
+class GeneratorStageConfig:
+    """Settings of the generator stage."""
+
+    architecture: GeneratorConfig
+    objective: str = "paired"  # or adversarial
+    num_images: int = 400_000  # the stage is done after this many images …
+    minutes: float | None = None  # … or this many minutes of training
+    batch_size: int = 8
+    num_factors: int = 0  # leading numbers of z that mean something; the others start and stay at 0
+    # optimisers
+    muon_lr: float = 0.6  # of convolutions and styles; 0 gives them to Adam
+    adam_lr: float = 1.5e-2  # of the others
+    mapping_lr_factor: float = 50.0  # weights of the mapping are 100 times larger than others
+    placement_lr_factor: float = 0.1  # of the input layer's affine, which moves the whole image
+    adam_betas: tuple[float, float] = (0.9, 0.99)
+    schedule: Schedule = field(default_factory=Schedule)
+    ema_half_life_images: float = 10_000.0
+    # paired loss
+    paired_weight: float = 1.0  # of all that follows, against the adversarial loss
+    face_weight: float = 4.0  # on the face, the background has 1
+    feature_weight: float = 8.0  # on eyes, brows, nose and mouth
+    num_scales: int = 3  # of the L1, halved each time
+    gradient_weight: float = 1.0
+    perceptual_weight: float = 0.0
+    perceptual_from: float = 0.3  # progress from which on the perceptual loss counts
+    # adversarial loss
+    discriminator: ImageDiscriminatorConfig | None = None
+    adversarial_weight: float = 1.0
+    discriminator_lr: float = 2e-3
+    r1_gamma: float = 0.5
+    r1_every: int = 16  # steps between lazy R1 penalties
+
+    def __post_init__(self) -> None:
+        """Check the values once."""
+        assert self.objective in ("paired", "adversarial"), "objective is paired or adversarial"
+        assert self.objective == "paired" or self.discriminator, "adversarial needs a discriminator"
+        assert 0 <= self.num_factors <= self.architecture.z_dim, "num_factors is at most z_dim"
+
+
+class GeneratorStage(NetworkStage):
+    """Trains the generator; its result is the running average of the weights, `ema`."""
+
+    def __init__(
+        self,
+        config: GeneratorStageConfig,
+        frames: Frames,
+        seed: int,
+        perceptual: PerceptualLoss | None = None,
+        initial: Generator | None = None,
+        name: str = "generator",
+    ) -> None:
+        super().__init__(config.batch_size)
+        self.name = name
+        self.config, self.frames, self._seed = config, frames, seed
+        self._perceptual = perceptual if config.perceptual_weight else None
+        self._is_paired = config.objective == "paired" or config.paired_weight > 0
+        if self._is_paired and frames.factors.shape[1] != config.architecture.z_dim:
+            raise DataError(
+                f"the data has {frames.factors.shape[1]} factors a frame, the generator takes "
+                f"{config.architecture.z_dim}: train on rendered faces, or set z_dim"
+            )
+        torch.manual_seed(seed)
+        self.generator = Generator(config.architecture)
+        if initial is not None:
+            self.generator.load_state_dict(initial.state_dict())
+        self._is_new = initial is None
+        self._silence_fillers()
+        self._ema = AveragedModel(self.generator, config.ema_half_life_images)
+        self._optimisers = generator_optimisers(self.generator, config)
+        self._sampler = Sampler(frames.rows(held_out=False), seed)
+        self._held_out = frames.rows(held_out=True)
+        self.networks = {"generator": self.generator, "ema": self._ema.network}
+        self.others = {"optimisers": self._optimisers, "sampler": self._sampler}
+        self.architecture = {"generator": to_plain(config.architecture)}
+        self.discriminator: ImageDiscriminator | None = None
+        if config.objective == "adversarial":
+            assert config.discriminator is not None
+            self.discriminator = ImageDiscriminator(config.discriminator)
+            self._d_optimisers = Optimisers(
+                torch.optim.Adam(
+                    self.discriminator.parameters(), config.discriminator_lr, betas=(0.0, 0.99)
+                )
+            )
+            self.networks["discriminator"] = self.discriminator
+            self.others["d_optimisers"] = self._d_optimisers
+
+    def step(self, index: int, progress: float) -> Losses:
+        """Train on one batch (and the discriminator on another one)."""
+        if index == 0 and self._is_new:
+            self._set_magnitudes(self.frames.factor_batch(self._sampler.next(self.images_per_step)))
+        rows = self._sampler.next(self.images_per_step)
+        real, scale = self.frames.image_batch(rows), self.config.schedule.scale(index, progress)
+        found: Losses = {}
+        with restored_if_bad(self.generator) as marks:
+            total = real.new_zeros(())
+            if self._is_paired:
+                images = self.generator(self.frames.factor_batch(rows), update_emas=True)
+                for key, value in self._paired_losses(images, real, rows, progress).items():
+                    found[key] = float(value.detach())
+                    total = total + self.config.paired_weight * value
+            if self.discriminator is not None:
+                z = self._random_z(self.images_per_step, index)
+                fakes = self.generator(z, update_emas=not self._is_paired)
+                with frozen(self.discriminator):
+                    fool = losses.non_saturating(self.discriminator(fakes), real=True)
+                found["adv"] = float(fool.detach())
+                total = total + self.config.adversarial_weight * fool
+            marks.append(self._optimisers.step(total, scale))
+            if not marks[0]:
+                return found | {"total": float("nan")}
+        if self.discriminator is not None:
+            found |= self._train_discriminator(
+                self.discriminator, real, fakes.detach(), index, scale
+            )
+        self._silence_fillers()
+        seen = (index + 1) * self.images_per_step
+        self._ema.update(self.generator, self.images_per_step, seen)
+        return found
+
+    def _paired_losses(
+        self, images: Tensor, real: Tensor, rows: np.ndarray, progress: float
+    ) -> dict[str, Tensor]:
+        config = self.config
+        landmarks = self.frames.landmark_batch(rows)
+        weights = losses.face_weights(
+            landmarks, real.shape[-1], config.face_weight, config.feature_weight
+        )
+        found = {"l1": losses.image_loss(images, real, weights, config.num_scales)}
+        if config.gradient_weight:
+            edges = losses.gradient_loss(images, real, weights)
+            found["edges"] = config.gradient_weight * edges
+        if self._perceptual is not None and progress >= config.perceptual_from:
+            found["perc"] = config.perceptual_weight * self._perceptual(images, real)
+        return found
+
+    def _train_discriminator(
+        self, discriminator: nn.Module, real: Tensor, fakes: Tensor, index: int, scale: float
+    ) -> Losses:
+        loss = losses.non_saturating(discriminator(real), real=True)
+        loss = loss + losses.non_saturating(discriminator(fakes), real=False)
+        found = {"d": float(loss.detach())}
+        if self.config.r1_gamma and index % self.config.r1_every == 0:
+            penalty = self.config.r1_gamma * losses.r1_penalty(discriminator, real)
+            found["r1"] = float(penalty.detach())
+            loss = loss + penalty * self.config.r1_every
+        if not self._d_optimisers.step(loss, scale):
+            found["d"] = float("nan")
+        return found
+
+    def _random_z(self, count: int, index: int) -> Tensor:
+        """Random latents; where z are factors, those of other rows of the data."""
+        if self._is_paired:
+            rows = self.frames.rows(held_out=False)
+            chosen = torch.randint(len(rows), (count,), generator=step_generator(self._seed, index))
+            return self.frames.factor_batch(rows[chosen.numpy()])
+        shape = (count, self.config.architecture.z_dim)
+        return torch.randn(shape, generator=step_generator(self._seed, index))
+
+    @torch.no_grad()
+    def _set_magnitudes(self, z: Tensor) -> None:
+        """Start each layer's running magnitude at that of a first batch, not at 1."""
+
+        def measure(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            magnitude = layer.magnitude_ema
+            assert isinstance(magnitude, Tensor)
+            magnitude.copy_(inputs[0].square().mean())
+
+        if z.shape[1] != self.config.architecture.z_dim:
+            z = self._random_z(len(z), 0)
+        layers = [m for m in self.generator.synthesis.modules() if hasattr(m, "magnitude_ema")]
+        hooks = [layer.register_forward_pre_hook(measure) for layer in layers]
+        ws = self.generator.mapping(z)
+        self.generator.mapping.w_avg.copy_(ws[:, 0].mean(dim=0))
+        self.generator.synthesis(ws)
+        for hook in hooks:
+            hook.remove()
+        self._ema.network.load_state_dict(self.generator.state_dict())
+
+    @torch.no_grad()
+    def _silence_fillers(self) -> None:
+        if self.config.num_factors:
+            first = self.generator.mapping.get_submodule("fc0").get_parameter("weight")
+            first[:, self.config.num_factors : self.config.architecture.z_dim] = 0
+
+    @torch.no_grad()
+    def sheet(self) -> np.ndarray:
+        """Held-out renders, the same from their factors, and samples at truncation 1 and 0.7."""
+        network = self._ema.network
+        rows = self._held_out if len(self._held_out) else self.frames.rows(held_out=False)
+        rows = _spread(rows, SHEET_COLUMNS)
+        pictures = [self.frames.image_batch(rows)]
+        if self._is_paired:
+            pictures.append(network(self.frames.factor_batch(rows)))
+        z = torch.randn(
+            (SHEET_COLUMNS, self.config.architecture.z_dim),
+            generator=torch.Generator().manual_seed(VALIDATION_SEED),
+        )
+        pictures += [network(z), network(z, truncation_psi=0.7)]
+        return sheets.grid(pictures)
+
+    @torch.no_grad()
+    def validate(self) -> Losses:
+        """PSNR and SSIM of held-out people inside the face's box."""
+        if not self._is_paired or not len(self._held_out):
+            return {}
+        found: dict[str, list[Tensor]] = {"psnr": [], "ssim": [], "face_psnr": [], "face_ssim": []}
+        rows = _spread(self._held_out, VALIDATION_IMAGES)
+        for start in range(0, len(rows), self.images_per_step):
+            part = rows[start : start + self.images_per_step]
+            images = self._ema.network(self.frames.factor_batch(part))
+            real, landmarks = self.frames.image_batch(part), self.frames.landmark_batch(part)
+            box = losses.face_box(landmarks, real.shape[-1])
+            for prefix, mask in (("", torch.ones_like(box)), ("face_", box)):
+                found[prefix + "psnr"].append(losses.psnr(images, real, mask))
+                found[prefix + "ssim"].append(losses.ssim(images, real, mask))
+        return {key: float(torch.cat(values).mean()) for key, values in found.items()}
+
+
+def generator_optimisers(generator: Generator, config: GeneratorStageConfig) -> Optimisers:
+    """Muon for the convolutions and styles of the synthesis, Adam for all else."""
+    matrices, mapping, placement, others = [], [], [], []
+    for name, parameter in generator.named_parameters():
+        if name.startswith("mapping."):
+            mapping.append(parameter)
+        elif name.startswith("synthesis.input.affine."):
+            placement.append(parameter)
+        # ToRGB's weights are not normalised by a demodulation: Muon's steps are too large there.
+        elif config.muon_lr and parameter.ndim >= 2 and parameter.shape[0] > 4:
+            matrices.append(parameter)
+        else:
+            others.append(parameter)
+    lr = config.adam_lr
+    groups = [
+        {"params": mapping, "lr": lr * config.mapping_lr_factor},
+        {"params": placement, "lr": lr * config.placement_lr_factor},
+        {"params": others, "lr": lr},
+    ]
+    adam = torch.optim.Adam(groups, betas=config.adam_betas)
+    return Optimisers(Muon(matrices, config.muon_lr), adam) if matrices else Optimisers(adam)
+
+
+def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` rows, evenly spread."""
+    chosen = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
+    spread: np.ndarray = rows[chosen]
+    return spread

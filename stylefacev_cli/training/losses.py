@@ -1,0 +1,164 @@
+"""Losses on images, heatmaps and discriminator outputs."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Parts of the face in the order of the WFLW points; brows count with the eyes.
+CONTOUR = tuple(range(33))
+FEATURES = (
+    (*range(33, 42), *range(60, 68), 96),
+    (*range(42, 51), *range(68, 76), 97),
+    (*range(51, 60),),
+    (*range(76, 96),),
+)
+
+
+def face_weights(
+    landmarks: Tensor, size_px: int, face_weight: float, feature_weight: float
+) -> Tensor:
+    """Weight of every pixel: 1 in the background, more on the face, most on eyes, nose and mouth.
+
+    Each part is an ellipse around its landmarks, a little larger than they are, with soft edges.
+
+    Args:
+        landmarks: [N, 98, 2] as fractions of the image, x right and y down.
+        size_px: height and width of the map.
+        face_weight: weight on the face.
+        feature_weight: weight on eyes with brows, nose and mouth.
+
+    Returns:
+        [N, 1, size_px, size_px].
+    """
+    axis = (torch.arange(size_px, device=landmarks.device) + 0.5) / size_px
+    face = _ellipse(landmarks, axis, 1.25)  # the contour ends at the temples: the brow is within
+    features = [_ellipse(landmarks[:, list(part)], axis, 1.5) for part in FEATURES]
+    feature = torch.stack(features).amax(dim=0)
+    weights = 1 + (face_weight - 1) * face
+    return weights + (feature_weight - weights).clamp(min=0) * feature
+
+
+def _ellipse(points: Tensor, axis: Tensor, stretch: float) -> Tensor:
+    low, high = points.amin(dim=1), points.amax(dim=1)  # [N, 2]
+    centre, radius = (low + high) / 2, ((high - low) / 2 * stretch).clamp(min=0.02)
+    x = (axis - centre[:, :1]) / radius[:, :1]  # [N, S]
+    y = (axis - centre[:, 1:]) / radius[:, 1:]
+    distance = (x[:, None, :].square() + y[:, :, None].square()).sqrt()
+    return torch.sigmoid((1 - distance) * 8)[:, None]  # [N, 1, S, S]
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean of values [N, C, H, W] under weights [N, 1, H, W]."""
+    return (values * weights).sum() / (weights.sum() * values.shape[1])
+
+
+def image_loss(images: Tensor, targets: Tensor, weights: Tensor, num_scales: int) -> Tensor:
+    """Weighted L1 at several scales, halved each time.
+
+    Args:
+        images: [N, 3, S, S].
+        targets: [N, 3, S, S].
+        weights: [N, 1, S, S].
+        num_scales: how many, the full size included.
+    """
+    total = images.new_zeros(())
+    difference = images - targets
+    for scale in range(num_scales):
+        if scale:
+            difference, weights = F.avg_pool2d(difference, 2), F.avg_pool2d(weights, 2)
+        total = total + weighted_mean(difference.abs(), weights)
+    return total / num_scales
+
+
+def gradient_loss(images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Weighted L1 between the differences of neighbouring pixels: edges in place."""
+    difference = images - targets  # differences are linear: those of the difference
+    right = (difference[..., :, 1:] - difference[..., :, :-1]).abs()
+    down = (difference[..., 1:, :] - difference[..., :-1, :]).abs()
+    return weighted_mean(right, weights[..., 1:]) + weighted_mean(down, weights[..., 1:, :])
+
+
+def adaptive_wing(predicted: Tensor, target: Tensor) -> Tensor:
+    """Adaptive Wing loss of each heatmap value (Wang et al. 2019, equation 3).
+
+    Nearly a square far from landmarks, and steep for small errors where the target is near 1.
+
+        ω·ln(1 + |d/ε|^(α−y))  for |d| < θ,    A·|d| − C  otherwise
+        A = ω·(α−y)·(θ/ε)^(α−y−1) / (ε·(1 + (θ/ε)^(α−y))),    C = θ·A − ω·ln(1 + (θ/ε)^(α−y))
+
+    Args:
+        predicted: heatmaps of any shape.
+        target: the same shape, in [0, 1].
+
+    Returns:
+        The same shape.
+    """
+    alpha, omega, epsilon, theta = 2.1, 14.0, 1.0, 0.5
+    distance = (predicted - target).abs()
+    power = alpha - target
+    ratio = (theta / epsilon) ** power
+    slope = omega * power * (theta / epsilon) ** (power - 1) / (epsilon * (1 + ratio))
+    offset = theta * slope - omega * torch.log1p(ratio)
+    near = omega * torch.log1p((distance / epsilon).pow(power))
+    return torch.where(distance < theta, near, slope * distance - offset)
+
+
+def non_saturating(logits: Tensor, real: bool) -> Tensor:
+    """−log σ(±logits): the logistic loss of both players."""
+    return F.softplus(-logits if real else logits).mean()
+
+
+def r1_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
+    """½·|∂D/∂x|² on real images (Mescheder et al. 2018), before its weight gamma."""
+    images = images.detach().requires_grad_(True)
+    logits = discriminator(images)
+    (gradient,) = torch.autograd.grad(logits.sum(), [images], create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).mean() / 2
+
+
+def face_box(landmarks: Tensor, size_px: int) -> Tensor:
+    """1 inside the bounding box of landmarks [N, 98, 2], else 0: [N, 1, size_px, size_px]."""
+    axis = (torch.arange(size_px, device=landmarks.device) + 0.5) / size_px
+    low, high = landmarks.amin(dim=1)[..., None], landmarks.amax(dim=1)[..., None]  # [N, 2, 1]
+    inside = ((axis >= low) & (axis <= high)).float()  # [N, 2, S]
+    return (inside[:, 1, :, None] * inside[:, 0, None, :])[:, None]
+
+
+def psnr(images: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB, inside the mask: [N].
+
+    Args:
+        images: [N, C, S, S], clamped to [−1, 1].
+        targets: [N, C, S, S] in [−1, 1].
+        mask: [N, 1, S, S] of 0 and 1.
+    """
+    error = (images.clamp(-1, 1) - targets).square().mean(dim=1, keepdim=True)
+    return 10 * torch.log10(4 / _masked_mean(error, mask).clamp(min=1e-10))
+
+
+def ssim(images: Tensor, targets: Tensor, mask: Tensor, window_px: int = 7) -> Tensor:
+    """Structural similarity (Wang et al. 2004) with a uniform window, inside the mask: [N].
+
+    Arguments as in `psnr`; `window_px` is odd.
+    """
+    x, y = images.clamp(-1, 1), targets
+
+    def mean(values: Tensor) -> Tensor:
+        return F.avg_pool2d(values, window_px, stride=1)
+
+    mean_x, mean_y = mean(x), mean(y)
+    var_x = mean(x * x) - mean_x.square()
+    var_y = mean(y * y) - mean_y.square()
+    covariance = mean(x * y) - mean_x * mean_y
+    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    top = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    bottom = (mean_x.square() + mean_y.square() + c1) * (var_x + var_y + c2)
+    edge = window_px // 2
+    inner = mask[..., edge:-edge, edge:-edge]
+    return _masked_mean((top / bottom).mean(dim=1, keepdim=True), inner)
+
+
+def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    return (values * mask).sum(dim=(1, 2, 3)) / mask.sum(dim=(1, 2, 3)).clamp(min=1)

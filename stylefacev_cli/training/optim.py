@@ -1,0 +1,180 @@
+"""Optimisers, learning-rate schedule and averaged weights.
+
+Muon (Jordan et al. 2024) takes the momentum of a matrix's gradient, replaces it by the nearest
+orthogonal matrix, and steps along it; it fits the generator's weights several times sooner than
+Adam. Scalars, vectors and the mapping network go to Adam.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Newton-Schulz: the odd quintic a·s + b·s³ + c·s⁵, iterated, drives singular values towards 1.
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_STEPS = 5
+
+
+def orthogonalise(matrix: Tensor, num_steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
+    """U Vᵀ of matrix = U S Vᵀ, approximately: singular values end within about [0.7, 1.2].
+
+    Args:
+        matrix: [rows, columns].
+        num_steps: Newton-Schulz iterations.
+
+    Returns:
+        [rows, columns] of the same dtype.
+    """
+    a, b, c = NEWTON_SCHULZ
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    x: Tensor = wide / (
+        wide.norm() + 1e-7
+    )  # Frobenius ≥ spectral norm: singular values start in (0, 1]
+    for _ in range(num_steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x if matrix.shape[0] <= matrix.shape[1] else x.T
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised, for weights of two and more dimensions ([out, in, …] as a matrix).
+
+    With o = orthogonalise(g + momentum·m) the step is lr·√max(1, rows/columns)·o.
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update of all matrices that have a gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                velocity = state["momentum"]
+                velocity.mul_(group["momentum"]).add_(weight.grad)
+                ahead = weight.grad + group["momentum"] * velocity  # Nesterov
+                rows = weight.shape[0]
+                update = orthogonalise(ahead.reshape(rows, -1))
+                scale = math.sqrt(max(1.0, rows / update.shape[1]))
+                weight.add_(update.reshape(weight.shape), alpha=-group["lr"] * scale)
+
+
+class Optimisers:
+    """Several optimisers that step together, their learning rates scaled by one schedule."""
+
+    def __init__(self, *optimisers: torch.optim.Optimizer) -> None:
+        self._optimisers = optimisers
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["base_lr"] = group["lr"]
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """All parameters that are optimised."""
+        return [p for o in self._optimisers for group in o.param_groups for p in group["params"]]
+
+    def step(self, loss: Tensor, lr_scale: float = 1.0) -> bool:
+        """Backward and update, unless the loss or a gradient is not finite.
+
+        Returns:
+            Whether the parameters were updated.
+        """
+        self.zero_grad()
+        if not torch.isfinite(loss):
+            return False
+        loss.backward()  # type: ignore[no-untyped-call]
+        return self.step_gradients(lr_scale)
+
+    def step_gradients(self, lr_scale: float = 1.0) -> bool:
+        """Update from the gradients at hand, unless one is not finite."""
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        total = torch.stack([gradient.abs().sum() for gradient in gradients]).sum()
+        if not torch.isfinite(total):
+            return False
+        for optimiser in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = group["base_lr"] * lr_scale
+            optimiser.step()
+        return True
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for optimiser in self._optimisers:
+            optimiser.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """States of the optimisers, without their settings: those come from the config."""
+        return {"states": [optimiser.state_dict()["state"] for optimiser in self._optimisers]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`, with the learning rates of this run's config."""
+        assert len(state["states"]) == len(self._optimisers)
+        for optimiser, saved in zip(self._optimisers, state["states"], strict=True):
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": saved, "param_groups": groups})
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate over a stage: linear warm-up, constant, then cosine to `final`."""
+
+    warmup_steps: int = 0  # steps of linear warm-up
+    decay_from: float = 0.5  # progress in [0, 1] at which the decay starts
+    final: float = 0.02  # factor at the end
+
+    def scale(self, step: int, progress: float) -> float:
+        """The factor on the learning rates."""
+        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        if progress <= self.decay_from:
+            return warm
+        position = (progress - self.decay_from) / max(1 - self.decay_from, 1e-9)
+        return warm * (self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * position)))
+
+
+class AveragedModel:
+    """Exponential moving average of a network's parameters; buffers are copied."""
+
+    def __init__(self, network: nn.Module, half_life_images: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self._half_life_images = half_life_images
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, images_per_step: int, images_seen: int) -> None:
+        """Move towards the network; at the start the average covers 5 % of what was seen."""
+        half_life = min(self._half_life_images, max(images_seen * 0.05, 1e-8))
+        decay = 0.5 ** (images_per_step / half_life)
+        averaged: list[Tensor] = list(self.network.parameters())
+        current: list[Tensor] = list(network.parameters())
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+        for buffer, source in zip(self.network.buffers(), network.buffers(), strict=True):
+            buffer.copy_(source)
+
+
+@contextmanager
+def restored_if_bad(*networks: nn.Module) -> Iterator[list[bool]]:
+    """Undo what a step did to buffers (running statistics) if it is marked bad.
+
+    Yields:
+        A list; append False to it to mark the step as bad.
+    """
+    before = [[buffer.clone() for buffer in network.buffers()] for network in networks]
+    marks: list[bool] = []
+    yield marks
+    if not all(marks):
+        with torch.no_grad():
+            for network, buffers in zip(networks, before, strict=True):
+                for buffer, old in zip(network.buffers(), buffers, strict=True):
+                    buffer.copy_(old)

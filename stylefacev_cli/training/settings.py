@@ -1,0 +1,66 @@
+"""All settings of a training run, one section a stage; the files in `examples/` map onto it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stylefacev_cli.training.config import build, read_yaml, to_plain, with_overrides
+from stylefacev_cli.training.generator_stage import GeneratorStageConfig
+from stylefacev_cli.training.loop import Budget, LoopConfig
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of a training run."""
+
+    name: str  # of the model and its bundle
+    resolution: int  # px
+    generator: GeneratorStageConfig
+    finish: GeneratorStageConfig | None = (
+        None  # a second pass over the generator, mostly adversarial
+    )
+    seed: int = 1
+    data: tuple[str, ...] = ()  # folders, beside those of --data
+    held_out_permille: int = 20  # persons in a thousand kept for validation
+    perceptual: str = (
+        "auto"  # vgg16, efficientnet-lite0, none; auto: vgg16 if its weights are there
+    )
+    licence: str = "Apache-2.0"  # of the trained weights
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def __post_init__(self) -> None:
+        """Check that the parts go together."""
+        for part in (self.generator, self.finish):
+            assert part is None or part.architecture.img_resolution == self.resolution, (
+                "img_resolution of the generators must be the resolution"
+            )
+
+
+def load_settings(path: Path, overrides: list[str]) -> TrainingConfig:
+    """Read a YAML file of settings.
+
+    Args:
+        path: the file.
+        overrides: `section.key=value` settings that take precedence.
+
+    Raises:
+        UsageError: the file is missing, or a key or value is wrong.
+    """
+    return build(TrainingConfig, with_overrides(read_yaml(path), overrides), path.name)
+
+
+def save_settings(config: TrainingConfig, path: Path) -> None:
+    """Write the effective settings, defaults included, as YAML."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(yaml.safe_dump(to_plain(config), sort_keys=False), encoding="utf-8")
+    part.replace(path)
+
+
+def budget_of(section: Any, run_minutes: float | None = None) -> Budget:
+    """The budget of a stage's section."""
+    return Budget(section.num_images, section.minutes, run_minutes)

@@ -1,0 +1,99 @@
+"""What all stages share: networks, optimisers and samplers under one state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from stylefacev_cli.errors import UsageError
+from stylefacev_cli.training.loop import Losses
+
+
+class Stateful(Protocol):
+    """An optimiser, a sampler: whatever has a state to save."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Go on from a state."""
+
+
+class NetworkStage:
+    """Base of the stages: saves and loads what they register.
+
+    Attributes:
+        name: of the stage.
+        images_per_step: images that one step trains on.
+        networks: trained networks; saved. Frozen ones of earlier stages are no part of it.
+        others: optimisers and samplers; saved.
+        architecture: config of each result that later stages load, as plain values; saved.
+    """
+
+    name = ""
+
+    def __init__(self, images_per_step: int) -> None:
+        self.images_per_step = images_per_step
+        self.networks: dict[str, nn.Module] = {}
+        self.others: dict[str, Stateful] = {}
+        self.architecture: dict[str, dict[str, Any]] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on."""
+        return {
+            "architecture": self.architecture,
+            "networks": {key: network.state_dict() for key, network in self.networks.items()},
+            "others": {key: other.state_dict() for key, other in self.others.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            UsageError: its networks have another architecture than the config says now.
+        """
+        if state["architecture"] != self.architecture:
+            raise UsageError(
+                f"{self.name}: the architecture in the config is not that of the saves: "
+                "train into another --out"
+            )
+        for key, network in self.networks.items():
+            network.load_state_dict(state["networks"][key], strict=True)
+        for key, other in self.others.items():
+            other.load_state_dict(state["others"][key])
+
+    def step(self, index: int, progress: float) -> Losses:
+        """Train on one batch."""
+        raise NotImplementedError
+
+    def sheet(self) -> np.ndarray:
+        """A picture of where training stands, uint8 [H, W, 3]."""
+        raise NotImplementedError
+
+    def validate(self) -> Losses:
+        """Numbers on held-out data."""
+        raise NotImplementedError
+
+
+@contextmanager
+def frozen(*networks: nn.Module) -> Iterator[None]:
+    """Parameters ask for no gradient inside; gradients still flow through to the inputs."""
+    parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def step_generator(seed: int, index: int) -> torch.Generator:
+    """A random generator that depends on the seed and the step alone."""
+    entropy = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(entropy >> np.uint64(1)))
