@@ -1,1 +1,10 @@
-"""Studio: renders the synthetic faces that the default model is trained on."""
+"""The studio: renders the synthetic faces that the default model is trained on.
+
+A face has one way through this room:
+
+    z [256] ─ factors ─▶ Identity, Scene, Pose ─ head ─▶ Head ─ renderer ─▶ picture, landmarks, labels
+
+`factors.FaceFactors` turns a latent into named parameters and back, `head.build_head` makes the
+person, `studio.Studio` joins both with the renderer, and `dataset.render_set` writes whole sets of
+clips or stills. Geometry comes from CC0 assets (`assets`), everything else is procedural.
+"""

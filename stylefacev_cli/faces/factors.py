@@ -1,0 +1,294 @@
+"""Latents as faces: z [256] ↔ identity, scene and pose.
+
+The first dimensions of z are the factors of variation, each standard normal: `identity`, `scene`,
+`pose`. The rest, `filler`, says nothing; it is rescaled so that the RMS of z is exactly 1. A
+generator's mapping network normalises z to RMS 1, so the factors reach it unchanged, all frames of
+a person share their identity dimensions, and z ~ N(0, I) stays a proper latent: its factors are
+standard normal up to the few per cent of its norm's spread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from stylefacev_cli.faces.palette import (
+    average_tone,
+    hair_color,
+    hair_shade,
+    smooth_step,
+    tinted_color,
+)
+from stylefacev_cli.faces.parameters import POSE_NAMES, Identity, Pose, Scene
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+Z_DIM = 256
+NUM_SHAPE_FACTORS = 20
+
+_IDENTITY_NAMES = (
+    *("gender", "age", "ancestry_0", "ancestry_1", "weight"),
+    *(f"shape_{i}" for i in range(NUM_SHAPE_FACTORS)),
+    *("skin_tone", "ruddiness", "make_up"),
+    *("brow_height", "brow_arch", "brow_thickness", "brow_slant"),
+    *("beard", "hair_shade", "hair_red", "hair_grey", "hairline", "recession"),
+    *("hair_length", "fringe", "hair_volume", "quiff", "parting", "iris_shade"),
+    *("shirt_light", "shirt_red", "shirt_blue", "collar_light", "neckline"),
+)
+_SCENE_NAMES = (
+    *("light_azimuth", "light_elevation", "light_temperature"),
+    *("key_light", "sky_light", "side_light"),
+    *("background_light", "background_red", "background_blue"),
+    *("background_right", "background_up", "background_centre"),
+)
+
+
+@dataclass(frozen=True)
+class FramingRange:
+    """How far heads turn and move in the frame; a curriculum widens it.
+
+    Sigmas are standard deviations of normal draws, limits clip them.
+    """
+
+    yaw_sigma_deg: float = 10.0
+    yaw_limit_deg: float = 25.0
+    pitch_sigma_deg: float = 5.0
+    pitch_limit_deg: float = 14.0
+    roll_sigma_deg: float = 3.0
+    roll_limit_deg: float = 12.0
+    shift_sigma: float = 0.015  # fraction of the frame
+    shift_limit: float = 0.06
+    size_sigma: float = 0.03  # of the logarithm of the head's height
+    size_limit: float = 0.1
+    head_fraction: float = 0.84  # height of the head in frames
+
+    @classmethod
+    def named(cls, name: str) -> FramingRange:
+        """`canonical` (eyes nearly in place) or `wide` (off-centre, small and turned heads).
+
+        Raises:
+            KeyError: any other name.
+        """
+        return {"canonical": CANONICAL, "wide": WIDE}[name]
+
+
+CANONICAL = FramingRange()
+WIDE = FramingRange(
+    yaw_sigma_deg=16.0,
+    yaw_limit_deg=45.0,
+    pitch_sigma_deg=7.0,
+    pitch_limit_deg=20.0,
+    roll_sigma_deg=5.0,
+    roll_limit_deg=15.0,
+    shift_sigma=0.05,
+    shift_limit=0.11,
+    size_sigma=0.12,
+    size_limit=0.24,
+    head_fraction=0.72,
+)
+
+# mean, standard deviation, lowest, highest of the expression's and the gaze's parameters; the
+# framing adds its own. A clipped normal is flat where a face is at rest: lips closed, eyes open.
+_POSE_RANGES = {
+    "jaw": (0.07, 0.21, 0.0, 0.75),
+    "smile": (0.28, 0.36, -0.6, 1.0),
+    "pucker": (0.0, 0.33, -0.9, 0.9),
+    "lips": (0.08, 0.18, 0.0, 0.6),
+    "press": (-0.25, 0.3, 0.0, 0.6),
+    "brows": (0.05, 0.4, -0.9, 1.0),
+    "blink": (-0.75, 1.0, 0.0, 1.0),
+    "squint": (0.0, 0.3, -0.7, 0.8),
+    "gaze_x_rad": (0.0, 0.16, -0.5, 0.5),
+    "gaze_y_rad": (0.0, 0.07, -0.35, 0.35),
+}
+# Eyes stay on their target while the head turns: shares of yaw and pitch they make up for.
+_GAZE_AGAINST_YAW = 0.4
+_GAZE_AGAINST_PITCH = 0.3
+_EYE_LIMITS_RAD = {"gaze_x_rad": (-0.55, 0.55), "gaze_y_rad": (-0.4, 0.4)}
+
+
+class FaceFactors:
+    """The latent's layout, and the maps between latents and parameters.
+
+    `identity`, `scene`, `pose` and `filler` are slices of z; `names` names the dimensions before
+    the filler.
+    """
+
+    names: tuple[str, ...] = (*_IDENTITY_NAMES, *_SCENE_NAMES, *POSE_NAMES)
+    identity = slice(0, len(_IDENTITY_NAMES))
+    scene = slice(identity.stop, identity.stop + len(_SCENE_NAMES))
+    pose = slice(scene.stop, scene.stop + len(POSE_NAMES))
+    filler = slice(pose.stop, Z_DIM)
+
+    def __init__(self, framing: FramingRange = CANONICAL) -> None:
+        self.framing = framing
+        f = framing
+        framed = {
+            "yaw_deg": (0.0, f.yaw_sigma_deg, -f.yaw_limit_deg, f.yaw_limit_deg),
+            "pitch_deg": (0.0, f.pitch_sigma_deg, -f.pitch_limit_deg, f.pitch_limit_deg),
+            "roll_deg": (0.0, f.roll_sigma_deg, -f.roll_limit_deg, f.roll_limit_deg),
+            "shift_x": (0.0, f.shift_sigma, -f.shift_limit, f.shift_limit),
+            "shift_y": (0.0, f.shift_sigma, -f.shift_limit, f.shift_limit),
+            "head_fraction": (0.0, f.size_sigma, -f.size_limit, f.size_limit),  # logarithm
+        }
+        table = np.array([{**_POSE_RANGES, **framed}[name] for name in POSE_NAMES])
+        self._mean, self._sigma, self._low, self._high = table.T
+
+    def sample(self, rng: np.random.Generator) -> F32:
+        """A new person in a new scene and pose: z [256], RMS 1."""
+        return self._fill(rng.standard_normal(Z_DIM))
+
+    def vary(self, z: F32, rng: np.random.Generator) -> F32:
+        """The same person in a new scene and pose: z [256], RMS 1."""
+        new = rng.standard_normal(Z_DIM)
+        new[self.identity] = z[self.identity]
+        return self._fill(new)
+
+    def combine(self, identity_from: F32, pose_from: F32, scene_from: F32 | None = None) -> F32:
+        """A in the pose of B: the ground truth of recomposition.
+
+        Args:
+            identity_from: z of A, who also gives the filler.
+            pose_from: z of B.
+            scene_from: z of the light and background; A's own if None.
+        """
+        new = identity_from.astype(np.float64)
+        new[self.pose] = pose_from[self.pose]
+        if scene_from is not None:
+            new[self.scene] = scene_from[self.scene]
+        return self._fill(new)
+
+    def with_poses(self, z: F32, factors: F32) -> F32:
+        """z in the poses of `factors` [T, P] (see `pose_factors`): [T, 256], each of RMS 1."""
+        rows = []
+        for row in factors:
+            new = z.astype(np.float64)
+            new[self.pose] = row
+            rows.append(self._fill(new))
+        return np.stack(rows)
+
+    def pose_factors(self, pose: Pose) -> F32:
+        """The factors [P] whose pose is `pose`, as far as it lies in the ranges."""
+        values = np.array([getattr(pose, name) for name in POSE_NAMES])
+        at = POSE_NAMES.index
+        values[at("head_fraction")] = np.log(pose.head_fraction / self.framing.head_fraction)
+        values[at("gaze_x_rad")] += _GAZE_AGAINST_YAW * np.radians(pose.yaw_deg)
+        values[at("gaze_y_rad")] -= _GAZE_AGAINST_PITCH * np.radians(pose.pitch_deg)
+        values = np.clip(values, self._low, self._high)
+        return ((values - self._mean) / self._sigma).astype(np.float32)
+
+    def pose_of(self, z: F32) -> Pose:
+        """Expression, head pose, gaze and framing of z [256]."""
+        drawn = self._mean + self._sigma * z[self.pose].astype(np.float64)
+        clipped = np.clip(drawn, self._low, self._high)
+        values = dict(zip(POSE_NAMES, clipped.tolist(), strict=True))
+        values["head_fraction"] = self.framing.head_fraction * np.exp(values["head_fraction"])
+        values["gaze_x_rad"] -= _GAZE_AGAINST_YAW * np.radians(values["yaw_deg"])
+        values["gaze_y_rad"] += _GAZE_AGAINST_PITCH * np.radians(values["pitch_deg"])
+        for name in ("gaze_x_rad", "gaze_y_rad"):
+            values[name] = np.clip(values[name], *_EYE_LIMITS_RAD[name])
+        return Pose(**{name: float(value) for name, value in values.items()})
+
+    def identity_of(self, z: F32) -> Identity:
+        """The person of z [256]."""
+        f = _Reader(z[self.identity], _IDENTITY_NAMES)
+        gender = float(_sigmoid(2.4 * f["gender"]))
+        male = float(_sigmoid(14 * (gender - 0.5)))
+        female = 1 - male
+        age = float(0.36 + 0.5 * ndtr(f["age"]) ** 1.3)
+        ancestry = _ancestry(f["ancestry_0"], f["ancestry_1"])
+        tone = float(np.clip(average_tone(ancestry) + 0.09 * f["skin_tone"], 0.02, 0.95))
+        ruddiness = float(max(0.35 + 0.18 * f["ruddiness"], 0) * (1 - 0.5 * tone))
+        grown_up = float(smooth_step(0.4, 0.5, age))
+        length = 0.65 * f["hair_length"] + 1.0 * (female - male) + 0.06
+        grey = float(np.clip(3 * (age - 0.74) + 0.25 * f["hair_grey"], 0, 0.9) * (age > 0.6))
+        shirt = tinted_color(0.26, 0.6 * f["shirt_light"], 0.3 * f["shirt_red"], 0.3 * f["shirt_blue"])
+        collar = tuple(min(c * float(np.exp(0.5 * f["collar_light"])), 0.9) for c in shirt)
+        return Identity(
+            gender=gender,
+            age=age,
+            ancestry=ancestry,
+            weight=float(np.clip(0.5 + 0.17 * f["weight"], 0.1, 0.95)),
+            shape=tuple(float(np.clip(f[f"shape_{i}"], -2.2, 2.2)) for i in range(NUM_SHAPE_FACTORS)),
+            skin_tone=tone,
+            ruddiness=ruddiness,
+            make_up=float(np.clip(0.15 + 0.4 * f["make_up"], 0, 1) * female),
+            brow_height_dm=0.012 * f["brow_height"],
+            brow_arch_dm=0.042 + 0.010 * f["brow_arch"],
+            brow_thickness_dm=0.037 * female + 0.048 * male + 0.006 * f["brow_thickness"],
+            brow_slant_dm=0.006 + 0.007 * f["brow_slant"],
+            beard=float(np.clip(0.6 * f["beard"] - 0.05, 0, 1) * male * grown_up),
+            hair_color=hair_color(hair_shade(ancestry, f["hair_shade"]), f["hair_red"], grey, ancestry),
+            hairline_dm=0.04 * f["hairline"],
+            recession=float(
+                np.clip(0.5 * f["recession"] - 0.1, 0, 1.2) * male * smooth_step(0.4, 0.6, age)
+            ),
+            hair_length_dm=float(np.clip(length, -0.9, 1.7)),
+            fringe_dm=float(np.clip(0.22 * f["fringe"] - 0.12, 0, 0.40)),
+            hair_volume_dm=float(0.14 * np.exp(0.25 * f["hair_volume"])),
+            quiff=float(np.clip(0.4 + 0.45 * f["quiff"], 0, 1.2) * _sigmoid(-3 * length)),
+            parting=float(np.clip(0.5 * f["parting"], -1, 1)),
+            iris_shade=float(np.clip(hair_shade(ancestry, f["iris_shade"]) + 0.05, 0, 1)),
+            shirt_color=shirt,
+            collar_color=(collar[0], collar[1], collar[2]),
+            neckline_dm=5.52 + 0.09 * f["neckline"],
+        )
+
+    def scene_of(self, z: F32) -> Scene:
+        """Light and background of z [256]."""
+        f = _Reader(z[self.scene], _SCENE_NAMES)
+        return Scene(
+            light_azimuth_deg=float(np.clip(38 * f["light_azimuth"], -85, 85)),
+            light_elevation_deg=float(np.clip(32 + 13 * f["light_elevation"], 2, 70)),
+            light_temperature=0.7 * f["light_temperature"],
+            key_light=float(1.15 * np.exp(0.25 * f["key_light"])),
+            sky_light=float(0.55 * np.exp(0.22 * f["sky_light"])),
+            side_light=f["side_light"],
+            background_color=tinted_color(
+                0.32,
+                0.55 * f["background_light"],
+                0.2 * f["background_red"],
+                0.2 * f["background_blue"],
+            ),
+            background_shading=(
+                0.3 * f["background_right"],
+                0.3 * f["background_up"],
+                0.3 * f["background_centre"],
+            ),
+        )
+
+    def _fill(self, draw: F64) -> F32:
+        """Rescale the filler so that the RMS is 1; the factors stay as they are."""
+        z = draw.astype(np.float32).astype(np.float64)
+        used = z[: self.filler.start]
+        filler = z[self.filler]
+        rest = Z_DIM - float(used @ used)
+        assert rest > 0, "factors so extreme do not occur"
+        z[self.filler] = filler * np.sqrt(rest / float(filler @ filler))
+        return z.astype(np.float32)
+
+
+class _Reader:
+    """Factors by name."""
+
+    def __init__(self, values: F32, names: tuple[str, ...]) -> None:
+        self._values = dict(zip(names, values.tolist(), strict=True))
+
+    def __getitem__(self, name: str) -> float:
+        return float(self._values[name])
+
+
+def _sigmoid(x: float) -> float:
+    return float(1 / (1 + np.exp(-x)))
+
+
+def _ancestry(first: float, second: float) -> tuple[float, float, float]:
+    """Two normals → three shares, symmetric in the three."""
+    corners = np.array([[0.0, 1.0], [-(3**0.5) / 2, -0.5], [3**0.5 / 2, -0.5]])
+    scores = np.exp(1.8 * (corners @ np.array([first, second])))
+    shares = scores / scores.sum()
+    return float(shares[0]), float(shares[1]), float(shares[2])

@@ -1,0 +1,78 @@
+"""The 98 landmarks (WFLW order) as points of the mesh, exact for every face.
+
+`landmarks.json` places most of them as barycentric points between vertices of hm08. Brows are
+painted, so theirs are found per person by rays onto the painted curve; pupils follow the gaze.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib import resources
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylefacev_cli.faces import kernels
+from stylefacev_cli.faces.mesh import FaceMesh, load_mesh
+from stylefacev_cli.faces.parameters import Identity
+from stylefacev_cli.faces.skin import brow_point
+
+F64 = NDArray[np.float64]
+I32 = NDArray[np.int32]
+
+NUM_LANDMARKS = 98
+INNER_LIPS = (90, 94)  # middle of upper and lower lip
+_RIGHT_BROW, _LEFT_BROW = slice(33, 42), slice(42, 51)
+_NUM_ON_MESH = 96  # all but the pupils
+
+
+class LandmarkPlaces(NamedTuple):
+    """Vertices [96, 3] and barycentric weights [96, 3] of the landmarks before the pupils."""
+
+    vertices: I32
+    weights: F64
+
+
+def place_landmarks(mesh: FaceMesh, identity: Identity) -> LandmarkPlaces:
+    """The landmarks of a person on the mesh."""
+    vertices, weights = (table.copy() for table in landmark_table())
+    # Outer → inner along the upper edge, inner → outer along the lower one.
+    edge = [(1.0, 0.8), (0.75, 0.8), (0.5, 0.8), (0.25, 0.8), (0.0, 0.8)]
+    edge += [(0.0, -0.8), (0.3, -0.8), (0.6, -0.8), (0.85, -0.8)]
+    outline = np.array([brow_point(identity, along, across) for along, across in edge])
+    origins = np.concatenate(
+        [np.column_stack([outline * [side, 1], np.full(9, 5.0)]) for side in (-1, 1)]
+    )
+    forward = np.tile([0.0, 0.0, -1.0], (len(origins), 1))
+    front = _brow_triangles()
+    hits, at = kernels.cast_rays(origins, forward, mesh.canonical, front)
+    assert (hits >= 0).all(), "the brows lie on the forehead"
+    to_left = [4, 3, 2, 1, 0, 8, 7, 6, 5]  # the left brow runs from the inner end outwards
+    vertices[_RIGHT_BROW], weights[_RIGHT_BROW] = front[hits[:9]], at[:9]
+    vertices[_LEFT_BROW], weights[_LEFT_BROW] = front[hits[9:]][to_left], at[9:][to_left]
+    return LandmarkPlaces(vertices, weights)
+
+
+@lru_cache(maxsize=1)
+def landmark_table() -> LandmarkPlaces:
+    """The shipped table on the mesh; brows are zero."""
+    text = resources.files(__package__).joinpath("landmarks.json").read_text(encoding="utf-8")
+    original = load_mesh().original_vertex
+    vertices = np.zeros((_NUM_ON_MESH, 3), np.int32)
+    weights = np.zeros((_NUM_ON_MESH, 3))
+    for point in json.loads(text)["points"]:
+        if "bary" in point:
+            vertices[point["i"]] = np.searchsorted(original, point["hm08_vertices"])
+            weights[point["i"]] = point["bary"]
+    return LandmarkPlaces(vertices, weights)
+
+
+@lru_cache(maxsize=1)
+def _brow_triangles() -> I32:
+    mesh = load_mesh()
+    corners = mesh.canonical[mesh.skin_triangles]  # [T, 3, 3]
+    near = (corners[..., 2].min(1) > 0.5) & (np.abs(corners[..., 1] - 7.5).max(1) < 0.4)
+    facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[:, 2] > 0
+    return np.ascontiguousarray(mesh.skin_triangles[near & facing])

@@ -1,0 +1,83 @@
+"""The shaders' light and colours, from named parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylefacev_cli.faces.camera import NECK_PIVOT
+from stylefacev_cli.faces.palette import iris_colors, skin_color
+from stylefacev_cli.faces.parameters import Identity, Scene
+
+F64 = NDArray[np.float64]
+Uniforms = dict[str, object]
+
+_SHADOW_HALF_EXTENT_DM = 2.4
+_RIM_AZIMUTH_RAD = np.radians(135)
+
+
+def scene_uniforms(scene: Scene, identity: Identity) -> Uniforms:
+    """Lights, exposure and background.
+
+    The exposure follows light and skin like a photographer's: no picture is very dark or bright.
+    """
+    azimuth, elevation = np.radians([scene.light_azimuth_deg, scene.light_elevation_deg])
+    direction = _direction(azimuth, elevation)
+    warmth = scene.light_temperature
+    light = 0.22 * scene.key_light + 0.5 * scene.sky_light + 0.25
+    return {
+        "key_direction": tuple(direction),
+        "key": _tint(scene.key_light, warmth),
+        "sky": _tint(scene.sky_light, -0.6 * warmth),
+        "ground": _tint(0.45 * scene.sky_light, 0.5 * warmth),
+        "side": _tint(0.2 * abs(np.tanh(scene.side_light)), 0.0),
+        "side_direction": (0.9 * float(np.tanh(2 * scene.side_light)), 0.1, 0.4),
+        "rim": (0.25, 0.25, 0.25),
+        "rim_direction": tuple(_direction(_RIM_AZIMUTH_RAD, 0.33)),
+        "exposure": 0.76 * (0.80 / light) ** 0.75 * (1 + 0.5 * identity.skin_tone),
+        "backdrop": scene.background_color,
+        "shading": scene.background_shading,
+        "light_projection": _light_projection(direction),
+    }
+
+
+def identity_uniforms(identity: Identity) -> Uniforms:
+    """Colours of lips, eyes, hair and clothes."""
+    skin = skin_color(identity.skin_tone)
+    dark = np.clip((identity.skin_tone - 0.45) * 5, 0, 1)
+    lip = skin * (np.array([0.82, 0.50, 0.50]) * (1 - dark) + np.array([1.15, 0.82, 0.88]) * dark)
+    painted = min(1.4 * identity.make_up, 1.0)
+    red = np.array([0.42, 0.06, 0.08]) * (1 - 0.4 * identity.skin_tone)
+    rim, center = iris_colors(identity.iris_shade)
+    return {
+        "lip_color": tuple(lip + (red - lip) * painted),
+        "lip_cover": 0.75,
+        "scatter": tuple(np.array([0.34, 0.16, 0.11]) * (1 - 0.5 * identity.skin_tone)),
+        "shirt": identity.shirt_color,
+        "collar": identity.collar_color,
+        "neckline": identity.neckline_dm,
+        "iris_rim": tuple(rim),
+        "iris_center": tuple(center),
+        "hair_color": identity.hair_color,
+    }
+
+
+def _direction(azimuth: float, elevation: float) -> F64:
+    flat = np.cos(elevation)
+    return np.array([np.sin(azimuth) * flat, np.sin(elevation), np.cos(azimuth) * flat])
+
+
+def _tint(strength: float, warmth: float) -> tuple[float, float, float]:
+    return strength * (1 + 0.10 * warmth), strength, strength * (1 - 0.13 * warmth)
+
+
+def _light_projection(direction: F64) -> F64:
+    """Orthographic clip-space matrix [4, 4] of the shadow map, looking from the light."""
+    center = NECK_PIVOT + [0, 0.3, 0.3]
+    x = np.cross([0, 1.0, 0], direction)
+    x /= np.linalg.norm(x)
+    axes = np.stack([x, np.cross(direction, x), -direction])
+    matrix = np.eye(4)
+    matrix[:3, :3] = axes / _SHADOW_HALF_EXTENT_DM
+    matrix[:3, 3] = -(axes @ center) / _SHADOW_HALF_EXTENT_DM
+    return matrix

@@ -1,0 +1,370 @@
+"""The renderer: a head, a scene and a pose → a picture with its landmarks.
+
+moderngl on EGL; Mesa's llvmpipe serves on a machine without a GPU. One context per process.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from stylefacev_cli.errors import StyleFaceVError
+from stylefacev_cli.faces import hair, kernels, lighting, shaders
+from stylefacev_cli.faces.camera import (
+    NECK_PIVOT,
+    View,
+    gaze_directions,
+    make_view,
+    project,
+    turn_points,
+)
+from stylefacev_cli.faces.head import Head
+from stylefacev_cli.faces.mesh import FaceMesh
+from stylefacev_cli.faces.parameters import Pose, Scene, expression_weights
+from stylefacev_cli.faces.parts import LashSheet, MouthAndEyes
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+U8 = NDArray[np.uint8]
+
+_HIDDEN_DM = 0.07  # landmarks this far behind what is drawn are hidden
+_NOISE_SIZE = 256
+
+
+class FaceFrame(NamedTuple):
+    """A rendered frame and what is known about it."""
+
+    image: U8  # [S, S, 3] sRGB
+    landmarks: F32  # [98, 2] fractions of the frame, x right, y down
+    visible: NDArray[np.bool_]  # [98] inside the frame, and not behind skin or hair
+    expressions: F32  # [52]
+
+
+class FaceRenderer:
+    """Draws heads; keeps the GL context, its buffers, and the head and scene drawn last."""
+
+    def __init__(self, mesh: FaceMesh, size_px: int, supersampling: int | None = None) -> None:
+        """Open a GL context.
+
+        Args:
+            mesh: the face mesh.
+            size_px: side of the pictures.
+            supersampling: samples a pixel along each side; 3 for small pictures, else 2.
+
+        Raises:
+            StyleFaceVError: moderngl or EGL is not there.
+        """
+        self.mesh = mesh
+        self.size_px = size_px
+        self.supersampling = supersampling or (3 if size_px <= 64 else 2)
+        self._context = _open_context()
+        self._head: Head | None = None
+        self._scene: tuple[Scene, int] | None = None
+        self._programs: list[Any] = []
+        self._parts = MouthAndEyes(mesh)
+        self._lashes = LashSheet(mesh)
+        self._build_targets()
+        self._build_arrays()
+
+    def render(self, head: Head, scene: Scene, pose: Pose) -> FaceFrame:
+        """Draw one frame of a person in a scene and pose."""
+        mesh = self.mesh
+        expressions = expression_weights(pose, mesh.expression_names)
+        active = np.flatnonzero(expressions > 1e-4)
+        offsets = expressions[active] @ mesh.expression_offsets[active]
+        vertices = head.vertices + offsets.reshape(-1, 3)
+        gaze = gaze_directions(pose.gaze_x_rad, pose.gaze_y_rad)
+        view = make_view(
+            pose.yaw_deg,
+            pose.pitch_deg,
+            pose.roll_deg,
+            pose.head_fraction,
+            pose.shift_x,
+            pose.shift_y,
+        )
+        self._use_head(head)
+        self._use_scene(scene, head)
+        self._upload(head, vertices, gaze, view)
+        self._draw()
+        image = _shrink(self._read_pixels(), self.supersampling)
+        landmarks, depth = _project_landmarks(head, vertices, gaze, view)
+        visible = self._visible(landmarks, depth, view)
+        return FaceFrame(image, landmarks.astype(np.float32), visible, expressions)
+
+    # --- what is drawn -----------------------------------------------------------------------
+
+    def _use_head(self, head: Head) -> None:
+        if head is self._head:
+            return
+        self._head = head
+        self._hair_buffer.write(head.hair.vertices.tobytes())
+        self._paint.write(head.paint.tobytes())
+        self._paint.build_mipmaps()
+        self._set(lighting.identity_uniforms(head.identity))
+
+    def _use_scene(self, scene: Scene, head: Head) -> None:
+        key = (scene, id(head))
+        if key != self._scene:
+            self._scene = key
+            self._set(lighting.scene_uniforms(scene, head.identity))
+
+    def _upload(self, head: Head, vertices: F32, gaze: F64, view: View) -> None:
+        mesh = self.mesh
+        normals = kernels.vertex_normals(vertices, mesh.skin_triangles)
+        skin = np.concatenate([vertices, normals], 1)[mesh.render_vertex]
+        self._skin_buffer.write(skin.tobytes())
+        self._part_buffer.write(self._parts.vertices(head, vertices).tobytes())
+        self._lash_buffer.write(self._lashes.vertices(vertices).tobytes())
+        self._set(
+            {
+                "axis": tuple(view.axis),
+                "angle": view.angle,
+                "view_projection": view.view_projection,
+                "camera": tuple(view.position),
+                "gaze": gaze,
+            }
+        )
+
+    def _draw(self) -> None:
+        gl, arrays = self._context, self._arrays
+        self._shadow_target.use()
+        self._shadow_target.clear(depth=1.0)
+        self._set({"is_hair": 0.0})
+        arrays["skin_shadow"].render()
+        self._set({"is_hair": 1.0})
+        shell = hair.SHELL_INDICES  # one of the inner shells casts the shadow
+        arrays["hair_shadow"].render(vertices=shell, first=shell)
+
+        self._target.use()
+        self._target.clear(depth=1.0)
+        arrays["background"].render()
+        # Depth first: the skin's costly shader then runs once a pixel, and not below the hair.
+        gl.enable(self._gl.CULL_FACE)
+        arrays["skin_depth"].render()
+        gl.depth_func = "<="
+        gl.disable(self._gl.CULL_FACE)
+        arrays["hair"].render()
+        gl.enable(self._gl.CULL_FACE)
+        arrays["skin"].render()
+        gl.disable(self._gl.CULL_FACE)
+        gl.depth_func = "<"
+        arrays["parts"].render()
+        gl.enable(self._gl.BLEND)
+        self._target.depth_mask = False
+        arrays["lashes"].render()
+        self._target.depth_mask = True
+        gl.disable(self._gl.BLEND)
+
+    def _read_pixels(self) -> U8:
+        side = self.size_px * self.supersampling
+        data = self._target.read(components=3, alignment=1)
+        return np.frombuffer(data, np.uint8).reshape(side, side, 3)  # bottom row first
+
+    def _visible(self, landmarks: F64, depth: F64, view: View) -> NDArray[np.bool_]:
+        side = self.size_px * self.supersampling
+        drawn = np.frombuffer(self._depth.read(alignment=1), np.float32).reshape(side, side)
+        column = np.floor(landmarks[:, 0] * side).astype(int)
+        row = np.floor((1 - landmarks[:, 1]) * side).astype(int)
+        inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
+        # At an outline one neighbour shows the surface itself: take the farthest of 3 × 3.
+        farthest = np.full(len(landmarks), -1.0)
+        for dy in (-1, 0, 1):
+            for dx in (-1, 0, 1):
+                y, x = np.clip(row + dy, 0, side - 1), np.clip(column + dx, 0, side - 1)
+                farthest = np.maximum(farthest, drawn[y, x])
+        behind = _distance(depth, view) - _distance(farthest, view)
+        return np.asarray(inside & (behind < _HIDDEN_DM))
+
+    # --- GL objects --------------------------------------------------------------------------
+
+    def _build_targets(self) -> None:
+        import moderngl
+
+        self._gl = moderngl
+        gl, side = self._context, self.size_px * self.supersampling
+        self._depth = gl.depth_texture((side, side))
+        self._target = gl.framebuffer([gl.texture((side, side), 4)], self._depth)
+        self._shadow = gl.depth_texture((shaders.SHADOW_SIZE, shaders.SHADOW_SIZE))
+        self._shadow.compare_func = "<="
+        self._shadow.repeat_x = self._shadow.repeat_y = False
+        self._shadow_target = gl.framebuffer([], self._shadow)
+        gl.enable(moderngl.DEPTH_TEST)
+        gl.blend_func = moderngl.SRC_ALPHA, moderngl.ONE_MINUS_SRC_ALPHA
+
+        lips = self.mesh.lip_texture
+        lip_mask = gl.texture(lips.shape[::-1], 1, np.ascontiguousarray(lips[::-1]).tobytes())
+        noise = gl.texture((_NOISE_SIZE, _NOISE_SIZE), 4, _strand_noise().tobytes())
+        size = self.mesh.paint_positions.shape[0]
+        self._paint = gl.texture((size, size), 4)
+        self._paint.repeat_x = self._paint.repeat_y = False
+        for texture in (noise, self._paint):
+            texture.build_mipmaps()
+            texture.filter = (moderngl.LINEAR_MIPMAP_NEAREST, moderngl.LINEAR)
+        self._textures = {
+            "shadow_map": self._shadow,
+            "paint": self._paint,
+            "lip_mask": lip_mask,
+            "noise": noise,
+        }
+
+    def _build_arrays(self) -> None:
+        gl, mesh = self._context, self.mesh
+        skin = self._program(shaders.SKIN_VERTEX, shaders.SKIN_FRAGMENT)
+        depth = self._program(shaders.SKIN_DEPTH_VERTEX, shaders.EMPTY_FRAGMENT)
+        part = self._program(shaders.PART_VERTEX, shaders.PART_FRAGMENT)
+        lash = self._program(shaders.PART_VERTEX, shaders.LASH_FRAGMENT)
+        strand = self._program(shaders.HAIR_VERTEX, shaders.HAIR_FRAGMENT)
+        shadow = self._program(shaders.SHADOW_VERTEX, shaders.EMPTY_FRAGMENT)
+        background = self._program(shaders.BACKGROUND_VERTEX, shaders.BACKGROUND_FRAGMENT)
+
+        rv = mesh.render_vertex
+        traits = [mesh.head_share[rv], mesh.ambient_occlusion[rv], mesh.inside_mouth]
+        fixed = np.column_stack([mesh.canonical[rv], mesh.texture, *traits]).astype(np.float32)
+        fixed_buffer = gl.buffer(fixed.tobytes())
+        self._skin_buffer = gl.buffer(reserve=len(rv) * 24)
+        self._part_buffer = gl.buffer(reserve=self._parts.num_vertices * 24)
+        self._lash_buffer = gl.buffer(reserve=self._lashes.num_vertices * 24)
+        num_hair = len(hair.SHELL_LEVELS) * hair.SHELL_VERTICES
+        self._hair_buffer = gl.buffer(reserve=num_hair * hair.VERTEX_FLOATS * 4)
+        triangles = gl.buffer(mesh.render_triangles.tobytes())
+        hair_triangles = gl.buffer(hair.hair_triangles().tobytes())
+        corners = np.array([-1, -1, 3, -1, -1, 3], np.float32)
+
+        moving = (self._skin_buffer, "3f 3f", "position", "normal")
+        all_traits = (fixed_buffer, "3f 2f 3f", "canonical", "texcoord", "traits")
+        strands = "3f 3f 3f 4f", "position", "normal", "tangent", "strand"
+        self._arrays = {
+            "skin": _array(gl, skin, [moving, all_traits], triangles),
+            "skin_depth": _array(gl, depth, [moving, all_traits], triangles),
+            "skin_shadow": _array(
+                gl, shadow, [moving, (fixed_buffer, "20x 1f 8x", "share")], triangles
+            ),
+            "parts": self._part_array(part, self._part_buffer, self._parts),
+            "lashes": self._part_array(lash, self._lash_buffer, self._lashes),
+            "hair": _array(gl, strand, [(self._hair_buffer, *strands)], hair_triangles),
+            "hair_shadow": _array(gl, shadow, [(self._hair_buffer, *strands)], hair_triangles),
+            "background": _array(gl, background, [(gl.buffer(corners.tobytes()), "2f", "corner")]),
+        }
+        self._members: dict[str, list[Any]] = {}
+        for program in self._programs:
+            for name in program:
+                self._members.setdefault(name, []).append(program[name])
+        for unit, (name, texture) in enumerate(self._textures.items()):
+            texture.use(unit)
+            self._set({name: unit})
+        self._set({"pivot": tuple(NECK_PIVOT)})
+
+    def _part_array(self, program: Any, moving: Any, part: MouthAndEyes | LashSheet) -> Any:
+        gl = self._context
+        kinds = (gl.buffer(part.kinds.tobytes()), "4f", "kind")
+        buffers = [(moving, "3f 3f", "position", "normal"), kinds]
+        return _array(gl, program, buffers, gl.buffer(part.triangles.tobytes()))
+
+    def _program(self, vertex: str, fragment: str) -> Any:
+        program = self._context.program(
+            vertex_shader=shaders.source(vertex), fragment_shader=shaders.source(fragment)
+        )
+        self._programs.append(program)
+        return program
+
+    def _set(self, uniforms: lighting.Uniforms) -> None:
+        for name, value in uniforms.items():
+            for member in self._members.get(name, ()):
+                if isinstance(value, np.ndarray):  # matrices are column-major in GL
+                    table = value.T if value.shape == (4, 4) else value
+                    member.write(np.ascontiguousarray(table, np.float32).tobytes())
+                else:
+                    member.value = value
+
+
+def _open_context() -> Any:
+    # Threads of llvmpipe only help large pictures; sets are rendered by several processes.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    try:
+        import moderngl
+    except ImportError as error:
+        raise StyleFaceVError(
+            "rendering needs moderngl: pip install 'stylefacev[render]'"
+        ) from error
+    try:
+        return moderngl.create_context(standalone=True, backend="egl")
+    except Exception as error:  # moderngl raises bare Exceptions here
+        raise StyleFaceVError(
+            f"rendering needs EGL ({error}): install libegl1 libegl-mesa0 libgl1-mesa-dri"
+        ) from error
+
+
+def _array(gl: Any, program: Any, buffers: list[tuple[Any, ...]], index: Any = None) -> Any:
+    """A vertex array of the attributes that the program has; others are skipped over."""
+    used = []
+    for buffer, formats, *names in buffers:
+        kept_formats, kept_names, waiting = [], [], list(names)
+        for item in formats.split():
+            if item.endswith("x"):
+                kept_formats.append(item)
+                continue
+            name = waiting.pop(0)
+            if name in program:
+                kept_formats.append(item)
+                kept_names.append(name)
+            else:
+                kept_formats.append(f"{4 * int(item[:-1])}x")
+        if kept_names:
+            used.append((buffer, " ".join(kept_formats), *kept_names))
+    return gl.vertex_array(program, used, index)
+
+
+def _project_landmarks(head: Head, vertices: F32, gaze: F64, view: View) -> tuple[F64, F64]:
+    places = head.landmarks
+    points = (vertices[places.vertices] * places.weights[..., None]).sum(1)
+    pupils = head.eye_centers + head.eye_radius * gaze  # left, right
+    points = np.concatenate([points, pupils[::-1]])  # 96 is the right pupil, 97 the left
+    return project(view, turn_points(view, points, head.landmark_shares))
+
+
+def _distance(depth: F64, view: View) -> F64:
+    """Distance from the camera (dm) of window depths."""
+    a, b = _depth_terms(view)
+    return np.asarray(b / (2 * depth - 1 + a))
+
+
+def _depth_terms(view: View) -> tuple[float, float]:
+    # The third row of the projection is (0, 0, a, b) before the camera's shift.
+    matrix = view.view_projection
+    a = float(matrix[2, 2])
+    return a, float(matrix[2, 3] + a * view.position[2])
+
+
+def _strand_noise() -> U8:
+    """Tileable noise [256, 256, 4] with a flat histogram, at four grains."""
+    rng = np.random.default_rng(0)
+    frequency = np.fft.fftfreq(_NOISE_SIZE) * _NOISE_SIZE
+    radius = np.hypot(frequency[:, None], frequency[None])
+    layers = []
+    for grain in (14, 40, 6, 90):
+        white = np.fft.fft2(rng.standard_normal((_NOISE_SIZE, _NOISE_SIZE)))
+        smooth = np.fft.ifft2(white * np.exp(-((radius / grain) ** 2))).real
+        rank = smooth.ravel().argsort().argsort().reshape(smooth.shape)
+        layers.append(rank / rank.size)
+    return np.asarray(np.stack(layers, -1) * 255).astype(np.uint8)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _shrink(pixels: U8, factor: int) -> U8:
+    """Average boxes of pixels and turn the picture upright: [F*S, F*S, 3] → [S, S, 3]."""
+    size = pixels.shape[0] // factor
+    out = np.empty((size, size, 3), np.uint8)
+    area = factor * factor
+    for row in range(size):
+        for column in range(size):
+            for c in range(3):
+                total = area // 2
+                for y in range(factor):
+                    for x in range(factor):
+                        total += pixels[(size - 1 - row) * factor + y, column * factor + x, c]
+                out[row, column, c] = total // area
+    return out

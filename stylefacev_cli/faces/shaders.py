@@ -1,0 +1,275 @@
+"""GLSL sources. All shading is procedural; lengths are decimetres, colours linear RGB.
+
+Names used throughout: P position, N normal, C position on the canonical head, ao ambient
+occlusion; `key…` is the main light, `sky`/`ground`/`side` the ambient light, `rim` the one behind.
+"""
+
+from __future__ import annotations
+
+from stylefacev_cli.faces import bake
+
+_VERSION = "#version 330\n"
+
+# Rotation about the neck by a share of the head's angle.
+_POSE = """
+uniform vec3 axis; uniform float angle; uniform vec3 pivot; uniform mat4 view_projection;
+vec3 turn(vec3 p, float a) {
+  float c = cos(a), s = sin(a);
+  return p * c + cross(axis, p) * s + axis * dot(axis, p) * (1. - c);
+}
+float hair_share(float y) { return mix(1., .35, smoothstep(6.5, 5.3, y)); }
+"""
+
+_LIGHT = """
+uniform vec3 camera; uniform vec3 key_direction; uniform vec3 key; uniform vec3 sky;
+uniform vec3 ground; uniform vec3 side; uniform vec3 side_direction; uniform vec3 rim;
+uniform vec3 rim_direction; uniform mat4 light_projection; uniform sampler2DShadow shadow_map;
+uniform float exposure; uniform sampler2D noise;
+float lit(vec3 P, vec3 N) {  // four taps of the shadow map
+  vec3 s = (light_projection * vec4(P + N * .018, 1.)).xyz * .5 + .5;
+  float o = 1.6 / SHADOW_SIZE, r = 0.;
+  r += texture(shadow_map, vec3(s.xy + vec2(-o, -.4 * o), s.z - .004));
+  r += texture(shadow_map, vec3(s.xy + vec2(o, .4 * o), s.z - .004));
+  r += texture(shadow_map, vec3(s.xy + vec2(.4 * o, -o), s.z - .004));
+  r += texture(shadow_map, vec3(s.xy + vec2(-.4 * o, o), s.z - .004));
+  return r * .25;
+}
+vec3 ambient(vec3 N) {
+  float u = N.y * .5 + .5, s = dot(N, side_direction) * .5 + .5;
+  return mix(ground, sky, u * u * (3. - 2. * u)) + side * s * s;
+}
+vec3 tone(vec3 c) {  // filmic curve (Narkowicz' fit), then gamma
+  c *= exposure;
+  c = (c * (2.51 * c + .03)) / (c * (2.43 * c + .59) + .14);
+  return pow(clamp(c, 0., 1.), vec3(1. / 2.2));
+}
+"""
+
+_SKIN_BODY = """
+in vec3 position; in vec3 normal; in vec3 canonical; in vec2 texcoord; in vec3 traits;
+invariant gl_Position;
+void main() {
+  float cloth = 1. - smoothstep(5.3, 5.75, canonical.y);
+  vec3 q = position + normal * cloth * .06;
+  vec3 posed = turn(q - pivot, angle * traits.x) + pivot;
+  gl_Position = view_projection * vec4(posed, 1.);
+  OUT
+}
+"""
+
+SKIN_VERTEX = (
+    _VERSION
+    + _POSE
+    + "out vec3 P; out vec3 N; out vec3 C; out vec2 UV; out vec3 T;\n"
+    + _SKIN_BODY.replace(
+        "OUT", "P = posed; N = turn(normal, angle * traits.x); C = canonical; UV = texcoord; T = traits;"
+    )
+)
+SKIN_DEPTH_VERTEX = _VERSION + _POSE + _SKIN_BODY.replace("OUT", "")
+
+SKIN_FRAGMENT = (
+    _VERSION
+    + _LIGHT
+    + """
+in vec3 P; in vec3 N; in vec3 C; in vec2 UV; in vec3 T; out vec4 o;
+uniform sampler2D paint; uniform sampler2D lip_mask; uniform vec3 lip_color; uniform float lip_cover;
+uniform vec3 shirt; uniform vec3 collar; uniform float neckline; uniform vec3 scatter;
+void main() {
+  vec3 n = normalize(N), v = normalize(camera - P);
+  vec2 place = vec2(.5 + atan(C.x, C.z - PAINT_AXIS_Z) / (2. * PAINT_AZIMUTH),
+                    (C.y - PAINT_LOW) / (PAINT_HIGH - PAINT_LOW));
+  vec3 root = texture(paint, place).rgb, albedo = root * root, wrap = scatter;
+  float ao = T.y, inside = smoothstep(.25, .6, T.z), gloss = .65, sharp = 22.;
+
+  // Lips and the inside of the mouth.
+  float lip = texture(lip_mask, UV).r * (1. - inside);
+  albedo = mix(albedo, lip_color, lip * lip_cover); gloss += lip * .7; sharp += lip * 18.;
+  float depth = smoothstep(1.05, 1.42, C.z);
+  albedo = mix(albedo, vec3(.22, .05, .045) * (.06 + .94 * depth * depth), inside);
+  ao = mix(ao, .12 + .45 * depth, inside);
+
+  // The shirt, painted below a curved neckline.
+  float edge = neckline + .3 * pow(abs(C.x), 1.6) + .26 * (1.3 - C.z) - C.y;
+  float cloth = smoothstep(0., .02, edge) * step(C.y, 6.0);
+  albedo = mix(albedo, mix(shirt, collar, smoothstep(.11, .09, edge)), cloth);
+  gloss *= 1. - cloth; wrap *= 1. - .6 * cloth;
+  ao *= mix(.7 + .3 * smoothstep(0., .09, -edge), .8 + .2 * smoothstep(0., .08, edge), cloth);
+
+  // Wrapped diffuse light: red reaches farther around the terminator than blue.
+  float facing = dot(n, key_direction), shade = facing > -.25 ? lit(P, n) : 1.;
+  shade *= 1. - .65 * step(.5, inside);
+  vec3 diffuse = clamp((vec3(facing) + wrap) / (1. + wrap), 0., 1.);
+  diffuse *= diffuse * .35 + .65;
+  vec3 soft = pow(vec3(shade + .001), vec3(.65, .95, 1.));
+  vec3 back = rim * max(dot(n, rim_direction) + .1, 0.);
+  vec3 color = albedo * (key * diffuse * soft + ambient(n) * pow(vec3(ao), vec3(.75, .95, 1.05))
+                         + back * ao);
+
+  // Highlights, weighted by Fresnel's reflectance (Schlick).
+  vec3 h = normalize(key_direction + v);
+  float fresnel = .028 + .972 * pow(1. - max(dot(v, h), 0.), 5.);
+  float shine = pow(max(dot(n, h), 0.), sharp) * (sharp + 8.) / 25. * fresnel * gloss;
+  color += key * shine * shade * clamp(facing * 4., 0., 1.) * (1. - inside);
+  float graze = .028 + .5 * pow(1. - max(dot(v, n), 0.), 5.);
+  color += ambient(reflect(-v, n)) * graze * ao * .35 * (1. - inside) * (1. - .7 * cloth);
+  o = vec4(tone(color), 1.);
+}
+"""
+)
+
+PART_VERTEX = (
+    _VERSION
+    + _POSE
+    + """
+in vec3 position; in vec3 normal; in vec4 kind; out vec3 P; out vec3 N; out vec3 Q; out vec4 K;
+void main() {
+  P = turn(position - pivot, angle) + pivot; N = turn(normal, angle); Q = normal; K = kind;
+  gl_Position = view_projection * vec4(P, 1.);
+}
+"""
+)
+
+# kind.x: 1 eye (y: 0 left, 1 right), 2 teeth, 3 tongue (y: how far in front).
+PART_FRAGMENT = (
+    _VERSION
+    + _LIGHT
+    + """
+in vec3 P; in vec3 N; in vec3 Q; in vec4 K; out vec4 o;
+uniform vec3 gaze[2]; uniform vec3 iris_rim; uniform vec3 iris_center;
+vec3 eye(vec3 n, vec3 v, float shade) {
+  vec3 g = K.y < .5 ? gaze[0] : gaze[1], q = normalize(Q);
+  float c = dot(q, g), a = acos(clamp(c, -1., 1.)), r = a / IRIS_RAD;
+  vec3 t = normalize(q - g * c + 1e-5);
+  vec3 iris = mix(iris_center, iris_rim, smoothstep(.3, .9, r)) * (1. - .75 * smoothstep(.72, 1.02, r));
+  iris = mix(iris, vec3(.003), smoothstep(.43, .31, r));
+  vec3 into = normalize(key_direction - g * dot(key_direction, g) + 1e-4);
+  iris *= .8 + .7 * max(dot(t, -into), 0.) * smoothstep(.2, .9, r);
+  vec3 white = vec3(.66, .62, .60) * (1. - .15 * smoothstep(.7, 1.5, a));
+  vec3 albedo = mix(white, iris, smoothstep(IRIS_RAD + .04, IRIS_RAD - .05, a));
+  float ao = mix(1., .42, smoothstep(.10, .50, q.y)) * mix(1., .75, smoothstep(-.25, -.53, q.y));
+  ao *= 1. - .3 * smoothstep(.55, .95, abs(q.x));
+  float facing = max((dot(n, key_direction) + .3) / 1.3, 0.);
+  vec3 color = albedo * ao * (key * facing * mix(.4, 1., shade) + ambient(n) * .9);
+  color += key * pow(max(dot(n, normalize(key_direction + v)), 0.), 220.) * 1.4 * mix(.3, 1., shade);
+  color += sky * pow(max(dot(n, normalize(vec3(.25, .55, .9) + v)), 0.), 160.) * .8;
+  return color;
+}
+void main() {
+  vec3 n = normalize(N), v = normalize(camera - P), color;
+  float shade = lit(P, n), wrapped = max(dot(n, key_direction) * .6 + .35, 0.);
+  if (K.x < 1.5) color = eye(n, v, shade);
+  else if (K.x < 2.5) color = vec3(.58, .54, .47) * pow(K.y, 1.5)
+    * (key * wrapped * mix(.35, .85, shade) + ambient(n) * .75);
+  else color = vec3(.36, .11, .10) * pow(K.y, 1.4)
+    * (key * wrapped * mix(.3, .9, shade) + ambient(n) * .7);
+  o = vec4(tone(color), 1.);
+}
+"""
+)
+
+# kind: y way from the lid, z opacity.
+LASH_FRAGMENT = (
+    _VERSION
+    + _LIGHT
+    + """
+in vec3 P; in vec3 N; in vec3 Q; in vec4 K; out vec4 o;
+void main() {
+  float opacity = K.z * (1. - smoothstep(.15, 1., K.y));
+  o = vec4(tone(vec3(.008, .006, .005) * (ambient(vec3(0., 1., 0.)) + key * .2)), opacity);
+}
+"""
+)
+
+# strand: x around the head, y along the strand, z shell level, w tip weight.
+HAIR_VERTEX = (
+    _VERSION
+    + _POSE
+    + """
+in vec3 position; in vec3 normal; in vec3 tangent; in vec4 strand;
+out vec3 P; out vec3 N; out vec3 S; out vec4 K;
+void main() {
+  float a = angle * hair_share(position.y);
+  P = turn(position - pivot, a) + pivot; N = turn(normal, a); S = turn(tangent, a); K = strand;
+  gl_Position = view_projection * vec4(P, 1.);
+}
+"""
+)
+
+HAIR_FRAGMENT = (
+    _VERSION
+    + _LIGHT
+    + """
+in vec3 P; in vec3 N; in vec3 S; in vec4 K; out vec4 o; uniform vec3 hair_color;
+void main() {
+  float u = K.x, t = K.y, level = K.z, tip = K.w;
+  vec3 n = normalize(N), v = normalize(camera - P);
+  if (dot(n, v) < 0.) n = -n * .6;
+  float s1 = texture(noise, vec2(u * 18., t * .5 + level * .37)).r;
+  float s2 = texture(noise, vec2(u * 55.8 + .3, t * .85 + level * .11)).g;
+  if (s1 * .6 + s2 * .4 < .04 + .30 * level * level + .66 * tip * tip * (.4 + .6 * level)) discard;
+
+  // Strands: diffuse light by the angle to the tangent, two highlights (Kajiya and Kay).
+  vec3 tangent = normalize(S + n * (s2 - .5) * .35);
+  vec3 albedo = hair_color * (.8 + .75 * smoothstep(.3, .75, s2)) * (.5 + .5 * level) * (.75 + .5 * s1);
+  float shade = mix(.35, 1., lit(P, n)), tl = dot(tangent, key_direction), tv = dot(tangent, v);
+  float sl = sqrt(max(1. - tl * tl, 0.)), sv = sqrt(max(1. - tv * tv, 0.));
+  float wrapped = clamp(dot(n, key_direction) * .7 + .3, 0., 1.);
+  float first = pow(max(sl * sv - tl * tv, 0.), 26.);
+  float second = pow(max(sl * sv - (tl + .15) * (tv + .15), 0.), 9.);
+  vec3 color = albedo * (key * wrapped * (.35 + .65 * sl) * shade + ambient(n) * (.4 + .6 * level)
+                         + rim * max(dot(n, rim_direction) + .2, 0.) * .8);
+  color += key * shade * wrapped * (first * vec3(.035) + second * albedo * .9) * .6 * level;
+  color += ambient(n) * pow(1. - abs(dot(n, v)), 3.) * .04 * level;
+  o = vec4(tone(color), 1.);
+}
+"""
+)
+
+SHADOW_VERTEX = (
+    _VERSION
+    + _POSE
+    + """
+in vec3 position; in float share; uniform float is_hair; uniform mat4 light_projection;
+void main() {
+  float a = angle * (is_hair > .5 ? hair_share(position.y) : share);
+  gl_Position = light_projection * vec4(turn(position - pivot, a) + pivot, 1.);
+}
+"""
+)
+
+EMPTY_FRAGMENT = _VERSION + "void main() {}\n"
+
+BACKGROUND_VERTEX = (
+    _VERSION + "in vec2 corner; out vec2 q;\n"
+    "void main() { q = corner; gl_Position = vec4(corner, .9999, 1.); }\n"
+)
+BACKGROUND_FRAGMENT = (
+    _VERSION
+    + """
+in vec2 q; out vec4 o; uniform vec3 backdrop; uniform vec3 shading;
+void main() {
+  float centre = cos(1.5708 * q.x) * cos(1.5708 * q.y) - .4;
+  vec3 c = backdrop * exp(shading.x * q.x + shading.y * q.y + shading.z * centre);
+  o = vec4(pow(clamp(c, 0., 1.), vec3(1. / 2.2)), 1.);
+}
+"""
+)
+
+SHADOW_SIZE = 384
+IRIS_RAD = 0.48
+
+_CONSTANTS = {
+    "SHADOW_SIZE": SHADOW_SIZE,
+    "IRIS_RAD": IRIS_RAD,
+    "PAINT_AXIS_Z": bake.PAINT_AXIS_Z,
+    "PAINT_AZIMUTH": bake.PAINT_AZIMUTH,
+    "PAINT_LOW": bake.PAINT_LOW,
+    "PAINT_HIGH": bake.PAINT_HIGH,
+}
+
+
+def source(text: str) -> str:
+    """A shader's text with the shared constants put in."""
+    for name, value in _CONSTANTS.items():
+        text = text.replace(name, f"{float(value)}")
+    return text
