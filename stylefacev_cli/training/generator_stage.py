@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stylefacev_cli.errors import DataError
+from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.networks.discriminator import ImageDiscriminator, ImageDiscriminatorConfig
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.training import losses, sheets
@@ -70,9 +70,12 @@ class GeneratorStageConfig:
 
     def __post_init__(self) -> None:
         """Check the values once."""
-        assert self.objective in ("paired", "adversarial"), "objective is paired or adversarial"
-        assert self.objective == "paired" or self.discriminator, "adversarial needs a discriminator"
-        assert 0 <= self.num_factors <= self.architecture.z_dim, "num_factors is at most z_dim"
+        if self.objective not in ("paired", "adversarial"):
+            raise UsageError(f"objective {self.objective!r} is not paired or adversarial")
+        if self.objective == "adversarial" and self.discriminator is None:
+            raise UsageError("the adversarial objective needs a section discriminator")
+        if not 0 <= self.num_factors <= self.architecture.z_dim:
+            raise UsageError("num_factors is not between 0 and z_dim")
 
 
 class GeneratorStage(NetworkStage):

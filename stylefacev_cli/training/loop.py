@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from stylefacev_cli.errors import StyleFaceVError
+from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.training.checkpoint import (
     CheckpointStore,
     random_states,
@@ -70,7 +70,8 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         """Check the values once."""
-        assert self.keep >= 2, "a damaged newest save needs one before it"
+        if self.keep < 2:
+            raise UsageError("keep is at least 2: a damaged newest save needs one before it")
 
 
 @dataclass
@@ -148,7 +149,7 @@ def run_stage(
     clock = _Clock(used_s)
     logger = _Logger(stage, folder, budget, config, report)
     last_save = last_sheet = time.monotonic()
-    saved_step = step
+    saved_step = pictured_step = step
     bad_in_a_row = 0
 
     def save() -> None:
@@ -186,9 +187,10 @@ def run_stage(
             save()
         if now - last_sheet >= 60 * config.sheet_every_minutes:
             logger.picture(step)
-            last_sheet = time.monotonic()
-    if step != saved_step:
+            last_sheet, pictured_step = time.monotonic(), step
+    if step != pictured_step:
         logger.picture(step)
+    if step != saved_step:
         save()
     report(f"{stage.name}: {_ENDINGS[reason]} at step {step}, saved in {folder}")
     return Outcome(reason, step, stop.signal_number)

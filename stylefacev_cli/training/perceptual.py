@@ -3,7 +3,7 @@
 The paper uses VGG16. Where its weights are at hand (torch hub's cache) it is taken, through lpips;
 else EfficientNet-Lite0 from the package index, a named offline network. Both are compared with
 channels brought to unit length at each place, as LPIPS does, averaged over the layers and scaled so
-that two unrelated faces are about 0.02 apart: the paper's weight of 100 makes it a few times the L1.
+that two unrelated faces are about 0.02 apart: the paper's weight of 100 makes it a few times L1.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.training.config import build, read_yaml, to_plain, with_overrides
 from stylefacev_cli.training.generator_stage import GeneratorStageConfig
 from stylefacev_cli.training.loop import Budget, LoopConfig
@@ -35,9 +36,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         """Check that the parts go together."""
         for part in (self.generator, self.finish):
-            assert part is None or part.architecture.img_resolution == self.resolution, (
-                "img_resolution of the generators must be the resolution"
-            )
+            if part is not None and part.architecture.img_resolution != self.resolution:
+                raise UsageError("img_resolution of the generators must be the resolution")
 
 
 def load_settings(path: Path, overrides: list[str]) -> TrainingConfig:

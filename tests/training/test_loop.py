@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stylefacev_cli.errors import IntegrityError, StyleFaceVError
+from stylefacev_cli.training.checkpoint import CheckpointStore, read_checkpoint, write_checkpoint
+from stylefacev_cli.training.loop import Budget, LoopConfig, StopFlag, finished, run_stage
+
+
+class NoisySums:
+    """A stage that adds numbers from all three random generators."""
+
+    name = "sums"
+    images_per_step = 2
+
+    def __init__(self, bad_steps: tuple[int, ...] = (), signal_at: int | None = None) -> None:
+        self.total = torch.zeros(3, dtype=torch.float64)
+        self.bad_steps, self.signal_at = bad_steps, signal_at
+
+    def step(self, index: int, progress: float) -> dict[str, float]:
+        if index == self.signal_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if index in self.bad_steps:
+            return {"loss": float("nan")}
+        self.total += torch.tensor([random.random(), np.random.rand(), float(torch.rand(()))])
+        return {"loss": float(self.total.sum())}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"total": self.total.clone()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.total = state["total"]
+
+    def sheet(self) -> np.ndarray:
+        return np.zeros((4, 4, 3), np.uint8)
+
+    def validate(self) -> dict[str, float]:
+        return {"error": 1.0}
+
+
+def run(stage: NoisySums, folder: Path, budget: Budget, config: LoopConfig | None = None) -> Any:
+    lines: list[str] = []
+    with StopFlag() as stop:
+        outcome = run_stage(stage, folder, budget, config or LoopConfig(), stop, lines.append)
+    return outcome, lines
+
+
+def seed_all(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def test_two_halves_equal_the_whole(tmp_path: Path) -> None:
+    seed_all(5)
+    whole = NoisySums()
+    run(whole, tmp_path / "whole", Budget(num_images=20))
+
+    seed_all(5)
+    run(NoisySums(), tmp_path / "halves", Budget(num_images=10))
+    seed_all(99)  # the second half starts with other random states, as a new process would
+    second = NoisySums()
+    outcome, lines = run(second, tmp_path / "halves", Budget(num_images=20))
+    assert outcome.step == 10 and outcome.reason == "done"
+    assert any("resumed from step 5" in line for line in lines)
+    assert torch.equal(whole.total, second.total)
+
+
+def test_sigterm_saves_at_the_end_of_the_step(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    outcome, _ = run(NoisySums(signal_at=3), tmp_path, Budget(num_images=1000))
+    assert (outcome.reason, outcome.signal_number, outcome.step) == ("signal", signal.SIGTERM, 4)
+    assert CheckpointStore(tmp_path / "checkpoints").load_newest()["step"] == 4  # type: ignore[index]
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_minutes_of_a_run_end_it_resumably(tmp_path: Path) -> None:
+    outcome, _ = run(NoisySums(), tmp_path, Budget(num_images=10**9, run_minutes=0.002))
+    assert outcome.reason == "time"
+    assert not finished(tmp_path, 2, Budget(num_images=10**9))
+    again, _ = run(NoisySums(), tmp_path, Budget(num_images=10**9, run_minutes=0.002))
+    assert again.step > outcome.step
+    assert finished(tmp_path, 2, Budget(num_images=10**9, minutes=0.001))
+
+
+def test_non_finite_losses_are_skipped_then_end_the_run(tmp_path: Path) -> None:
+    config = LoopConfig(max_bad_steps=3, save_every_steps=1)
+    run(NoisySums(bad_steps=(2, 3)), tmp_path / "few", Budget(num_images=20), config)
+    state = CheckpointStore(tmp_path / "few" / "checkpoints").load_newest()
+    assert state is not None and state["bad_steps"] == 2
+
+    with pytest.raises(StyleFaceVError, match="not finite 3 times.*last good save is step 5"):
+        many = NoisySums(bad_steps=tuple(range(5, 20)))
+        run(many, tmp_path / "many", Budget(num_images=40), config)
+    newest = CheckpointStore(tmp_path / "many" / "checkpoints").load_newest()
+    assert newest is not None and newest["step"] == 5
+
+
+def test_log_sheets_and_number_of_saves(tmp_path: Path) -> None:
+    config = LoopConfig(save_every_steps=2, log_every_s=0.0, keep=2)
+    _, lines = run(NoisySums(), tmp_path, Budget(num_images=20), config)
+    progress = next(line for line in lines if "step 4" in line)
+    for word in ("images", "loss", "images/s", "left"):
+        assert word in progress
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert records[0]["images"] == 4 and records[-1]["held_out"] == {"error": 1.0}
+    assert (tmp_path / "sheets" / "step-000000010.png").exists()
+    names = [path.name for path in CheckpointStore(tmp_path / "checkpoints").paths()]
+    assert names == ["step-000000008.ckpt", "step-000000010.ckpt"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "other"])
+def test_damaged_newest_falls_back(tmp_path: Path, damage: str) -> None:
+    store = CheckpointStore(tmp_path)
+    for step in (1, 2):
+        store.save(step, {"step": step, "weights": torch.arange(100)})
+    newest = store.paths()[-1]
+    content = bytearray(newest.read_bytes())
+    if damage == "flip":
+        content[-50] ^= 1
+    damaged = {"cut": content[:-7], "flip": content, "empty": b"", "other": b"x" * 99}[damage]
+    newest.write_bytes(bytes(damaged))
+    lines: list[str] = []
+    state = store.load_newest(lines.append)
+    assert state is not None and state["step"] == 1
+    assert len(lines) == 1 and newest.name in lines[0]
+    store.paths()[0].write_bytes(b"")
+    with pytest.raises(IntegrityError, match="all saves"):
+        store.load_newest()
+
+
+def save_for_ever(folder: Path) -> None:
+    step = 0
+    while True:
+        step += 1
+        CheckpointStore(folder, keep=2).save(step, {"step": step, "x": torch.full((10**6,), step)})
+
+
+def test_kill_during_saves_leaves_a_whole_one(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    for round_ in range(3):
+        process = context.Process(target=save_for_ever, args=(tmp_path,))
+        process.start()
+        while not list(tmp_path.glob("*.ckpt")):
+            time.sleep(0.005)
+        time.sleep(0.05 + 0.017 * round_)
+        process.kill()
+        process.join()
+        state = CheckpointStore(tmp_path).load_newest(lambda line: pytest.fail(line))
+        assert state is not None and torch.all(state["x"] == state["step"])
+
+
+def test_a_save_runs_no_code(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (os.system, ("true",))
+
+    path = tmp_path / "step-1.ckpt"
+    write_checkpoint(path, {"evil": Evil()})
+    with pytest.raises(Exception, match="(?i)weights.only|unsupported"):
+        read_checkpoint(path)

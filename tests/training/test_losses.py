@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from stylefacev_cli.training import losses
+from stylefacev_cli.training.frames import Frames, Sampler
+
+
+def test_face_weights_are_high_where_the_features_are(clips: Frames) -> None:
+    landmarks = clips.landmark_batch(np.arange(3))
+    weights = losses.face_weights(landmarks, 64, face_weight=4, feature_weight=8)
+    assert weights.shape == (3, 1, 64, 64)
+    assert weights.min() < 1.05 and 4 < weights.max() <= 8
+    assert (weights[:, 0, 0, 0] < 1.1).all()
+
+
+def test_image_losses_vanish_only_on_equal_images() -> None:
+    a, b = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
+    weights = torch.rand(2, 1, 16, 16) + 0.5
+    for loss in (
+        lambda x, y: losses.image_loss(x, y, weights, 3),
+        lambda x, y: losses.gradient_loss(x, y, weights),
+    ):
+        assert loss(a, a) == 0 and loss(a, b) > 0
+    assert losses.gradient_loss(a + 1, a, weights) < 1e-6  # blind to a shift in brightness
+
+
+def test_adaptive_wing_against_its_formula_in_numpy() -> None:
+    # Written from equation 3 by branches, value by value.
+    alpha, omega, epsilon, theta = 2.1, 14.0, 1.0, 0.5
+
+    def reference(y: float, p: float) -> float:
+        d, e = abs(y - p), alpha - y
+        if d < theta:
+            return float(omega * np.log(1 + (d / epsilon) ** e))
+        a = omega / (1 + (theta / epsilon) ** e) * e * (theta / epsilon) ** (e - 1) / epsilon
+        c = theta * a - omega * np.log(1 + (theta / epsilon) ** e)
+        return float(a * d - c)
+
+    pairs = [(y, p) for y in (0.0, 0.3, 1.0) for p in (-0.4, 0.0, 0.2, 0.499, 0.8, 1.7)]
+    target, predicted = torch.tensor(pairs, dtype=torch.float64).T
+    wanted = torch.tensor([reference(y, p) for y, p in pairs], dtype=torch.float64)
+    torch.testing.assert_close(losses.adaptive_wing(predicted, target), wanted)
+
+
+def test_adaptive_wing_is_smooth_and_differentiable_at_zero() -> None:
+    target = torch.tensor([0.0, 1.0])
+    predicted = target.clone().requires_grad_(True)
+    losses.adaptive_wing(predicted, target).sum().backward()
+    assert predicted.grad is not None and torch.all(predicted.grad == 0)
+    near = losses.adaptive_wing(target + 0.5 - 1e-6, target)
+    far = losses.adaptive_wing(target + 0.5 + 1e-6, target)
+    torch.testing.assert_close(near, far, atol=1e-4, rtol=0)
+
+
+def test_r1_is_half_the_squared_gradient() -> None:
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
+    penalty = losses.r1_penalty(linear, torch.rand(5, 3, 2, 2))
+    weight = linear.get_submodule("1").get_parameter("weight")
+    torch.testing.assert_close(penalty, weight.square().sum() / 2)
+
+
+def test_psnr_and_ssim_against_scikit_image() -> None:
+    skimage = pytest.importorskip("skimage.metrics")
+    rng = np.random.default_rng(0)
+    a = rng.uniform(-1, 1, (16, 16)).astype(np.float32)
+    b = np.clip(a + rng.normal(0, 0.2, a.shape), -1, 1).astype(np.float32)
+    mask = torch.ones(1, 1, 16, 16)
+    x, y = torch.from_numpy(b)[None, None], torch.from_numpy(a)[None, None]
+    wanted = skimage.peak_signal_noise_ratio(a, b, data_range=2)
+    assert losses.psnr(x, y, mask).item() == pytest.approx(wanted, rel=1e-4)
+    wanted = skimage.structural_similarity(
+        a, b, data_range=2, win_size=7, use_sample_covariance=False
+    )
+    assert losses.ssim(x, y, mask).item() == pytest.approx(wanted, rel=1e-3)
+
+
+def test_sampler_takes_every_row_once_and_goes_on_where_it_was() -> None:
+    rows = np.arange(100, 110)
+    sampler = Sampler(rows, seed=3)
+    assert sorted(np.concatenate([sampler.next(4), sampler.next(6)])) == list(rows)
+    sampler.next(7)
+    state, wanted = sampler.state_dict(), sampler.next(9)
+    again = Sampler(rows, seed=3)
+    again.load_state_dict(state)
+    assert np.array_equal(again.next(9), wanted)
+    grown = Sampler(np.arange(100, 130), seed=3)  # more data than at the save
+    grown.load_state_dict(state)
+    assert sorted(grown.next(30)) == list(range(100, 130))

