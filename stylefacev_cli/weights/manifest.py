@@ -1,0 +1,236 @@
+"""`bundle.yaml`: what a model is made of, checked before any of its weights are read.
+
+Nothing here imports torch, so that a wrong or damaged model is told at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
+from stylefacev_cli.weights.locate import MANIFEST_NAME, find_bundle
+from stylefacev_cli.weights.settings import build
+
+FORMAT = 1
+NETWORK_NAMES = ("generator", "landmarks", "pose", "appearance", "motion")
+FILE_NAMES = tuple(f"{name}.safetensors" for name in NETWORK_NAMES)
+
+_SECTIONS = ("architecture", "provenance", "files")
+_MAX_MANIFEST_BYTES = 2**20
+_MAX_FILE_BYTES = 2**33
+_MAX_NUMBER = 2**16  # of anything that an architecture counts
+_MAX_LIST = 64
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file of a bundle."""
+
+    sha256: str  # 64 hexadecimal digits
+    bytes: int
+
+
+@dataclass(frozen=True)
+class BundleFiles:
+    """The files of a bundle, one for each network; the field names are the networks'."""
+
+    generator: FileRecord
+    landmarks: FileRecord
+    pose: FileRecord
+    appearance: FileRecord
+    motion: FileRecord
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of `bundle.yaml`.
+
+    Attributes:
+        folder: where the bundle is.
+        sha256: of `bundle.yaml`; as that holds the hashes of all files, it names the whole model.
+        name: of the model, such as `default-64`.
+        resolution: height and width of its frames, px.
+        fps: frames per second that its motion was learnt at.
+        licence: of the weights.
+        architecture: the settings of each network, by network.
+        provenance: how the weights came to be; free text and numbers.
+        files: size and hash of each network's file, by network.
+    """
+
+    folder: Path
+    sha256: str
+    name: str
+    resolution: int
+    fps: float
+    licence: str
+    architecture: Mapping[str, Mapping[str, Any]]
+    provenance: Mapping[str, Any]
+    files: Mapping[str, FileRecord]
+
+
+@dataclass(frozen=True)
+class _PlainKeys:
+    """The keys of `bundle.yaml` beside its sections."""
+
+    format: int
+    name: str
+    resolution: int
+    fps: float
+    licence: str
+
+
+def read_manifest(name_or_folder: str | Path) -> Manifest:
+    """Read and check the `bundle.yaml` of a model; its weights are not touched.
+
+    Args:
+        name_or_folder: as for `find_bundle`.
+
+    Raises:
+        MissingWeightsError: there is no such model.
+        IntegrityError: `bundle.yaml` is not what it should be; the message names the key.
+    """
+    folder = find_bundle(name_or_folder)
+    path = folder / MANIFEST_NAME
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_MANIFEST_BYTES + 1)
+    except OSError as error:
+        raise MissingWeightsError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > _MAX_MANIFEST_BYTES:
+        raise IntegrityError(f"{path} is too long for a bundle.yaml")
+    try:
+        return _parse(folder, data, str(path))
+    except UsageError as error:
+        raise IntegrityError(f"{error}; the model is damaged or of another version") from error
+
+
+def verify_files(manifest: Manifest) -> None:
+    """Compare size and SHA-256 of every file with the manifest: sizes first, they cost nothing.
+
+    Raises:
+        MissingWeightsError: a file is not there.
+        IntegrityError: a file differs.
+    """
+    paths = {name: weights_path(manifest.folder, name) for name in NETWORK_NAMES}
+    for name, path in paths.items():
+        if not path.is_file():
+            raise MissingWeightsError(f"the model lacks {path}: fetch the whole folder again")
+        size, wanted = path.stat().st_size, manifest.files[name].bytes
+        if size != wanted:
+            raise IntegrityError(
+                f"{path} is damaged: {size} bytes, {wanted} expected; fetch it again"
+            )
+    for name, path in paths.items():
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(2**20):
+                digest.update(block)
+        if digest.hexdigest() != manifest.files[name].sha256:
+            raise IntegrityError(
+                f"{path} is damaged: its SHA-256 is not that of bundle.yaml; fetch it again"
+            )
+
+
+def weights_path(folder: Path, network: str) -> Path:
+    """The file of a network's weights in a bundle."""
+    return folder / f"{network}.safetensors"
+
+
+def _parse(folder: Path, data: bytes, where: str) -> Manifest:
+    top = _load_yaml(data, where)
+    if top.get("format") != FORMAT:
+        raise UsageError(f"{where}: format {top.get('format')!r} is not {FORMAT}")
+    architecture, provenance, files = (_section(top, key, where) for key in _SECTIONS)
+    plain_keys = {key: value for key, value in top.items() if key not in _SECTIONS}
+    plain = build(_PlainKeys, plain_keys, where)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", plain.name):
+        raise UsageError(f"{where}.name must be letters, digits, dots and dashes")
+    if not 8 <= plain.resolution <= 4096:
+        raise UsageError(f"{where}.resolution {plain.resolution} is not from 8 to 4096")
+    if not 0 < plain.fps <= 240:
+        raise UsageError(f"{where}.fps {plain.fps:g} is not from 0 to 240")
+
+    for network in NETWORK_NAMES:
+        _section(architecture, network, f"{where}: architecture")
+    _refuse_unknown(architecture, NETWORK_NAMES, f"{where}: architecture")
+    _refuse_absurd(architecture, f"{where}: architecture")
+    _refuse_unknown(files, FILE_NAMES, f"{where}: files")
+    by_network = {name: files.get(f"{name}.safetensors") for name in NETWORK_NAMES}
+    records = build(BundleFiles, by_network, f"{where}: files")
+    for name, record in vars(records).items():
+        if not re.fullmatch("[0-9a-f]{64}", record.sha256):
+            raise UsageError(f"{where}: files: the sha256 of {name} must be 64 hexadecimal digits")
+        if not 0 < record.bytes <= _MAX_FILE_BYTES:
+            raise UsageError(f"{where}: files: {record.bytes} bytes of {name} cannot be")
+    return Manifest(
+        folder=folder,
+        sha256=hashlib.sha256(data).hexdigest(),
+        name=plain.name,
+        resolution=plain.resolution,
+        fps=plain.fps,
+        licence=plain.licence,
+        architecture=architecture,
+        provenance=provenance,
+        files=vars(records),
+    )
+
+
+def _section(mapping: dict[str, Any], key: str, where: str) -> dict[str, Any]:
+    value = mapping.get(key)
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise UsageError(f"{where}: the section {key!r} is missing")
+    return value
+
+
+def _refuse_unknown(mapping: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in mapping:
+        if key not in known:
+            raise UsageError(f"{where}: unknown key {key!r}; known are {', '.join(known)}")
+
+
+def _refuse_absurd(value: object, where: str) -> None:
+    """Bound every number of an architecture, so that none asks for years or terabytes."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_absurd(item, f"{where}.{key}")
+    elif isinstance(value, list):
+        if len(value) > _MAX_LIST:
+            raise UsageError(f"{where}: a list of {len(value)} entries cannot be")
+        for item in value:
+            _refuse_absurd(item, where)
+    elif isinstance(value, int | float) and not -_MAX_NUMBER <= value <= _MAX_NUMBER:
+        raise UsageError(f"{where}: {value} cannot be")
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """The safe loader, without aliases (a small file could stand for a huge one) or double keys."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not allowed")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if isinstance(key, str) and keys.count(key) > 1:
+                raise yaml.YAMLError(f"the key {key!r} is there twice")
+        return super().construct_mapping(node, deep)
+
+
+def _load_yaml(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        content = yaml.load(data.decode("utf-8"), Loader=_StrictLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(f"{where} is not valid YAML: {reason}") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UsageError(f"{where} must hold one `key: value` per line")
+    return content

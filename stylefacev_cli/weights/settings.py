@@ -1,0 +1,104 @@
+"""Frozen dataclasses ↔ plain mappings, as YAML gives them; unknown keys are errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from stylefacev_cli.errors import UsageError
+
+T = TypeVar("T")
+
+_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def build(kind: type[T], values: object, where: str) -> T:
+    """Make a dataclass from a mapping, nested dataclasses too.
+
+    Args:
+        kind: a frozen dataclass whose fields are plain values, tuples, None or dataclasses.
+        values: a mapping, as YAML gives it.
+        where: what the values are called in messages, like `train.yaml: generator`.
+
+    Raises:
+        UsageError: a key is unknown or missing, or a value has the wrong type.
+    """
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{where} must be a section with keys, not {_short(values)}")
+    assert dataclasses.is_dataclass(kind)
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
+    for key in values:
+        if key not in fields:
+            known = ", ".join(fields)
+            raise UsageError(f"{where}: unknown key {_short(key)}; known are {known}")
+    made: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in values:
+            made[name] = _convert(hints[name], values[name], f"{where}.{name}")
+        elif _is_required(field):
+            raise UsageError(f"{where}: the key {name!r} is missing")
+    try:
+        return typing.cast(T, kind(**made))
+    except (AssertionError, ValueError) as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """A dataclass as nested plain values that YAML can hold; `build` reads it back."""
+    plain = _plain(dataclasses.asdict(config))
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _short(value: object) -> str:
+    """A value in a message: on one line, and never longer than a screen's line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        assert isinstance(hint, type)
+        return build(hint, value, where)
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in typing.get_args(hint):
+            return None
+        (choice,) = (choice for choice in typing.get_args(hint) if choice is not type(None))
+        return _convert(choice, value, where)
+    if origin is tuple:
+        return _convert_tuple(typing.get_args(hint), value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise UsageError(f"{where} must be {_NAMES.get(hint, hint)}, not {_short(value)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where} must be a finite number, not {value}")
+    return value
+
+
+def _convert_tuple(inner: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise UsageError(f"{where} must be a list, not {_short(value)}")
+    if len(inner) == 2 and inner[1] is Ellipsis:
+        return tuple(_convert(inner[0], item, where) for item in value)
+    if len(inner) != len(value):
+        raise UsageError(f"{where} must have {len(inner)} entries, not {len(value)}")
+    return tuple(_convert(kind, item, where) for kind, item in zip(inner, value, strict=True))

@@ -1,0 +1,25 @@
+"""What several rooms' tests share: one tiny model with random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import TINY_FPS, tiny_networks
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model; not to be written to."""
+    from stylefacev_cli.weights.bundle import save_bundle
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_bundle(
+        folder,
+        tiny_networks(),
+        name="tiny",
+        fps=TINY_FPS,
+        licence="CC0-1.0",
+        provenance={"made": "for tests, from random numbers"},
+    )
+    return folder
