@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 F64 = NDArray[np.float64]
 
 NECK_PIVOT = np.array([0.0, 6.75, 0.3])  # dm, the point about which the head turns
-LOOK_AT = np.array([0.0, 7.25, 0.6])
+LOOK_AT = np.array([0.0, 7.31, 0.6])
 FIELD_OF_VIEW_DEG = 22.0
 _HEAD_HEIGHT_DM = 2.25
 
@@ -64,7 +64,9 @@ def make_view(
     position = LOOK_AT + np.array([0, 0, distance])
     near, far = max(distance - 4, 0.3), distance + 5
     depth, offset = -(far + near) / (far - near), -2 * far * near / (far - near)
-    projection = np.array([[focal, 0, 0, 0], [0, focal, 0, 0], [0, 0, depth, offset], [0, 0, -1, 0]])
+    projection = np.array(
+        [[focal, 0, 0, 0], [0, focal, 0, 0], [0, 0, depth, offset], [0, 0, -1, 0]]
+    )
     shift, move = np.eye(4), np.eye(4)
     shift[:2, 3] = 2 * shift_x, 2 * shift_y  # clip space is two units wide; acts on w
     move[:3, 3] = -position
@@ -99,5 +101,8 @@ def gaze_directions(gaze_x_rad: float, gaze_y_rad: float) -> F64:
         np.cos(gaze_x_rad) * np.cos(gaze_y_rad),
     ]
     both = np.array([forward, forward])
-    both[:, 0] += [0.03, -0.03]  # the model's eyes diverge a little; without it people look cross-eyed
+    both[:, 0] += [
+        0.03,
+        -0.03,
+    ]  # the model's eyes diverge a little; without it people look cross-eyed
     return np.asarray(both / np.linalg.norm(both, axis=1, keepdims=True))

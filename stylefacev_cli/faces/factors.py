@@ -94,19 +94,19 @@ WIDE = FramingRange(
 # mean, standard deviation, lowest, highest of the expression's and the gaze's parameters; the
 # framing adds its own. A clipped normal is flat where a face is at rest: lips closed, eyes open.
 _POSE_RANGES = {
-    "jaw": (0.07, 0.21, 0.0, 0.75),
-    "smile": (0.28, 0.36, -0.6, 1.0),
+    "jaw": (0.05, 0.21, 0.0, 0.75),
+    "smile": (0.32, 0.38, -0.35, 1.1),
     "pucker": (0.0, 0.33, -0.9, 0.9),
-    "lips": (0.08, 0.18, 0.0, 0.6),
+    "lips": (0.05, 0.18, 0.0, 0.6),
     "press": (-0.25, 0.3, 0.0, 0.6),
-    "brows": (0.05, 0.4, -0.9, 1.0),
+    "brows": (0.12, 0.36, -0.8, 1.0),
     "blink": (-0.75, 1.0, 0.0, 1.0),
     "squint": (0.0, 0.3, -0.7, 0.8),
-    "gaze_x_rad": (0.0, 0.16, -0.5, 0.5),
+    "gaze_x_rad": (0.0, 0.14, -0.5, 0.5),
     "gaze_y_rad": (0.0, 0.07, -0.35, 0.35),
 }
 # Eyes stay on their target while the head turns: shares of yaw and pitch they make up for.
-_GAZE_AGAINST_YAW = 0.4
+_GAZE_AGAINST_YAW = 0.3
 _GAZE_AGAINST_PITCH = 0.3
 _EYE_LIMITS_RAD = {"gaze_x_rad": (-0.55, 0.55), "gaze_y_rad": (-0.4, 0.4)}
 
@@ -163,7 +163,7 @@ class FaceFactors:
         return self._fill(new)
 
     def with_poses(self, z: F32, factors: F32) -> F32:
-        """z in the poses of `factors` [T, P] (see `pose_factors`): [T, 256], each of RMS 1."""
+        """Z in the poses of `factors` [T, P] (see `pose_factors`): [T, 256], each of RMS 1."""
         rows = []
         for row in factors:
             new = z.astype(np.float64)
@@ -204,16 +204,21 @@ class FaceFactors:
         tone = float(np.clip(average_tone(ancestry) + 0.09 * f["skin_tone"], 0.02, 0.95))
         ruddiness = float(max(0.35 + 0.18 * f["ruddiness"], 0) * (1 - 0.5 * tone))
         grown_up = float(smooth_step(0.4, 0.5, age))
+        fringe = float(np.clip(0.22 * f["fringe"] - 0.10, 0, 0.40))
         length = 0.65 * f["hair_length"] + 1.0 * (female - male) + 0.06
-        grey = float(np.clip(3 * (age - 0.74) + 0.25 * f["hair_grey"], 0, 0.9) * (age > 0.6))
-        shirt = tinted_color(0.26, 0.6 * f["shirt_light"], 0.3 * f["shirt_red"], 0.3 * f["shirt_blue"])
+        grey = float(np.clip(3 * (age - 0.77) + 0.2 * f["hair_grey"], 0, 0.9) * (age > 0.6))
+        shirt = tinted_color(
+            0.26, 0.6 * f["shirt_light"], 0.3 * f["shirt_red"], 0.3 * f["shirt_blue"]
+        )
         collar = tuple(min(c * float(np.exp(0.5 * f["collar_light"])), 0.9) for c in shirt)
         return Identity(
             gender=gender,
             age=age,
             ancestry=ancestry,
             weight=float(np.clip(0.5 + 0.17 * f["weight"], 0.1, 0.95)),
-            shape=tuple(float(np.clip(f[f"shape_{i}"], -2.2, 2.2)) for i in range(NUM_SHAPE_FACTORS)),
+            shape=tuple(
+                float(np.clip(f[f"shape_{i}"], -2.2, 2.2)) for i in range(NUM_SHAPE_FACTORS)
+            ),
             skin_tone=tone,
             ruddiness=ruddiness,
             make_up=float(np.clip(0.15 + 0.4 * f["make_up"], 0, 1) * female),
@@ -222,13 +227,16 @@ class FaceFactors:
             brow_thickness_dm=0.037 * female + 0.048 * male + 0.006 * f["brow_thickness"],
             brow_slant_dm=0.006 + 0.007 * f["brow_slant"],
             beard=float(np.clip(0.6 * f["beard"] - 0.05, 0, 1) * male * grown_up),
-            hair_color=hair_color(hair_shade(ancestry, f["hair_shade"]), f["hair_red"], grey, ancestry),
+            hair_color=hair_color(
+                hair_shade(ancestry, f["hair_shade"]), f["hair_red"], grey, ancestry
+            ),
             hairline_dm=0.04 * f["hairline"],
             recession=float(
                 np.clip(0.5 * f["recession"] - 0.1, 0, 1.2) * male * smooth_step(0.4, 0.6, age)
             ),
             hair_length_dm=float(np.clip(length, -0.9, 1.7)),
-            fringe_dm=float(np.clip(0.22 * f["fringe"] - 0.12, 0, 0.40)),
+            fringe_dm=fringe
+            * float(smooth_step(0.02, 0.12, fringe) * _sigmoid(4 * (length + 0.3))),
             hair_volume_dm=float(0.14 * np.exp(0.25 * f["hair_volume"])),
             quiff=float(np.clip(0.4 + 0.45 * f["quiff"], 0, 1.2) * _sigmoid(-3 * length)),
             parting=float(np.clip(0.5 * f["parting"], -1, 1)),
@@ -249,8 +257,8 @@ class FaceFactors:
             sky_light=float(0.55 * np.exp(0.22 * f["sky_light"])),
             side_light=f["side_light"],
             background_color=tinted_color(
-                0.32,
-                0.55 * f["background_light"],
+                0.27,
+                0.5 * f["background_light"],
                 0.2 * f["background_red"],
                 0.2 * f["background_blue"],
             ),

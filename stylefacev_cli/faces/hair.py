@@ -26,8 +26,8 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 
-NUM_RINGS = 22  # points along a curve
-SHELL_LEVELS = (0.0, 0.45, 0.75, 0.92, 1.0)
+NUM_RINGS = 18  # points along a curve
+SHELL_LEVELS = (0.0, 0.5, 0.85, 1.0)
 SHELL_VERTICES = (bake.NUM_AZIMUTHS + 1) * NUM_RINGS
 SHELL_INDICES = bake.NUM_AZIMUTHS * (NUM_RINGS - 1) * 6
 VERTEX_FLOATS = 13  # position 3, normal 3, tangent 3, (around, along, level, tip)
@@ -173,7 +173,7 @@ def _guide_curves(
                     edge = 1 - 0.97 * _step(0.5, 1.0, way)
                 else:
                     edge = 1 - 0.3 * _step(0.55, 1.0, way)
-                if front[i] > 0.3 and fringe < 0.05:
+                if front[i] > 0.3 and fringe < 0.02:
                     # Off the forehead: low at the hairline, highest a finger's breadth behind it.
                     lift = 1 + 0.9 * quiff * _step(0.4, 0.8, way)
                     swept = (1 - _step(0.66, 1.0, way)) * lift
@@ -190,7 +190,7 @@ def _guide_curves(
             else:
                 d = s - on_scalp
                 if front[i] > 0.5:
-                    out = 0.05 + 0.10 * math.sin(min(d / 0.5, 1.0) * 1.6)
+                    out = 0.06 * _step(0.0, 0.12, d) + 0.08 * math.sin(min(d / 0.5, 1.0) * 1.6)
                 else:
                     out = 0.04 * d + 0.10 * _step(0.0, 0.5, d)
                 p[0] = q[0] + outward_x * out

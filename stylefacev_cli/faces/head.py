@@ -98,5 +98,7 @@ def _close_lips(mesh: FaceMesh, vertices: F32) -> F32:
 def _eye(points: F32) -> tuple[F64, float]:
     low, high = points.min(0).astype(np.float64), points.max(0).astype(np.float64)
     radius = float(high[0] - low[0] + high[1] - low[1]) / 4
-    center = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, high[2] - _EYE_DEPTH * radius])
+    center = np.array(
+        [(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, high[2] - _EYE_DEPTH * radius]
+    )
     return center, radius

@@ -23,6 +23,7 @@ F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 
 NUM_LANDMARKS = 98
+JAW = slice(0, 33)
 INNER_LIPS = (90, 94)  # middle of upper and lower lip
 _RIGHT_BROW, _LEFT_BROW = slice(33, 42), slice(42, 51)
 _NUM_ON_MESH = 96  # all but the pupils
@@ -43,9 +44,9 @@ def place_landmarks(mesh: FaceMesh, identity: Identity) -> LandmarkPlaces:
     edge += [(0.0, -0.8), (0.3, -0.8), (0.6, -0.8), (0.85, -0.8)]
     outline = np.array([brow_point(identity, along, across) for along, across in edge])
     origins = np.concatenate(
-        [np.column_stack([outline * [side, 1], np.full(9, 5.0)]) for side in (-1, 1)]
+        [np.column_stack([outline * [side, 1], np.zeros(9)]) for side in (-1, 1)]
     )
-    forward = np.tile([0.0, 0.0, -1.0], (len(origins), 1))
+    forward = np.tile([0.0, 0.0, 1.0], (len(origins), 1))  # from inside the head outwards
     front = _brow_triangles()
     hits, at = kernels.cast_rays(origins, forward, mesh.canonical, front)
     assert (hits >= 0).all(), "the brows lie on the forehead"

@@ -218,9 +218,7 @@ def _derive(wheel: zipfile.ZipFile) -> FaceMesh:
     ears = _to_vertices(at_corner["ears"], render_vertex, len(used))
     outer = skin[inside[skin].max(1) < 0.5]
     skull = skin[
-        (ears[skin].max(1) < 0.5)
-        & (inside[skin].max(1) < 0.5)
-        & (canonical[skin, 1].min(1) > 6.0)
+        (ears[skin].max(1) < 0.5) & (inside[skin].max(1) < 0.5) & (canonical[skin, 1].min(1) > 6.0)
     ]
     scalp_vertices, scalp_weights = bake.scalp_grid(canonical, skull)
 

@@ -111,7 +111,7 @@ def expression_weights(pose: Pose, names: NDArray[np.str_]) -> F32:
     gaze_x, gaze_y = pose.gaze_x_rad, pose.gaze_y_rad
     wanted = {
         "jawOpen": pose.jaw,
-        "mouthSmile": 0.85 * smile,
+        "mouthSmile": 0.9 * smile,
         "cheekSquint": 0.4 * smile * eyes_open,
         "mouthFrown": 0.6 * frown,
         "mouthPucker": pucker,

@@ -90,9 +90,7 @@ class LashSheet:
 
 
 def _unit_sphere(around: int = 20, down: int = 14) -> tuple[F32, I32]:
-    turn, polar = np.meshgrid(
-        np.arange(around) / around * 2 * np.pi, np.linspace(0, np.pi, down)
-    )
+    turn, polar = np.meshgrid(np.arange(around) / around * 2 * np.pi, np.linspace(0, np.pi, down))
     points = [np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.cos(polar)]
     triangles = []
     for i in range(down - 1):

@@ -23,6 +23,7 @@ from stylefacev_cli.faces.camera import (
     turn_points,
 )
 from stylefacev_cli.faces.head import Head
+from stylefacev_cli.faces.landmarks import JAW
 from stylefacev_cli.faces.mesh import FaceMesh
 from stylefacev_cli.faces.parameters import Pose, Scene, expression_weights
 from stylefacev_cli.faces.parts import LashSheet, MouthAndEyes
@@ -31,7 +32,8 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 
-_HIDDEN_DM = 0.07  # landmarks this far behind what is drawn are hidden
+_HIDDEN_DM = 0.10  # landmarks this far behind what is drawn are hidden
+_JAW_HIDDEN_DM = 0.35  # the jaw's line is fixed on the mesh and slips a little behind the outline
 _NOISE_SIZE = 256
 
 
@@ -177,7 +179,9 @@ class FaceRenderer:
                 y, x = np.clip(row + dy, 0, side - 1), np.clip(column + dx, 0, side - 1)
                 farthest = np.maximum(farthest, drawn[y, x])
         behind = _distance(depth, view) - _distance(farthest, view)
-        return np.asarray(inside & (behind < _HIDDEN_DM))
+        tolerance = np.full(len(landmarks), _HIDDEN_DM)
+        tolerance[JAW] = _JAW_HIDDEN_DM
+        return np.asarray(inside & (behind < tolerance))
 
     # --- GL objects --------------------------------------------------------------------------
 

@@ -62,7 +62,8 @@ SKIN_VERTEX = (
     + _POSE
     + "out vec3 P; out vec3 N; out vec3 C; out vec2 UV; out vec3 T;\n"
     + _SKIN_BODY.replace(
-        "OUT", "P = posed; N = turn(normal, angle * traits.x); C = canonical; UV = texcoord; T = traits;"
+        "OUT",
+        "P = posed; N = turn(normal, angle * traits.x); C = canonical; UV = texcoord; T = traits;",
     )
 )
 SKIN_DEPTH_VERTEX = _VERSION + _POSE + _SKIN_BODY.replace("OUT", "")
@@ -110,7 +111,7 @@ void main() {
   float fresnel = .028 + .972 * pow(1. - max(dot(v, h), 0.), 5.);
   float shine = pow(max(dot(n, h), 0.), sharp) * (sharp + 8.) / 25. * fresnel * gloss;
   color += key * shine * shade * clamp(facing * 4., 0., 1.) * (1. - inside);
-  float graze = .028 + .5 * pow(1. - max(dot(v, n), 0.), 5.);
+  float graze = .028 + .22 * pow(1. - max(dot(v, n), 0.), 5.);
   color += ambient(reflect(-v, n)) * graze * ao * .35 * (1. - inside) * (1. - .7 * cloth);
   o = vec4(tone(color), 1.);
 }
@@ -255,7 +256,7 @@ void main() {
 """
 )
 
-SHADOW_SIZE = 384
+SHADOW_SIZE = 256
 IRIS_RAD = 0.48
 
 _CONSTANTS = {

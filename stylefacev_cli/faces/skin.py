@@ -27,7 +27,7 @@ _BROW_INNER_DM, _BROW_OUTER_DM, _BROW_HEIGHT_DM = 0.085, 0.495, 7.487
 
 # Height of the hairline by azimuth from the front (degrees); temples recede with `recession`.
 _HAIRLINE_AZIMUTH_DEG = (0, 18, 32, 45, 58, 68, 76, 84, 95, 115, 140, 180)
-_HAIRLINE_DM = (8.02, 8.01, 7.95, 7.83, 7.70, 7.55, 7.40, 7.38, 7.48, 7.10, 6.72, 6.62)
+_HAIRLINE_DM = (8.05, 8.02, 7.93, 7.79, 7.64, 7.50, 7.36, 7.32, 7.46, 7.10, 6.72, 6.62)
 _RECESSION_DM = (0.10, 0.16, 0.22, 0.20, 0.08, 0, 0, 0, 0, 0, 0, 0)
 _FOLLOWS_OFFSET = (1, 1, 1, 1, 1, 0.6, 0.2, 0, 0, 0, 0, 0)
 
@@ -56,7 +56,9 @@ def paint_skin(identity: Identity) -> NDArray[np.uint8]:
     old = max(0.0, (identity.age - 0.55) / 0.45)
     stubble = 0.10 * float(smooth_step(0.6, 0.9, identity.gender))
     hair = np.array(identity.hair_color, np.float32)
-    brow = hair * np.float32(min(0.7, 0.13 / float(hair.max())))
+    skin = skin_color(identity.skin_tone)
+    # Brows stay darker than the skin, also under grey or blond hair.
+    brow = hair * np.float32(min(0.7, min(0.13, 0.5 * float(skin.mean())) / float(hair.max())))
     amounts = np.array(
         [
             identity.ruddiness,
@@ -78,7 +80,7 @@ def paint_skin(identity: Identity) -> NDArray[np.uint8]:
             identity.brow_thickness_dm,
         ]
     )
-    base = skin_color(identity.skin_tone).astype(np.float32)
+    base = skin.astype(np.float32)
     scalp = (0.75 * hair).astype(np.float32)
     return _paint(features, amounts, shape, line.astype(np.float32), base, brow, scalp)
 

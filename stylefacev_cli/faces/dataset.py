@@ -1,0 +1,316 @@
+"""Rendering sets of clips or stills: deterministic by seed, in parallel, resumable."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from stylefacev_cli import __version__
+from stylefacev_cli.data.clips import (
+    INDEX_NAME,
+    MANIFEST_NAME,
+    ClipEntry,
+    parse_entry,
+    read_manifest,
+    write_clip,
+)
+from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.faces.assets import FACE_ASSETS
+from stylefacev_cli.faces.camera import FIELD_OF_VIEW_DEG
+from stylefacev_cli.faces.factors import Z_DIM, FaceFactors, FramingRange
+from stylefacev_cli.faces.motion import NATIVE_FPS, sample_motion
+from stylefacev_cli.faces.parameters import flatten
+from stylefacev_cli.faces.studio import Studio
+
+F32 = NDArray[np.float32]
+
+RECIPE = 1  # counts up when the same seed gives other pictures
+MAX_SIZE_PX = 1024
+MAX_FRAMES = 10_000
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What to render."""
+
+    num_identities: int
+    num_frames: int  # frames a clip, or stills a person
+    size_px: int
+    seed: int = 0
+    kind: str = "clips"  # "clips": talking heads; "stills": a new scene and pose in each frame
+    fps: float = NATIVE_FPS
+    framing: str = "canonical"  # "canonical" or "wide"
+
+    def __post_init__(self) -> None:
+        limits = {
+            "identities": (self.num_identities, 1, 10_000_000),
+            "frames": (self.num_frames, 1, MAX_FRAMES),
+            "size": (self.size_px, 16, MAX_SIZE_PX),
+            "seed": (self.seed, 0, 2**63 - 1),
+            "fps": (self.fps, 1, 240),
+        }
+        for name, (value, low, high) in limits.items():
+            if not low <= value <= high:
+                raise UsageError(f"--{name} {value}: give a number from {low} to {high}")
+        if self.kind not in ("clips", "stills"):
+            raise UsageError(f"--kind {self.kind}: choose clips or stills")
+        if self.framing not in ("canonical", "wide"):
+            raise UsageError(f"--framing {self.framing}: choose canonical or wide")
+
+
+class Progress(NamedTuple):
+    """How far a set is."""
+
+    num_done: int  # clips finished, also by earlier runs
+    num_clips: int
+
+
+def render_set(
+    settings: RenderSettings,
+    folder: str | Path,
+    *,
+    num_processes: int = 1,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Path:
+    """Render a set of clips into a folder; an interrupted run goes on where it stopped.
+
+    The same settings give the same bytes whatever the number of processes.
+
+    Args:
+        settings: what to render.
+        folder: where to; new, or of an earlier run with the same settings (the number of
+            identities may grow).
+        num_processes: each has its own GL context.
+        report: called after each clip.
+
+    Returns:
+        The path of the index.
+
+    Raises:
+        UsageError: the folder holds something else.
+        DataError: the folder cannot be written, or its index is damaged.
+        StyleFaceVError: no EGL, no assets.
+    """
+    if num_processes < 1:
+        raise UsageError(f"--processes {num_processes}: give at least 1")
+    folder = Path(folder)
+    index = folder / INDEX_NAME
+    try:
+        _claim(folder, settings)
+        num_done = _resume(folder)
+        report(Progress(num_done, settings.num_identities))
+        numbers = range(num_done, settings.num_identities)
+        with index.open("a", encoding="utf-8") as lines:
+            for entry in _render_all(settings, folder, numbers, num_processes):
+                lines.write(entry.to_line())
+                lines.flush()
+                num_done += 1
+                report(Progress(num_done, settings.num_identities))
+    except OSError as error:
+        where = error.filename or folder
+        raise DataError(
+            f"cannot write {where}: {error.strerror}; free it or choose another --out"
+        ) from error
+    return index
+
+
+def sample_latents(settings: RenderSettings, number: int) -> F32:
+    """The latents of a set's clip, [T, 256]: same person in all frames."""
+    factors = FaceFactors(FramingRange.named(settings.framing))
+    rng = np.random.default_rng([settings.seed, number])
+    z = factors.sample(rng)
+    if settings.kind == "stills":
+        return np.stack([z] + [factors.vary(z, rng) for _ in range(settings.num_frames - 1)])
+    return factors.with_poses(z, sample_motion(factors, rng, settings.num_frames, settings.fps))
+
+
+def render_clip(studio: Studio, latents: F32) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
+    """Frames [T, S, S, 3] uint8 and exact labels of latents [T, 256] of one person.
+
+    Labels: landmarks [T, 98, 2], visible [T, 98], expressions [T, 52] with expression_names,
+    head_pose [T, 3] (yaw, pitch, roll in degrees), gaze [T, 2] (rad, x and y in the head's frame),
+    camera [T, 4] (head fraction, shift x, shift y, field of view in degrees), light [T, 12],
+    identity [I], factors [T, 256]. The manifest names the columns of the last three.
+    """
+    factors = studio.factors
+    frames = [studio.render(z) for z in latents]
+    poses = [factors.pose_of(z) for z in latents]
+    scenes = [flatten(factors.scene_of(z)) for z in latents]
+    labels: dict[str, NDArray[Any]] = {
+        "landmarks": np.stack([frame.landmarks for frame in frames]),
+        "visible": np.stack([frame.visible for frame in frames]),
+        "expressions": np.stack([frame.expressions for frame in frames]),
+        "expression_names": studio.expression_names,
+        "head_pose": _table([(pose.yaw_deg, pose.pitch_deg, pose.roll_deg) for pose in poses]),
+        "gaze": _table([(pose.gaze_x_rad, pose.gaze_y_rad) for pose in poses]),
+        "camera": _table(
+            [(p.head_fraction, p.shift_x, p.shift_y, FIELD_OF_VIEW_DEG) for p in poses]
+        ),
+        "light": np.stack([values for _, values in scenes]),
+        "identity": flatten(factors.identity_of(latents[0]))[1],
+        "factors": latents,
+    }
+    return np.stack([frame.image for frame in frames]), labels
+
+
+def _table(rows: list[tuple[float, ...]]) -> F32:
+    return np.array(rows, np.float32)
+
+
+# --- the folder ------------------------------------------------------------------------------
+
+
+def _claim(folder: Path, settings: RenderSettings) -> None:
+    """Write the manifest, or check that the folder's is of the same set."""
+    manifest = {
+        "made_by": f"stylefacev {__version__}, data render",
+        "recipe": RECIPE,
+        "settings": asdict(settings),
+        "assets": {"wheel": FACE_ASSETS.filename, "sha256": FACE_ASSETS.sha256},
+        "columns": _columns(),
+        "licence": "CC0-1.0 (rendered from CC0 assets)",
+    }
+    path = folder / MANIFEST_NAME
+    if path.exists():
+        found = read_manifest(path)
+        if not _same_set(found, manifest):
+            raise UsageError(f"{folder} holds a set with other settings; choose another --out")
+    elif folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty and holds no set; choose another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    part.replace(path)
+
+
+def _columns() -> dict[str, list[str]]:
+    """Names of the columns of the label arrays."""
+    factors, z = FaceFactors(), np.zeros(Z_DIM, np.float32)
+    return {
+        "head_pose": ["yaw_deg", "pitch_deg", "roll_deg"],
+        "gaze": ["gaze_x_rad", "gaze_y_rad"],
+        "camera": ["head_fraction", "shift_x", "shift_y", "field_of_view_deg"],
+        "light": flatten(factors.scene_of(z))[0],
+        "identity": flatten(factors.identity_of(z))[0],
+        "factors": list(factors.names),
+    }
+
+
+def _same_set(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    def core(manifest: dict[str, Any]) -> tuple[Any, Any]:
+        settings = dict(manifest.get("settings") or {})
+        settings.pop("num_identities", None)
+        return manifest.get("recipe"), settings
+
+    return core(found) == core(wanted)
+
+
+def _resume(folder: Path) -> int:
+    """Number of clips that are finished; a torn last line of the index is cut off."""
+    index = folder / INDEX_NAME
+    if not index.exists():
+        return 0
+    text = index.read_text(encoding="utf-8")
+    whole, end, _ = text.rpartition("\n")
+    entries = [
+        parse_entry(line, f"{index}:{i}") for i, line in enumerate(whole.splitlines(), 1) if line
+    ]
+    for i, entry in enumerate(entries):
+        files = [folder / entry.file, folder / str(entry.labels)]
+        if entry.identity != i or not all(file.exists() for file in files):
+            raise DataError(f"{index}: clip {i} is missing; delete {folder} and render it again")
+    if whole + end != text:
+        part = index.with_name(index.name + ".part")
+        part.write_text(whole + end, encoding="utf-8")
+        part.replace(index)
+    return len(entries)
+
+
+def _entry(settings: RenderSettings, number: int) -> ClipEntry:
+    name = f"{number:07d}"
+    # A thousand clips a folder: large folders are slow to list.
+    stem = f"clips/{number // 1000:04d}/{name}"
+    return ClipEntry(
+        id=name,
+        file=f"{stem}.png",
+        labels=f"{stem}.npz",
+        num_frames=settings.num_frames,
+        size_px=settings.size_px,
+        fps=settings.fps,
+        identity=number,
+        kind=settings.kind.removesuffix("s"),
+    )
+
+
+# --- the work --------------------------------------------------------------------------------
+
+
+class _Worker:
+    """Renders clips by number; a process has one, because it has one GL context."""
+
+    current: _Worker | None = None
+
+    def __init__(self, settings: RenderSettings, folder: Path) -> None:
+        self.settings, self.folder = settings, folder
+        self.studio = Studio(settings.size_px, FramingRange.named(settings.framing))
+
+    def render(self, number: int) -> ClipEntry:
+        entry = _entry(self.settings, number)
+        frames, labels = render_clip(self.studio, sample_latents(self.settings, number))
+        write_clip(self.folder, entry, frames, labels)
+        return entry
+
+
+def _render_all(
+    settings: RenderSettings, folder: Path, numbers: range, num_processes: int
+) -> Iterator[ClipEntry]:
+    if not numbers:
+        return
+    if num_processes == 1:
+        worker = _Worker(settings, folder)
+        yield from map(worker.render, numbers)
+        return
+    from stylefacev_cli.faces.mesh import load_mesh
+
+    load_mesh()  # derive it once, before the workers all try
+    with _pool(settings, folder, min(num_processes, len(numbers))) as pool:
+        yield from pool.imap(_work, numbers)
+
+
+@contextmanager
+def _pool(settings: RenderSettings, folder: Path, num_processes: int) -> Iterator[Any]:
+    # Spawned, not forked: a GL context or numba's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    pool = context.Pool(num_processes, _start, (settings, folder))
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+        pool.join()
+
+
+def _start(settings: RenderSettings, folder: Path) -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+    _Worker.current = None
+    _START.extend([settings, folder])
+
+
+_START: list[Any] = []
+
+
+def _work(number: int) -> ClipEntry:
+    if _Worker.current is None:
+        _Worker.current = _Worker(*_START)
+    return _Worker.current.render(number)
