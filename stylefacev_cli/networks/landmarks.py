@@ -85,7 +85,7 @@ class CoordConv(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels + 3, out_channels, kernel, stride, padding=kernel // 2)
-        axis = torch.linspace(-1, 1, size)
+        axis = torch.arange(size) / (size - 1) * 2 - 1  # not linspace, which rounds otherwise
         rows, columns = torch.meshgrid(axis, axis, indexing="ij")
         radius = (rows.square() + columns.square()).sqrt()
         coordinates = torch.stack([rows, columns, radius / radius.max()])[None]
