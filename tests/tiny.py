@@ -50,10 +50,22 @@ def tiny_networks(seed: int = 0) -> Networks:
     pose = PoseExtractorConfig(
         channels=(8, 4, 1), inner_channels=(8, 4, 2), head_channels=4, blocks_per_stage=1
     )
-    return Networks(
+    networks = Networks(
         generator=Generator(generator),
         landmarks=LandmarkDetector(LandmarkDetectorConfig(64, stem_stride=1, width=8, depth=2)),
         pose=PoseExtractor(pose),
         appearance=AppearanceRecomposer(appearance),
         motion=MotionSampler(MotionSamplerConfig(hidden_dim=8, step_size=0.5)),
     )
+    # Untrained networks hardly answer to their inputs; these do.
+    synthesis = networks.generator.synthesis
+    with torch.no_grad():
+        for module in [*networks.appearance.modules(), *networks.pose.modules()]:
+            if isinstance(module, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(module.weight)
+            elif isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.ones_(module.weight)
+        torch.nn.init.normal_(networks.appearance.fc_a.weight, std=0.1)
+        torch.nn.init.normal_(networks.motion.w)
+        synthesis.get_submodule(synthesis.layer_names[-1]).weight.mul_(10)
+    return networks

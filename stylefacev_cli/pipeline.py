@@ -1,0 +1,221 @@
+"""THE READING ROOM: from a seed to the frames of a face video, each step one named verb.
+
+    seed → z → w → first frame
+    first frame → appearance, first pose
+    first pose, noise → poses                (the LSTM motion sampler)
+    appearance, poses → ws → frames
+
+Source: StyleFaceV (2022), "Decomposing and recomposing pretrained StyleGAN3".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from stylefacev_cli.errors import UsageError
+from stylefacev_cli.weights.bundle import Networks, load_bundle
+from stylefacev_cli.weights.locate import DEFAULT_MODEL
+from stylefacev_cli.weights.manifest import Manifest
+
+Frame = npt.NDArray[np.uint8]
+"""A picture: uint8 [H, W, 3], sRGB."""
+
+MAX_SEED = 2**32 - 1
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+_MOTION_STREAM = 1  # keeps the noise of a motion apart from the z of the same seed
+_PIXELS_PER_BATCH = 2**18  # so many frames are rendered at once; 64 px: 16 (the most), 512 px: 1
+_MAX_BATCH = 16
+
+
+def load_model(
+    name_or_folder: str | Path = DEFAULT_MODEL, device: str = "auto", dtype: str = "float32"
+) -> Model:
+    """Load a model, ready to sample from.
+
+    Args:
+        name_or_folder: the name of a shipped model, or a folder that holds `bundle.yaml`.
+        device: `auto` (CUDA, else Apple's MPS, else the CPU), `cpu`, `cuda` or `mps`.
+        dtype: `float32`, or `bfloat16` for the matrix products and convolutions.
+
+    Raises:
+        MissingWeightsError: there is no such model.
+        IntegrityError: the model is damaged.
+        UsageError: the device is not there, or no such dtype.
+    """
+    if dtype not in DTYPES:
+        raise UsageError(f"no such dtype: {dtype}; give one of {', '.join(DTYPES)}")
+    place = choose_device(device)
+    bundle = load_bundle(name_or_folder)
+    for network in vars(bundle.networks).values():
+        network.to(place)
+    return Model(bundle.manifest, bundle.networks, place, DTYPES[dtype])
+
+
+@dataclass(frozen=True)
+class Model:
+    """A generator of face videos.
+
+    Attributes:
+        manifest: what the model is: name, resolution, fps, hash, licence, provenance.
+        networks: its five networks.
+        device: where they are.
+        dtype: of the matrix products.
+    """
+
+    manifest: Manifest
+    networks: Networks
+    device: torch.device
+    dtype: torch.dtype
+
+    def sample(
+        self,
+        seed: int,
+        num_frames: int,
+        *,
+        motion_seed: int | None = None,
+        truncation: float = 1.0,
+        batch: int | None = None,
+    ) -> Iterator[Frame]:
+        """Make the frames of the video of a seed; memory does not grow with their number.
+
+        The frames are the same whatever `batch` is, up to rounding, and a shorter video is the
+        beginning of a longer one. As in the authors' sampling, frame 0 is the first frame taken
+        apart and put together again: G(R(appearance, p_0)), not the frame itself.
+
+        Args:
+            seed: 0 to 2^32 − 1; says who it is, and how the first frame looks.
+            num_frames: how many.
+            motion_seed: says how the face moves from there; by default the same number as `seed`.
+                One motion seed with several seeds gives them the same noise, not the same poses.
+            truncation: 1 samples as trained, 0 gives the mean face; applies to the first frame.
+            batch: frames rendered at once; a number that suits the resolution by default.
+
+        Returns:
+            An iterator of uint8 [H, W, 3] arrays.
+
+        Raises:
+            UsageError: a number out of range.
+        """
+        motion_seed = seed if motion_seed is None else motion_seed
+        batch = self.default_batch if batch is None else batch
+        _check(seed, num_frames, motion_seed, batch)
+        return self._frames(seed, num_frames, motion_seed, truncation, batch)
+
+    def _frames(
+        self, seed: int, num_frames: int, motion_seed: int, truncation: float, batch: int
+    ) -> Iterator[Frame]:
+        z = latent_of_seed(seed, self.networks.generator.config.z_dim)
+        first_frame = self.render(self.map(z, truncation))
+        appearance = self.encode(first_frame)
+        first_pose = self.extract_pose(first_frame)
+        poses = islice(self.move(first_pose, motion_seed), num_frames)
+        while some_poses := list(islice(poses, batch)):
+            ws = self.recompose(appearance, torch.cat(some_poses))
+            yield from as_pictures(self.render(ws))
+
+    @property
+    def default_batch(self) -> int:
+        """Frames rendered at once unless told otherwise."""
+        return max(1, min(_MAX_BATCH, _PIXELS_PER_BATCH // self.manifest.resolution**2))
+
+    @torch.inference_mode()
+    def map(self, z: torch.Tensor, truncation: float) -> torch.Tensor:
+        """Z [N, z_dim] → ws [N, num_ws, w_dim]."""
+        ws: torch.Tensor = self.networks.generator.mapping(
+            z.to(self.device), truncation_psi=truncation
+        )
+        return ws
+
+    @torch.inference_mode()
+    def render(self, ws: torch.Tensor) -> torch.Tensor:
+        """Ws [N, num_ws, w_dim] → frames [N, 3, R, R] in [−1, 1]."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            frames: torch.Tensor = self.networks.generator.synthesis(ws)
+        return frames.float().clamp(-1, 1)
+
+    @torch.inference_mode()
+    def encode(self, frame: torch.Tensor) -> torch.Tensor:
+        """A frame [1, 3, R, R] → the appearance that stays [1, C, 8, 8]."""
+        return self.networks.appearance.encode(frame)
+
+    @torch.inference_mode()
+    def extract_pose(self, frames: torch.Tensor) -> torch.Tensor:
+        """Frames [N, 3, R, R] → landmark heatmaps → poses [N, 1, 8, 8]."""
+        heatmaps = self.networks.landmarks((frames + 1) / 2)  # the detector sees [0, 1]
+        poses: torch.Tensor = self.networks.pose(heatmaps)
+        return poses
+
+    def move(self, first_pose: torch.Tensor, motion_seed: int) -> Iterator[torch.Tensor]:
+        """The first pose [1, 1, 8, 8], then those that follow from it and noise, without end."""
+        sampler = self.networks.motion
+        noise = noise_of_seed(motion_seed, sampler.config.pose_dim)
+        yield first_pose
+        with torch.inference_mode():
+            state = sampler.start(first_pose.flatten(1))
+        while True:
+            with torch.inference_mode():
+                pose, state = sampler.step(state, next(noise).to(self.device))
+            yield pose.view_as(first_pose)
+
+    @torch.inference_mode()
+    def recompose(self, appearance: torch.Tensor, poses: torch.Tensor) -> torch.Tensor:
+        """One appearance [1, C, 8, 8] in the poses [N, 1, 8, 8] → ws [N, num_ws, w_dim]."""
+        return self.networks.appearance.recompose(appearance, poses)
+
+
+def latent_of_seed(seed: int, z_dim: int) -> torch.Tensor:
+    """The z [1, z_dim] of a seed, drawn as in NVIDIA's scripts (numpy's `RandomState`)."""
+    z = np.random.RandomState(seed).randn(1, z_dim)
+    return torch.from_numpy(z.astype(np.float32))
+
+
+def noise_of_seed(motion_seed: int, pose_dim: int) -> Iterator[torch.Tensor]:
+    """Standard normal noise [1, pose_dim] of one step after another, without end."""
+    sequence = np.random.SeedSequence((motion_seed, _MOTION_STREAM))
+    random = np.random.RandomState(np.random.MT19937(sequence))
+    while True:
+        yield torch.from_numpy(random.randn(1, pose_dim).astype(np.float32))
+
+
+def as_pictures(frames: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """Frames [N, 3, R, R] in [−1, 1] → uint8 [N, R, R, 3]."""
+    levels = ((frames + 1) * 127.5).round().to(torch.uint8)
+    return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name; `auto` takes CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        UsageError: it is not there, or no such name.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, is_there in there.items() if is_there))
+    if name not in there:
+        raise UsageError(f"no such device: {name}; give one of auto, {', '.join(there)}")
+    if not there[name]:
+        raise UsageError(f"no {name} device on this machine; use --device auto or cpu")
+    return torch.device(name)
+
+
+def _check(seed: int, num_frames: int, motion_seed: int, batch: int) -> None:
+    for what, number in (("seed", seed), ("motion seed", motion_seed)):
+        if not 0 <= number <= MAX_SEED:
+            raise UsageError(f"{what} {number} is not from 0 to {MAX_SEED}")
+    if num_frames < 1:
+        raise UsageError(f"{num_frames} frames make no video; give 1 or more")
+    if batch < 1:
+        raise UsageError(f"a batch of {batch} frames cannot be; give 1 or more")

@@ -1,0 +1,147 @@
+"""The way from a seed to frames: reproducible, independent of batches, and what depends on what."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import TINY_RESOLUTION_PX
+
+import stylefacev_cli
+from stylefacev_cli.errors import MissingWeightsError, UsageError
+from stylefacev_cli.pipeline import (
+    MAX_SEED,
+    Model,
+    choose_device,
+    latent_of_seed,
+    load_model,
+    noise_of_seed,
+)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> Model:
+    return stylefacev_cli.load_model(tiny_model, device="cpu")
+
+
+def video(model: Model, seed: int = 3, num_frames: int = 9, **options: float) -> np.ndarray:
+    return np.stack(list(model.sample(seed, num_frames, **options)))  # type: ignore[arg-type]
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> int:
+    return int(np.abs(a.astype(int) - b.astype(int)).max())
+
+
+def test_frames_are_pictures_that_move(model: Model) -> None:
+    frames = video(model)
+    assert frames.shape == (9, TINY_RESOLUTION_PX, TINY_RESOLUTION_PX, 3)
+    assert frames.dtype == np.uint8
+    assert difference(frames[0], frames[-1]) > 0
+
+
+def test_one_seed_is_one_video(model: Model, tiny_model: Path) -> None:
+    frames = video(model)
+    assert difference(frames, video(model)) == 0
+    video(model, seed=4)  # what was made before does not matter
+    torch.manual_seed(77)
+    assert difference(frames, video(load_model(tiny_model, device="cpu"))) == 0
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 100])
+def test_batch_size_does_not_matter(model: Model, batch: int) -> None:
+    assert difference(video(model), video(model, batch=batch)) <= 2
+
+
+def test_short_is_the_beginning_of_long(model: Model) -> None:
+    assert difference(video(model, num_frames=5), video(model, num_frames=16)[:5]) <= 2
+
+
+def test_interleaved_videos_do_not_touch(model: Model) -> None:
+    both = list(zip(model.sample(1, 6), model.sample(2, 6), strict=True))
+    assert difference(np.stack([a for a, _ in both]), video(model, 1, 6)) == 0
+    assert difference(np.stack([b for _, b in both]), video(model, 2, 6)) == 0
+
+
+def test_motion_seed_moves_the_same_start_otherwise(model: Model) -> None:
+    usual, other = video(model), video(model, motion_seed=8)
+    assert difference(usual, video(model, motion_seed=3)) == 0  # the seed itself is the default
+    assert difference(usual[0], other[0]) <= 2
+    assert difference(usual, other) > 0
+
+
+def test_truncation_acts_on_the_first_frame(model: Model) -> None:
+    assert difference(video(model), video(model, truncation=0.5)) > 0
+    mean = video(model, seed=1, truncation=0.0, motion_seed=5)
+    assert difference(mean, video(model, seed=2, truncation=0.0, motion_seed=5)) == 0
+
+
+def test_first_frame_is_recomposed_from_its_own_pose(model: Model) -> None:
+    z = latent_of_seed(3, model.networks.generator.config.z_dim)
+    frame = model.render(model.map(z, 1.0))
+    ws = model.recompose(model.encode(frame), model.extract_pose(frame))
+    rendered = (model.render(ws)[0].permute(1, 2, 0).numpy() + 1) * 127.5
+    assert np.abs(rendered - video(model)[0]).max() <= 1
+
+
+def test_roll_out_is_that_of_the_motion_sampler(model: Model) -> None:
+    first_pose = torch.rand(1, 1, 8, 8)
+    poses = torch.cat(list(islice(model.move(first_pose, 8), 6)))
+    noise = torch.stack(list(islice(noise_of_seed(8, 64), 5)), dim=1)
+    rolled, _ = model.networks.motion.roll_out(first_pose.flatten(1), noise)
+    torch.testing.assert_close(poses[1:].flatten(1), rolled[0])
+    torch.testing.assert_close(poses[:1], first_pose)
+
+
+def test_latents_are_those_that_stylegan_users_know() -> None:
+    expected = np.random.RandomState(7).randn(1, 512).astype(np.float32)
+    assert np.array_equal(latent_of_seed(7, 512).numpy(), expected)
+    assert np.isfinite(latent_of_seed(MAX_SEED, 4).numpy()).all()
+    # Golden: a change of numpy or of the derivation would change everybody's videos.
+    assert next(noise_of_seed(7, 3))[0].tolist() == pytest.approx(
+        [0.1270, -0.6272, 0.7990], abs=1e-4
+    )
+
+
+def test_gradients_are_off_inside_and_untouched_outside(model: Model) -> None:
+    frames = model.sample(3, 2)
+    next(frames)
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+
+
+def test_bfloat16_is_close(model: Model, tiny_model: Path) -> None:
+    coarse = load_model(tiny_model, device="cpu", dtype="bfloat16")
+    error = np.abs(video(coarse).astype(int) - video(model).astype(int))
+    assert 0 < error.mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ((-1, 4), {}),
+        ((2**32, 4), {}),
+        ((0, 0), {}),
+        ((0, 4), {"batch": 0}),
+        ((0, 4), {"motion_seed": -1}),
+    ],
+)
+def test_absurd_numbers_are_refused_at_once(
+    model: Model, arguments: tuple[int, int], options: dict[str, int]
+) -> None:
+    with pytest.raises(UsageError):
+        model.sample(*arguments, **options)  # type: ignore[arg-type]
+
+
+def test_unknown_model_device_dtype(tiny_model: Path) -> None:
+    with pytest.raises(MissingWeightsError, match="unknown model 'nobody'"):
+        load_model("nobody")
+    with pytest.raises(UsageError, match="float32, bfloat16"):
+        load_model(tiny_model, dtype="float8")
+    with pytest.raises(UsageError, match="auto, cuda, mps, cpu"):
+        choose_device("tpu")
+    if not torch.cuda.is_available():
+        assert choose_device("auto").type in ("cpu", "mps")
+        with pytest.raises(UsageError, match="no cuda device"):
+            choose_device("cuda")
