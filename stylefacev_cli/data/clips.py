@@ -213,7 +213,7 @@ def write_clip(
         path = folder / entry.labels
         part = path.with_name(path.name + ".part")
         with part.open("wb") as file:
-            np.savez(file, **labels)
+            np.savez(file, allow_pickle=False, **labels)
         part.replace(path)
     part = strip.with_name(strip.name + ".part")
     picture = Image.fromarray(np.ascontiguousarray(frames).reshape(num * size, size, 3))

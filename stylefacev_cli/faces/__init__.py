@@ -2,7 +2,7 @@
 
 A face has one way through this room:
 
-    z [256] ─ factors ─▶ Identity, Scene, Pose ─ head ─▶ Head ─ renderer ─▶ picture, landmarks, labels
+    z [256] ─ factors ─▶ Identity, Scene, Pose ─ head ─▶ Head ─ renderer ─▶ picture, landmarks
 
 `factors.FaceFactors` turns a latent into named parameters and back, `head.build_head` makes the
 person, `studio.Studio` joins both with the renderer, and `dataset.render_set` writes whole sets of

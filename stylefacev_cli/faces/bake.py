@@ -1,4 +1,4 @@
-"""What is computed once for the canonical head: ambient occlusion, the paint map, the skull grid."""
+"""Computed once for the canonical head: ambient occlusion, the paint map, the skull grid."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def paint_coordinates(points: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def paint_positions(canonical: F32, triangles: I32) -> F32:
-    """Canonical position of each texel of the paint map, [W, W, 4]: x, y, z, 1 where the head is."""
+    """Canonical position of the paint map's texels, [W, W, 4]: x, y, z, 1 where the head is."""
     place = paint_coordinates(canonical)
     # Triangles across the seam behind the head would smear over the whole map.
     whole = triangles[np.ptp(place[triangles, 0], axis=1) < 0.3]

@@ -35,7 +35,7 @@ def rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> F64:
     turn = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     nod = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
     tilt = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
-    return turn @ nod @ tilt
+    return np.asarray(turn @ nod @ tilt)
 
 
 def axis_angle(matrix: F64) -> tuple[F64, float]:
@@ -79,7 +79,7 @@ def turn_points(view: View, points: F64, shares: NDArray[np.floating]) -> F64:
     q, axis = points - NECK_PIVOT, view.axis[None]
     along = (q @ view.axis)[:, None]
     turned = q * np.cos(a) + np.cross(axis, q) * np.sin(a) + axis * along * (1 - np.cos(a))
-    return turned + NECK_PIVOT
+    return np.asarray(turned + NECK_PIVOT)
 
 
 def project(view: View, points: F64) -> tuple[F64, F64]:
@@ -101,8 +101,5 @@ def gaze_directions(gaze_x_rad: float, gaze_y_rad: float) -> F64:
         np.cos(gaze_x_rad) * np.cos(gaze_y_rad),
     ]
     both = np.array([forward, forward])
-    both[:, 0] += [
-        0.03,
-        -0.03,
-    ]  # the model's eyes diverge a little; without it people look cross-eyed
+    both[:, 0] += [0.03, -0.03]  # without it people look cross-eyed
     return np.asarray(both / np.linalg.norm(both, axis=1, keepdims=True))

@@ -179,7 +179,7 @@ class FaceFactors:
         values[at("gaze_x_rad")] += _GAZE_AGAINST_YAW * np.radians(pose.yaw_deg)
         values[at("gaze_y_rad")] -= _GAZE_AGAINST_PITCH * np.radians(pose.pitch_deg)
         values = np.clip(values, self._low, self._high)
-        return ((values - self._mean) / self._sigma).astype(np.float32)
+        return np.asarray((values - self._mean) / self._sigma, np.float32)
 
     def pose_of(self, z: F32) -> Pose:
         """Expression, head pose, gaze and framing of z [256]."""
@@ -204,8 +204,11 @@ class FaceFactors:
         tone = float(np.clip(average_tone(ancestry) + 0.09 * f["skin_tone"], 0.02, 0.95))
         ruddiness = float(max(0.35 + 0.18 * f["ruddiness"], 0) * (1 - 0.5 * tone))
         grown_up = float(smooth_step(0.4, 0.5, age))
-        fringe = float(np.clip(0.22 * f["fringe"] - 0.10, 0, 0.40))
         length = 0.65 * f["hair_length"] + 1.0 * (female - male) + 0.06
+        fringe = float(np.clip(0.22 * f["fringe"] - 0.10, 0, 0.40))
+        fringe *= float(smooth_step(0.02, 0.12, fringe) * _sigmoid(4 * (length + 0.3)))
+        shade = hair_shade(ancestry, f["hair_shade"])
+        shape = np.clip([f[f"shape_{i}"] for i in range(NUM_SHAPE_FACTORS)], -2.2, 2.2)
         grey = float(np.clip(3 * (age - 0.77) + 0.2 * f["hair_grey"], 0, 0.9) * (age > 0.6))
         shirt = tinted_color(
             0.26, 0.6 * f["shirt_light"], 0.3 * f["shirt_red"], 0.3 * f["shirt_blue"]
@@ -216,9 +219,7 @@ class FaceFactors:
             age=age,
             ancestry=ancestry,
             weight=float(np.clip(0.5 + 0.17 * f["weight"], 0.1, 0.95)),
-            shape=tuple(
-                float(np.clip(f[f"shape_{i}"], -2.2, 2.2)) for i in range(NUM_SHAPE_FACTORS)
-            ),
+            shape=tuple(shape.tolist()),
             skin_tone=tone,
             ruddiness=ruddiness,
             make_up=float(np.clip(0.15 + 0.4 * f["make_up"], 0, 1) * female),
@@ -227,16 +228,13 @@ class FaceFactors:
             brow_thickness_dm=0.037 * female + 0.048 * male + 0.006 * f["brow_thickness"],
             brow_slant_dm=0.006 + 0.007 * f["brow_slant"],
             beard=float(np.clip(0.6 * f["beard"] - 0.05, 0, 1) * male * grown_up),
-            hair_color=hair_color(
-                hair_shade(ancestry, f["hair_shade"]), f["hair_red"], grey, ancestry
-            ),
+            hair_color=hair_color(shade, f["hair_red"], grey, ancestry),
             hairline_dm=0.04 * f["hairline"],
             recession=float(
                 np.clip(0.5 * f["recession"] - 0.1, 0, 1.2) * male * smooth_step(0.4, 0.6, age)
             ),
             hair_length_dm=float(np.clip(length, -0.9, 1.7)),
-            fringe_dm=fringe
-            * float(smooth_step(0.02, 0.12, fringe) * _sigmoid(4 * (length + 0.3))),
+            fringe_dm=fringe,
             hair_volume_dm=float(0.14 * np.exp(0.25 * f["hair_volume"])),
             quiff=float(np.clip(0.4 + 0.45 * f["quiff"], 0, 1.2) * _sigmoid(-3 * length)),
             parting=float(np.clip(0.5 * f["parting"], -1, 1)),

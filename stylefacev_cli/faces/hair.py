@@ -77,10 +77,10 @@ def make_hair(mesh: FaceMesh, identity: Identity, vertices: F32) -> Hair:
     settings = np.array(
         [identity.hair_volume_dm, identity.quiff, identity.parting, identity.fringe_dm]
     )
+    heights = on_canonical.sum(2).astype(np.float64)
     points, offsets, along, tip = _guide_curves(
-        scalp.astype(np.float64), on_canonical.sum(2).astype(np.float64), azimuth, line, front, hang,
-        volume, settings,
-    )  # fmt: skip
+        scalp.astype(np.float64), heights, azimuth, line, front, hang, volume, settings
+    )
     offsets *= (1 + 0.10 * noise.sheet * smooth_step(0.05, 0.45, along * 1.1))[..., None]
     points = (np.roll(points, 1, 0) + points * 2 + np.roll(points, -1, 0)) / 4
     points = (np.roll(points, 1, 0) + points * 2 + np.roll(points, -1, 0)) / 4
@@ -109,13 +109,13 @@ def _noise() -> _Noise:
     return _Noise(ring(1.5), ring(2.0), ring(5.0), sheet / sheet.std())
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _step(low: float, high: float, x: float) -> float:
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _guide_curves(
     scalp: F64,
     scalp_height: F64,
@@ -206,7 +206,7 @@ def _guide_curves(
     return points, offsets, along, tip
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _shells(points: F64, offsets: F64, along: F64, tip: F64, levels: F64) -> F32:
     """Vertices [L*(A+1)*K, 13] of the offset sheets, with normals and tangents."""
     num, rings = along.shape

@@ -73,7 +73,7 @@ def _shape(mesh: FaceMesh, identity: Identity) -> F32:
     )
     offsets = weights @ mesh.macro_offsets
     offsets += np.array(identity.shape, np.float32) @ mesh.shape_basis
-    return mesh.vertices + offsets.reshape(-1, 3)
+    return np.asarray(mesh.vertices + offsets.reshape(-1, 3))
 
 
 def _align(mesh: FaceMesh, vertices: F32) -> F32:
@@ -83,7 +83,7 @@ def _align(mesh: FaceMesh, vertices: F32) -> F32:
     vertices = vertices * np.float32((spread[0] / spread[1]) ** 0.85)
     eyes = np.unique(np.concatenate([mesh.part("left_eye"), mesh.part("right_eye")]))
     move = mesh.canonical[eyes].mean(0) - vertices[eyes].mean(0)
-    return (vertices + move).astype(np.float32)
+    return np.asarray(vertices + move, np.float32)
 
 
 def _close_lips(mesh: FaceMesh, vertices: F32) -> F32:
@@ -92,7 +92,7 @@ def _close_lips(mesh: FaceMesh, vertices: F32) -> F32:
     offsets = mesh.expression_offsets[mesh.expression_index("mouthClose")].reshape(-1, 3)
     gap = float(vertices[upper, 1] - vertices[lower, 1]) - 0.004
     closes = max(1e-3, float(offsets[lower, 1] - offsets[upper, 1]))
-    return vertices + np.float32(np.clip(gap / closes, -0.015, 0.2)) * offsets
+    return np.asarray(vertices + np.float32(np.clip(gap / closes, -0.015, 0.2)) * offsets)
 
 
 def _eye(points: F32) -> tuple[F64, float]:

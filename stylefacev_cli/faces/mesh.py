@@ -121,6 +121,8 @@ def load_mesh() -> FaceMesh:
             return FaceMesh(**{field.name: stored[field.name] for field in fields(FaceMesh)})
     with assets.open_wheel() as wheel:
         mesh = _derive(wheel)
+    for old in path.parent.glob("mesh-*.npz"):  # of other versions; they would only pile up
+        old.unlink(missing_ok=True)
     part = path.with_suffix(f".part-{os.getpid()}")
     with part.open("wb") as file:
         np.savez(file, **{field.name: getattr(mesh, field.name) for field in fields(FaceMesh)})
@@ -280,7 +282,7 @@ def _shape_basis(wheel: zipfile.ZipFile, used: NDArray[np.int64], face: NDArray[
     seen = (table * face[None, :, None]).reshape(len(table), -1)
     rotation = np.linalg.svd(seen, full_matrices=False)[0][:, :NUM_SHAPE_COMPONENTS]
     rotation = rotation * np.sign(rotation.sum(0, keepdims=True))  # the SVD leaves signs open
-    return (rotation.T @ table.reshape(len(table), -1)).astype(np.float32)
+    return np.asarray(rotation.T @ table.reshape(len(table), -1), np.float32)
 
 
 def _split(quads: NDArray[np.int64]) -> I32:
@@ -291,7 +293,7 @@ def _sample(mask: F32, texture: F32) -> F32:
     height, width = mask.shape
     column = np.clip((texture[:, 0] * width).astype(int), 0, width - 1)
     row = np.clip(((1 - texture[:, 1]) * height).astype(int), 0, height - 1)
-    return mask[row, column]
+    return np.asarray(mask[row, column])
 
 
 def _to_vertices(values: F32, render_vertex: I32, num_vertices: int) -> F32:

@@ -28,7 +28,7 @@ class MouthAndEyes:
         num = len(self._sphere)
         triangles = [sphere_triangles, sphere_triangles + num]
         kinds = [np.tile([_EYE, side, 0, 0], (num, 1)) for side in (0.0, 1.0)]
-        ids: list[I32] = []
+        ids = []
         start = 2 * num
         for part, kind in (
             ("upper_teeth", _TEETH),
@@ -36,7 +36,7 @@ class MouthAndEyes:
             ("tongue", _TONGUE),
         ):
             used, inverse = np.unique(mesh.part(part), return_inverse=True)
-            triangles.append(inverse.reshape(-1, 3) + start)
+            triangles.append((inverse.reshape(-1, 3) + start).astype(np.int32))
             start += len(used)
             ids.append(used)
             table = np.zeros((len(used), 4))
@@ -69,7 +69,7 @@ class LashSheet:
             eye[2] = 1.17
             for lid, opacity in _LASH_OPACITY.items():
                 used, inverse = np.unique(mesh.part(f"{side}_{lid}_lashes"), return_inverse=True)
-                triangles.append(inverse.reshape(-1, 3) + start)
+                triangles.append((inverse.reshape(-1, 3) + start).astype(np.int32))
                 start += len(used)
                 ids.append(used)
                 away = np.linalg.norm(mesh.canonical[used] - eye, axis=1)

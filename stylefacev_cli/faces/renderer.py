@@ -295,7 +295,8 @@ def _open_context() -> Any:
             "rendering needs moderngl: pip install 'stylefacev[render]'"
         ) from error
     try:
-        return moderngl.create_context(standalone=True, backend="egl")
+        settings: dict[str, Any] = {"backend": "egl"}
+        return moderngl.create_context(standalone=True, **settings)
     except Exception as error:  # moderngl raises bare Exceptions here
         raise StyleFaceVError(
             f"rendering needs EGL ({error}): install libegl1 libegl-mesa0 libgl1-mesa-dri"
@@ -357,7 +358,7 @@ def _strand_noise() -> U8:
     return np.asarray(np.stack(layers, -1) * 255).astype(np.uint8)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _shrink(pixels: U8, factor: int) -> U8:
     """Average boxes of pixels and turn the picture upright: [F*S, F*S, 3] → [S, S, 3]."""
     size = pixels.shape[0] // factor

