@@ -26,7 +26,7 @@ class Frames:
         visible: bool [N, 98].
         held_out: bool [N], whether the frame's person is kept for validation.
         starts: int64 [C + 1], where each clip begins; the last entry is N.
-        fps: of the clips.
+        fps: of the clips; 0 if there are only stills.
     """
 
     images: np.ndarray
@@ -69,7 +69,7 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
         folders: sets as `stylefacev data render` makes them.
         resolution: the size that the frames must have, px.
         held_out_permille: how many in a thousand persons are kept for validation; who they are
-            depends on their names alone, so it stays when sets are added.
+            depends on the set's name and their number alone, so it stays when sets are added.
 
     Raises:
         DataError: a set is missing, damaged, empty or of another size.
@@ -77,25 +77,28 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
     if not folders:
         raise DataError("no data: name folders with --data, made by `stylefacev data render`")
     parts: dict[str, list[np.ndarray]] = {key: [] for key in _LABELS}
-    lengths, fps = [], 0.0
+    lengths: list[int] = []
+    fps = 0.0
     for folder in folders:
         clip_set = ClipSet(folder)
-        for index in range(len(clip_set)):
-            clip = clip_set.clip(index)
+        for clip in clip_set:
             images, labels = clip.frames(), clip.labels()
             if images.shape[1:] != (resolution, resolution, 3):
                 raise DataError(
-                    f"{folder}: clip {clip.id} is {images.shape[1]} px, "
+                    f"{folder}: clip {clip.entry.id} is {images.shape[1]} px, "
                     f"the config says {resolution}"
                 )
-            held_out = zlib.crc32(clip.identity.encode()) % 1000 < held_out_permille
+            person = f"{folder.resolve().name}/{clip.entry.identity}".encode()
+            held_out = zlib.crc32(person) % 1000 < held_out_permille
             parts["images"].append(images)
             parts["factors"].append(_label(labels, "factors", (len(images), 0)))
-            parts["landmarks"].append(labels["landmarks"].astype(np.float32))
-            parts["visible"].append(labels["visible"].astype(bool))
+            parts["landmarks"].append(_label(labels, "landmarks", (len(images), 98, 2)))
+            visible = labels.get("visible", np.zeros((len(images), 98), bool))
+            parts["visible"].append(visible.astype(bool))
             parts["held_out"].append(np.full(len(images), held_out))
             lengths.append(len(images))
-            fps = max(fps, float(clip.fps))
+            if clip.entry.kind == "clip":
+                fps = float(clip.entry.fps)
     if not lengths:
         raise DataError(f"no clips in {', '.join(map(str, folders))}")
     try:
@@ -108,8 +111,15 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
 _LABELS = ("images", "factors", "landmarks", "visible", "held_out")
 
 
-def _label(labels: dict[str, np.ndarray], name: str, missing: tuple[int, int]) -> np.ndarray:
-    return labels[name].astype(np.float32) if name in labels else np.zeros(missing, np.float32)
+def _label(labels: dict[str, Any], name: str, missing: tuple[int, ...]) -> np.ndarray:
+    return np.asarray(labels.get(name, np.zeros(missing)), np.float32)
+
+
+def spread(rows: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of the rows, evenly spread."""
+    chosen = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
+    few: np.ndarray = rows[chosen]
+    return few
 
 
 class Sampler:
@@ -147,3 +157,92 @@ class Sampler:
 
     def _shuffled(self) -> np.ndarray:
         return np.random.default_rng([self._seed, self._epoch]).permutation(self._rows)
+
+
+class PairSampler:
+    """Two different frames of the same clip or person: appearance and target."""
+
+    def __init__(self, frames: Frames, seed: int, *, held_out: bool) -> None:
+        self._spans = frames.clips(held_out=held_out, min_frames=2)
+        if not len(self._spans):
+            raise DataError("no person has two frames: render more frames a person")
+        # Each frame is a target once a round; its partner is drawn from the same clip.
+        rows = np.concatenate([np.arange(first, first + n) for first, n in self._spans])
+        self._targets = Sampler(rows, seed)
+        self._seed, self._drawn = seed, 0
+
+    def next(self, count: int) -> np.ndarray:
+        """Rows [count, 2]: appearance, target."""
+        targets = self._targets.next(count)
+        random = np.random.default_rng([self._seed, self._drawn])
+        self._drawn += 1
+        spans = self._spans[np.searchsorted(self._spans[:, 0], targets, side="right") - 1]
+        first, length = spans.T
+        offset = random.integers(1, length)
+        partners = first + (targets - first + offset) % length
+        return np.stack([partners, targets], axis=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands."""
+        return {"targets": self._targets.state_dict(), "drawn": self._drawn}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._targets.load_state_dict(state["targets"])
+        self._drawn = state["drawn"]
+
+
+@dataclass(frozen=True)
+class ClipWindow:
+    """Which frames of a clip the joint stage looks at together."""
+
+    num_frames: int = 2  # to be made again
+    frame_step: int = 3  # between them
+    min_gap: int = 5  # from them to the frame that shows the appearance …
+    max_gap: int = 15  # … before or after
+
+    @property
+    def span(self) -> int:
+        """Frames that a clip must have at least."""
+        return (self.num_frames - 1) * self.frame_step + self.min_gap + 1
+
+
+class WindowSampler:
+    """Windows of clips: the row of the appearance frame, then those of the frames to be made."""
+
+    def __init__(self, frames: Frames, window: ClipWindow, seed: int, *, held_out: bool) -> None:
+        spans = frames.clips(held_out=held_out, min_frames=window.span)
+        if not len(spans):
+            raise DataError(
+                f"no clip has the {window.span} frames that the joint stage looks at: render clips"
+            )
+        self._spans, self._window = spans, window
+        self._clips = Sampler(np.arange(len(spans)), seed)
+        self._seed, self._drawn = seed, 0
+
+    def next(self, count: int) -> np.ndarray:
+        """Rows [count, 1 + num_frames]."""
+        random = np.random.default_rng([self._seed, self._drawn])
+        self._drawn += 1
+        return np.stack([self._draw(self._spans[i], random) for i in self._clips.next(count)])
+
+    def _draw(self, span: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        window, (start, length) = self._window, (int(value) for value in span)
+        reach = (window.num_frames - 1) * window.frame_step
+        gap = int(random.integers(window.min_gap, min(window.max_gap, length - 1 - reach) + 1))
+        first = int(random.integers(0, length - reach - gap))  # of the window with its gap
+        if random.random() < 0.5:
+            appearance, frames = first, first + gap
+        else:
+            appearance, frames = first + reach + gap, first
+        rows: np.ndarray = start + frames + window.frame_step * np.arange(window.num_frames)
+        return np.concatenate([[start + appearance], rows])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands."""
+        return {"clips": self._clips.state_dict(), "drawn": self._drawn}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._clips.load_state_dict(state["clips"])
+        self._drawn = state["drawn"]

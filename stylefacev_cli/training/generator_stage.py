@@ -17,8 +17,7 @@ from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.networks.discriminator import ImageDiscriminator, ImageDiscriminatorConfig
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.training import losses, sheets
-from stylefacev_cli.training.config import to_plain
-from stylefacev_cli.training.frames import Frames, Sampler
+from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.optim import (
     AveragedModel,
@@ -29,6 +28,7 @@ from stylefacev_cli.training.optim import (
 )
 from stylefacev_cli.training.perceptual import PerceptualLoss
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
+from stylefacev_cli.weights.settings import to_plain
 
 SHEET_COLUMNS = 12
 VALIDATION_IMAGES = 96
@@ -228,7 +228,7 @@ class GeneratorStage(NetworkStage):
         """Held-out renders, the same from their factors, and samples at truncation 1 and 0.7."""
         network = self._ema.network
         rows = self._held_out if len(self._held_out) else self.frames.rows(held_out=False)
-        rows = _spread(rows, SHEET_COLUMNS)
+        rows = spread(rows, SHEET_COLUMNS)
         pictures = [self.frames.image_batch(rows)]
         if self._is_paired:
             pictures.append(network(self.frames.factor_batch(rows)))
@@ -245,7 +245,7 @@ class GeneratorStage(NetworkStage):
         if not self._is_paired or not len(self._held_out):
             return {}
         found: dict[str, list[Tensor]] = {"psnr": [], "ssim": [], "face_psnr": [], "face_ssim": []}
-        rows = _spread(self._held_out, VALIDATION_IMAGES)
+        rows = spread(self._held_out, VALIDATION_IMAGES)
         for start in range(0, len(rows), self.images_per_step):
             part = rows[start : start + self.images_per_step]
             images = self._ema.network(self.frames.factor_batch(part))
@@ -278,10 +278,3 @@ def generator_optimisers(generator: Generator, config: GeneratorStageConfig) -> 
     ]
     adam = torch.optim.Adam(groups, betas=config.adam_betas)
     return Optimisers(Muon(matrices, config.muon_lr), adam) if matrices else Optimisers(adam)
-
-
-def _spread(rows: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` rows, evenly spread."""
-    chosen = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
-    spread: np.ndarray = rows[chosen]
-    return spread

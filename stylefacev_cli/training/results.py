@@ -8,9 +8,14 @@ from typing import Any, TypeVar
 from torch import nn
 
 from stylefacev_cli.errors import DataError
+from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
+from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.motion import MotionSampler, MotionSamplerConfig
+from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.training.checkpoint import CheckpointStore
-from stylefacev_cli.training.config import build
+from stylefacev_cli.weights.bundle import Networks, save_bundle
+from stylefacev_cli.weights.settings import build
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
@@ -60,3 +65,59 @@ def load_generator(run: Path) -> Generator:
     return load_network(
         run, ("finish", "generator"), "generator", GeneratorConfig, Generator, key="ema"
     )
+
+
+def load_detector(run: Path, *, fixed: bool = False) -> LandmarkDetector:
+    """The landmark detector: as the joint stage left it, or the `fixed` one that gave targets."""
+    stages = ("detector",) if fixed else ("joint", "detector")
+    return load_network(run, stages, "landmarks", LandmarkDetectorConfig, LandmarkDetector)
+
+
+def load_pose_extractor(run: Path, *, joint: bool = True) -> PoseExtractor:
+    """The pose extractor, of the joint stage if that is wanted and there."""
+    stages = ("joint", "pose") if joint else ("pose",)
+    return load_network(run, stages, "pose", PoseExtractorConfig, PoseExtractor)
+
+
+def load_appearance(run: Path, *, joint: bool = True) -> AppearanceRecomposer:
+    """The appearance network, of the joint stage if that is wanted and there."""
+    stages = ("joint", "appearance") if joint else ("appearance",)
+    return load_network(run, stages, "appearance", AppearanceConfig, AppearanceRecomposer)
+
+
+def load_motion(run: Path) -> MotionSampler:
+    """The motion sampler."""
+    return load_network(run, ("motion",), "motion", MotionSamplerConfig, MotionSampler)
+
+
+def write_bundle(
+    run: Path, name: str, fps: float, licence: str, provenance: dict[str, Any]
+) -> Path:
+    """Put the networks of a run together as a model bundle in `run/bundle`.
+
+    Raises:
+        DataError: a stage has not been trained yet.
+    """
+    networks = Networks(
+        generator=load_generator(run),
+        landmarks=load_detector(run),
+        pose=load_pose_extractor(run),
+        appearance=load_appearance(run),
+        motion=load_motion(run),
+    )
+    steps = {stage.name: _steps(stage) for stage in sorted(run.iterdir()) if _steps(stage)}
+    folder = run / "bundle"
+    save_bundle(
+        folder,
+        networks,
+        name=name,
+        fps=fps,
+        licence=licence,
+        provenance=provenance | {"steps": steps},
+    )
+    return folder
+
+
+def _steps(stage: Path) -> int:
+    names = [path.stem for path in CheckpointStore(stage / "checkpoints").paths()]
+    return int(names[-1].split("-")[1]) if names else 0

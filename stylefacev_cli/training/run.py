@@ -8,15 +8,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stylefacev_cli import __version__
 from stylefacev_cli.errors import StyleFaceVError, UsageError
+from stylefacev_cli.training.appearance_stage import AppearanceStage
+from stylefacev_cli.training.detector_stage import DetectorStage
 from stylefacev_cli.training.frames import Frames, load_frames
 from stylefacev_cli.training.generator_stage import GeneratorStage
+from stylefacev_cli.training.joint_stage import JointStage
 from stylefacev_cli.training.loop import Outcome, Stage, StopFlag, finished, run_stage
+from stylefacev_cli.training.motion_stage import MotionStage, Renderer, cached_poses
 from stylefacev_cli.training.perceptual import PerceptualLoss, load_perceptual
-from stylefacev_cli.training.results import load_generator
+from stylefacev_cli.training.pose_stage import PoseStage
+from stylefacev_cli.training.results import (
+    load_appearance,
+    load_detector,
+    load_generator,
+    load_pose_extractor,
+    write_bundle,
+)
 from stylefacev_cli.training.settings import TrainingConfig, budget_of, save_settings
+from stylefacev_cli.weights.settings import to_plain
 
-STAGES = ("generator", "finish")
+STAGES = ("generator", "finish", "detector", "pose", "appearance", "joint", "motion")
 Report = Callable[[str], None]
 
 
@@ -29,7 +42,7 @@ def train(
     minutes: float | None = None,
     report: Report,
 ) -> Outcome:
-    """Train one stage, or all that are not done yet.
+    """Train one stage, or all that are not done yet; then write the model to `run/bundle`.
 
     Args:
         config: all settings.
@@ -59,7 +72,9 @@ def train(
         for name in wanted:
             outcome = trainer.train(name, minutes, stop, skip_finished=stage == "all")
             if outcome.reason != "done":
-                break
+                return outcome
+    if stage == "all":
+        report(f"model: {trainer.bundle()}")
     return outcome
 
 
@@ -84,9 +99,52 @@ class _Trainer:
             )
 
     def _stage(self, name: str, section: Any) -> Stage:
-        seed, frames = self._config.seed, self._read_frames()
-        initial = load_generator(self._run) if name == "finish" else None
-        return GeneratorStage(section, frames, seed, self._perceptual(section), initial, name)
+        """The stage, with the networks of earlier ones that it needs."""
+        run, seed, frames = self._run, self._config.seed, self._read_frames()
+        perceptual = self._perceptual(section)
+        if name == "generator":
+            return GeneratorStage(section, frames, seed, perceptual)
+        if name == "finish":
+            return GeneratorStage(section, frames, seed, perceptual, load_generator(run), name)
+        generator = load_generator(run)
+        if name == "detector":
+            return DetectorStage(section, frames, seed, generator)
+        if name == "pose":
+            return PoseStage(section, frames, seed, load_detector(run, fixed=True), generator)
+        if name == "appearance":
+            networks = load_detector(run, fixed=True), load_pose_extractor(run, joint=False)
+            return AppearanceStage(section, frames, seed, generator, *networks, perceptual)
+        if name == "joint":
+            detector, pose = load_detector(run, fixed=True), load_pose_extractor(run, joint=False)
+            appearance = load_appearance(run, joint=False)
+            return JointStage(
+                section, frames, seed, generator, detector, pose, appearance, perceptual
+            )
+        assert name == "motion"
+        tracks = cached_poses(
+            run / name / "poses.ckpt",
+            frames,
+            load_detector(run),
+            load_pose_extractor(run),
+            section.num_frames,
+        )
+        shown = frames.image_batch(
+            frames.clips(held_out=False, min_frames=section.num_frames)[:1, 0]
+        )
+        renderer = Renderer(generator, load_appearance(run), shown)
+        return MotionStage(section, tracks, seed, renderer)
+
+    def bundle(self) -> Path:
+        """Write the model of a finished run."""
+        config, frames = self._config, self._read_frames()
+        provenance = {
+            "made_by": f"stylefacev {__version__}",
+            "data": [str(folder) for folder in self._data],
+            "frames": len(frames.images),
+            "perceptual": config.perceptual,
+            "config": to_plain(config),
+        }
+        return write_bundle(self._run, config.name, frames.fps, config.licence, provenance)
 
     def _read_frames(self) -> Frames:
         if self._frames is None:
@@ -98,7 +156,7 @@ class _Trainer:
         return self._frames
 
     def _perceptual(self, section: Any) -> PerceptualLoss | None:
-        if not section.perceptual_weight:
+        if not getattr(section, "perceptual_weight", 0):
             return None
         perceptual = load_perceptual(self._config.perceptual)
         if perceptual is not None:

@@ -9,9 +9,15 @@ from typing import Any
 import yaml
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.training.config import build, read_yaml, to_plain, with_overrides
+from stylefacev_cli.training.appearance_stage import AppearanceStageConfig
+from stylefacev_cli.training.config import read_yaml, with_overrides
+from stylefacev_cli.training.detector_stage import DetectorStageConfig
 from stylefacev_cli.training.generator_stage import GeneratorStageConfig
+from stylefacev_cli.training.joint_stage import JointStageConfig
 from stylefacev_cli.training.loop import Budget, LoopConfig
+from stylefacev_cli.training.motion_stage import MotionStageConfig
+from stylefacev_cli.training.pose_stage import PoseStageConfig
+from stylefacev_cli.weights.settings import build, to_plain
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,11 @@ class TrainingConfig:
     name: str  # of the model and its bundle
     resolution: int  # px
     generator: GeneratorStageConfig
+    detector: DetectorStageConfig
+    pose: PoseStageConfig
+    appearance: AppearanceStageConfig
+    joint: JointStageConfig
+    motion: MotionStageConfig
     finish: GeneratorStageConfig | None = (
         None  # a second pass over the generator, mostly adversarial
     )
@@ -38,6 +49,14 @@ class TrainingConfig:
         for part in (self.generator, self.finish):
             if part is not None and part.architecture.img_resolution != self.resolution:
                 raise UsageError("img_resolution of the generators must be the resolution")
+        ours, theirs = self.appearance.architecture, self.generator.architecture
+        if (ours.num_ws, ours.w_dim) != (theirs.num_layers + 2, theirs.w_dim):
+            raise UsageError(
+                f"appearance.architecture must have num_ws {theirs.num_layers + 2} and w_dim "
+                f"{theirs.w_dim}, as the generator has"
+            )
+        if self.finish is not None and self.finish.architecture != theirs:
+            raise UsageError("finish.architecture must be generator.architecture")
 
 
 def load_settings(path: Path, overrides: list[str]) -> TrainingConfig:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from stylefacev_cli.networks.discriminator import ImageDiscriminatorConfig
 
 from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.networks.discriminator import ImageDiscriminatorConfig
 from stylefacev_cli.networks.generator import GeneratorConfig
 from stylefacev_cli.training.frames import Frames
 from stylefacev_cli.training.generator_stage import GeneratorStage, GeneratorStageConfig

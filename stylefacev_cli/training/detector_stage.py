@@ -1,0 +1,188 @@
+"""Stage 1: the landmark detector, on renders and on what the generator makes of the same latents.
+
+Generated faces look softer than renders; since a paired generator puts the landmarks of z where the
+render of z has them, its images are training data with exact labels too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.networks.landmarks import (
+    LandmarkDetector,
+    LandmarkDetectorConfig,
+    boundary_target,
+    heatmap_targets,
+    landmarks_from_heatmaps,
+)
+from stylefacev_cli.training import losses, sheets
+from stylefacev_cli.training.extraction import heatmaps_of, set_norms_training
+from stylefacev_cli.training.frames import Frames, Sampler, spread
+from stylefacev_cli.training.loop import Losses
+from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
+from stylefacev_cli.training.stage import NetworkStage, step_generator
+from stylefacev_cli.weights.settings import to_plain
+
+OUTER_EYE_CORNERS = (60, 72)
+FOREGROUND = 0.2  # heatmap values above this, and their neighbours, count as foreground
+VALIDATION_IMAGES = 96
+SHEET_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class DetectorStageConfig:
+    """Settings of the detector stage."""
+
+    architecture: LandmarkDetectorConfig = field(default_factory=LandmarkDetectorConfig)
+    num_images: int = 120_000
+    minutes: float | None = None
+    batch_size: int = 16
+    lr: float = 1e-3
+    schedule: Schedule = field(default_factory=Schedule)
+    generated_share: float = 0.5  # of a batch that the generator draws, if one is trained
+    max_shift: float = 0.12  # of the translation augmentation, in image widths
+    max_brightness: float = 0.15  # of the colour augmentation, on a scale of 2
+    max_contrast: float = 0.2
+    sigma_px: float = 1.0  # of the target heatmaps
+    foreground_weight: float = 10.0  # added where the target is high
+    hidden_weight: float = 0.3  # of landmarks that are not visible
+    boundary_weight: float = 1.0
+    freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
+
+
+class DetectorStage(NetworkStage):
+    """Trains the landmark detector."""
+
+    name = "detector"
+
+    def __init__(
+        self, config: DetectorStageConfig, frames: Frames, seed: int, generator: Generator | None
+    ) -> None:
+        super().__init__(config.batch_size)
+        self.config, self.frames, self._seed = config, frames, seed
+        has_factors = frames.factors.shape[1] > 0
+        self._generator = generator if has_factors else None
+        torch.manual_seed(seed)
+        self.detector = LandmarkDetector(config.architecture)
+        self._optimisers = Optimisers(torch.optim.Adam(self.detector.parameters(), config.lr))
+        self._sampler = Sampler(frames.rows(held_out=False), seed)
+        self._held_out = spread(frames.rows(held_out=True), VALIDATION_IMAGES)
+        self.networks = {"landmarks": self.detector}
+        self.others = {"optimisers": self._optimisers, "sampler": self._sampler}
+        self.architecture = {"landmarks": to_plain(config.architecture)}
+
+    def step(self, index: int, progress: float) -> Losses:
+        """Train on one batch."""
+        config = self.config
+        rows = self._sampler.next(self.images_per_step)
+        random = step_generator(self._seed, index)
+        with torch.no_grad():
+            frames = self._with_generated(rows)
+            landmarks = self.frames.landmark_batch(rows)
+            frames, landmarks = shifted(frames, landmarks, config.max_shift, random)
+            frames = recoloured(frames, config.max_brightness, config.max_contrast, random)
+        set_norms_training(self.detector, progress < config.freeze_norms_from)
+        with restored_if_bad(self.detector) as marks:
+            found = self._losses(frames, landmarks, torch.from_numpy(self.frames.visible[rows]))
+            scale = config.schedule.scale(index, progress)
+            marks.append(self._optimisers.step(torch.stack([*found.values()]).sum(), scale))
+        if not marks[0]:
+            return {"total": float("nan")}
+        return {key: float(value.detach()) for key, value in found.items()}
+
+    def _with_generated(self, rows: np.ndarray) -> Tensor:
+        frames = self.frames.image_batch(rows)
+        count = round(len(rows) * self.config.generated_share)
+        if self._generator is not None and count:
+            drawn = self._generator(self.frames.factor_batch(rows[:count]))
+            frames[:count] = drawn.clamp(-1, 1)
+        return frames
+
+    def _losses(self, frames: Tensor, landmarks: Tensor, visible: Tensor) -> dict[str, Tensor]:
+        config = self.config
+        size = config.architecture.heatmap_size
+        heatmaps, boundary = self.detector.heatmaps_and_boundary((frames + 1) / 2)
+        target = heatmap_targets(landmarks, size, config.sigma_px)
+        edges = boundary_target(landmarks, size, config.sigma_px)
+        shown = torch.where(visible, 1.0, config.hidden_weight)[:, :, None, None]
+        found = {"points": (self._wing(heatmaps, target) * shown).mean()}
+        found["boundary"] = config.boundary_weight * self._wing(boundary, edges).mean()
+        return found
+
+    def _wing(self, heatmaps: Tensor, target: Tensor) -> Tensor:
+        """Adaptive Wing with the weighted loss map (Wang et al. 2019, equation 6)."""
+        near = F.max_pool2d(target, 3, stride=1, padding=1) >= FOREGROUND
+        weights = 1 + self.config.foreground_weight * near
+        return losses.adaptive_wing(heatmaps, target) * weights
+
+    @torch.no_grad()
+    def _detect(self, frames: Tensor) -> Tensor:
+        self.detector.eval()
+        return landmarks_from_heatmaps(heatmaps_of(self.detector, frames))
+
+    @torch.no_grad()
+    def sheet(self) -> np.ndarray:
+        """Held-out renders and generated faces, with the landmarks found."""
+        rows = spread(self._held_out, SHEET_COLUMNS)
+        frames = self.frames.image_batch(rows)
+        pictures = [sheets.with_points(frames, self._detect(frames))]
+        if self._generator is not None:
+            drawn = self._generator(self.frames.factor_batch(rows)).clamp(-1, 1)
+            pictures.append(sheets.with_points(drawn, self._detect(drawn)))
+        return sheets.grid(pictures)
+
+    @torch.no_grad()
+    def validate(self) -> Losses:
+        """Mean error of visible landmarks over the distance of the outer eye corners."""
+        found: dict[str, list[Tensor]] = {"nme": [], "nme_generated": []}
+        for start in range(0, len(self._held_out), self.images_per_step):
+            rows = self._held_out[start : start + self.images_per_step]
+            found["nme"].append(self._errors(self.frames.image_batch(rows), rows))
+            if self._generator is not None:
+                drawn = self._generator(self.frames.factor_batch(rows)).clamp(-1, 1)
+                found["nme_generated"].append(self._errors(drawn, rows))
+        return {key: float(torch.cat(values).mean()) for key, values in found.items() if values}
+
+    def _errors(self, frames: Tensor, rows: np.ndarray) -> Tensor:
+        landmarks = self.frames.landmark_batch(rows)
+        visible = torch.from_numpy(self.frames.visible[rows]).float()
+        distances = (self._detect(frames) - landmarks).norm(dim=2)  # [N, 98]
+        left, right = (landmarks[:, corner] for corner in OUTER_EYE_CORNERS)
+        scale = (left - right).norm(dim=1).clamp(min=0.05)
+        errors: Tensor = (distances * visible).sum(dim=1) / visible.sum(dim=1).clamp(min=1) / scale
+        return errors
+
+
+def shifted(
+    frames: Tensor, landmarks: Tensor, max_shift: float, random: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Frames moved by up to `max_shift` image widths, the border repeated, landmarks with them.
+
+    Args:
+        frames: [N, 3, S, S].
+        landmarks: [N, 98, 2] fractions of the frame.
+        max_shift: in image widths.
+        random: source of randomness.
+    """
+    shift = (torch.rand(len(frames), 2, generator=random) * 2 - 1) * max_shift
+    transform = torch.eye(2, 3).repeat(len(frames), 1, 1)
+    transform[:, :, 2] = -2 * shift  # where to read, on a scale of 2 a frame
+    grid = F.affine_grid(transform, list(frames.shape), align_corners=False)
+    moved = F.grid_sample(frames, grid, padding_mode="border", align_corners=False)
+    return moved, landmarks + shift[:, None]
+
+
+def recoloured(
+    frames: Tensor, max_brightness: float, max_contrast: float, random: torch.Generator
+) -> Tensor:
+    """Frames [N, 3, S, S] in [−1, 1] with other brightness, contrast and tint."""
+    noise = torch.rand(2, len(frames), 3, generator=random) * 2 - 1
+    brightness = (noise[0].mean(dim=1, keepdim=True) + 0.5 * noise[0]) * max_brightness
+    contrast = 1 + noise[1, :, :1] * max_contrast
+    return (frames * contrast[:, :, None, None] + brightness[:, :, None, None]).clamp(-1, 1)

@@ -1,0 +1,79 @@
+"""From frames to poses and key points, as all stages after the detector need it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.networks.landmarks import (
+    LandmarkDetector,
+    key_points_from_landmarks,
+    landmarks_from_heatmaps,
+)
+from stylefacev_cli.networks.pose import PoseExtractor
+
+
+def heatmaps_of(detector: LandmarkDetector, frames: Tensor) -> Tensor:
+    """Heatmaps [N, 98, 64, 64] of frames [N, 3, S, S] in [−1, 1]."""
+    heatmaps: Tensor = detector((frames + 1) / 2)
+    return heatmaps
+
+
+def pose_of(detector: LandmarkDetector, pose_extractor: PoseExtractor, frames: Tensor) -> Tensor:
+    """Poses [N, 1, 8, 8] of frames [N, 3, S, S] in [−1, 1], with gradients into both networks."""
+    poses: Tensor = pose_extractor(heatmaps_of(detector, frames))
+    return poses
+
+
+@torch.no_grad()
+def detected_key_points(detector: LandmarkDetector, frames: Tensor) -> Tensor:
+    """The 14 key points [N, 14, 2] that the detector finds, the targets of the pose."""
+    return key_points_from_landmarks(landmarks_from_heatmaps(heatmaps_of(detector, frames)))
+
+
+def random_transforms(
+    count: int, max_rotation_deg: float, max_translation: float, generator: torch.Generator
+) -> Tensor:
+    """Inverse transforms that turn and shift an image, for the generator's input layer.
+
+    Args:
+        count: how many.
+        max_rotation_deg: angles are uniform in ± this.
+        max_translation: shifts on each axis are uniform in ± this, in image widths.
+        generator: source of randomness.
+
+    Returns:
+        [count, 3, 3].
+    """
+    angle, x, y = (torch.rand(3, count, generator=generator) * 2 - 1).unbind()
+    angle = angle * math.radians(max_rotation_deg)
+    cos, sin = angle.cos(), angle.sin()
+    rows = [cos, sin, x * max_translation, -sin, cos, y * max_translation]
+    transforms = torch.eye(3).repeat(count, 1, 1)
+    transforms[:, :2] = torch.stack(rows, dim=1).view(count, 2, 3)
+    inverse: Tensor = torch.linalg.inv(transforms)
+    return inverse
+
+
+@contextmanager
+def placed(generator: Generator, transforms: Tensor) -> Iterator[None]:
+    """Inside, the generator draws image i under transforms[i] ([N, 3, 3], one for each image)."""
+    layer = generator.synthesis.input
+    before = layer.transform
+    layer.transform = transforms.to(before)
+    try:
+        yield
+    finally:
+        layer.transform = before
+
+
+def set_norms_training(network: nn.Module, is_training: bool) -> None:
+    """Let batch normalisations use and move batch statistics, or the running ones as they are."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train(is_training)

@@ -1,0 +1,274 @@
+"""Stage 4: all of decomposition and recomposition, on video and images, re-balanced.
+
+video:  appearance from one frame, poses from frames a few apart of the same clip; make those frames
+image:  the self-augmentation of stage 3, with the key points too
+
+Both parts weigh the same until identities are made again; then the image part is lowered to
+`image_weight`, so that the pose picks up fine motion such as the mouth (the paper's weight
+re-balance). Pose extractor, appearance encoder, recomposer and the trainable copy of the landmark
+detector (the pose extractor's first half) learn; the fixed detector supplies the key points.
+One update takes both parts: after two separate ones of Adam, which divides by the gradient's size,
+the weights of the parts would hardly matter.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylefacev_cli.networks.appearance import AppearanceRecomposer
+from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.networks.landmarks import LandmarkDetector
+from stylefacev_cli.networks.patch_discriminator import (
+    PatchDiscriminator,
+    PatchDiscriminatorConfig,
+)
+from stylefacev_cli.networks.pose import PoseExtractor
+from stylefacev_cli.training import sheets
+from stylefacev_cli.training.appearance_stage import Recomposition, drawn_examples, embedding_loss
+from stylefacev_cli.training.extraction import (
+    detected_key_points,
+    pose_of,
+    set_norms_training,
+)
+from stylefacev_cli.training.frames import ClipWindow, Frames, WindowSampler
+from stylefacev_cli.training.loop import Losses
+from stylefacev_cli.training.losses import face_box, non_saturating, psnr, ssim
+from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
+from stylefacev_cli.training.perceptual import PerceptualLoss
+from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
+from stylefacev_cli.weights.settings import to_plain
+
+VALIDATION_CLIPS = 16
+SHEET_COLUMNS = 10
+
+
+@dataclass(frozen=True)
+class JointStageConfig:
+    """Settings of the joint stage."""
+
+    discriminator: PatchDiscriminatorConfig = field(default_factory=PatchDiscriminatorConfig)
+    num_images: int = 200_000
+    minutes: float | None = None
+    num_clips: int = 2  # in a batch
+    num_drawn: int = 2  # generated images in a batch
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    schedule: Schedule = field(default_factory=Schedule)
+    window: ClipWindow = field(default_factory=ClipWindow)
+    max_rotation_deg: float = 45.0  # of the image part's self-augmentation
+    max_translation: float = 0.25  # in image widths
+    l1_weight: float = 10.0
+    perceptual_weight: float = 100.0
+    key_point_weight: float = 1.0
+    embedding_weight: float = 10.0  # image part
+    video_embedding_weight: float = 0.0  # video part, where the factors of frames are known
+    image_weight: float = 0.1  # of the whole image part, after the first phase
+    rebalance_from: float = 0.3  # progress at which the second phase begins
+    adversarial_weight: float = 0.01
+    adversarial_from: float = 0.8  # progress from which on the discriminator plays
+    discriminator_lr_factor: float = 0.2
+    freeze_norms_from: float = 0.5  # progress from which on batch statistics stay
+
+    @property
+    def batch_size(self) -> int:
+        """Images that one step reconstructs."""
+        return self.num_clips * self.window.num_frames + self.num_drawn
+
+
+class JointStage(NetworkStage):
+    """Trains landmark copy, pose extractor, appearance encoder and recomposer together."""
+
+    name = "joint"
+
+    def __init__(
+        self,
+        config: JointStageConfig,
+        frames: Frames,
+        seed: int,
+        generator: Generator,
+        detector: LandmarkDetector,
+        pose_extractor: PoseExtractor,
+        appearance_net: AppearanceRecomposer,
+        perceptual: PerceptualLoss | None,
+    ) -> None:
+        super().__init__(config.batch_size)
+        self.config, self.frames, self._seed = config, frames, seed
+        self._generator, self._fixed_detector = generator, detector
+        self._perceptual = perceptual
+        torch.manual_seed(seed)
+        self.detector = copy.deepcopy(detector).requires_grad_(True)
+        self.pose_extractor = copy.deepcopy(pose_extractor).requires_grad_(True)
+        self.appearance_net = copy.deepcopy(appearance_net).requires_grad_(True)
+        self.discriminator = PatchDiscriminator(config.discriminator)
+        trained = (self.detector, self.pose_extractor, self.appearance_net)
+        self._optimisers = Optimisers(
+            *(torch.optim.Adam(n.parameters(), config.lr, betas=config.betas) for n in trained)
+        )
+        self._d_optimisers = Optimisers(
+            torch.optim.Adam(
+                self.discriminator.parameters(),
+                config.lr * config.discriminator_lr_factor,
+                betas=config.betas,
+            )
+        )
+        self._windows = WindowSampler(frames, config.window, seed, held_out=False)
+        self.networks = {
+            "landmarks": self.detector,
+            "pose": self.pose_extractor,
+            "appearance": self.appearance_net,
+            "discriminator": self.discriminator,
+        }
+        self.others = {
+            "optimisers": self._optimisers,
+            "d_optimisers": self._d_optimisers,
+            "windows": self._windows,
+        }
+        self.architecture = {
+            "landmarks": to_plain(detector.config),
+            "pose": to_plain(pose_extractor.config),
+            "appearance": to_plain(appearance_net.config),
+        }
+
+    def step(self, index: int, progress: float) -> Losses:
+        """Train on windows of clips and on generated images."""
+        config = self.config
+        self._set_norms(progress)
+        video = self._video_examples(self._windows.next(config.num_clips))
+        drawn = drawn_examples(
+            self._generator,
+            config.num_drawn,
+            config.max_rotation_deg,
+            config.max_translation,
+            step_generator(self._seed, index),
+        )
+        scale = config.schedule.scale(index, progress)
+        image_weight = 1.0 if progress < config.rebalance_from else config.image_weight
+        plays = progress >= config.adversarial_from and config.adversarial_weight > 0
+        with restored_if_bad(self.detector, self.pose_extractor, self.appearance_net) as marks:
+            images, found = self._losses(video, drawn)
+            if plays:
+                with frozen(self.discriminator):
+                    fool = non_saturating(self.discriminator(images), real=True)
+                found["adv"] = config.adversarial_weight * fool
+            weights = {key: image_weight if key.startswith("i_") else 1.0 for key in found}
+            total = torch.stack([weights[key] * value for key, value in found.items()]).sum()
+            marks.append(self._optimisers.step(total, scale))
+        if not marks[0]:
+            return {"total": float("nan")}
+        values = {key: float(value.detach()) for key, value in found.items()}
+        if plays:
+            values["d"] = self._train_discriminator(video.frames, images.detach(), scale)
+        return values
+
+    def _set_norms(self, progress: float) -> None:
+        # The detector's statistics are good already, and batches are small: they stay.
+        set_norms_training(self.detector, False)
+        is_training = progress < self.config.freeze_norms_from
+        set_norms_training(self.pose_extractor, is_training)
+        set_norms_training(self.appearance_net, is_training)
+
+    def _video_examples(self, windows: np.ndarray) -> Recomposition:
+        """Rows [N, 1 + num_frames] of each window: the appearance frame, then those to be made."""
+        targets = windows[:, 1:].reshape(-1)
+        appearance = np.repeat(windows[:, 0], windows.shape[1] - 1)
+        ws = torch.empty(len(targets), self._generator.num_ws, 0)
+        if self.config.video_embedding_weight:
+            with torch.no_grad():
+                ws = self._generator.mapping(self.frames.factor_batch(targets))
+        return Recomposition(
+            self.frames.image_batch(appearance), self.frames.image_batch(targets), ws
+        )
+
+    def _recompose(self, examples: Recomposition) -> tuple[Tensor, Tensor, Tensor]:
+        """Images, ws, and the key points that the poses stand for."""
+        poses = pose_of(self.detector, self.pose_extractor, examples.frames)
+        ws = self.appearance_net(examples.appearance_from, poses)
+        return self._generator.synthesis(ws), ws, self.pose_extractor.key_points(poses)
+
+    def _losses(
+        self, video: Recomposition, drawn: Recomposition
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The video part's images, and the losses: `v_…` of the video part, `i_…` of the other.
+
+        Both parts go through the networks as one batch, whose statistics then are those of both.
+        """
+        config, num_video = self.config, len(video.frames)
+        both = Recomposition(
+            torch.cat([video.appearance_from, drawn.appearance_from]),
+            torch.cat([video.frames, drawn.frames]),
+            drawn.ws,
+        )
+        images, ws, key_points = self._recompose(both)
+        wanted = detected_key_points(self._fixed_detector, both.frames)
+        found: dict[str, Tensor] = {}
+        for prefix, part in (("v_", slice(0, num_video)), ("i_", slice(num_video, None))):
+            made, target = images[part], both.frames[part]
+            found[prefix + "l1"] = config.l1_weight * (made - target).abs().mean()
+            if self._perceptual is not None and config.perceptual_weight:
+                distance = self._perceptual(made, target)
+                found[prefix + "perc"] = config.perceptual_weight * distance
+            points = F.mse_loss(key_points[part], wanted[part])
+            found[prefix + "points"] = config.key_point_weight * points
+        if config.video_embedding_weight:
+            distance = embedding_loss(ws[:num_video], video.ws)
+            found["v_embed"] = config.video_embedding_weight * distance
+        distance = embedding_loss(ws[num_video:], drawn.ws)
+        found["i_embed"] = config.embedding_weight * distance
+        return images[:num_video], found
+
+    def _train_discriminator(self, real: Tensor, made: Tensor, scale: float) -> float:
+        with restored_if_bad(self.discriminator) as marks:
+            loss = non_saturating(self.discriminator(real), real=True)
+            loss = (loss + non_saturating(self.discriminator(made), real=False)) / 2
+            marks.append(self._d_optimisers.step(self.config.adversarial_weight * loss, scale))
+        return float(loss.detach()) if marks[0] else float("nan")
+
+    @torch.no_grad()
+    def _held_out(self) -> Recomposition | None:
+        """Windows of held-out people; of the others' if nobody's clips are held out."""
+        for held_out in (True, False):
+            if len(self.frames.clips(held_out=held_out, min_frames=self.config.window.span)):
+                sampler = WindowSampler(self.frames, self.config.window, 7, held_out=held_out)
+                return self._video_examples(sampler.next(VALIDATION_CLIPS))
+        return None
+
+    def _evaluating(self) -> None:
+        for network in (self.detector, self.pose_extractor, self.appearance_net):
+            network.eval()
+
+    @torch.no_grad()
+    def sheet(self) -> np.ndarray:
+        """Appearance frames, frames to be made, and those made."""
+        self._evaluating()
+        examples = self._held_out()
+        assert examples is not None
+        few = Recomposition(
+            examples.appearance_from[:SHEET_COLUMNS],
+            examples.frames[:SHEET_COLUMNS],
+            examples.ws[:SHEET_COLUMNS],
+        )
+        return sheets.grid([few.appearance_from, few.frames, self._recompose(few)[0]])
+
+    @torch.no_grad()
+    def validate(self) -> Losses:
+        """PSNR and SSIM of held-out people's frames, and the error of their key points."""
+        self._evaluating()
+        examples = self._held_out()
+        if examples is None:
+            return {}
+        images, _, points = self._recompose(examples)
+        wanted = detected_key_points(self._fixed_detector, examples.frames)
+        everywhere = torch.ones_like(images[:, :1])
+        face = face_box(wanted, images.shape[-1])
+        return {
+            "psnr": float(psnr(images, examples.frames, everywhere).mean()),
+            "face_psnr": float(psnr(images, examples.frames, face).mean()),
+            "ssim": float(ssim(images, examples.frames, everywhere).mean()),
+            "points_percent": 100 * float((points - wanted).norm(dim=2).mean()),
+        }

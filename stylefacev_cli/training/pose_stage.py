@@ -1,0 +1,124 @@
+"""Stage 2: the pose extractor alone, on key points of video frames and of generated images.
+
+Without this start the joint training hardly converges (paper.md, stage "pose").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.networks.landmarks import (
+    LandmarkDetector,
+    key_points_from_landmarks,
+    landmarks_from_heatmaps,
+)
+from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.training import sheets
+from stylefacev_cli.training.extraction import (
+    detected_key_points,
+    heatmaps_of,
+    pose_of,
+    set_norms_training,
+)
+from stylefacev_cli.training.frames import Frames, Sampler, spread
+from stylefacev_cli.training.loop import Losses
+from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
+from stylefacev_cli.training.stage import NetworkStage, step_generator
+from stylefacev_cli.weights.settings import to_plain
+
+VALIDATION_IMAGES = 96
+SHEET_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class PoseStageConfig:
+    """Settings of the pose stage."""
+
+    architecture: PoseExtractorConfig = field(default_factory=PoseExtractorConfig)
+    num_images: int = 60_000
+    minutes: float | None = None
+    batch_size: int = 16
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    schedule: Schedule = field(default_factory=Schedule)
+    key_point_weight: float = 10.0
+    generated_share: float = 0.5  # of a batch
+    freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
+
+
+class PoseStage(NetworkStage):
+    """Trains the pose extractor behind a fixed landmark detector."""
+
+    name = "pose"
+
+    def __init__(
+        self,
+        config: PoseStageConfig,
+        frames: Frames,
+        seed: int,
+        detector: LandmarkDetector,
+        generator: Generator,
+    ) -> None:
+        super().__init__(config.batch_size)
+        self.config, self.frames, self._seed = config, frames, seed
+        self._detector, self._generator = detector, generator
+        torch.manual_seed(seed)
+        self.pose_extractor = PoseExtractor(config.architecture)
+        self._optimisers = Optimisers(
+            torch.optim.Adam(self.pose_extractor.parameters(), config.lr, betas=config.betas)
+        )
+        self._sampler = Sampler(frames.rows(held_out=False), seed)
+        self._held_out = spread(frames.rows(held_out=True), VALIDATION_IMAGES)
+        self.networks = {"pose": self.pose_extractor}
+        self.others = {"optimisers": self._optimisers, "sampler": self._sampler}
+        self.architecture = {"pose": to_plain(config.architecture)}
+
+    def step(self, index: int, progress: float) -> Losses:
+        """Train on one batch of video frames and generated images."""
+        config = self.config
+        rows = self._sampler.next(self.images_per_step)
+        with torch.no_grad():
+            frames = self.frames.image_batch(rows)
+            count = round(len(rows) * config.generated_share)
+            if count:
+                z = torch.randn(
+                    (count, self._generator.config.z_dim),
+                    generator=step_generator(self._seed, index),
+                )
+                frames[:count] = self._generator(z).clamp(-1, 1)
+            heatmaps = heatmaps_of(self._detector, frames)
+            wanted = key_points_from_landmarks(landmarks_from_heatmaps(heatmaps))
+        set_norms_training(self.pose_extractor, progress < config.freeze_norms_from)
+        with restored_if_bad(self.pose_extractor) as marks:
+            found = self.pose_extractor.key_points(self.pose_extractor(heatmaps))
+            loss = config.key_point_weight * F.mse_loss(found, wanted)
+            marks.append(self._optimisers.step(loss, config.schedule.scale(index, progress)))
+        return {"key_points": float(loss.detach()) if marks[0] else float("nan")}
+
+    @torch.no_grad()
+    def _predict(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        self.pose_extractor.eval()
+        pose = pose_of(self._detector, self.pose_extractor, frames)
+        return self.pose_extractor.key_points(pose), detected_key_points(self._detector, frames)
+
+    @torch.no_grad()
+    def sheet(self) -> np.ndarray:
+        """Held-out frames with the key points that the pose gives, and below with detected ones."""
+        frames = self.frames.image_batch(spread(self._held_out, SHEET_COLUMNS))
+        return sheets.grid([sheets.with_points(frames, points) for points in self._predict(frames)])
+
+    @torch.no_grad()
+    def validate(self) -> Losses:
+        """Mean distance of predicted to detected key points, in percent of the frame."""
+        errors = []
+        for start in range(0, len(self._held_out), self.images_per_step):
+            rows = self._held_out[start : start + self.images_per_step]
+            found, wanted = self._predict(self.frames.image_batch(rows))
+            errors.append((found - wanted).norm(dim=2).mean(dim=1))
+        return {"error_percent": 100 * float(torch.cat(errors).mean())} if errors else {}
