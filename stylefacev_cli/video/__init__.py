@@ -11,7 +11,13 @@ IMAGEIO_FFMPEG_EXE names.
 from stylefacev_cli.video.files import replacing, write_json
 from stylefacev_cli.video.formats import FORMATS, STREAM_FORMATS, VideoSettings
 from stylefacev_cli.video.reader import read_frames
-from stylefacev_cli.video.writer import Frame, FrameWriter, stream_writer, video_writer
+from stylefacev_cli.video.writer import (
+    Frame,
+    FrameWriter,
+    is_frame_folder,
+    stream_writer,
+    video_writer,
+)
 
 __all__ = [
     "FORMATS",
@@ -19,6 +25,7 @@ __all__ = [
     "Frame",
     "FrameWriter",
     "VideoSettings",
+    "is_frame_folder",
     "read_frames",
     "replacing",
     "stream_writer",

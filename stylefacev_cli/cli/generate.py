@@ -1,0 +1,186 @@
+"""`stylefacev generate`: face videos from seeds."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from stylefacev_cli.cli.options import Quiet, Verbose, Version
+
+
+class Format(str, Enum):
+    """Formats of `--format`; raw goes down a pipe only."""
+
+    mp4 = "mp4"
+    gif = "gif"
+    webm = "webm"
+    mkv = "mkv"
+    png = "png"
+    raw = "raw"
+
+
+class Device(str, Enum):
+    """Devices of `--device`."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Dtype(str, Enum):
+    """Types of `--dtype`."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+_WHAT, _HOW, _WHERE = "What is made", "How it is computed", "Where it goes"
+
+
+def generate(
+    ctx: typer.Context,
+    seeds: Annotated[
+        str,
+        typer.Option(
+            "--seeds", envvar="STYLEFACEV_SEEDS", rich_help_panel=_WHAT,
+            help="Seeds and ranges, like 0-9,12. One seed is one person and one video.",
+        ),
+    ] = "0",
+    frames: Annotated[
+        int,
+        typer.Option(
+            "--frames", envvar="STYLEFACEV_FRAMES", rich_help_panel=_WHAT,
+            min=1, max=10_000_000, help="Length of each video.",
+        ),
+    ] = 64,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            "--fps", envvar="STYLEFACEV_FPS", rich_help_panel=_WHAT, min=0.1, max=240,
+            show_default="what the model has learnt",
+            help="Frames per second; changes the speed of the motion.",
+        ),
+    ] = None,
+    truncation: Annotated[
+        float,
+        typer.Option(
+            "--truncation", envvar="STYLEFACEV_TRUNCATION", rich_help_panel=_WHAT, min=-2, max=2,
+            help="1: as varied as learnt; towards 0: closer to the mean face.",
+        ),
+    ] = 1.0,
+    motion_seed: Annotated[
+        int | None,
+        typer.Option(
+            "--motion-seed", rich_help_panel=_WHAT, min=0, max=2**32 - 1,
+            show_default="the seed itself",
+            help="Noise of the motion: the same person, another motion.",
+        ),
+    ] = None,
+    grid: Annotated[
+        bool,
+        typer.Option("--grid", rich_help_panel=_WHAT, help="One video of all seeds, side by side."),
+    ] = False,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "-m", envvar="STYLEFACEV_MODEL", rich_help_panel=_HOW, metavar="NAME|FOLDER",
+            help="A model that came with the package, or the folder of one.",
+        ),
+    ] = "default-64",
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            "--batch", envvar="STYLEFACEV_BATCH", rich_help_panel=_HOW, min=1, max=4096,
+            show_default="by resolution",
+            help="Frames rendered at once; fewer need less memory.",
+        ),
+    ] = None,
+    device: Annotated[
+        Device,
+        typer.Option(
+            "--device", envvar="STYLEFACEV_DEVICE", rich_help_panel=_HOW, help="Where to compute."
+        ),
+    ] = Device.auto,
+    dtype: Annotated[
+        Dtype,
+        typer.Option(
+            "--dtype", envvar="STYLEFACEV_DTYPE", rich_help_panel=_HOW,
+            help="bfloat16 is coarser, and faster on some processors.",
+        ),
+    ] = Dtype.float32,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads", envvar="STYLEFACEV_THREADS", rich_help_panel=_HOW, min=1, max=1024,
+            show_default="one per core", help="CPU threads.",
+        ),
+    ] = None,
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out", "-o", envvar="STYLEFACEV_OUT", rich_help_panel=_WHERE,
+            metavar="FOLDER|PATTERN|-",
+            help="A folder, a file name, a pattern like out/{seed}.mp4, or - for stdout.",
+        ),
+    ] = "videos",
+    format_: Annotated[
+        Format | None,
+        typer.Option(
+            "--format", envvar="STYLEFACEV_FORMAT", rich_help_panel=_WHERE,
+            show_default="by the name, else mp4",
+            help="png: a folder of pictures; raw: rgb24 for a pipe.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", rich_help_panel=_WHERE, help="Overwrite videos that are there."),
+    ] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing", rich_help_panel=_WHERE,
+            help="Make only the videos that are not there yet.",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", rich_help_panel=_WHERE,
+            help="Print one JSON document at the end instead of a path for each video.",
+        ),
+    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    version: Version = False,
+) -> None:  # fmt: skip
+    """Make face videos from seeds.
+
+    Prints the path of each video; beside it stands a JSON file that says how it was made. A seed
+    gives the same video whatever else is in the range.
+
+    Example: stylefacev generate --seeds 0-9 --frames 64 --out videos/{seed:04}.mp4
+    """
+    from stylefacev_cli.cli.making import Wishes, make_videos
+
+    wishes = Wishes(
+        seeds=seeds,
+        num_frames=frames,
+        fps=fps,
+        truncation=truncation,
+        motion_seed=motion_seed,
+        grid=grid,
+        model=model,
+        batch=batch,
+        device=device.value,
+        dtype=dtype.value,
+        num_threads=threads,
+        out=out,
+        format_name=format_.value if format_ else None,
+        force=force,
+        skip_existing=skip_existing,
+        as_json=as_json,
+    )
+    make_videos(wishes, ctx.obj)

@@ -1,0 +1,187 @@
+"""Manners at the terminal: results on stdout, all else on stderr, and how to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TextIO
+
+from stylefacev_cli.errors import StyleFaceVError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from rich.progress import Progress
+
+
+class Stopped(BaseException):
+    """A signal asked the process to end; blocks clean up on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+
+
+class ClosedPipe(BaseException):  # noqa: N818 - no error: the reader has what it wanted
+    """The reader of stdout or stderr has gone, as in `… | head`; end without a word."""
+
+    exit_code = 128 + 13  # what a process has that SIGPIPE ends
+
+
+class Terminal:
+    """Where a command speaks. One is made by `main` and handed to the command as `ctx.obj`.
+
+    Attributes:
+        arguments: the command line.
+        started_s: when the command began, on `time.perf_counter`.
+        quiet: only results and errors.
+        verbose: details, and tracebacks with errors.
+        way_on: how to go on after an interruption, for its message.
+    """
+
+    def __init__(self, arguments: list[str]) -> None:
+        self.arguments = arguments
+        self.started_s = time.perf_counter()
+        self.quiet = False
+        self.verbose = False
+        self.way_on = ""
+        self._on_the_line = False  # a progress bar stands on the last line of stderr
+
+    def result(self, text: str) -> None:
+        """Write a line of results to stdout, at once.
+
+        Raises:
+            ClosedPipe: nobody reads it.
+            StyleFaceVError: stdout cannot be written, for another reason.
+        """
+        if self._on_the_line and is_terminal(sys.stdout):
+            _write(sys.stderr, "\r\x1b[2K")
+        try:
+            _write(sys.stdout, text + "\n")
+        except OSError as error:
+            give_up_stdout()
+            reason = error.strerror or error
+            raise StyleFaceVError(f"cannot write to the standard output: {reason}") from error
+
+    def note(self, text: str) -> None:
+        """Tell something that is worth knowing, unless -q."""
+        if not self.quiet:
+            self._say(text)
+
+    def detail(self, text: str) -> None:
+        """Tell something only with -v."""
+        if self.verbose:
+            self._say(text)
+
+    def error(self, text: str) -> None:
+        """Tell what went wrong, on one line."""
+        self._say(" ".join(text.split()))
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # a full disk behind stderr is no reason to stop
+            _write(sys.stderr, ("\r\x1b[2K" if self._on_the_line else "") + text + "\n")
+
+    @contextlib.contextmanager
+    def progress(self, total: int, unit: str) -> Iterator[Callable[[str], None]]:
+        """Show a bar with rate and time left while stderr is a terminal.
+
+        Args:
+            total: how many units there are to do.
+            unit: what is counted, such as `frames`.
+
+        Yields:
+            A function that counts one more; its argument says what is being worked on.
+        """
+        if self.quiet or not is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":
+            yield lambda what: None
+            return
+        bar = _progress_bar(unit)
+        task = bar.add_task("", total=total)
+
+        def advance(what: str) -> None:
+            bar.update(task, advance=1, description=what)
+
+        with bar:
+            self._on_the_line = True
+            try:
+                yield advance
+            finally:
+                self._on_the_line = False
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a person reads a stream directly."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def give_up_stdout() -> None:
+    """Let whatever is still to be written to stdout go nowhere, without another error at exit."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
+def stopping_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into `Stopped`; a second one ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Stopped(number)
+
+    numbers = [signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)  # `nohup` ignores it, and is to be left alone
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:  # closed by the caller with `>&-`
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError as error:
+        raise ClosedPipe from error
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        _write(stream, text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _progress_bar(unit: str) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeftColumn
+    from rich.text import Text
+
+    class RateColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.1f} {unit}/s" if task.speed else f"– {unit}/s")
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        RateColumn(),
+        TimeLeftColumn(),
+        TextColumn("left"),
+        console=Console(stderr=True),
+        transient=True,
+        # Results may go to a pipe: rich must not take them over to the terminal.
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
