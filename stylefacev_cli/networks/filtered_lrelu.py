@@ -2,12 +2,12 @@
 
     y = down( clamp( gain * lrelu( up( scale * x + bias ) ) ) )
 
-Source: Karras et al., "Alias-Free Generative Adversarial Networks" (2021), section 3.2 and figure 4b.
+Source: Karras et al., "Alias-Free Generative Adversarial Networks" (2021), section 3.2, figure 4b.
 Three implementations stand behind one signature:
 
 * `filtered_lrelu_reference`: word for word, with the zeros inserted; slow.
 * `filtered_lrelu_polyphase`: PyTorch without the zeros, for any device and precision.
-* `filtered_lrelu_numba.filtered_lrelu_fused`: one pass per channel plane, float32 on a CPU.
+* `filtered_lrelu_fused`: one compiled pass per channel plane, for float32 on a CPU.
 
 `filtered_lrelu` chooses.
 """
@@ -16,10 +16,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-Padding = tuple[int, int, int, int]  # left, right, top, bottom; on the upsampled image; < 0 crops
+from stylefacev_cli.networks.filtered_lrelu_fused import filtered_lrelu_fused
+from stylefacev_cli.networks.phases import (
+    AxisPhases,
+    Doubles,
+    Padding,
+    output_size,
+    separable_correlation,
+    split_phases,
+)
 
 
 def filtered_lrelu(
@@ -54,7 +63,9 @@ def filtered_lrelu(
     Returns:
         [N, C, H', W'] with W' = ceil((W up + left + right - (K_up - 1) - (K_down - 1)) / down).
     """
-    return filtered_lrelu_reference(
+    fused = x.dtype == torch.float32 and x.device.type == "cpu"
+    implementation = filtered_lrelu_fused if fused else filtered_lrelu_polyphase
+    return implementation(
         x,
         up_filter,
         down_filter,
@@ -83,11 +94,11 @@ def filtered_lrelu_reference(
     clamp: float | None = None,
     scale: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The definition of `filtered_lrelu`, step by step and slow; any device, any order of gradient."""
+    """Define `filtered_lrelu` step by step; slow, for any device and any order of gradient."""
     x = scale_and_bias(x, scale, bias)
 
-    # Upsample: zeros between the samples, then padding, then the low-pass filter. The gain keeps the
-    # magnitude in spite of the zeros.
+    # Upsample: zeros between the samples, then padding, then the low-pass filter. The gain keeps
+    # the magnitude in spite of the zeros.
     n, c, h, w = x.shape
     spread = x.new_zeros(n, c, h, up, w, up)
     spread[:, :, :, 0, :, 0] = x
@@ -128,3 +139,84 @@ def convolve(x: torch.Tensor, taps: torch.Tensor | None) -> torch.Tensor:
     else:
         planes = F.conv2d(planes, flipped[None, None])
     return planes.reshape(n, c, *planes.shape[2:])
+
+
+def filtered_lrelu_polyphase(
+    x: torch.Tensor,
+    up_filter: torch.Tensor | None,
+    down_filter: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    *,
+    up: int = 1,
+    down: int = 1,
+    padding: Padding = (0, 0, 0, 0),
+    gain: float = math.sqrt(2),
+    slope: float = 0.2,
+    clamp: float | None = None,
+    scale: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """`filtered_lrelu` without inserted zeros, in PyTorch; any device, any order of gradient.
+
+    Each phase of the upsampled signal is a depthwise convolution of its own; the downsampling
+    filters are convolutions with a stride; radial ones are sums of separable ones.
+    """
+    tolerance = 1e-12 if x.dtype == torch.float64 else 1e-6
+    up_y, up_x = (up * axis for axis in separable_correlation(up_filter, tolerance))
+    down_y, down_x = separable_correlation(down_filter, tolerance)
+    left, right, top, bottom = padding
+    n, c, h, w = x.shape
+    out_h = output_size(h, up, down, top + bottom, up_y.shape[1], down_y.shape[1])
+    out_w = output_size(w, up, down, left + right, up_x.shape[1], down_x.shape[1])
+
+    x = scale_and_bias(x, scale, bias)
+    x = _upsample_axis(x, up_x, up, left, (out_w - 1) * down + down_x.shape[1], c, axis=3)
+    x = _upsample_axis(x, up_y, up, top, (out_h - 1) * down + down_y.shape[1], c, axis=2)
+    x = F.leaky_relu(x, slope) * gain
+    if clamp is not None:
+        x = x.clamp(-clamp, clamp)
+
+    # [C R, 1, 1, K]: a channel becomes R terms; [C, R, K, 1]: their sum becomes a channel again.
+    x = F.conv2d(x, _repeated(down_x[:, None, None, :], c, x), stride=(1, down), groups=c)
+    return F.conv2d(x, _repeated(down_y[None, :, :, None], c, x), stride=(down, 1), groups=c)
+
+
+def _upsample_axis(
+    x: torch.Tensor, correlation: Doubles, up: int, before: int, size: int, groups: int, axis: int
+) -> torch.Tensor:
+    """Upsample x [N, C', H, W] along axis 2 or 3 to `size` samples.
+
+    Along axis 3 each of the C' = C channels becomes R terms; along axis 2 the C' = C R terms are
+    summed to C channels; `groups` is C.
+    """
+    phases = split_phases(correlation, up, math.ceil(correlation.shape[1] / up), before)
+    windows, first = _common_windows(phases)  # [R, U, K]
+    per_phase = math.ceil(size / up)
+    last = first + per_phase + windows.shape[2] - 1
+    if axis == 3:
+        x = F.pad(x, (-first, last - x.shape[3], 0, 0))
+        weight = _repeated(windows.reshape(-1, 1, 1, windows.shape[2]), groups, x)
+    else:
+        x = F.pad(x, (0, 0, -first, last - x.shape[2]))
+        weight = _repeated(windows.swapaxes(0, 1)[..., None], groups, x)
+    x = F.conv2d(x, weight, groups=groups)
+    if up == 1:
+        return x
+    n, c, h, w = x.shape
+    x = x.reshape(n, c // up, up, h, w).movedim(2, axis + 1)  # phases next to their samples
+    return x.flatten(axis, axis + 1).narrow(axis, 0, size)
+
+
+def _common_windows(phases: AxisPhases) -> tuple[Doubles, int]:
+    """Taps [rank, up, K] over one window that holds those of all phases, and where it begins."""
+    rank, up, num_taps = phases.taps.shape
+    first = int(phases.offset.min())
+    windows = np.zeros((rank, up, num_taps + int(phases.offset.max()) - first))
+    for phase, offset in enumerate(phases.offset - first):
+        windows[:, phase, offset : offset + num_taps] = phases.taps[:, phase]
+    return windows, first
+
+
+def _repeated(weight: Doubles, groups: int, like: torch.Tensor) -> torch.Tensor:
+    """The same convolution weight for every group."""
+    one = torch.as_tensor(np.ascontiguousarray(weight), dtype=like.dtype, device=like.device)
+    return one.repeat(groups, 1, 1, 1)

@@ -35,8 +35,8 @@ def design_lowpass_filter(
         taps = scipy.signal.firwin(num_taps, cutoff=cutoff, width=width, fs=sampling_rate)
         return torch.as_tensor(taps, dtype=torch.float32)
 
-    # Ideal radial low-pass: h(r) = f_c J1(2 pi f_c r) / r, up to a constant. Its limit at r = 0 matters
-    # for odd numbers of taps only.
+    # Ideal radial low-pass: h(r) = J1(2 pi f_c r) / (pi r), which tends to f_c at r = 0 (met with
+    # odd numbers of taps only).
     axis = (np.arange(num_taps) - (num_taps - 1) / 2) / sampling_rate
     radius = np.hypot(axis[:, None], axis[None, :])
     at_origin = radius == 0

@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stylefacev_cli.networks.filtered_lrelu import Padding, filtered_lrelu
+from stylefacev_cli.networks.filtered_lrelu import filtered_lrelu
 from stylefacev_cli.networks.filters import design_lowpass_filter
 from stylefacev_cli.networks.modulated_conv import demodulation, scaled_conv
+from stylefacev_cli.networks.phases import Padding
 
 EPSILON = 1e-8  # of the original, in the normalisation of z
 
@@ -156,10 +157,10 @@ class MappingNetwork(nn.Module):
             ws [N, num_ws, w_dim] float32.
         """
         assert z.ndim == 2 and z.shape[1] == self.config.z_dim, tuple(z.shape)
-        x = normalize(z.float())
+        x = normalize(z.to(self.w_avg.dtype))
         if self.config.c_dim > 0:
             assert c is not None and c.shape == (len(z), self.config.c_dim)
-            x = torch.cat([x, normalize(self.embed(c.float()))], dim=1)
+            x = torch.cat([x, normalize(self.embed(c.to(self.w_avg.dtype)))], dim=1)
         for index in range(self.config.mapping_layers):
             x = self.get_submodule(f"fc{index}")(x)
 
@@ -202,35 +203,45 @@ class SynthesisInput(nn.Module):
         self.register_buffer("phases", torch.rand(channels) - 0.5)
 
     def forward(self, w: torch.Tensor) -> torch.Tensor:
-        """Draw the features for w [N, w_dim]: [N, C, size, size]."""
+        """Draw the features for w [N, w_dim]: [N, C, size, size].
+
+        Angles are computed in double precision: they are few, and what they lose is not made good
+        by any later layer.
+        """
         g = self.geometry
+        wide = torch.float32 if w.device.type == "mps" else torch.float64
 
         # Rotate, then translate, then the user's transform: inverse transforms of the image.
-        cos_sin_shift = self.affine(w)  # [N, 4]
+        cos_sin_shift = self.affine(w).to(wide)  # [N, 4]
         cos_sin_shift = cos_sin_shift / cos_sin_shift[:, :2].norm(dim=1, keepdim=True)
         cos, sin, shift_x, shift_y = cos_sin_shift.unbind(dim=1)
         zero, one = torch.zeros_like(cos), torch.ones_like(cos)
         rotation = matrices([[cos, -sin, zero], [sin, cos, zero], [zero, zero, one]])
         translation = matrices([[one, zero, -shift_x], [zero, one, -shift_y], [zero, zero, one]])
-        transforms = rotation @ translation @ self.transform  # [N, 3, 3]
+        transforms = rotation @ translation @ self.transform.to(wide)  # [N, 3, 3]
 
         # sin(2 pi (f . T p + phase)) with the transform moved from the points p to f and phase.
-        phases = self.phases + (self.freqs @ transforms[:, :2, 2:]).squeeze(2)  # [N, C]
-        freqs = self.freqs @ transforms[:, :2, :2]  # [N, C, 2]
+        own_freqs = self.freqs.to(wide)
+        phases = self.phases + (own_freqs @ transforms[:, :2, 2:]).squeeze(2)  # [N, C]
+        freqs = own_freqs @ transforms[:, :2, :2]  # [N, C, 2]
 
         # Fade what a zooming transform has moved out of the band.
         excess = (freqs.norm(dim=2) - g.cutoff) / (g.sampling_rate / 2 - g.cutoff)
         amplitudes = (1 - excess).clamp(0, 1)
 
-        # Sample positions of the grid, in image widths from the image's centre.
-        axis = torch.arange(g.size, device=w.device, dtype=w.dtype)
+        # Sample positions along either axis, in image widths from the image's centre.
+        axis = torch.arange(g.size, device=w.device, dtype=wide)
         axis = (axis + 0.5 - g.size / 2) / g.sampling_rate
-        grid = torch.stack([axis.repeat(g.size), axis.repeat_interleave(g.size)])  # [2, size^2]
-        turns = freqs @ grid + phases[:, :, None]  # [N, C, size^2]
-        features = torch.sin(turns * (2 * math.pi)) * amplitudes[:, :, None]
 
-        mixed = (self.weight / math.sqrt(g.channels)) @ features
-        return mixed.unflatten(2, (g.size, g.size))
+        # sin(a + b) = sin a cos b + cos a sin b, a of the columns and b of the rows.
+        across = 2 * math.pi * (freqs[:, :, :1] * axis + phases[:, :, None])  # [N, C, size]
+        along = 2 * math.pi * freqs[:, :, 1:] * axis
+        rows = torch.stack([along.cos(), along.sin()], dim=3) * amplitudes[:, :, None, None]
+        columns = torch.stack([across.sin(), across.cos()], dim=2)
+        features = rows.to(w.dtype) @ columns.to(w.dtype)  # [N, C, size, size]
+
+        mixed: torch.Tensor = (self.weight / math.sqrt(g.channels)) @ features.flatten(2)
+        return mixed.view_as(features)
 
 
 def matrices(rows: list[list[torch.Tensor]]) -> torch.Tensor:
@@ -281,7 +292,8 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("up_filter", up_filter)
         self.register_buffer("down_filter", down_filter)
 
-        # Sizes before downsampling, wanted minus had; split so that samples stay centred (appendix C.3).
+        # Size wanted before downsampling minus size had; split so that the samples stay centred
+        # (appendix C.3).
         total = (after.size - 1) * self.down + 1
         total -= (before.size + kernel - 1) * self.up
         total += up_taps + down_taps - 2
@@ -352,11 +364,12 @@ class SynthesisNetwork(nn.Module):
             images [N, img_channels, img_resolution, img_resolution] float32, about in [-1, 1].
         """
         assert ws.ndim == 3 and ws.shape[1:] == (self.num_ws, self.config.w_dim), tuple(ws.shape)
-        first, *others = ws.float().unbind(dim=1)
+        first, *others = ws.to(self.input.weight.dtype).unbind(dim=1)
         x = self.input(first)
         for name, w in zip(self.layer_names, others, strict=True):
             x = self.get_submodule(name)(x, w, update_emas=update_emas)
-        return x * self.config.output_scale
+        images: torch.Tensor = x * self.config.output_scale
+        return images
 
 
 class Generator(nn.Module):
@@ -377,7 +390,7 @@ class Generator(nn.Module):
         truncation_cutoff: int | None = None,
         update_emas: bool = False,
     ) -> torch.Tensor:
-        """Draw images [N, img_channels, R, R] for latents z [N, z_dim]; arguments as in the parts."""
+        """Draw images [N, img_channels, R, R] for z [N, z_dim]; arguments as in the parts."""
         ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas)
         images: torch.Tensor = self.synthesis(ws, update_emas)
         return images

@@ -1,0 +1,51 @@
+"""How many CPU threads are used: one number for torch, numba and our own kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numba
+import torch
+
+
+def set_num_threads(num_threads: int) -> None:
+    """Let torch, numba and the fused kernels use `num_threads` CPU threads each, one at a time.
+
+    Args:
+        num_threads: At least 1; more than the machine's cores never pays.
+
+    Raises:
+        ValueError: If num_threads is below 1.
+    """
+    if num_threads < 1:
+        raise ValueError(f"num_threads must be at least 1, not {num_threads}")
+    torch.set_num_threads(num_threads)
+    numba.set_num_threads(min(num_threads, numba.get_num_threads()))
+
+
+def num_threads() -> int:
+    """Return the number of CPU threads in use: that of torch."""
+    return torch.get_num_threads()
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="stylefacev-kernel")
+
+
+def share_out(work: Callable[[int, int], None], count: int) -> None:
+    """Call work(first, last) on ranges that cover 0 ... count, on as many threads as are set.
+
+    The work must release the GIL. More ranges than threads are made, so that a thread that the
+    system holds up does not hold up the others.
+    """
+    workers = min(num_threads(), count)
+    if workers <= 1:
+        work(0, count)
+        return
+    ranges = min(count, 4 * workers)
+    edges = [count * i // ranges for i in range(ranges + 1)]
+    for done in [_pool(workers).submit(work, a, b) for a, b in zip(edges, edges[1:], strict=False)]:
+        done.result()
