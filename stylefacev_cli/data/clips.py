@@ -87,9 +87,10 @@ class Clip:
             return {}
         path = self.folder / self.entry.labels
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # Opened here: numpy leaves the file open when it turns out to be no archive.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        except (OSError, ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
             raise DataError(f"{path}: cannot be read as labels ({error})") from error
 
 
@@ -172,9 +173,9 @@ def parse_entry(line: str, where: str) -> ClipEntry:
         raise DataError(f"{where}: num_frames, size_px, identity or kind makes no sense")
     if entry.num_frames < 1 or entry.size_px < 1:
         raise DataError(f"{where}: num_frames and size_px must be at least 1")
-    for name in (entry.file, entry.labels):
-        # A set from elsewhere must not name files outside of its folder.
-        if name is not None and (not isinstance(name, str) or not _is_inside(name)):
+    # A set from elsewhere must not name files outside of its folder.
+    for name in (entry.file,) if entry.labels is None else (entry.file, entry.labels):
+        if not isinstance(name, str) or not _is_inside(name):
             raise DataError(f"{where}: {name!r} is not a path inside the set")
     return entry
 

@@ -85,10 +85,10 @@ WIDE = FramingRange(
     roll_sigma_deg=5.0,
     roll_limit_deg=15.0,
     shift_sigma=0.05,
-    shift_limit=0.11,
-    size_sigma=0.12,
-    size_limit=0.24,
-    head_fraction=0.72,
+    shift_limit=0.09,
+    size_sigma=0.1,
+    size_limit=0.2,
+    head_fraction=0.66,
 )
 
 # mean, standard deviation, lowest, highest of the expression's and the gaze's parameters; the

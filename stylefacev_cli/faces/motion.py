@@ -84,7 +84,7 @@ def ornstein_uhlenbeck(
 def _talk(curves: Curves, rng: np.random.Generator) -> None:
     """Bursts of visemes of two to five frames each, and pauses, smoothed like muscles do."""
     num = len(curves["jaw"])
-    strength = rng.uniform(0.75, 1.25)
+    strength = rng.uniform(0.9, 1.4)
     odds = np.array([share for share, _ in _VISEMES])
     talking = bool(rng.random() < 0.75)
     left, i = int(rng.integers(15, 60)), 0
@@ -107,7 +107,7 @@ def _talk(curves: Curves, rng: np.random.Generator) -> None:
 
 def _mood(curves: Curves, rng: np.random.Generator) -> None:
     num = len(curves["smile"])
-    level = float(rng.choice([0.05, 0.2, 0.35, 0.6]))
+    level = float(rng.choice([0.1, 0.25, 0.4, 0.65]))
     curves["smile"] += np.clip(level + ornstein_uhlenbeck(rng, num, 1.5, 0.2), -0.35, 1)
     curves["brows"] += 0.1 + rng.normal(0, 0.1) + ornstein_uhlenbeck(rng, num, 0.6, 0.25)
     curves["squint"] += rng.normal(0, 0.1) + ornstein_uhlenbeck(rng, num, 1.2, 0.12)
@@ -123,8 +123,8 @@ def _turn_head(curves: Curves, rng: np.random.Generator, factors: FaceFactors) -
         ("shift_x", f.shift_sigma, f.shift_limit, 1.5),
         ("shift_y", f.shift_sigma, f.shift_limit, 1.5),
     ):
-        rest = rng.normal(0, 0.65 * sigma)
-        curve = rest + ornstein_uhlenbeck(rng, num, relaxation_s, 0.8 * sigma)
+        rest = rng.normal(0, 0.55 * sigma)
+        curve = rest + ornstein_uhlenbeck(rng, num, relaxation_s, 0.9 * sigma)
         # A soft limit: a head that reaches it slows down instead of stopping dead.
         curves[name] += limit * np.tanh(curve / limit)
     curves["pitch_deg"] += 2.0 * gaussian_filter1d(curves["jaw"], 2.0)

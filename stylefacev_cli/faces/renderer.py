@@ -14,19 +14,13 @@ from numpy.typing import NDArray
 
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.faces import hair, kernels, lighting, shaders
-from stylefacev_cli.faces.camera import (
-    NECK_PIVOT,
-    View,
-    gaze_directions,
-    make_view,
-    project,
-    turn_points,
-)
+from stylefacev_cli.faces.camera import NECK_PIVOT, View
 from stylefacev_cli.faces.head import Head
 from stylefacev_cli.faces.landmarks import JAW
 from stylefacev_cli.faces.mesh import FaceMesh
-from stylefacev_cli.faces.parameters import Pose, Scene, expression_weights
+from stylefacev_cli.faces.parameters import Pose, Scene
 from stylefacev_cli.faces.parts import LashSheet, MouthAndEyes
+from stylefacev_cli.faces.posing import PosedHead, pose_head
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -65,7 +59,7 @@ class FaceRenderer:
         self.supersampling = supersampling or (3 if size_px <= 64 else 2)
         self._context = _open_context()
         self._head: Head | None = None
-        self._scene: tuple[Scene, int] | None = None
+        self._scene: Scene | None = None
         self._programs: list[Any] = []
         self._parts = MouthAndEyes(mesh)
         self._lashes = LashSheet(mesh)
@@ -74,28 +68,15 @@ class FaceRenderer:
 
     def render(self, head: Head, scene: Scene, pose: Pose) -> FaceFrame:
         """Draw one frame of a person in a scene and pose."""
-        mesh = self.mesh
-        expressions = expression_weights(pose, mesh.expression_names)
-        active = np.flatnonzero(expressions > 1e-4)
-        offsets = expressions[active] @ mesh.expression_offsets[active]
-        vertices = head.vertices + offsets.reshape(-1, 3)
-        gaze = gaze_directions(pose.gaze_x_rad, pose.gaze_y_rad)
-        view = make_view(
-            pose.yaw_deg,
-            pose.pitch_deg,
-            pose.roll_deg,
-            pose.head_fraction,
-            pose.shift_x,
-            pose.shift_y,
-        )
+        posed = pose_head(self.mesh, head, pose)
         self._use_head(head)
         self._use_scene(scene, head)
-        self._upload(head, vertices, gaze, view)
+        self._upload(posed)
         self._draw()
         image = _shrink(self._read_pixels(), self.supersampling)
-        landmarks, depth = _project_landmarks(head, vertices, gaze, view)
-        visible = self._visible(landmarks, depth, view)
-        return FaceFrame(image, landmarks.astype(np.float32), visible, expressions)
+        landmarks, depth = posed.landmarks()
+        visible = self._visible(landmarks, depth, posed.view)
+        return FaceFrame(image, landmarks.astype(np.float32), visible, posed.expressions)
 
     # --- what is drawn -----------------------------------------------------------------------
 
@@ -103,23 +84,23 @@ class FaceRenderer:
         if head is self._head:
             return
         self._head = head
+        self._scene = None  # the exposure depends on the head
         self._hair_buffer.write(head.hair.vertices.tobytes())
         self._paint.write(head.paint.tobytes())
         self._paint.build_mipmaps()
         self._set(lighting.identity_uniforms(head.identity))
 
     def _use_scene(self, scene: Scene, head: Head) -> None:
-        key = (scene, id(head))
-        if key != self._scene:
-            self._scene = key
+        if scene != self._scene:
+            self._scene = scene
             self._set(lighting.scene_uniforms(scene, head.identity))
 
-    def _upload(self, head: Head, vertices: F32, gaze: F64, view: View) -> None:
-        mesh = self.mesh
+    def _upload(self, posed: PosedHead) -> None:
+        mesh, vertices, view = self.mesh, posed.vertices, posed.view
         normals = kernels.vertex_normals(vertices, mesh.skin_triangles)
         skin = np.concatenate([vertices, normals], 1)[mesh.render_vertex]
         self._skin_buffer.write(skin.tobytes())
-        self._part_buffer.write(self._parts.vertices(head, vertices).tobytes())
+        self._part_buffer.write(self._parts.vertices(posed.head, vertices).tobytes())
         self._lash_buffer.write(self._lashes.vertices(vertices).tobytes())
         self._set(
             {
@@ -127,7 +108,7 @@ class FaceRenderer:
                 "angle": view.angle,
                 "view_projection": view.view_projection,
                 "camera": tuple(view.position),
-                "gaze": gaze,
+                "gaze": posed.gaze,
             }
         )
 
@@ -321,14 +302,6 @@ def _array(gl: Any, program: Any, buffers: list[tuple[Any, ...]], index: Any = N
         if kept_names:
             used.append((buffer, " ".join(kept_formats), *kept_names))
     return gl.vertex_array(program, used, index)
-
-
-def _project_landmarks(head: Head, vertices: F32, gaze: F64, view: View) -> tuple[F64, F64]:
-    places = head.landmarks
-    points = (vertices[places.vertices] * places.weights[..., None]).sum(1)
-    pupils = head.eye_centers + head.eye_radius * gaze  # left, right
-    points = np.concatenate([points, pupils[::-1]])  # 96 is the right pupil, 97 the left
-    return project(view, turn_points(view, points, head.landmark_shares))
 
 
 def _distance(depth: F64, view: View) -> F64:

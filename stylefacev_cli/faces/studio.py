@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from stylefacev_cli.faces.factors import CANONICAL, FaceFactors, FramingRange
 from stylefacev_cli.faces.head import Head, build_head
 from stylefacev_cli.faces.mesh import load_mesh
+from stylefacev_cli.faces.parameters import Pose
+from stylefacev_cli.faces.posing import pose_head
 from stylefacev_cli.faces.renderer import FaceFrame, FaceRenderer
 
 F32 = NDArray[np.float32]
@@ -42,6 +44,10 @@ class Studio:
         """The picture of a latent z [256] of RMS 1, with its landmarks and expressions."""
         head = self.head(z)
         return self._renderer.render(head, self.factors.scene_of(z), self.factors.pose_of(z))
+
+    def landmarks(self, head: Head, pose: Pose) -> F32:
+        """The landmarks [98, 2] of a head in a pose, without drawing it."""
+        return pose_head(self._mesh, head, pose).landmarks()[0].astype(np.float32)
 
     def head(self, z: F32) -> Head:
         """The head of a latent's person."""

@@ -1,0 +1,58 @@
+"""A head in a pose: expression, rotation, gaze and camera; no picture yet."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylefacev_cli.faces.camera import View, gaze_directions, make_view, project, turn_points
+from stylefacev_cli.faces.head import Head
+from stylefacev_cli.faces.mesh import FaceMesh
+from stylefacev_cli.faces.parameters import Pose, expression_weights
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+
+class PosedHead(NamedTuple):
+    """A head with an expression, before the camera.
+
+    vertices [V, 3] are not yet turned about the neck; the shaders and `landmarks` do that.
+    """
+
+    head: Head
+    vertices: F32
+    expressions: F32  # [52]
+    gaze: F64  # [2, 3] unit vectors of left and right eye in the head's frame
+    view: View
+
+    def landmarks(self) -> tuple[F64, F64]:
+        """Fractions of the frame [98, 2], x right and y down, and their window depth [98]."""
+        places = self.head.landmarks
+        points = (self.vertices[places.vertices] * places.weights[..., None]).sum(1)
+        pupils = self.head.eye_centers + self.head.eye_radius * self.gaze
+        points = np.concatenate([points, pupils[::-1]])  # 96 is the right pupil, 97 the left
+        return project(self.view, turn_points(self.view, points, self.head.landmark_shares))
+
+
+def pose_head(mesh: FaceMesh, head: Head, pose: Pose) -> PosedHead:
+    """Give a head an expression, a gaze and a place before the camera."""
+    expressions = expression_weights(pose, mesh.expression_names)
+    active = np.flatnonzero(expressions > 1e-4)
+    offsets = expressions[active] @ mesh.expression_offsets[active]
+    return PosedHead(
+        head=head,
+        vertices=head.vertices + offsets.reshape(-1, 3),
+        expressions=expressions,
+        gaze=gaze_directions(pose.gaze_x_rad, pose.gaze_y_rad),
+        view=make_view(
+            pose.yaw_deg,
+            pose.pitch_deg,
+            pose.roll_deg,
+            pose.head_fraction,
+            pose.shift_x,
+            pose.shift_y,
+        ),
+    )
