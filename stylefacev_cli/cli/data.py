@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from stylefacev_cli.cli.options import Quiet, Verbose, Version
+from stylefacev_cli.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from stylefacev_cli.faces.dataset import Progress
 
 app = typer.Typer(
     name="data", help="Make and inspect sets of clips for training.", no_args_is_help=True
 )
 
+_NOTE_EVERY_S = 60.0  # where no bar is shown, as in a log
+
 
 @app.command()
 def render(
+    ctx: typer.Context,
     out: Annotated[Path, typer.Option("--out", help="Folder for the set; continued if it exists.")],
     identities: Annotated[int, typer.Option(help="Number of people, each with one clip.")] = 100,
     frames: Annotated[int, typer.Option(help="Frames a clip, or stills a person.")] = 32,
@@ -25,12 +36,14 @@ def render(
     framing: Annotated[str, typer.Option(help="canonical (eyes in place) or wide.")] = "canonical",
     processes: Annotated[int, typer.Option(help="Processes that render at once.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    version: Version = False,
 ) -> None:
     """Render synthetic faces with exact labels: landmarks, expressions, pose, gaze, latents."""
-    from tqdm import tqdm
+    from stylefacev_cli.faces.dataset import RenderSettings, render_set
 
-    from stylefacev_cli.faces.dataset import Progress, RenderSettings, render_set
-
+    terminal: Terminal = ctx.obj
     settings = RenderSettings(
         num_identities=identities,
         num_frames=frames,
@@ -40,43 +53,71 @@ def render(
         fps=fps,
         framing=framing,
     )
-    with tqdm(total=identities, unit="clip", desc="rendering", mininterval=1.0) as bar:
-
-        def report(progress: Progress) -> None:
-            if bar.n == 0 and progress.num_done > 1:
-                bar.initial = progress.num_done  # clips of an earlier run say nothing of the speed
-            bar.update(progress.num_done - bar.n)
-
+    terminal.way_on = "; run the same command again to go on"
+    with terminal.progress(identities, "clips") as advance:
+        report = _reporter(terminal, advance)
         index = render_set(settings, out, num_processes=processes, report=report)
     if as_json:
-        print(json.dumps({"index": str(index), "num_clips": identities, "num_frames": frames}))
+        facts = {"index": str(index), "num_clips": identities, "num_frames": identities * frames}
+        terminal.result(json.dumps(facts))
     else:
-        print(index)
+        terminal.result(str(index))
 
 
 @app.command()
 def inspect(
+    ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Folder of a set.")],
     check: Annotated[bool, typer.Option("--check", help="Read every clip once.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    version: Version = False,
 ) -> None:
     """Say what a set holds."""
     from stylefacev_cli.data.clips import ClipSet
 
+    terminal: Terminal = ctx.obj
     clips = ClipSet(folder)
     if check:
         clips.check()
-    facts = {
+    facts: dict[str, int | list[int] | list[float] | list[str]] = {
         "clips": len(clips),
         "frames": sum(entry.num_frames for entry in clips.entries),
+        "identities": len({entry.identity for entry in clips.entries}),
         "sizes_px": sorted({entry.size_px for entry in clips.entries}),
         "fps": sorted({entry.fps for entry in clips.entries}),
         "kinds": sorted({entry.kind for entry in clips.entries}),
-        "identities": len({entry.identity for entry in clips.entries}),
     }
     if as_json:
-        print(json.dumps(facts))
-    else:
-        for name, value in facts.items():
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            print(f"{name}: {shown}")
+        terminal.result(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        terminal.result(f"{name}: {shown}")
+
+
+def _reporter(terminal: Terminal, advance: Callable[[str], None]) -> Callable[[Progress], None]:
+    """Move the bar; and tell where things stand once a minute, for logs without a bar."""
+    shown = 0
+    first: tuple[int, float] | None = None
+    noted_s = time.perf_counter()
+
+    def report(progress: Progress) -> None:
+        nonlocal shown, first, noted_s
+        now_s = time.perf_counter()
+        first = first or (progress.num_done, now_s)
+        for _ in range(progress.num_done - shown):
+            advance("rendering")
+        shown = progress.num_done
+        if now_s - noted_s < _NOTE_EVERY_S:
+            return
+        noted_s = now_s
+        rate = (progress.num_done - first[0]) / (now_s - first[1])
+        left_min = (progress.num_clips - progress.num_done) / rate / 60 if rate else 0.0
+        terminal.note(
+            f"{progress.num_done} of {progress.num_clips} clips, {rate:.1f} clips/s, "
+            f"{left_min:.0f} min left"
+        )
+
+    return report

