@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.networks.discriminator import ImageDiscriminator, ImageDiscriminatorConfig
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
+from stylefacev_cli.networks.modulated_conv import convolving_in
 from stylefacev_cli.training import losses, sheets
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.loop import Losses
@@ -33,6 +34,7 @@ from stylefacev_cli.weights.settings import to_plain
 SHEET_COLUMNS = 12
 VALIDATION_IMAGES = 96
 VALIDATION_SEED = 7
+CONV_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class GeneratorStageConfig:
     num_images: int = 400_000  # the stage is done after this many images …
     minutes: float | None = None  # … or this many minutes of training
     batch_size: int = 8
+    conv_dtype: str = "float32"  # or bfloat16: products of the convolutions, sums stay float32
     num_factors: int = 0  # leading numbers of z that mean something; the others start and stay at 0
     # optimisers
     muon_lr: float = 0.6  # of convolutions and styles; 0 gives them to Adam
@@ -76,6 +79,8 @@ class GeneratorStageConfig:
             raise UsageError("the adversarial objective needs a section discriminator")
         if not 0 <= self.num_factors <= self.architecture.z_dim:
             raise UsageError("num_factors is not between 0 and z_dim")
+        if self.conv_dtype not in CONV_DTYPES:
+            raise UsageError(f"conv_dtype {self.conv_dtype!r} is not float32 or bfloat16")
 
 
 class GeneratorStage(NetworkStage):
@@ -132,7 +137,8 @@ class GeneratorStage(NetworkStage):
         rows = self._sampler.next(self.images_per_step)
         real, scale = self.frames.image_batch(rows), self.config.schedule.scale(index, progress)
         found: Losses = {}
-        with restored_if_bad(self.generator) as marks:
+        conv_dtype = CONV_DTYPES[self.config.conv_dtype]
+        with restored_if_bad(self.generator) as marks, convolving_in(conv_dtype):
             total = real.new_zeros(())
             if self._is_paired:
                 images = self.generator(self.frames.factor_batch(rows), update_emas=True)
