@@ -140,9 +140,9 @@ def _usage_message(error: Any) -> str:
 
 
 def _options_of(command: Any) -> config.Options:
-    """The names that a file of settings may use: commands → options."""
+    """The names that a file of settings may use: commands → long options → parameters."""
     below = getattr(command, "commands", None)
     if below is not None:
         return {name.replace("-", "_"): _options_of(child) for name, child in below.items()}
-    names = (param.opts[0].lstrip("-") for param in command.params)
-    return {name.replace("-", "_"): None for name in names}
+    names = {param.opts[0].lstrip("-"): param.name for param in command.params}
+    return {name.replace("-", "_"): parameter for name, parameter in names.items()}

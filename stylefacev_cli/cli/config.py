@@ -21,8 +21,8 @@ from stylefacev_cli.errors import UsageError
 PROJECT_CONFIG = "stylefacev.yaml"
 _MAX_BYTES = 2**20
 
-Options = Mapping[str, "Options | None"]
-"""Names of commands and sub-commands → theirs, of options → None."""
+Options = Mapping[str, "Options | str"]
+"""Names of commands and sub-commands → their options; long names of options → parameters."""
 
 
 def read_defaults(known: Options) -> dict[str, Any]:
@@ -75,12 +75,12 @@ def _checked(content: object, known: Options, where: str) -> dict[str, Any]:
             names = ", ".join(sorted(known)).replace("_", "-")
             raise UsageError(f"{where}: unknown key '{str(key)[:40]}'; known are {names}")
         below = known[name]
-        if below is not None:
+        if not isinstance(below, str):
             checked[name] = _checked(value, below, f"{where}: {key}")
         elif isinstance(value, bool):
-            checked[name] = value
+            checked[below] = value
         elif isinstance(value, int | float | str):
-            checked[name] = str(value)  # read as if it stood on the command line
+            checked[below] = str(value)  # read as if it stood on the command line
         else:
             raise UsageError(f"{where}: {key} must be one value")
     return checked

@@ -23,7 +23,12 @@ from stylefacev_cli.cli.outputs import (
     without_existing,
 )
 from stylefacev_cli.cli.seeds import parse_seeds
-from stylefacev_cli.cli.terminal import ClosedPipe, Terminal, is_terminal
+from stylefacev_cli.cli.terminal import (
+    ClosedPipe,
+    Terminal,
+    cannot_write_stdout,
+    is_terminal,
+)
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.video import (
     STREAM_FORMATS,
@@ -253,6 +258,8 @@ def _stream(
             _feed(video, frames, _name(target), clock, advance)
     except BrokenPipeError as error:
         raise ClosedPipe from error
+    except OSError as error:
+        raise cannot_write_stdout(error) from error
 
 
 def _feed(

@@ -28,7 +28,7 @@ def parse_seeds(text: str) -> list[int]:
     for part in text.split(","):
         match = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part.strip())
         if match is None:
-            what = f"'{part.strip()[:40]}' is no seed" if part.strip() else "a seed is missing"
+            what = f"{part.strip()[:40]!r} is no seed" if part.strip() else "a seed is missing"
             raise UsageError(f"--seeds: {what}; {_ACCEPTED}")
         first = int(match[1])
         last = int(match[2]) if match[2] else first

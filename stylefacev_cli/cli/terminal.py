@@ -64,9 +64,7 @@ class Terminal:
         try:
             _write(sys.stdout, text + "\n")
         except OSError as error:
-            give_up_stdout()
-            reason = error.strerror or error
-            raise StyleFaceVError(f"cannot write to the standard output: {reason}") from error
+            raise cannot_write_stdout(error) from error
 
     def note(self, text: str) -> None:
         """Tell something that is worth knowing, unless -q."""
@@ -79,8 +77,9 @@ class Terminal:
             self._say(text)
 
     def error(self, text: str) -> None:
-        """Tell what went wrong, on one line."""
-        self._say(" ".join(text.split()))
+        """Tell what went wrong, on one line; control characters (of a file name, say) are shown."""
+        line = " ".join(text.split())
+        self._say("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
     def _say(self, text: str) -> None:
         with contextlib.suppress(OSError):  # a full disk behind stderr is no reason to stop
@@ -117,6 +116,12 @@ class Terminal:
 def is_terminal(stream: TextIO | None) -> bool:
     """Tell whether a person reads a stream directly."""
     return stream is not None and not stream.closed and stream.isatty()
+
+
+def cannot_write_stdout(error: OSError) -> StyleFaceVError:
+    """Make the error of a stdout that takes no more, such as a file on a full disk."""
+    give_up_stdout()
+    return StyleFaceVError(f"cannot write to the standard output: {error.strerror or error}")
 
 
 def give_up_stdout() -> None:

@@ -1,0 +1,91 @@
+"""Who sees what: progress for people only, closed pipes quiet, one line for each error."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from stylefacev_cli.cli.terminal import ClosedPipe, Terminal
+from stylefacev_cli.errors import StyleFaceVError
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return screen
+
+
+def count_to_three(terminal: Terminal) -> None:
+    with terminal.progress(3, "frames") as advance:
+        for _ in range(3):
+            advance("seed 7")
+            terminal.result("done")
+
+
+def test_progress_on_a_terminal(screen: Screen, capsys: pytest.CaptureFixture[str]) -> None:
+    count_to_three(Terminal([]))
+    shown = screen.getvalue()
+    assert "seed 7" in shown and "frames/s" in shown and "left" in shown and "\x1b[3" in shown
+    assert capsys.readouterr().out == "done\n" * 3  # results do not go through the bar
+
+
+def test_no_colour(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    count_to_three(Terminal([]))
+    assert "frames/s" in screen.getvalue() and "\x1b[3" not in screen.getvalue()
+
+
+def test_no_progress_for_dumb_terminals_pipes_and_the_quiet(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = Terminal([])
+    quiet.quiet = True
+    count_to_three(quiet)
+    monkeypatch.setenv("TERM", "dumb")
+    count_to_three(Terminal([]))
+    pipe = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", pipe)
+    count_to_three(Terminal([]))
+    assert screen.getvalue() == pipe.getvalue() == ""
+
+
+def test_errors_are_one_harmless_line(screen: Screen) -> None:
+    Terminal([]).error("no such file:\n\x1b[2J\x07é.mp4")
+    assert screen.getvalue() == "no such file: \\x1b[2J\\x07é.mp4\n"
+
+
+class Failing(io.StringIO):
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.error = error
+
+    def write(self, text: str) -> int:
+        raise self.error
+
+
+def test_stdout_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Failing(BrokenPipeError()))
+    with pytest.raises(ClosedPipe):
+        Terminal([]).result("path")
+    monkeypatch.setattr(sys, "stdout", Failing(OSError(28, "No space left on device")))
+    with pytest.raises(StyleFaceVError, match="standard output: No space left"):
+        Terminal([]).result("path")
+    monkeypatch.setattr(sys, "stdout", None)
+    Terminal([]).result("path")
+
+
+def test_names_that_the_locale_cannot_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    Terminal([]).result("é.mp4")
+    assert raw.getvalue() == b"\\xe9.mp4\n"
