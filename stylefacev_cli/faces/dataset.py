@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -303,7 +302,6 @@ def _start(settings: RenderSettings, folder: Path) -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
     _Worker.current = None
     _START.extend([settings, folder])
 

@@ -71,8 +71,9 @@ def _shape(mesh: FaceMesh, identity: Identity) -> F32:
     weights = macro_weights(
         mesh.macro_names, identity.gender, identity.age, identity.weight, identity.ancestry
     )
-    offsets = weights @ mesh.macro_offsets
-    offsets += np.array(identity.shape, np.float32) @ mesh.shape_basis
+    # einsum, not BLAS: small sums on one thread, in the same order on every machine.
+    offsets = np.einsum("m,mv->v", weights, mesh.macro_offsets)
+    offsets += np.einsum("s,sv->v", np.array(identity.shape, np.float32), mesh.shape_basis)
     return np.asarray(mesh.vertices + offsets.reshape(-1, 3))
 
 

@@ -41,7 +41,7 @@ def pose_head(mesh: FaceMesh, head: Head, pose: Pose) -> PosedHead:
     """Give a head an expression, a gaze and a place before the camera."""
     expressions = expression_weights(pose, mesh.expression_names)
     active = np.flatnonzero(expressions > 1e-4)
-    offsets = expressions[active] @ mesh.expression_offsets[active]
+    offsets = np.einsum("e,ev->v", expressions[active], mesh.expression_offsets[active])
     return PosedHead(
         head=head,
         vertices=head.vertices + offsets.reshape(-1, 3),
