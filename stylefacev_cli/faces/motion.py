@@ -117,9 +117,9 @@ def _turn_head(curves: Curves, rng: np.random.Generator, factors: FaceFactors) -
     """A resting pose and Ornstein–Uhlenbeck processes around it; speech nods a little."""
     num, f = len(curves["jaw"]), factors.framing
     for name, sigma, limit, relaxation_s in (
-        ("yaw_deg", f.yaw_sigma_deg, f.yaw_limit_deg, 1.0),
-        ("pitch_deg", f.pitch_sigma_deg, f.pitch_limit_deg, 0.8),
-        ("roll_deg", f.roll_sigma_deg, f.roll_limit_deg, 1.0),
+        ("yaw_deg", f.yaw_sigma_deg, f.yaw_limit_deg, 0.75),
+        ("pitch_deg", f.pitch_sigma_deg, f.pitch_limit_deg, 0.65),
+        ("roll_deg", f.roll_sigma_deg, f.roll_limit_deg, 0.8),
         ("shift_x", f.shift_sigma, f.shift_limit, 1.5),
         ("shift_y", f.shift_sigma, f.shift_limit, 1.5),
     ):
