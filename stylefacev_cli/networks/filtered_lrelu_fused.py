@@ -7,16 +7,24 @@ the channel planes out among threads.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.autograd.function import once_differentiable
 
-from stylefacev_cli.networks import filtered_lrelu_numba as numba_pass
+from stylefacev_cli.networks.filtered_lrelu_numba import kernel
+from stylefacev_cli.networks.numba_rows import (
+    ACTIVATE,
+    ACTIVATE_AND_STORE_SIGNS,
+    MULTIPLY_BY_STORED_SLOPES,
+    whole_blocks,
+)
 from stylefacev_cli.networks.phases import (
+    AxisPhases,
     Doubles,
     Padding,
     filter_key,
@@ -31,54 +39,74 @@ NO_CLAMP = float(np.finfo(np.float32).max)
 RANK_TOLERANCE = 1e-6  # largest error of a filter's separable terms, relative to its largest tap
 
 
-class AxisFilter(NamedTuple):
-    """Upsampling along one axis, as the kernel takes it."""
+@dataclass(frozen=True)
+class PassPlan:
+    """Filters of one pass, upsampling and then downsampling, as the kernel takes them."""
 
-    taps: Floats  # [rank, up, taps]
-    offset: NDArray[np.int64]  # [up]
+    up_y: Floats  # [rank, up, 2 taps]
+    up_x: Floats  # [rank, up, taps]
+    up_offset_y: NDArray[np.int64]  # [up]
+    up_offset_x: NDArray[np.int64]  # [up]
+    down_y: Floats  # [rank, 2 down taps]
+    down_x: Floats  # [rank, down, taps]
+
+    def kernel(self, finish: int, signs_stride: int) -> Callable[..., None]:
+        """The compiled pass for these filters' sizes."""
+        up_rank, _, taps = self.up_x.shape
+        down_rank, down, _ = self.down_x.shape
+        return kernel(taps, down, up_rank, down_rank, finish, signs_stride)
+
+
+def make_pass(
+    up_y: AxisPhases, up_x: AxisPhases, down_y: Doubles, down_x: Doubles, down: int
+) -> PassPlan:
+    """Bring filters into the kernel's form; down_y and down_x are [rank, down taps]."""
+    residues = down_x.reshape(len(down_x), -1, down).swapaxes(1, 2)
+    floats = (np.tile(up_y.taps, 2), up_x.taps, np.tile(down_y, 2), residues)
+    y, x, dy, dx = (np.ascontiguousarray(array, dtype=np.float32) for array in floats)
+    return PassPlan(y, x, up_y.offset, up_x.offset, dy, dx)
 
 
 @dataclass(frozen=True)
-class PassPlan:
-    """Filters of one pass: upsample by `up`, downsample by `down`."""
+class SignMap:
+    """Where the signs of the upsampled samples lie: [planes, rows, down, width] bytes.
 
-    up_y: AxisFilter
-    up_x: AxisFilter
-    down_y: Floats  # [rank, down * taps]
-    down_x: Floats
+    Sample (row, down m + d) of the forward pass lies at [row, d, first + m]. The backward pass
+    upsamples by `down` and downsamples by `up` a grid that begins at (base_y, base_x) of the
+    forward pass.
+    """
+
+    rows: int
     down: int
-    taps: int
+    width: int
+    first: int
+    base_y: int
+    base_x: int
 
-    @property
-    def kernel(self) -> Any:
-        """The compiled pass for these filters' sizes."""
-        return numba_pass.kernel(
-            self.taps, self.down, self.up_x.taps.shape[0], self.down_x.shape[0]
-        )
+    def forward_starts(self) -> NDArray[np.int64]:
+        """Positions within a row at which the residues modulo `down` begin."""
+        return np.arange(self.down) * self.width + self.first
+
+    def backward_starts(self, up: int) -> NDArray[np.int64]:
+        """Positions at which the backward grid's residues modulo `up` begin."""
+        column = np.arange(up) + self.base_x
+        return column % self.down * self.width + self.first + column // self.down
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A filtered leaky ReLU for one size: both passes, and how the sign map lies to them."""
+    """A filtered leaky ReLU for one size of image."""
 
     forward: PassPlan
     backward: PassPlan
+    signs: SignMap
+    up: int
     out_height: int
     out_width: int
-    sign_rows: int
-    sign_columns: int
-    forward_column: int  # of the upsampled sample (0, 0) of the forward pass in the sign map
-    backward_row: int  # of the upsampled sample (0, 0) of the backward pass
-    backward_column: int
 
 
 def _padded(taps: Doubles, length: int) -> Doubles:
     return np.pad(taps, ((0, 0), (0, length - taps.shape[1])))
-
-
-def _single_phases(correlation: Doubles, up: int, num_taps: int, before: int) -> AxisFilter:
-    phases = split_phases(correlation, up, num_taps, before)
-    return AxisFilter(phases.taps.astype(np.float32), phases.offset)
 
 
 def make_plan(
@@ -102,41 +130,35 @@ def make_plan(
         *(math.ceil(axis.shape[1] / down) for axis in (down_y, down_x)),
     )
     down_y, down_x = _padded(down_y, down * taps), _padded(down_x, down * taps)
-    forward = PassPlan(
-        _single_phases(up_y, up, taps, top),
-        _single_phases(up_x, up, taps, left),
-        down_y.astype(np.float32),
-        down_x.astype(np.float32),
-        down,
-        taps,
+    forward = make_pass(
+        split_phases(up_y, up, taps, top), split_phases(up_x, up, taps, left), down_y, down_x, down
     )
 
-    # Transposed: the filters change places, flipped. The downsampling of the backward pass reads
-    # the upsampled grid from `base` on, where input sample 0 was first seen.
+    # Transposed: the filters change places, flipped. The backward grid begins where input sample 0
+    # was first seen.
     base_y, base_x = top - up_y.shape[1] + 1, left - up_x.shape[1] + 1
     before = down * taps - 1
-    backward = PassPlan(
-        _single_phases(down_y[:, ::-1], down, taps, before - base_y),
-        _single_phases(down_x[:, ::-1], down, taps, before - base_x),
-        _padded(up_y[:, ::-1], up * taps).astype(np.float32),
-        _padded(up_x[:, ::-1], up * taps).astype(np.float32),
+    backward = make_pass(
+        split_phases(down_y[:, ::-1], down, taps, before - base_y),
+        split_phases(down_x[:, ::-1], down, taps, before - base_x),
+        _padded(up_y[:, ::-1], up * taps),
+        _padded(up_x[:, ::-1], up * taps),
         up,
-        taps,
     )
-    forward_columns = (out_width - 1 + taps) * down
-    backward_columns = (width - 1 + taps) * up
-    forward_column = max(0, -base_x)
-    return Plan(
-        forward,
-        backward,
-        out_height,
-        out_width,
-        sign_rows=(out_height - 1 + taps) * down,
-        sign_columns=forward_column + max(forward_columns, base_x + backward_columns),
-        forward_column=forward_column,
-        backward_row=base_y,
-        backward_column=forward_column + base_x,
+
+    # The map holds whole blocks of both grids.
+    forward_end = whole_blocks(out_width - 1 + taps)
+    backward_end = base_x // down + 1 + math.ceil(up / down) * (whole_blocks(width - 1 + taps) + 1)
+    first = max(0, -(base_x // down))
+    signs = SignMap(
+        rows=(out_height - 1 + taps) * down,
+        down=down,
+        width=first + max(forward_end, backward_end),
+        first=first,
+        base_y=base_y,
+        base_x=base_x,
     )
+    return Plan(forward, backward, signs, up, out_height, out_width)
 
 
 _plans: dict[tuple[Any, ...], Plan] = {}
@@ -161,44 +183,26 @@ def _run(
     x: Floats,
     x_scale: Floats,
     x_bias: Floats,
-    mode: int,
+    finish: int,
     activation: tuple[float, float, float],
     signs: NDArray[np.uint8],
-    sign_position: tuple[int, int],
+    sign_row: int,
+    sign_starts: NDArray[np.int64],
+    signs_stride: int,
     out: Floats,
     out_scale: Floats,
     partner: Floats,
 ) -> Floats:
+    """Run a pass over all planes of x [P, H, W]; returns the sums [P, 2] of the gradient's pass."""
     sums = np.empty((len(x), 2), np.float32)
-    run = plan.kernel
-    gain, slope, clamp = (np.float32(number) for number in activation)
-
-    def work(first: int, last: int) -> None:
-        run(
-            x,
-            x_scale,
-            x_bias,
-            plan.up_y.taps,
-            plan.up_x.taps,
-            plan.up_y.offset,
-            plan.up_x.offset,
-            plan.down_y,
-            plan.down_x,
-            mode,
-            gain,
-            slope,
-            clamp,
-            signs,
-            *sign_position,
-            out,
-            out_scale,
-            partner,
-            sums,
-            first,
-            last,
-        )
-
-    share_out(work, len(x))
+    run = plan.kernel(finish, signs_stride)
+    arguments = (
+        *(x, x_scale, x_bias),
+        *(plan.up_y, plan.up_x, plan.up_offset_y, plan.up_offset_x, plan.down_y, plan.down_x),
+        *(np.float32(number) for number in activation),
+        *(signs, sign_row, sign_starts, out, out_scale, partner, sums),
+    )
+    share_out(lambda first, last: run(*arguments, first, last), len(x))
     return sums
 
 
@@ -224,18 +228,21 @@ class _FusedFilteredLrelu(torch.autograd.Function):
         biases = _plane_numbers(bias, n, c, 0.0)
         out = x.new_empty(n, c, plan.out_height, plan.out_width)
         store = any(ctx.needs_input_grad)
+        layout = plan.signs
         signs = NO_SIGNS
         if store:
-            signs = np.empty((n * c, plan.sign_rows, plan.sign_columns), np.uint8)
+            signs = np.empty((n * c, layout.rows, layout.down * layout.width), np.uint8)
         _run(
             plan.forward,
             _planes(x),
             scales,
             biases,
-            numba_pass.ACTIVATE_AND_STORE_SIGNS if store else numba_pass.ACTIVATE,
+            ACTIVATE_AND_STORE_SIGNS if store else ACTIVATE,
             activation,
             signs,
-            (0, plan.forward_column),
+            0,
+            layout.forward_starts() if store else np.zeros(layout.down, np.int64),
+            1,
             _planes(out),
             np.ones(n * c, np.float32),
             NO_PARTNER,
@@ -248,18 +255,21 @@ class _FusedFilteredLrelu(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, scales, signs = ctx.saved_tensors
+        x, scales, saved_signs = ctx.saved_tensors
         plan: Plan = ctx.plan
+        signs, starts, stride = _signs_for_backward(plan, saved_signs.numpy())
         grad_x = torch.empty_like(x)
         sums = _run(
             plan.backward,
             _planes(grad),
             np.ones(len(scales), np.float32),
             np.zeros(len(scales), np.float32),
-            numba_pass.MULTIPLY_BY_STORED_SLOPES,
+            MULTIPLY_BY_STORED_SLOPES,
             ctx.activation,
-            signs.numpy(),
-            (plan.backward_row, plan.backward_column),
+            signs,
+            plan.signs.base_y,
+            starts,
+            stride,
             _planes(grad_x),
             scales.numpy(),
             _planes(x),
@@ -269,6 +279,23 @@ class _FusedFilteredLrelu(torch.autograd.Function):
         grad_scale = plane_sums[..., 1].contiguous() if needs[1] else None
         grad_bias = plane_sums[..., 0].sum(dim=0) if needs[2] else None
         return (grad_x if needs[0] else None), grad_scale, grad_bias, None, None
+
+
+def _signs_for_backward(
+    plan: Plan, signs: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
+    """The sign map as the backward pass reads it: the map, starts of residues, stride."""
+    layout = plan.signs
+    if plan.up % layout.down == 0:
+        return signs, layout.backward_starts(plan.up), plan.up // layout.down
+    # Odd pairs of factors, which no generator has: sort the columns anew.
+    planes, rows, _ = signs.shape
+    natural = signs.reshape(planes, rows, layout.down, -1).swapaxes(2, 3).reshape(planes, rows, -1)
+    natural = natural[:, :, layout.first * layout.down + layout.base_x :]
+    width = natural.shape[2] // plan.up
+    sorted_anew = natural[:, :, : width * plan.up].reshape(planes, rows, width, plan.up)
+    signs = np.ascontiguousarray(sorted_anew.swapaxes(2, 3)).reshape(planes, rows, -1)
+    return signs, np.arange(plan.up) * width, 1
 
 
 def _plane_numbers(numbers: torch.Tensor | None, n: int, c: int, default: float) -> Floats:

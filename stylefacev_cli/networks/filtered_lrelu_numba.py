@@ -3,20 +3,21 @@
 A plane is read once and written once. Its rows flow through two small rings that stay in the
 first-level cache:
 
-    input row -> upsampled along x ----ring----> upsampled along y -> activation
+    input row -> upsampled along x ----ring----> upsampled along y, activation
               -> downsampled along x ----ring----> downsampled along y -> output row
 
-No zeros are inserted: sample n = U m + phase of the upsampled signal is a sum of the few input
+No zeros are inserted: sample n = up m + phase of the upsampled signal is a sum of the few input
 samples that its phase sees. Activated rows are kept apart by column modulo the downsampling factor,
-so that every inner loop runs over neighbouring numbers and becomes vector instructions. A radial
-downsampling filter is a sum of few separable ones.
+so that every inner loop runs over neighbouring numbers. A radial filter is a sum of few separable
+ones. The rings' slots stay where they are; their weights turn instead (stored twice in a row, so
+that every turn is a slice).
 
 The gradient is the same pass with the two filters exchanged and flipped (as in the CUDA kernels of
 Karras et al. 2021, appendix D), where a stored sign map stands in for the activation.
 
-Kernels are specialised on the number of taps per phase and on the factors (numba treats the names
-below as constants, unrolls the loops over taps and caches the result on disk), release the GIL and
-take a range of planes; threads share the planes out.
+Kernels are specialised on numbers of taps, factors and terms (numba treats the names of the
+enclosing function as constants and caches the result on disk), release the GIL and take a range of
+planes; threads share the planes out.
 """
 
 from __future__ import annotations
@@ -28,36 +29,43 @@ from typing import Any
 import numba
 import numpy as np
 
-# What is done to the upsampled samples.
-ACTIVATE = 0
-ACTIVATE_AND_STORE_SIGNS = 1
-MULTIPLY_BY_STORED_SLOPES = 2
-
-# The sign map's values.
-NEGATIVE, POSITIVE, CLAMPED = 0, 1, 2
+from stylefacev_cli.networks.numba_rows import (
+    LANES,
+    MULTIPLY_BY_STORED_SLOPES,
+    PLAIN,
+    filter_row,
+)
 
 # Sums may be reordered and fused; infinities and NaN stay what they are.
 FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
 
 
 @cache
-def kernel(taps: int, down: int, up_rank: int, down_rank: int) -> Callable[..., None]:
+def kernel(
+    taps: int, down: int, up_rank: int, down_rank: int, finish: int, signs_stride: int
+) -> Callable[..., None]:
     """Compile the pass for `taps` taps per phase, a downsampling factor and numbers of terms.
+
+    `finish` (see `numba_rows`) is what is done to the upsampled samples; `signs_stride` the distance
+    in the sign map of samples that are neighbours modulo `down`.
 
     The kernel's arguments (float32 unless told otherwise):
         x [P, H, W] planes, x_scale [P], x_bias [P]: the signal is x_scale x + x_bias.
-        up_y, up_x [up_rank, U, taps]: correlation taps of each phase.
-        up_offset [U] int: the first input sample that a phase sees, at m = 0; per axis y, x.
-        down_y, down_x [down_rank, down * taps]: correlation taps.
-        mode: one of the three above; gain, slope, clamp of the activation.
-        signs [P, rows, columns] uint8, in natural order; sign_row, sign_column: position of the
-            upsampled sample (0, 0) in it.
-        out [P, OH, OW], out_scale [P].
-        partner [P, OH, OW], sums [P, 2]: in mode 2, sums receives the sum of out / out_scale and
-            of its product with partner.
+        up_y [up_rank, up, 2 taps]: correlation taps of each phase, twice in a row.
+        up_x [up_rank, up, taps]: the same, once.
+        up_offset_y, up_offset_x [up] int: the first input sample that a phase sees, at m = 0.
+        down_y [down_rank, 2 down taps]: correlation taps, twice in a row.
+        down_x [down_rank, down, taps]: correlation taps, by their number modulo `down`.
+        gain, slope, clamp: of the activation.
+        signs [P, sign_rows, sign_width] uint8; sign_row: its row of the upsampled row 0;
+            sign_at [down] int: where in a row the samples of each residue begin.
+        out [P, OH, OW], out_scale [P]: receives out_scale times the result.
+        partner [P, OH, OW], sums [P, 2]: if `finish` is the gradient's, sums receives the sum of
+            the unscaled result, and of its product with partner.
         first, last: the range of planes to do.
     """
     span = down * taps
+    is_gradient = finish == MULTIPLY_BY_STORED_SLOPES
 
     @numba.njit(nogil=True, cache=True, fastmath=FAST_MATH, error_model="numpy")
     def run(
@@ -70,13 +78,12 @@ def kernel(taps: int, down: int, up_rank: int, down_rank: int) -> Callable[..., 
         up_offset_x: Any,
         down_y: Any,
         down_x: Any,
-        mode: int,
-        gain: float,
-        slope: float,
-        clamp: float,
+        gain: Any,
+        slope: Any,
+        clamp: Any,
         signs: Any,
         sign_row: int,
-        sign_column: int,
+        sign_at: Any,
         out: Any,
         out_scale: Any,
         partner: Any,
@@ -89,112 +96,132 @@ def kernel(taps: int, down: int, up_rank: int, down_rank: int) -> Callable[..., 
         up = up_x.shape[1]
         columns = out_width - 1 + taps  # upsampled columns of each residue modulo `down`
         phase_columns = (columns * down + up - 1) // up
-        rows = (out_height - 1) * down + span
+        rows = (out_height - 1 + taps) * down
 
+        # Rows are padded to whole blocks; reads of a last block run on into the next row or, from
+        # the last row, into the slack at the end. What comes of that is never used.
+        blocks = (columns + LANES - 1) // LANES
+        phase_blocks = (phase_columns + LANES - 1) // LANES
+        out_blocks = (out_width + LANES - 1) // LANES
+        pitch, phase_pitch, out_pitch = blocks * LANES, phase_blocks * LANES, out_blocks * LANES
+        slack = 2 * LANES + taps
         left = max(0, -up_offset_x.min())
-        padded_width = max(left + width, left + phase_columns + up_offset_x.max() + taps)
-        padded = np.zeros(padded_width, np.float32)
-        wide = np.zeros(phase_columns * up, np.float32)
-        wide_ring = np.zeros((up_rank, taps, down, columns), np.float32)
-        active = np.zeros((down, columns), np.float32)
-        narrow_ring = np.zeros((down_rank, span, out_width), np.float32)
-        negative_gain = gain * slope
+        seen = max(0, left + up_offset_x.max()) + phase_pitch + taps
+        padded = np.zeros(max(left + width, seen) + slack, np.float32)
+        phase_row = np.zeros(phase_pitch + slack, np.float32)
+        natural = np.zeros(phase_pitch * up + slack, np.float32)
+        wide_step = down * pitch
+        wide_ring = np.zeros(up_rank * taps * wide_step + slack, np.float32)
+        active = np.zeros(down * pitch + slack, np.float32)
+        narrow_ring = np.zeros(down_rank * span * out_pitch + slack, np.float32)
+        result = np.zeros(out_pitch + slack, np.float32)
+
+        up_y_flat, up_x_flat = up_y.reshape(-1), up_x.reshape(-1)
+        down_y_flat, down_x_flat = down_y.reshape(-1), down_x.reshape(-1)
+        signs_flat = signs.reshape(-1)
+        sign_rows, sign_width = signs.shape[1:]
+        aligned = up == down  # then phases of the input's rows are residues of the output's
+        first_row, end_row = up_offset_y.min(), 0
 
         for p in range(first, last):
-            next_input = up_offset_y.min()
+            end_row = first_row
             total = np.float32(0)
             total_with_partner = np.float32(0)
             for n in range(rows):
                 # Bring in the input rows that row n needs, upsampled along x.
                 phase = n % up
                 top = n // up + up_offset_y[phase]
-                while next_input < top + taps:
-                    slot = next_input % taps
-                    if next_input < 0 or next_input >= height:
-                        wide_ring[:, slot] = 0
-                    else:
-                        row = x[p, next_input]
-                        s, b = x_scale[p], x_bias[p]
+                while end_row < top + taps:
+                    slot = end_row % taps
+                    inside = end_row >= 0 and end_row < height
+                    if inside:
+                        row, scale, bias = x[p, end_row], x_scale[p], x_bias[p]
+                        signal = padded[left : left + width]
                         for j in range(width):
-                            padded[left + j] = s * row[j] + b
-                        for r in range(up_rank):
-                            for ph in range(up):
-                                o = left + up_offset_x[ph]
-                                if up == down:
-                                    for m in range(columns):
-                                        t = np.float32(0)
-                                        for k in range(taps):
-                                            t += up_x[r, ph, k] * padded[o + m + k]
-                                        wide_ring[r, slot, ph, m] = t
-                                else:
-                                    for m in range(phase_columns):
-                                        t = np.float32(0)
-                                        for k in range(taps):
-                                            t += up_x[r, ph, k] * padded[o + m + k]
-                                        wide[m * up + ph] = t
-                            if up != down:
-                                for d in range(down):
-                                    for m in range(columns):
-                                        wide_ring[r, slot, d, m] = wide[m * down + d]
-                    next_input += 1
+                            signal[j] = scale * row[j] + bias
+                    for r in range(up_rank):
+                        target = (r * taps + slot) * wide_step
+                        if not inside:
+                            wide_ring[target : target + wide_step] = 0
+                            continue
+                        for ph in range(up):
+                            at = left + up_offset_x[ph]
+                            weights_at = (r * up + ph) * taps
+                            if aligned:
+                                filter_row(
+                                    (wide_ring, target + ph * pitch, blocks),
+                                    (padded, at),
+                                    (1, 0),
+                                    (taps, 1),
+                                    (up_x_flat, weights_at, 0),
+                                    (PLAIN,),
+                                )
+                            else:
+                                filter_row(
+                                    (phase_row, 0, phase_blocks),
+                                    (padded, at),
+                                    (1, 0),
+                                    (taps, 1),
+                                    (up_x_flat, weights_at, 0),
+                                    (PLAIN,),
+                                )
+                                for m in range(phase_columns):
+                                    natural[m * up + ph] = phase_row[m]
+                        if not aligned:
+                            for d in range(down):
+                                for m in range(columns):
+                                    wide_ring[target + d * pitch + m] = natural[m * down + d]
+                    end_row += 1
 
                 # Upsample along y, activate.
-                for d in range(down):
-                    for m in range(columns):
-                        t = np.float32(0)
-                        for r in range(up_rank):
-                            for k in range(taps):
-                                t += up_y[r, phase, k] * wide_ring[r, (top + k) % taps, d, m]
-                        if mode != MULTIPLY_BY_STORED_SLOPES:
-                            t *= gain if t > 0 else negative_gain
-                            t = min(max(t, -clamp), clamp)
-                        active[d, m] = t
-                if mode == ACTIVATE_AND_STORE_SIGNS:
-                    sign = signs[p, sign_row + n]
-                    for m in range(columns):
-                        for d in range(down):
-                            t = active[d, m]
-                            code = POSITIVE if t > 0 else NEGATIVE
-                            sign[sign_column + m * down + d] = CLAMPED if abs(t) >= clamp else code
-                elif mode == MULTIPLY_BY_STORED_SLOPES:
-                    if sign_row + n < 0 or sign_row + n >= signs.shape[1]:
-                        active[:] = 0
-                    else:
-                        sign = signs[p, sign_row + n]
-                        for m in range(columns):
-                            for d in range(down):
-                                code = sign[sign_column + m * down + d]
-                                g = gain if code == POSITIVE else negative_gain
-                                active[d, m] *= np.float32(0) if code == CLAMPED else g
+                sign_row_at = (p * sign_rows + sign_row + n) * sign_width
+                if is_gradient and (sign_row + n < 0 or sign_row + n >= sign_rows):
+                    active[:] = 0
+                else:
+                    weights_at = 2 * taps * phase + (-top) % taps
+                    for d in range(down):
+                        at = sign_row_at + sign_at[d]
+                        filter_row(
+                            (active, d * pitch, blocks),
+                            (wide_ring, d * pitch),
+                            (up_rank, taps * wide_step),
+                            (taps, wide_step),
+                            (up_y_flat, weights_at, 2 * taps * up),
+                            (finish, gain, slope, clamp, signs_flat, at, signs_stride),
+                        )
 
                 # Downsample along x.
                 slot = n % span
                 for r in range(down_rank):
-                    for j in range(out_width):
-                        t = np.float32(0)
-                        for k in range(taps):
-                            for d in range(down):
-                                t += down_x[r, k * down + d] * active[d, j + k]
-                        narrow_ring[r, slot, j] = t
+                    filter_row(
+                        (narrow_ring, (r * span + slot) * out_pitch, out_blocks),
+                        (active, 0),
+                        (down, pitch),
+                        (taps, 1),
+                        (down_x_flat, r * span, taps),
+                        (PLAIN,),
+                    )
 
                 # Downsample along y, once all rows of an output row are there.
                 start = n - span + 1
                 if start >= 0 and start % down == 0:
+                    filter_row(
+                        (result, 0, out_blocks),
+                        (narrow_ring, 0),
+                        (down_rank, span * out_pitch),
+                        (span, out_pitch),
+                        (down_y_flat, (-start) % span, 2 * span),
+                        (PLAIN,),
+                    )
                     i = start // down
-                    for j in range(out_width):
-                        t = np.float32(0)
-                        for r in range(down_rank):
-                            for k in range(span):
-                                t += down_y[r, k] * narrow_ring[r, (start + k) % span, j]
-                        out[p, i, j] = t
-                    if mode == MULTIPLY_BY_STORED_SLOPES:
+                    if is_gradient:
+                        other = partner[p, i]
                         for j in range(out_width):
-                            t = out[p, i, j]
-                            total += t
-                            total_with_partner += t * partner[p, i, j]
-                    s = out_scale[p]
+                            total += result[j]
+                            total_with_partner += result[j] * other[j]
+                    target_row, scale = out[p, i], out_scale[p]
                     for j in range(out_width):
-                        out[p, i, j] *= s
+                        target_row[j] = scale * result[j]
             sums[p, 0] = total
             sums[p, 1] = total_with_partner
 

@@ -1,0 +1,152 @@
+"""Vector instructions for rows of numbers, callable from numba kernels.
+
+LLVM's own vectoriser leaves short rows largely to scalar remainder loops, because it can exclude
+neither overlapping arrays nor odd lengths. `filter_row` therefore says in LLVM's language what is
+meant: blocks of LANES neighbouring numbers, the filter's weights kept in registers. LLVM splits the
+blocks into whatever vectors the machine has. Rows must have room for whole blocks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+LANES = 16  # numbers in a block; one AVX-512 register
+
+# What is done to a filtered row before it is stored.
+PLAIN = 0
+ACTIVATE = 1  # leaky ReLU with gain and clamp
+ACTIVATE_AND_STORE_SIGNS = 2  # the same, and keep what the gradient needs
+MULTIPLY_BY_STORED_SLOPES = 3  # the gradient
+
+# Values in a sign map.
+NEGATIVE, POSITIVE, CLAMPED = 0, 1, 2
+
+_FLOAT = ir.FloatType()
+_BYTE = ir.IntType(8)
+_BLOCK = ir.VectorType(_FLOAT, LANES)
+_FAST = ("contract", "reassoc", "nsz")
+
+
+def whole_blocks(length: int) -> int:
+    """Numbers that a row of `length` takes up in whole blocks."""
+    return -(-length // LANES) * LANES
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[misc]
+def filter_row(
+    typing_context: Any,
+    out: Any,
+    source: Any,
+    outer: Any,
+    inner: Any,
+    weights: Any,
+    finish: Any,
+) -> Any:
+    """Compile out[j] = finish(sum_ab weights[a, b] source[j + a outer_step + b inner_step]).
+
+    Arguments are tuples; arrays are flat, contiguous float32 (signs: uint8), `at` is the position
+    of the first element used. Numbers in CAPITALS have to be known when compiling.
+
+        out: (array, at, blocks), j running over whole blocks.
+        source: (array, at).
+        outer: (COUNT, step), the range and the distance of a.
+        inner: (COUNT, step), the range and the distance of b.
+        weights: (array, at, step), weights[a, b] lying at + a step + b.
+        finish: (PLAIN,), or (FINISH, gain, slope, clamp, signs, at, STRIDE) with the distance in the
+            sign map of numbers that are neighbours in the row.
+    """
+    num_outer, num_inner = outer[0].literal_value, inner[0].literal_value
+    how = finish[0].literal_value
+    stride = finish[6].literal_value if how != PLAIN else 1
+    signature = types.void(out, source, outer, inner, weights, finish)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        def member(tuple_index: int, index: int, wanted: Any) -> Any:
+            kind = sig.args[tuple_index][index]
+            number = builder.extract_value(args[tuple_index], index)
+            return context.cast(builder, number, kind, wanted)
+
+        def integer(tuple_index: int, index: int) -> Any:
+            return member(tuple_index, index, types.intp)
+
+        def splat(number: Any) -> Any:
+            single = builder.insert_element(_BLOCK(ir.Undefined), number, ir.IntType(32)(0))
+            lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
+            return builder.shuffle_vector(single, _BLOCK(ir.Undefined), lanes)
+
+        def first_element(tuple_index: int, array_index: int = 0) -> Any:
+            kind = sig.args[tuple_index][array_index]
+            value = builder.extract_value(args[tuple_index], array_index)
+            data = context.make_array(kind)(context, builder, value).data
+            return builder.gep(data, [integer(tuple_index, array_index + 1)])
+
+        def block_at(base: Any, at: Any, kind: Any = _BLOCK) -> Any:
+            return builder.bitcast(builder.gep(base, [at]), kind.as_pointer())
+
+        intp = integer(0, 1).type
+        out_base, source_base, weights_base = (first_element(i) for i in (0, 1, 4))
+        offsets, taps = [], []
+        for a in range(num_outer):
+            for b in range(num_inner):
+                along_outer = builder.mul(integer(2, 1), intp(a))
+                offsets.append(builder.add(along_outer, builder.mul(integer(3, 1), intp(b))))
+                at = builder.add(builder.mul(integer(4, 2), intp(a)), intp(b))
+                taps.append(splat(builder.load(builder.gep(weights_base, [at]))))
+        if how != PLAIN:
+            gain, slope, clamp = (member(5, i, types.float32) for i in (1, 2, 3))
+            positive_gain, negative_gain = splat(gain), splat(builder.fmul(gain, slope))
+            limit, lowest = splat(clamp), splat(builder.fneg(clamp))
+            signs_base = first_element(5, 4)
+        zero = _BLOCK([_FLOAT(0.0)] * LANES)
+        fma_type = ir.FunctionType(_BLOCK, (_BLOCK, _BLOCK, _BLOCK))
+        fma = cgutils.get_or_insert_function(builder.module, fma_type, f"llvm.fmuladd.v{LANES}f32")
+
+        with cgutils.for_range(builder, integer(0, 2)) as loop:
+            start = builder.mul(loop.index, intp(LANES))
+            sums = []
+            for index, (offset, tap) in enumerate(zip(offsets, taps, strict=True)):
+                at = builder.add(start, offset)
+                block = builder.load(block_at(source_base, at), align=4)
+                if index < 2:  # two chains of sums, so that they need not wait for each other
+                    sums.append(builder.fmul(block, tap, flags=_FAST))
+                else:
+                    sums[index % 2] = builder.call(fma, [block, tap, sums[index % 2]])
+            y = sums[0] if len(sums) == 1 else builder.fadd(*sums, flags=_FAST)
+
+            signs_start = builder.mul(start, intp(stride))
+            if how in (ACTIVATE, ACTIVATE_AND_STORE_SIGNS):
+                positive = builder.fcmp_ordered(">", y, zero)
+                y = builder.fmul(y, builder.select(positive, positive_gain, negative_gain))
+                above = builder.fcmp_ordered(">=", y, limit)
+                below = builder.fcmp_ordered("<=", y, lowest)
+                y = builder.select(above, limit, builder.select(below, lowest, y))
+                if how == ACTIVATE_AND_STORE_SIGNS:
+                    code_type = ir.VectorType(_BYTE, LANES)
+                    code = builder.zext(positive, code_type)
+                    clamped = code_type([_BYTE(CLAMPED)] * LANES)
+                    code = builder.select(builder.or_(above, below), clamped, code)
+                    target = block_at(signs_base, signs_start, code_type)
+                    builder.store(code, target, align=1)
+            elif how == MULTIPLY_BY_STORED_SLOPES:
+                stored_type = ir.VectorType(_BYTE, LANES * stride)
+                code = builder.load(block_at(signs_base, signs_start, stored_type), align=1)
+                if stride > 1:
+                    lane = ir.IntType(32)
+                    every = ir.VectorType(lane, LANES)([lane(stride * i) for i in range(LANES)])
+                    code = builder.shuffle_vector(code, stored_type(ir.Undefined), every)
+
+                def is_code(number: int) -> Any:
+                    wanted = ir.VectorType(_BYTE, LANES)([_BYTE(number)] * LANES)
+                    return builder.icmp_unsigned("==", code, wanted)
+
+                factor = builder.select(is_code(POSITIVE), positive_gain, negative_gain)
+                factor = builder.select(is_code(CLAMPED), zero, factor)
+                y = builder.fmul(y, factor)
+            builder.store(y, block_at(out_base, start), align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
