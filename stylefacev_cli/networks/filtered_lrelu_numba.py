@@ -46,8 +46,8 @@ def kernel(
 ) -> Callable[..., None]:
     """Compile the pass for `taps` taps per phase, a downsampling factor and numbers of terms.
 
-    `finish` (see `numba_rows`) is what is done to the upsampled samples; `signs_stride` the distance
-    in the sign map of samples that are neighbours modulo `down`.
+    `finish` (see `numba_rows`) is what is done to the upsampled samples; `signs_stride` the
+    distance in the sign map of samples that are neighbours modulo `down`.
 
     The kernel's arguments (float32 unless told otherwise):
         x [P, H, W] planes, x_scale [P], x_bias [P]: the signal is x_scale x + x_bias.

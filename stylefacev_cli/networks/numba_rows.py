@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -36,8 +36,7 @@ def whole_blocks(length: int) -> int:
     return -(-length // LANES) * LANES
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[misc]
-def filter_row(
+def _filter_row(
     typing_context: Any,
     out: Any,
     source: Any,
@@ -56,8 +55,8 @@ def filter_row(
         outer: (COUNT, step), the range and the distance of a.
         inner: (COUNT, step), the range and the distance of b.
         weights: (array, at, step), weights[a, b] lying at + a step + b.
-        finish: (PLAIN,), or (FINISH, gain, slope, clamp, signs, at, STRIDE) with the distance in the
-            sign map of numbers that are neighbours in the row.
+        finish: (PLAIN,), or (FINISH, gain, slope, clamp, signs, at, STRIDE), STRIDE being the
+            distance in the sign map of numbers that are neighbours in the row.
     """
     num_outer, num_inner = outer[0].literal_value, inner[0].literal_value
     how = finish[0].literal_value
@@ -103,7 +102,8 @@ def filter_row(
             signs_base = first_element(5, 4)
         zero = _BLOCK([_FLOAT(0.0)] * LANES)
         fma_type = ir.FunctionType(_BLOCK, (_BLOCK, _BLOCK, _BLOCK))
-        fma = cgutils.get_or_insert_function(builder.module, fma_type, f"llvm.fmuladd.v{LANES}f32")
+        declare: Any = cgutils.get_or_insert_function
+        fma = declare(builder.module, fma_type, f"llvm.fmuladd.v{LANES}f32")
 
         with cgutils.for_range(builder, integer(0, 2)) as loop:
             start = builder.mul(loop.index, intp(LANES))
@@ -150,3 +150,6 @@ def filter_row(
         return context.get_dummy_value()
 
     return signature, generate
+
+
+filter_row: Any = intrinsic(prefer_literal=True)(_filter_row)
