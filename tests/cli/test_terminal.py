@@ -16,8 +16,8 @@ class Screen(io.StringIO):
         return True
 
 
-@pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+def make_screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    """Put a terminal at stderr; in a test's body, since pytest sets stderr after the fixtures."""
     screen = Screen()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -32,22 +32,27 @@ def count_to_three(terminal: Terminal) -> None:
             terminal.result("done")
 
 
-def test_progress_on_a_terminal(screen: Screen, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = make_screen(monkeypatch)
     count_to_three(Terminal([]))
     shown = screen.getvalue()
     assert "seed 7" in shown and "frames/s" in shown and "left" in shown and "\x1b[3" in shown
     assert capsys.readouterr().out == "done\n" * 3  # results do not go through the bar
 
 
-def test_no_colour(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = make_screen(monkeypatch)
     monkeypatch.setenv("NO_COLOR", "1")
     count_to_three(Terminal([]))
     assert "frames/s" in screen.getvalue() and "\x1b[3" not in screen.getvalue()
 
 
 def test_no_progress_for_dumb_terminals_pipes_and_the_quiet(
-    screen: Screen, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    screen = make_screen(monkeypatch)
     quiet = Terminal([])
     quiet.quiet = True
     count_to_three(quiet)
@@ -59,7 +64,8 @@ def test_no_progress_for_dumb_terminals_pipes_and_the_quiet(
     assert screen.getvalue() == pipe.getvalue() == ""
 
 
-def test_errors_are_one_harmless_line(screen: Screen) -> None:
+def test_errors_are_one_harmless_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = make_screen(monkeypatch)
     Terminal([]).error("no such file:\n\x1b[2J\x07é.mp4")
     assert screen.getvalue() == "no such file: \\x1b[2J\\x07é.mp4\n"
 
