@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -51,7 +52,7 @@ def writing(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StyleFaceVError(
-            f"cannot write {target}: {error.strerror or error}{_advice(error.errno)}"
+            f"cannot write {final_name(target)}: {error.strerror or error}{_advice(error.errno)}"
         ) from error
 
 
@@ -64,6 +65,12 @@ def write_json(target: Path, content: Mapping[str, Any]) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     with replacing(target) as part, writing(target):
         part.write_text(text, encoding="utf-8")
+
+
+def final_name(part: Path) -> Path:
+    """The path that a temporary one of `replacing` stands for; any other path as it is."""
+    match = re.fullmatch(r"\.(.+)\.[0-9]+" + re.escape(_PART), part.name)
+    return part.with_name(match[1]) if match else part
 
 
 def remove(path: Path) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.video.ffmpeg import QUIET, as_file, cannot_start, find_ffmpeg, reason_of_failure
-from stylefacev_cli.video.files import remove, writing
+from stylefacev_cli.video.files import final_name, remove, writing
 from stylefacev_cli.video.formats import VideoSettings, encoder_arguments
 
 Frame = npt.NDArray[np.uint8]
@@ -193,7 +193,8 @@ def _ffmpeg(
     if return_code != 0 and target == Path("-") and "Broken pipe" in text:
         raise BrokenPipeError
     if return_code != 0:
-        raise StyleFaceVError(f"cannot write {target}: {reason_of_failure(text, return_code)}")
+        reason = reason_of_failure(text, return_code)
+        raise StyleFaceVError(f"cannot write {final_name(target)}: {reason}")
 
 
 @contextlib.contextmanager
@@ -251,7 +252,9 @@ def _check_count(report: IO[bytes], num_frames: int, path: Path) -> None:
     counts = re.findall(rb"^frame= *(\d+)", report.read(), re.MULTILINE)
     written = int(counts[-1]) if counts else 0
     if written != num_frames:
-        raise StyleFaceVError(f"cannot write {path}: ffmpeg wrote {written} of {num_frames} frames")
+        raise StyleFaceVError(
+            f"cannot write {final_name(path)}: ffmpeg wrote {written} of {num_frames} frames"
+        )
 
 
 def _add_gif_comment(path: Path, text: str) -> None:

@@ -179,7 +179,7 @@ def test_file_on_a_full_disk(environment: dict[str, str], folder: Path, format_n
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
     )
     assert process.returncode == 1 and process.stderr.count("\n") == 1
-    assert process.stderr.startswith("error: cannot write videos/")
+    assert process.stderr.startswith("error: cannot write videos/0")
     assert list((folder / "videos").iterdir()) == []
 
 
