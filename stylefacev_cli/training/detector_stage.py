@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.landmarks import (
     LandmarkDetector,
@@ -31,6 +32,7 @@ from stylefacev_cli.weights.settings import to_plain
 
 OUTER_EYE_CORNERS = (60, 72)
 FOREGROUND = 0.2  # heatmap values above this, and their neighbours, count as foreground
+HEATMAP_WEIGHT = 30.0  # of the heatmaps' own error beside that of the place of their peak
 VALIDATION_IMAGES = 96
 SHEET_COLUMNS = 8
 
@@ -49,11 +51,17 @@ class DetectorStageConfig:
     max_shift: float = 0.12  # of the translation augmentation, in image widths
     max_brightness: float = 0.15  # of the colour augmentation, on a scale of 2
     max_contrast: float = 0.2
-    sigma_px: float = 1.0  # of the target heatmaps
-    foreground_weight: float = 10.0  # added where the target is high
+    loss: str = "location"  # or adaptive_wing
+    sigma_px: float = 1.5  # of the target heatmaps
+    foreground_weight: float = 20.0  # added where the target is high
     hidden_weight: float = 0.3  # of landmarks that are not visible
     boundary_weight: float = 1.0
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
+
+    def __post_init__(self) -> None:
+        """Check the values once."""
+        if self.loss not in ("location", "adaptive_wing"):
+            raise UsageError(f"detector loss {self.loss!r} is not location or adaptive_wing")
 
 
 class DetectorStage(NetworkStage):
@@ -110,10 +118,17 @@ class DetectorStage(NetworkStage):
         heatmaps, boundary = self.detector.heatmaps_and_boundary((frames + 1) / 2)
         target = heatmap_targets(landmarks, size, config.sigma_px)
         edges = boundary_target(landmarks, size, config.sigma_px)
-        shown = torch.where(visible, 1.0, config.hidden_weight)[:, :, None, None]
-        found = {"points": (self._wing(heatmaps, target) * shown).mean()}
-        found["boundary"] = config.boundary_weight * self._wing(boundary, edges).mean()
-        return found
+        shown = torch.where(visible, 1.0, config.hidden_weight)  # [N, 98]
+        if config.loss == "adaptive_wing":
+            points, outline = self._wing(heatmaps, target), self._wing(boundary, edges)
+            found = {"points": (points * shown[:, :, None, None]).mean()}
+            return found | {"boundary": config.boundary_weight * outline.mean()}
+        weights = (1 + config.foreground_weight * target) * shown[:, :, None, None]
+        return {
+            "place": (losses.location_loss(heatmaps, target) * shown).mean(),
+            "points": HEATMAP_WEIGHT * ((heatmaps - target).square() * weights).mean(),
+            "boundary": config.boundary_weight * F.mse_loss(boundary, edges),
+        }
 
     def _wing(self, heatmaps: Tensor, target: Tensor) -> Tensor:
         """Adaptive Wing with the weighted loss map (Wang et al. 2019, equation 6)."""
@@ -129,7 +144,7 @@ class DetectorStage(NetworkStage):
     @torch.no_grad()
     def sheet(self) -> np.ndarray:
         """Held-out renders and generated faces, with the landmarks found."""
-        rows = spread(self._held_out, SHEET_COLUMNS)
+        rows = self.frames.shown(SHEET_COLUMNS)
         frames = self.frames.image_batch(rows)
         pictures = [sheets.with_points(frames, self._detect(frames))]
         if self._generator is not None:

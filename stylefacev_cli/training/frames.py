@@ -41,6 +41,11 @@ class Frames:
         """Indices of the frames for training or for validation."""
         return np.flatnonzero(self.held_out == held_out)
 
+    def shown(self, count: int) -> np.ndarray:
+        """Rows for a sample sheet: evenly spread over held-out people, or over all if none are."""
+        held_out = self.rows(held_out=True)
+        return spread(held_out if len(held_out) else self.rows(held_out=False), count)
+
     def clips(self, *, held_out: bool, min_frames: int) -> np.ndarray:
         """(first, number of frames) of every clip that is long enough: int64 [K, 2]."""
         lengths = np.diff(self.starts)

@@ -233,8 +233,7 @@ class GeneratorStage(NetworkStage):
     def sheet(self) -> np.ndarray:
         """Held-out renders, the same from their factors, and samples at truncation 1 and 0.7."""
         network = self._ema.network
-        rows = self._held_out if len(self._held_out) else self.frames.rows(held_out=False)
-        rows = spread(rows, SHEET_COLUMNS)
+        rows = self.frames.shown(SHEET_COLUMNS)
         pictures = [self.frames.image_batch(rows)]
         if self._is_paired:
             pictures.append(network(self.frames.factor_batch(rows)))

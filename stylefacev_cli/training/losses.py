@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -98,11 +100,31 @@ def adaptive_wing(predicted: Tensor, target: Tensor) -> Tensor:
     alpha, omega, epsilon, theta = 2.1, 14.0, 1.0, 0.5
     distance = (predicted - target).abs()
     power = alpha - target
-    ratio = (theta / epsilon) ** power
-    slope = omega * power * (theta / epsilon) ** (power - 1) / (epsilon * (1 + ratio))
+    ratio = torch.exp(power * math.log(theta / epsilon))
+    slope = omega * power * ratio / (theta * (1 + ratio))
     offset = theta * slope - omega * torch.log1p(ratio)
     near = omega * torch.log1p((distance / epsilon).pow(power))
     return torch.where(distance < theta, near, slope * distance - offset)
+
+
+def location_loss(predicted: Tensor, target: Tensor, sharpness: float = 10.0) -> Tensor:
+    """Cross-entropy between where heatmaps peak and where they should.
+
+    softmax(sharpness · heatmap) over all places against the target scaled to sum 1. Heatmaps are
+    almost 0 everywhere, so that errors of their values alone say little of where to go.
+
+    Args:
+        predicted: heatmaps [N, K, H, W].
+        target: the same shape, in [0, 1].
+        sharpness: how much a peak of height 1 stands out.
+
+    Returns:
+        [N, K].
+    """
+    wanted = target.flatten(2)
+    wanted = wanted / wanted.sum(dim=2, keepdim=True).clamp(min=1e-6)
+    found = F.log_softmax(sharpness * predicted.flatten(2), dim=2)
+    return -(wanted * found).sum(dim=2)
 
 
 def non_saturating(logits: Tensor, real: bool) -> Tensor:

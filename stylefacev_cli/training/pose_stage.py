@@ -110,7 +110,7 @@ class PoseStage(NetworkStage):
     @torch.no_grad()
     def sheet(self) -> np.ndarray:
         """Held-out frames with the key points that the pose gives, and below with detected ones."""
-        frames = self.frames.image_batch(spread(self._held_out, SHEET_COLUMNS))
+        frames = self.frames.image_batch(self.frames.shown(SHEET_COLUMNS))
         return sheets.grid([sheets.with_points(frames, points) for points in self._predict(frames)])
 
     @torch.no_grad()

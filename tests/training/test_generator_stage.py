@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from stylefacev_cli.networks.discriminator import ImageDiscriminatorConfig
 
 from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.networks.discriminator import ImageDiscriminatorConfig
 from stylefacev_cli.networks.generator import GeneratorConfig
 from stylefacev_cli.training.frames import Frames
 from stylefacev_cli.training.generator_stage import GeneratorStage, GeneratorStageConfig
@@ -35,9 +35,9 @@ def test_paired_learns(stills: Frames, tiny_generator: GeneratorConfig, is_radia
     architecture = radial(tiny_generator) if is_radial else tiny_generator
     config = GeneratorStageConfig(architecture, num_images=400, num_factors=10)
     stage = GeneratorStage(config, stills, seed=1)
-    found = run(stage, 0, 50)
+    found = run(stage, 0, 36)
     first, last = found[0]["l1"], sum(step["l1"] for step in found[-5:]) / 5
-    assert last < 0.5 * first
+    assert last < 0.6 * first
     fillers = stage.generator.mapping.get_submodule("fc0").get_parameter("weight")[:, 10:]
     assert torch.all(fillers == 0)
     assert stage.generator.mapping.w_avg.abs().sum() > 0
@@ -76,7 +76,7 @@ def test_adversarial_trains_both_players(
     )
     stage = GeneratorStage(config, stills, seed=1)
     before = {key: p.detach().clone() for key, p in stage.generator.named_parameters()}
-    found = run(stage, 0, 24)
+    found = run(stage, 0, 16)
     moved = [k for k, p in stage.generator.named_parameters() if not torch.equal(before[k], p)]
     assert len(moved) == len(before)
     assert sum(step["d"] for step in found[-6:]) < sum(step["d"] for step in found[:6])

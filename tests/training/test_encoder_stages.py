@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from stylefacev_cli.errors import DataError
+from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
+from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
+from stylefacev_cli.networks.generator import Generator, GeneratorConfig
+from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.patch_discriminator import PatchDiscriminatorConfig
+from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.training.appearance_stage import (
+    AppearanceStage,
+    AppearanceStageConfig,
+    embedding_loss,
+)
+from stylefacev_cli.training.detector_stage import DetectorStage, DetectorStageConfig, shifted
+from stylefacev_cli.training.extraction import heatmaps_of, placed, random_transforms
+from stylefacev_cli.training.frames import ClipWindow, Frames, PairSampler, WindowSampler
+from stylefacev_cli.training.joint_stage import JointStage, JointStageConfig
+from stylefacev_cli.training.perceptual import PerceptualLoss
+from stylefacev_cli.training.pose_stage import PoseStage, PoseStageConfig
+
+DETECTOR = LandmarkDetectorConfig(input_size=64, stem_stride=1, width=8, depth=1)
+POSE = PoseExtractorConfig((8, 8, 1), (8, 8, 4), 8, 8, 1)
+WINDOW = ClipWindow(num_frames=2, frame_step=3, min_gap=4, max_gap=8)
+
+
+@pytest.fixture(scope="module")
+def generator(tiny_generator: GeneratorConfig) -> Generator:
+    torch.manual_seed(0)
+    return Generator(tiny_generator).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def detector(clips: Frames) -> LandmarkDetector:
+    """Untrained, but with running statistics as after training."""
+    torch.manual_seed(0)
+    network = LandmarkDetector(DETECTOR)
+    with torch.no_grad():
+        for _ in range(20):
+            heatmaps_of(network, clips.image_batch(np.arange(0, 96, 8)))
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def pose_extractor(clips: Frames, detector: LandmarkDetector) -> PoseExtractor:
+    torch.manual_seed(0)
+    network = PoseExtractor(POSE)
+    with torch.no_grad():
+        heatmaps = heatmaps_of(detector, clips.image_batch(np.arange(0, 96, 8)))
+        for _ in range(20):
+            network.key_points(network(heatmaps))
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def perceptual() -> PerceptualLoss:
+    torch.manual_seed(0)
+    return PerceptualLoss(EfficientNetLite0(1), "tiny", min_size_px=16)
+
+
+def appearance_config(generator: Generator) -> AppearanceConfig:
+    return AppearanceConfig(
+        input_size=64,
+        stem_stride=1,
+        base_channels=4,
+        expansion=2,
+        inner_ratio=1,
+        encoder_blocks=(1, 1, 1, 1),
+        recomposer_blocks=(1, 1, 1, 1),
+        lift_blocks=1,
+        appearance_channels=8,
+        num_ws=generator.num_ws,
+        w_dim=generator.config.w_dim,
+    )
+
+
+def joint_stage(
+    config: JointStageConfig,
+    clips: Frames,
+    generator: Generator,
+    detector: LandmarkDetector,
+    pose_extractor: PoseExtractor,
+    perceptual: PerceptualLoss | None,
+) -> JointStage:
+    torch.manual_seed(3)
+    appearance_net = AppearanceRecomposer(appearance_config(generator)).eval()
+    return JointStage(
+        config, clips, 1, generator, detector, pose_extractor, appearance_net, perceptual
+    )
+
+
+def run(stage: Any, num_steps: int, progress: float = 0.1) -> list[dict[str, float]]:
+    return [stage.step(index, progress) for index in range(num_steps)]
+
+
+def mean(found: list[dict[str, float]], key: str) -> float:
+    return float(np.mean([step[key] for step in found]))
+
+
+def tensors_of(state: Any) -> list[torch.Tensor]:
+    if isinstance(state, torch.Tensor):
+        return [state]
+    values = state.values() if isinstance(state, dict) else state
+    return (
+        [tensor for value in values for tensor in tensors_of(value)]
+        if isinstance(state, dict | list | tuple)
+        else []
+    )
+
+
+def without_gradient(network: nn.Module) -> list[str]:
+    return [
+        name
+        for name, parameter in network.named_parameters()
+        if parameter.grad is None or not parameter.grad.abs().sum() > 0
+    ]
+
+
+def test_detector_learns_on_renders_and_generated_faces(
+    stills: Frames, generator: Generator
+) -> None:
+    config = DetectorStageConfig(DETECTOR, batch_size=2, lr=3e-3, generated_share=0.5)
+    stage = DetectorStage(config, stills, 1, generator)
+    found = run(stage, 10)
+    assert mean(found[-3:], "points") < 0.9 * mean(found[:2], "points")
+    assert without_gradient(stage.detector) == []
+    numbers = stage.validate()
+    assert set(numbers) == {"nme", "nme_generated"}
+    assert stage.sheet().ndim == 3
+
+
+def test_shift_moves_pictures_and_landmarks_alike() -> None:
+    frames = torch.full((3, 3, 32, 32), -1.0)
+    frames[:, :, 14:18, 14:18] = 1.0
+    landmarks = torch.full((3, 98, 2), 0.5)
+    moved, points = shifted(frames, landmarks, 0.25, torch.Generator().manual_seed(1))
+    mass = moved[:, 0] + 1
+    axis = (torch.arange(32) + 0.5) / 32
+    x = (mass.sum(dim=1) * axis).sum(dim=1) / mass.sum(dim=(1, 2))
+    y = (mass.sum(dim=2) * axis).sum(dim=1) / mass.sum(dim=(1, 2))
+    torch.testing.assert_close(torch.stack([x, y], dim=1), points[:, 0], atol=5e-3, rtol=0)
+    assert (points - landmarks).abs().max() > 0.05
+
+
+def test_pose_learns_and_leaves_the_detector_alone(
+    clips: Frames, generator: Generator, detector: LandmarkDetector
+) -> None:
+    before = [value.clone() for value in detector.state_dict().values()]
+    config = PoseStageConfig(POSE, batch_size=8, lr=3e-3)
+    stage = PoseStage(config, clips, 1, detector, generator)
+    found = run(stage, 20)
+    assert mean(found[-4:], "key_points") < 0.8 * mean(found[:3], "key_points")
+    assert without_gradient(stage.pose_extractor) == []
+    after = detector.state_dict().values()
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert stage.validate()["error_percent"] > 0
+
+
+@pytest.mark.parametrize("pair_share", [0.0, 0.5])
+def test_appearance_learns(
+    clips: Frames,
+    generator: Generator,
+    detector: LandmarkDetector,
+    pose_extractor: PoseExtractor,
+    perceptual: PerceptualLoss,
+    pair_share: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = AppearanceStageConfig(
+        appearance_config(generator), batch_size=4, lr=2e-3, pair_share=pair_share
+    )
+    stage = AppearanceStage(config, clips, 1, generator, detector, pose_extractor, perceptual)
+    examples = stage._examples(torch.Generator().manual_seed(0))
+    monkeypatch.setattr(stage, "_examples", lambda random: examples)  # one batch to fit
+    found = run(stage, 10)
+    assert set(found[0]) == {"l1", "perc", "embed"}
+    assert mean(found[-2:], "embed") < 0.9 * mean(found[:2], "embed")
+    assert without_gradient(stage.appearance_net) == []
+    assert set(stage.validate()) == {"psnr", "embedding"}
+    assert stage.sheet().shape == (3 * 16, 10 * 16, 3)
+    assert torch.equal(generator.synthesis.input.transform, torch.eye(3))
+
+
+def test_embedding_loss_leaves_the_first_w_out() -> None:
+    wanted = torch.zeros(2, 5, 3)
+    ws = wanted.clone()
+    ws[:, 0] = 9
+    assert embedding_loss(ws, wanted) == 0
+    ws[:, 1:] = 2
+    assert embedding_loss(ws, wanted) == 2
+
+
+def test_transforms_are_inverse_rotations_and_shifts(generator: Generator) -> None:
+    transforms = random_transforms(6, 45, 0.25, torch.Generator().manual_seed(0))
+    rotations = transforms[:, :2, :2]
+    products = rotations @ rotations.transpose(1, 2)
+    torch.testing.assert_close(products, torch.eye(2).expand(6, 2, 2))
+    shifts = torch.linalg.inv(transforms)[:, :2, 2]
+    assert shifts.abs().max() <= 0.25 and shifts.std() > 0.05
+    ws = generator.mapping(torch.randn(1, generator.config.z_dim)).expand(6, -1, -1)
+    with placed(generator, transforms):
+        together = generator.synthesis(ws)
+    with placed(generator, transforms[2:3]):
+        alone = generator.synthesis(ws[2:3])
+    torch.testing.assert_close(together[2:3], alone, atol=1e-4, rtol=1e-4)
+    assert (together[0] - together[1]).abs().max() > 0.01
+
+
+def test_joint_gradient_reaches_every_optimised_parameter(
+    clips: Frames,
+    generator: Generator,
+    detector: LandmarkDetector,
+    pose_extractor: PoseExtractor,
+    perceptual: PerceptualLoss,
+) -> None:
+    """The authors' code switched gradients off inside the landmark copy, which never learnt."""
+    config = JointStageConfig(
+        PatchDiscriminatorConfig(base_channels=4, num_layers=1),
+        num_clips=2,
+        num_drawn=2,
+        window=WINDOW,
+        adversarial_from=0.8,
+    )
+    stage = joint_stage(config, clips, generator, detector, pose_extractor, perceptual)
+    found = stage.step(0, 0.9)
+    assert {"v_l1", "v_perc", "v_points", "i_embed", "adv", "d"} <= set(found)
+    for network in (stage.detector, stage.pose_extractor, stage.appearance_net):
+        assert without_gradient(network) == []
+    assert without_gradient(stage.discriminator) == []
+    optimised = {id(p) for p in stage._optimisers.parameters}
+    assert {id(p) for p in stage.detector.parameters()} < optimised
+    fixed = stage._fixed_detector
+    assert fixed is detector and not any(p.requires_grad for p in fixed.parameters())
+
+
+def test_joint_rebalances_and_the_discriminator_comes_last(
+    clips: Frames,
+    generator: Generator,
+    detector: LandmarkDetector,
+    pose_extractor: PoseExtractor,
+) -> None:
+    config = JointStageConfig(
+        PatchDiscriminatorConfig(base_channels=4, num_layers=1),
+        num_clips=1,
+        num_drawn=1,
+        window=WINDOW,
+        video_embedding_weight=1.0,
+        key_point_weight=0.0,
+        l1_weight=0.0,
+        image_weight=0.0,
+    )
+
+    def gradient(progress: float) -> torch.Tensor:
+        # With all image-part terms off in the second phase, only the video's embedding is left.
+        stage = joint_stage(config, clips, generator, detector, pose_extractor, None)
+        found = stage.step(0, progress)
+        assert ("d" in found) == (progress >= 0.8)
+        assert stage.appearance_net.fc_a.bias.grad is not None
+        return stage.appearance_net.fc_a.bias.grad
+
+    first, second = gradient(0.1), gradient(0.5)
+    assert not torch.allclose(first, second)
+    without_images = second.abs().sum()
+    assert without_images < first.abs().sum()
+
+
+def test_joint_learns_and_resumes_exactly(
+    clips: Frames,
+    generator: Generator,
+    detector: LandmarkDetector,
+    pose_extractor: PoseExtractor,
+) -> None:
+    config = JointStageConfig(
+        PatchDiscriminatorConfig(base_channels=4, num_layers=1),
+        num_clips=2,
+        num_drawn=1,
+        lr=2e-3,
+        window=WINDOW,
+        video_embedding_weight=10.0,
+    )
+
+    def make() -> JointStage:
+        return joint_stage(config, clips, generator, detector, pose_extractor, None)
+
+    whole = make()
+    found = run(whole, 8)
+    assert mean(found[-2:], "v_embed") < mean(found[:2], "v_embed")
+    first, second = make(), make()
+    run(first, 4)
+    second.load_state_dict(first.state_dict())
+    for index in range(4, 8):
+        second.step(index, 0.1)
+    a, b = tensors_of(whole.state_dict()), tensors_of(second.state_dict())
+    assert len(a) == len(b) > 100 and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert set(whole.validate()) == {"psnr", "face_psnr", "ssim", "points_percent"}
+    assert whole.sheet().shape == (3 * 16, 10 * 16, 3)
+
+
+def test_windows_stay_in_their_clip(clips: Frames) -> None:
+    windows = WindowSampler(clips, WINDOW, 1, held_out=False).next(200)
+    clip_of = np.searchsorted(clips.starts, windows, side="right") - 1
+    assert (clip_of == clip_of[:, :1]).all()
+    assert (windows[:, 2] - windows[:, 1] == 3).all()
+    before = windows[:, 1] - windows[:, 0]
+    after = windows[:, 0] - windows[:, 2]
+    gap = np.where(before > 0, before, after)
+    assert gap.min() == 4 and gap.max() == 8 and 0.3 < (before > 0).mean() < 0.7
+    with pytest.raises(DataError, match="200 frames"):
+        WindowSampler(clips, ClipWindow(min_gap=196), 1, held_out=False)
+
+
+def test_pairs_are_two_frames_of_one_person(stills: Frames, clips: Frames) -> None:
+    for frames in (stills, clips):
+        pairs = PairSampler(frames, 1, held_out=False).next(150)
+        clip_of = np.searchsorted(frames.starts, pairs, side="right") - 1
+        assert (clip_of[:, 0] == clip_of[:, 1]).all() and (pairs[:, 0] != pairs[:, 1]).all()
+        assert not frames.held_out[pairs].any()

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stylefacev_cli.errors import DataError
+from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
+from stylefacev_cli.networks.generator import Generator, GeneratorConfig
+from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.motion import MotionSamplerConfig
+from stylefacev_cli.networks.motion_discriminator import MotionDiscriminatorConfig
+from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.training.frames import Frames
+from stylefacev_cli.training.motion_stage import (
+    MotionStage,
+    MotionStageConfig,
+    PoseTracks,
+    Renderer,
+    cached_poses,
+    gradient_penalty,
+    relativistic,
+)
+
+CONFIG = MotionStageConfig(
+    MotionSamplerConfig(hidden_dim=16),
+    MotionDiscriminatorConfig(base_channels=4, max_channels=8, num_layers=2),
+    num_clips=4,
+    num_frames=8,
+    lr=2e-3,
+)
+
+
+@pytest.fixture(scope="module")
+def renderer(tiny_generator: GeneratorConfig) -> Renderer:
+    generator = Generator(tiny_generator).eval()
+    config = AppearanceConfig(
+        64, 1, 4, 2, 1, (1, 1, 1, 1), (1, 1, 1, 1), 1, 8, generator.num_ws, tiny_generator.w_dim
+    )
+    return Renderer(generator, AppearanceRecomposer(config).eval(), torch.zeros(1, 3, 16, 16))
+
+
+@pytest.fixture(scope="module")
+def tracks() -> PoseTracks:
+    """Slow random walks."""
+    random = torch.Generator().manual_seed(0)
+    steps = 0.05 * torch.randn(12, 20, 64, generator=random)
+    poses = (steps.cumsum(dim=1) + 1).flatten(0, 1)
+    return PoseTracks(poses, np.stack([np.arange(12) * 20, np.full(12, 20)], axis=1))
+
+
+def test_all_three_learn_and_resume_exactly(tracks: PoseTracks, renderer: Renderer) -> None:
+    whole = MotionStage(CONFIG, tracks, 1, renderer)
+    found = [whole.step(index, 0.1) for index in range(24)]
+    # Two players: the penalty and the diversity fall for sure, the critics' balance may sway.
+    for key in ("penalty", "diversity"):
+        assert np.mean([s[key] for s in found[-4:]]) < np.mean([s[key] for s in found[:4]])
+    for network in (whole.sampler, whole.pair_critic, whole.clip_critic):
+        assert all(p.grad is not None for p in network.parameters())
+
+    first, second = (MotionStage(CONFIG, tracks, 1, renderer) for _ in range(2))
+    for index in range(12):
+        first.step(index, 0.1)
+    second.load_state_dict(first.state_dict())
+    for index in range(12, 24):
+        second.step(index, 0.1)
+    for key, network in whole.networks.items():
+        for a, b in zip(
+            network.state_dict().values(),
+            second.networks[key].state_dict().values(),
+            strict=True,
+        ):
+            assert torch.equal(a, b)
+
+
+def test_numbers_and_sheet(tracks: PoseTracks, renderer: Renderer) -> None:
+    stage = MotionStage(CONFIG, tracks, 1, renderer)
+    numbers = stage.validate()
+    assert set(numbers) == {"speed", "spread", "late_spread"}
+    assert all(np.isfinite(value) for value in numbers.values())
+    assert stage.sheet().shape == (3 * 16, 12 * 16, 3)
+
+
+def test_relativistic_loss_is_what_its_formula_says() -> None:
+    better, worse = torch.tensor([3.0, 1.0]), torch.tensor([0.0, 2.0])
+    wanted = 0.5 * ((better - 1 - 1) ** 2).mean() + 0.5 * ((worse - 2) ** 2).mean()
+    assert relativistic([better], [worse]) == wanted
+    assert relativistic([better] * 2, [worse] * 2) == 2 * wanted
+
+
+def test_gradient_penalty_is_zero_for_unit_slope() -> None:
+    class Slope(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+            return [x[:, :1] * 0.6 + x[:, 1:] * 0.8]
+
+    x = torch.randn(2, 2, 3, 4, 4)
+    penalty = gradient_penalty(Slope(), x, x + 1, torch.Generator().manual_seed(0))
+    assert penalty < 1e-10
+
+
+def test_poses_are_extracted_once(clips: Frames, tmp_path: Path) -> None:
+    detector = LandmarkDetector(LandmarkDetectorConfig(64, 1, 8, 1)).eval()
+    pose_extractor = PoseExtractor(PoseExtractorConfig((8, 8, 1), (8, 8, 4), 8, 8, 1)).eval()
+    path = tmp_path / "poses.ckpt"
+    first = cached_poses(path, clips, detector, pose_extractor, 8)
+    assert first.poses.shape == (4 * 24, 64) and first.spans.tolist()[1] == [24, 24]
+    written = path.stat().st_mtime_ns
+    again = cached_poses(path, clips, detector, pose_extractor, 8)
+    assert torch.equal(first.poses, again.poses) and path.stat().st_mtime_ns == written
+    with torch.no_grad():
+        pose_extractor.fc.bias.add_(1)
+    cached_poses(path, clips, detector, pose_extractor, 8)
+    assert path.stat().st_mtime_ns != written
+    with pytest.raises(DataError, match="99 frames"):
+        cached_poses(path, clips, detector, pose_extractor, 99)

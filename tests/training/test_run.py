@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from stylefacev_cli.data.clips import ClipEntry, write_clip
+from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
+from stylefacev_cli.training.checkpoint import CheckpointStore
+from stylefacev_cli.training.frames import Frames, load_frames
+from stylefacev_cli.training.run import STAGES, _lock, train
+from stylefacev_cli.training.settings import load_settings
+from stylefacev_cli.weights.bundle import load_bundle
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def clip_folder(clips: Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "discs"
+    lines = []
+    for number, (first, last) in enumerate(zip(clips.starts, clips.starts[1:], strict=False)):
+        name = f"clips/{number}"
+        entry = ClipEntry(
+            str(number), f"{name}.png", f"{name}.npz", int(last - first), 16, 25.0, number, "clip"
+        )
+        labels: dict[str, Any] = {
+            key: getattr(clips, key)[first:last] for key in ("factors", "landmarks", "visible")
+        }
+        write_clip(folder, entry, clips.images[first:last], labels)
+        lines.append(entry.to_line())
+    (folder / "index.jsonl").write_text("".join(lines))
+    return folder
+
+
+def test_frames_are_read_as_they_were_written(clip_folder: Path, clips: Frames) -> None:
+    read = load_frames([clip_folder], 16, held_out_permille=500)
+    assert np.array_equal(read.images, clips.images) and read.fps == 25
+    assert np.array_equal(read.factors, clips.factors)
+    assert np.array_equal(read.starts, clips.starts)
+    assert 0 < read.held_out.mean() < 1
+    twice = load_frames([clip_folder, clip_folder], 16, held_out_permille=500)
+    assert np.array_equal(twice.held_out[: len(read.images)], read.held_out)
+    with pytest.raises(DataError, match="clip 0 is 16 px, the config says 32"):
+        load_frames([clip_folder], 32, 0)
+    with pytest.raises(DataError, match="--data"):
+        load_frames([], 16, 0)
+
+
+def test_all_stages_then_a_model_that_loads(clip_folder: Path, tmp_path: Path) -> None:
+    config = load_settings(EXAMPLES / "tiny.yaml", [])
+    lines: list[str] = []
+    outcome = train(config, [clip_folder], tmp_path, report=lines.append)
+    assert outcome.reason == "done"
+    for stage in STAGES:
+        assert any(line.startswith(f"{stage}: done at step") for line in lines), stage
+        assert list((tmp_path / stage / "sheets").glob("*.png"))
+    bundle = load_bundle(tmp_path / "bundle")
+    assert bundle.manifest.name == "tiny" and bundle.manifest.resolution == 16
+    ema = CheckpointStore(tmp_path / "finish" / "checkpoints").load_newest()
+    assert ema is not None
+    saved = ema["stage"]["networks"]["ema"]["mapping.fc0.weight"]
+    loaded = bundle.networks.generator.state_dict()["mapping.fc0.weight"]
+    torch.testing.assert_close(loaded, saved, rtol=1e-2, atol=1e-2)
+    effective = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert effective["pose"]["key_point_weight"] == 10.0
+
+    # Again: nothing is left to do.
+    lines.clear()
+    train(config, [clip_folder], tmp_path, report=lines.append)
+    assert [line for line in lines if "done before" in line] == [
+        f"{stage}: done before" for stage in STAGES
+    ]
+    # With more images it goes on where it was.
+    more = load_settings(EXAMPLES / "tiny.yaml", ["generator.num_images=64"])
+    lines.clear()
+    outcome = train(more, [clip_folder], tmp_path, stage="generator", report=lines.append)
+    assert outcome.step == 8 and any("resumed from step 6" in line for line in lines)
+
+
+def test_stages_need_those_before_them(clip_folder: Path, tmp_path: Path) -> None:
+    config = load_settings(EXAMPLES / "tiny.yaml", [])
+    with pytest.raises(DataError, match="no trained generator yet: `stylefacev train generator`"):
+        train(config, [clip_folder], tmp_path, stage="pose", report=lambda line: None)
+    with pytest.raises(UsageError, match="no stage 'poses'"):
+        train(config, [clip_folder], tmp_path, stage="poses", report=lambda line: None)
+
+
+def test_one_run_a_stage_at_a_time(tmp_path: Path) -> None:
+    with _lock(tmp_path), pytest.raises(StyleFaceVError, match="another run"), _lock(tmp_path):
+        pass
+    with _lock(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["tiny", "default-64"])
+def test_example_settings_are_valid(name: str) -> None:
+    assert load_settings(EXAMPLES / f"{name}.yaml", []).name == name
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("generator.batchsize=3", "unknown key 'batchsize'"),
+        ("generator.objective=other", "objective 'other' is not paired or adversarial"),
+        ("generator.num_factors=13", "num_factors"),
+        ("appearance.architecture.num_ws=9", "num_ws 6"),
+        ("resolution=32", "img_resolution"),
+        ("loop.keep=1", "keep is at least 2"),
+        ("joint.num_images=many", "tiny.yaml.joint.num_images must be a whole number"),
+    ],
+)
+def test_wrong_settings(override: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_settings(EXAMPLES / "tiny.yaml", [override])
+    assert message in str(caught.value) and "\n" not in str(caught.value)
