@@ -8,18 +8,19 @@ Both factors are constant over the image, so the same result is
 
 with one shared weight: scale the planes that come in, convolve, scale the planes that go out.
 The last factor is handed to the filtered leaky ReLU, which applies it on the way in for nothing.
+
+On CPUs two things are done by hand, because the libraries behind PyTorch are half as fast with the
+obvious calls (measured with oneDNN 3.12 on AVX-512): 3x3 convolutions get their zero padding
+beforehand, and 1x1 convolutions are matrix products of oneDNN instead of the BLAS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-
-_precision: ContextVar[torch.dtype | None] = ContextVar("precision", default=None)
+from torch.autograd.function import once_differentiable
 
 EPSILON = 1e-8  # of the original, in the demodulation
 
@@ -38,7 +39,8 @@ def demodulation(weight: torch.Tensor, styles: torch.Tensor) -> tuple[torch.Tens
     Returns:
         in_scale [N, I] and out_scale [N, O].
     """
-    energy = weight.square().sum(dim=(2, 3))  # [O, I]
+    flat = weight.flatten(2)
+    energy = torch.linalg.vecdot(flat, flat)  # [O, I]
     fan_in = weight[0].numel()
     weight_norm = (energy.sum(dim=1) / fan_in).rsqrt()  # [O]
     in_scale = styles * styles.square().mean(dim=1, keepdim=True).rsqrt()
@@ -46,26 +48,104 @@ def demodulation(weight: torch.Tensor, styles: torch.Tensor) -> tuple[torch.Tens
     return in_scale, weight_norm * (norm + EPSILON).rsqrt()
 
 
-@contextmanager
-def convolving_in(dtype: torch.dtype | None) -> Iterator[None]:
-    """Multiply in another precision inside the convolutions, None for that of the input.
-
-    bfloat16 halves the time of the products on CPUs that have instructions for it; sums stay
-    float32, and so does everything between the convolutions.
-    """
-    token = _precision.set(dtype)
-    try:
-        yield
-    finally:
-        _precision.reset(token)
-
-
 def scaled_conv(x: torch.Tensor, weight: torch.Tensor, in_scale: torch.Tensor) -> torch.Tensor:
     """Convolve x [N, I, H, W], its planes scaled by in_scale [N, I], with weight [O, I, k, k].
 
     Padded so that every position that sees a sample of x is in the result, which is
-    [N, O, H + k - 1, W + k - 1].
+    [N, O, H + k - 1, W + k - 1]. Differentiable once on CPUs in float32, else any number of times.
     """
-    precision = _precision.get() or x.dtype
-    scaled = (x * in_scale.to(x.dtype)[:, :, None, None]).to(precision)
-    return F.conv2d(scaled, weight.to(precision), padding=weight.shape[-1] - 1).to(x.dtype)
+    kernel = weight.shape[-1]
+    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32
+    if kernel == 1:
+        weights = weight[:, :, 0, 0] * in_scale[:, None, :]  # [N, O, I]
+        weights = weights.to(x.dtype)
+        planes = x.flatten(2)
+        y = _MatrixProduct.apply(weights, planes) if on_cpu else weights @ planes
+        return y.view(x.shape[0], -1, *x.shape[2:])
+    if on_cpu:
+        convolved: torch.Tensor = _ScaledConv.apply(x, weight, in_scale)
+        return convolved
+    scaled = x * in_scale.to(x.dtype)[:, :, None, None]
+    return F.conv2d(scaled, weight.to(x.dtype), padding=kernel - 1)
+
+
+class _ScaledConv(torch.autograd.Function):
+    """The 3x3 convolution of float32 planes on a CPU, with its input scaled and padded in one go."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, in_scale: torch.Tensor
+    ) -> torch.Tensor:
+        pad = weight.shape[-1] - 1
+        n, c, h, w = x.shape
+        padded = x.new_zeros(n, c, h + 2 * pad, w + 2 * pad)
+        torch.mul(x, in_scale[:, :, None, None], out=padded[:, :, pad : pad + h, pad : pad + w])
+        ctx.save_for_backward(x, padded, weight, in_scale)
+        return F.conv2d(padded, weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, padded, weight, in_scale = ctx.saved_tensors
+        grad = grad.contiguous()
+        grad_x = grad_weight = grad_scale = None
+        if ctx.needs_input_grad[1]:
+            _, grad_weight, _ = _conv_backward(grad, padded, weight, 0, (False, True, False))
+        if ctx.needs_input_grad[0] or ctx.needs_input_grad[2]:
+            pad = weight.shape[-1] - 1
+            grad_scaled, _, _ = _conv_backward(grad, x, weight, pad, (True, False, False))
+            if ctx.needs_input_grad[2]:
+                grad_scale = torch.linalg.vecdot(grad_scaled.flatten(2), x.flatten(2))
+            if ctx.needs_input_grad[0]:
+                grad_x = grad_scaled.mul_(in_scale[:, :, None, None])
+        return grad_x, grad_weight, grad_scale
+
+
+def _conv_backward(
+    grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, pad: int, wanted: tuple[bool, ...]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    gradients: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = (
+        torch.ops.aten.convolution_backward(
+            grad, x, weight, None, (1, 1), (pad, pad), (1, 1), False, (0, 0), 1, wanted
+        )
+    )
+    return gradients
+
+
+class _MatrixProduct(torch.autograd.Function):
+    """weights [N, O, I] @ planes [N, I, L], float32 on a CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: torch.Tensor, planes: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(weights, planes)
+        return _each(weights, planes.transpose(1, 2))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        weights, planes = ctx.saved_tensors
+        grad = grad.contiguous()
+        grad_weights = _each(grad, planes) if ctx.needs_input_grad[0] else None
+        grad_planes = None
+        if ctx.needs_input_grad[1]:
+            grad_planes = _each(weights.transpose(1, 2).contiguous(), grad.transpose(1, 2))
+        return grad_weights, grad_planes
+
+
+def _each(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Left [N, A, B] @ right [N, C, B]^T, sample by sample."""
+    products = [_product(a, b) for a, b in zip(left, right, strict=True)]
+    return products[0][None] if len(products) == 1 else torch.stack(products)
+
+
+def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Left [A, B] @ right [C, B]^T in oneDNN, where PyTorch has it; the BLAS elsewhere."""
+    if not HAS_ONEDNN_PRODUCT:
+        return left @ right.t()
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(left, right, None, "none", [], "")
+    return product
+
+
+HAS_ONEDNN_PRODUCT = torch.backends.mkldnn.is_available() and hasattr(
+    torch.ops.mkldnn, "_linear_pointwise"
+)
