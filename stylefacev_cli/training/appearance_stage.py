@@ -58,6 +58,10 @@ class AppearanceStageConfig:
     l1_weight: float = 1.0
     perceptual_weight: float = 100.0
     embedding_weight: float = 100.0
+    image_every: int = 1  # steps between those that make images; the others compare ws alone
+    image_losses_from: float = (
+        0.0  # progress; before it only ws are compared, at a third of the cost
+    )
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
 
 
@@ -138,7 +142,7 @@ class AppearanceStage(NetworkStage):
         examples = self._examples(step_generator(self._seed, index))
         set_norms_training(self.appearance_net, progress < config.freeze_norms_from)
         with restored_if_bad(self.appearance_net) as marks:
-            found = self._losses(examples)
+            found = self._losses(examples, with_images=index % config.image_every == 0)
             total = torch.stack([*found.values()]).sum()
             marks.append(self._optimisers.step(total, config.schedule.scale(index, progress)))
         if not marks[0]:
@@ -161,20 +165,22 @@ class AppearanceStage(NetworkStage):
             torch.cat([drawn.ws, pairs.ws]),
         )
 
-    def _recompose(self, examples: Recomposition) -> tuple[Tensor, Tensor]:
-        """Images and ws, made from appearance and pose."""
+    def _recompose(self, examples: Recomposition) -> Tensor:
+        """Ws, made from appearance and pose."""
         with torch.no_grad():
             poses = pose_of(self._detector, self._pose_extractor, examples.frames)
-        ws = self.appearance_net(examples.appearance_from, poses)
-        return self._generator.synthesis(ws), ws
+        return self.appearance_net(examples.appearance_from, poses)
 
-    def _losses(self, examples: Recomposition) -> dict[str, Tensor]:
+    def _losses(self, examples: Recomposition, with_images: bool) -> dict[str, Tensor]:
         config = self.config
-        images, ws = self._recompose(examples)
-        found = {"l1": config.l1_weight * (images - examples.frames).abs().mean()}
+        ws = self._recompose(examples)
+        found = {"embed": config.embedding_weight * embedding_loss(ws, examples.ws)}
+        if not with_images:
+            return found
+        images = self._generator.synthesis(ws)
+        found["l1"] = config.l1_weight * (images - examples.frames).abs().mean()
         if self._perceptual is not None and config.perceptual_weight:
             found["perc"] = config.perceptual_weight * self._perceptual(images, examples.frames)
-        found["embed"] = config.embedding_weight * embedding_loss(ws, examples.ws)
         return found
 
     @torch.no_grad()
@@ -199,14 +205,16 @@ class AppearanceStage(NetworkStage):
             examples.frames[:SHEET_COLUMNS],
             examples.ws[:SHEET_COLUMNS],
         )
-        return sheets.grid([few.appearance_from, few.frames, self._recompose(few)[0]])
+        made = self._generator.synthesis(self._recompose(few))
+        return sheets.grid([few.appearance_from, few.frames, made])
 
     @torch.no_grad()
     def validate(self) -> Losses:
         """PSNR and distance in w on fixed latents that training does not draw."""
         self.appearance_net.eval()
         examples = self._validation_examples()
-        images, ws = self._recompose(examples)
+        ws = self._recompose(examples)
+        images = self._generator.synthesis(ws)
         everywhere = torch.ones_like(images[:, :1])
         return {
             "psnr": float(psnr(images, examples.frames, everywhere).mean()),

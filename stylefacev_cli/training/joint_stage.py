@@ -68,6 +68,7 @@ class JointStageConfig:
     key_point_weight: float = 1.0
     embedding_weight: float = 10.0  # image part
     video_embedding_weight: float = 0.0  # video part, where the factors of frames are known
+    image_every: int = 1  # steps between those that make images; others: ws and key points alone
     image_weight: float = 0.1  # of the whole image part, after the first phase
     rebalance_from: float = 0.3  # progress at which the second phase begins
     adversarial_weight: float = 0.01
@@ -149,10 +150,13 @@ class JointStage(NetworkStage):
         )
         scale = config.schedule.scale(index, progress)
         image_weight = 1.0 if progress < config.rebalance_from else config.image_weight
+        makes_images = index % config.image_every == 0
         plays = progress >= config.adversarial_from and config.adversarial_weight > 0
+        plays = plays and makes_images
         with restored_if_bad(self.detector, self.pose_extractor, self.appearance_net) as marks:
-            images, found = self._losses(video, drawn)
+            images, found = self._losses(video, drawn, makes_images)
             if plays:
+                assert images is not None
                 with frozen(self.discriminator):
                     fool = non_saturating(self.discriminator(images), real=True)
                 found["adv"] = config.adversarial_weight * fool
@@ -162,7 +166,7 @@ class JointStage(NetworkStage):
         if not marks[0]:
             return {"total": float("nan")}
         values = {key: float(value.detach()) for key, value in found.items()}
-        if plays:
+        if plays and images is not None:
             values["d"] = self._train_discriminator(video.frames, images.detach(), scale)
         return values
 
@@ -185,15 +189,15 @@ class JointStage(NetworkStage):
             self.frames.image_batch(appearance), self.frames.image_batch(targets), ws
         )
 
-    def _recompose(self, examples: Recomposition) -> tuple[Tensor, Tensor, Tensor]:
-        """Images, ws, and the key points that the poses stand for."""
+    def _recompose(self, examples: Recomposition) -> tuple[Tensor, Tensor]:
+        """The ws, and the key points that the poses stand for."""
         poses = pose_of(self.detector, self.pose_extractor, examples.frames)
         ws = self.appearance_net(examples.appearance_from, poses)
-        return self._generator.synthesis(ws), ws, self.pose_extractor.key_points(poses)
+        return ws, self.pose_extractor.key_points(poses)
 
     def _losses(
-        self, video: Recomposition, drawn: Recomposition
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self, video: Recomposition, drawn: Recomposition, makes_images: bool
+    ) -> tuple[Tensor | None, dict[str, Tensor]]:
         """The video part's images, and the losses: `v_…` of the video part, `i_…` of the other.
 
         Both parts go through the networks as one batch, whose statistics then are those of both.
@@ -204,15 +208,17 @@ class JointStage(NetworkStage):
             torch.cat([video.frames, drawn.frames]),
             drawn.ws,
         )
-        images, ws, key_points = self._recompose(both)
+        ws, key_points = self._recompose(both)
+        images = self._generator.synthesis(ws) if makes_images else None
         wanted = detected_key_points(self._fixed_detector, both.frames)
         found: dict[str, Tensor] = {}
         for prefix, part in (("v_", slice(0, num_video)), ("i_", slice(num_video, None))):
-            made, target = images[part], both.frames[part]
-            found[prefix + "l1"] = config.l1_weight * (made - target).abs().mean()
-            if self._perceptual is not None and config.perceptual_weight:
-                distance = self._perceptual(made, target)
-                found[prefix + "perc"] = config.perceptual_weight * distance
+            if images is not None:
+                made, target = images[part], both.frames[part]
+                found[prefix + "l1"] = config.l1_weight * (made - target).abs().mean()
+                if self._perceptual is not None and config.perceptual_weight:
+                    distance = self._perceptual(made, target)
+                    found[prefix + "perc"] = config.perceptual_weight * distance
             points = F.mse_loss(key_points[part], wanted[part])
             found[prefix + "points"] = config.key_point_weight * points
         if config.video_embedding_weight:
@@ -220,7 +226,7 @@ class JointStage(NetworkStage):
             found["v_embed"] = config.video_embedding_weight * distance
         distance = embedding_loss(ws[num_video:], drawn.ws)
         found["i_embed"] = config.embedding_weight * distance
-        return images[:num_video], found
+        return None if images is None else images[:num_video], found
 
     def _train_discriminator(self, real: Tensor, made: Tensor, scale: float) -> float:
         with restored_if_bad(self.discriminator) as marks:
@@ -253,7 +259,8 @@ class JointStage(NetworkStage):
             examples.frames[:SHEET_COLUMNS],
             examples.ws[:SHEET_COLUMNS],
         )
-        return sheets.grid([few.appearance_from, few.frames, self._recompose(few)[0]])
+        made = self._generator.synthesis(self._recompose(few)[0])
+        return sheets.grid([few.appearance_from, few.frames, made])
 
     @torch.no_grad()
     def validate(self) -> Losses:
@@ -262,7 +269,8 @@ class JointStage(NetworkStage):
         examples = self._held_out()
         if examples is None:
             return {}
-        images, _, points = self._recompose(examples)
+        ws, points = self._recompose(examples)
+        images = self._generator.synthesis(ws)
         wanted = detected_key_points(self._fixed_detector, examples.frames)
         everywhere = torch.ones_like(images[:, :1])
         face = face_box(wanted, images.shape[-1])

@@ -174,13 +174,13 @@ def test_appearance_learns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = AppearanceStageConfig(
-        appearance_config(generator), batch_size=4, lr=2e-3, pair_share=pair_share
+        appearance_config(generator), batch_size=4, lr=2e-3, pair_share=pair_share, image_every=2
     )
     stage = AppearanceStage(config, clips, 1, generator, detector, pose_extractor, perceptual)
     examples = stage._examples(torch.Generator().manual_seed(0))
     monkeypatch.setattr(stage, "_examples", lambda random: examples)  # one batch to fit
     found = run(stage, 10)
-    assert set(found[0]) == {"l1", "perc", "embed"}
+    assert set(found[0]) == {"l1", "perc", "embed"} and set(found[1]) == {"embed"}
     assert mean(found[-2:], "embed") < 0.9 * mean(found[:2], "embed")
     assert without_gradient(stage.appearance_net) == []
     assert set(stage.validate()) == {"psnr", "embedding"}
@@ -284,6 +284,7 @@ def test_joint_learns_and_resumes_exactly(
         lr=2e-3,
         window=WINDOW,
         video_embedding_weight=10.0,
+        image_every=2,
     )
 
     def make() -> JointStage:
