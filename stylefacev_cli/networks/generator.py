@@ -300,24 +300,30 @@ class SynthesisLayer(nn.Module):
         low = (total + self.up) // 2
         self.padding: Padding = (low, total - low, low, total - low)
 
-    def forward(self, x: torch.Tensor, w: torch.Tensor, update_emas: bool = False) -> torch.Tensor:
+    def forward(
+        self,
+        x: torch.Tensor,
+        w: torch.Tensor,
+        update_emas: bool = False,
+        conv_dtype: torch.dtype | None = None,
+    ) -> torch.Tensor:
         """Map x [N, C, size, size] under w [N, w_dim] to the next geometry."""
         assert x.shape[1:] == (self.before.channels, self.before.size, self.before.size)
         if update_emas:
             with torch.no_grad():
-                magnitude = x.float().square().mean()
+                magnitude = torch.linalg.vector_norm(x).square() / x.numel()
                 self.magnitude_ema.lerp_(magnitude, 1 - self.magnitude_ema_beta)
         input_gain = self.magnitude_ema.rsqrt()
 
         styles = self.affine(w)
         if self.is_torgb:  # no demodulation, no activation
             in_scale = styles * (input_gain / math.sqrt(self.before.channels))
-            x = scaled_conv(x, self.weight, in_scale)
+            x = scaled_conv(x, self.weight, in_scale, conv_dtype)
             x = x + self.bias.to(x.dtype)[:, None, None]
             return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
         in_scale, out_scale = demodulation(self.weight, styles)
-        x = scaled_conv(x, self.weight, in_scale * input_gain)
+        x = scaled_conv(x, self.weight, in_scale * input_gain, conv_dtype)
         return filtered_lrelu(
             x,
             self.up_filter,
@@ -353,12 +359,19 @@ class SynthesisNetwork(nn.Module):
             self.add_module(name, layer)
             self.layer_names.append(name)
 
-    def forward(self, ws: torch.Tensor, update_emas: bool = False) -> torch.Tensor:
+    def forward(
+        self,
+        ws: torch.Tensor,
+        update_emas: bool = False,
+        conv_dtype: torch.dtype | None = None,
+    ) -> torch.Tensor:
         """Draw images.
 
         Args:
             ws: [N, num_ws, w_dim].
             update_emas: Let this batch move the running magnitudes of the activations (training).
+            conv_dtype: Precision of the convolutions, such as torch.bfloat16; None for that
+                of the weights. Everything else keeps the precision of the weights.
 
         Returns:
             images [N, img_channels, img_resolution, img_resolution] float32, about in [-1, 1].
@@ -367,7 +380,7 @@ class SynthesisNetwork(nn.Module):
         first, *others = ws.to(self.input.weight.dtype).unbind(dim=1)
         x = self.input(first)
         for name, w in zip(self.layer_names, others, strict=True):
-            x = self.get_submodule(name)(x, w, update_emas=update_emas)
+            x = self.get_submodule(name)(x, w, update_emas, conv_dtype)
         images: torch.Tensor = x * self.config.output_scale
         return images
 
@@ -389,8 +402,9 @@ class Generator(nn.Module):
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
         update_emas: bool = False,
+        conv_dtype: torch.dtype | None = None,
     ) -> torch.Tensor:
         """Draw images [N, img_channels, R, R] for z [N, z_dim]; arguments as in the parts."""
         ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas)
-        images: torch.Tensor = self.synthesis(ws, update_emas)
+        images: torch.Tensor = self.synthesis(ws, update_emas, conv_dtype)
         return images

@@ -48,57 +48,79 @@ def demodulation(weight: torch.Tensor, styles: torch.Tensor) -> tuple[torch.Tens
     return in_scale, weight_norm * (norm + EPSILON).rsqrt()
 
 
-def scaled_conv(x: torch.Tensor, weight: torch.Tensor, in_scale: torch.Tensor) -> torch.Tensor:
-    """Convolve x [N, I, H, W], its planes scaled by in_scale [N, I], with weight [O, I, k, k].
+def scaled_conv(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    in_scale: torch.Tensor,
+    dtype: torch.dtype | None = None,
+) -> torch.Tensor:
+    """Convolve planes with a shared weight, each scaled by its own factor.
 
-    Padded so that every position that sees a sample of x is in the result, which is
-    [N, O, H + k - 1, W + k - 1]. Differentiable once on CPUs in float32, else any number of times.
+    Padded so that every position that sees a sample of x is in the result. On CPUs in float32 the
+    result can be differentiated once, elsewhere any number of times.
+
+    Args:
+        x: [N, I, H, W].
+        weight: [O, I, k, k].
+        in_scale: [N, I] factors on the planes of x.
+        dtype: Precision of the products' factors, None for that of x. Sums are float32, or better.
+
+    Returns:
+        [N, O, H + k - 1, W + k - 1] in the precision of x.
     """
+    dtype = dtype or x.dtype
     kernel = weight.shape[-1]
-    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32
+    by_hand = x.device.type == "cpu" and x.dtype == torch.float32
     if kernel == 1:
-        weights = weight[:, :, 0, 0] * in_scale[:, None, :]  # [N, O, I]
-        weights = weights.to(x.dtype)
-        planes = x.flatten(2)
-        y = _MatrixProduct.apply(weights, planes) if on_cpu else weights @ planes
-        return y.view(x.shape[0], -1, *x.shape[2:])
-    if on_cpu:
-        convolved: torch.Tensor = _ScaledConv.apply(x, weight, in_scale)
+        weights = (weight[:, :, 0, 0] * in_scale[:, None, :]).to(dtype)  # [N, O, I]
+        planes = x.flatten(2).to(dtype)
+        y = _MatrixProduct.apply(weights, planes) if by_hand else weights @ planes
+        return y.view(x.shape[0], -1, *x.shape[2:]).to(x.dtype)
+    if by_hand:
+        convolved: torch.Tensor = _ScaledConv.apply(x, weight, in_scale, dtype)
         return convolved
-    scaled = x * in_scale.to(x.dtype)[:, :, None, None]
-    return F.conv2d(scaled, weight.to(x.dtype), padding=kernel - 1)
+    scaled = (x * in_scale.to(x.dtype)[:, :, None, None]).to(dtype)
+    return F.conv2d(scaled, weight.to(dtype), padding=kernel - 1).to(x.dtype)
 
 
 class _ScaledConv(torch.autograd.Function):
-    """The 3x3 convolution of float32 planes on a CPU, with its input scaled and padded in one go."""
+    """A convolution of float32 planes on a CPU, whose input is scaled and padded in one go."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, weight: torch.Tensor, in_scale: torch.Tensor
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        in_scale: torch.Tensor,
+        dtype: torch.dtype,
     ) -> torch.Tensor:
         pad = weight.shape[-1] - 1
         n, c, h, w = x.shape
-        padded = x.new_zeros(n, c, h + 2 * pad, w + 2 * pad)
+        padded = x.new_zeros(n, c, h + 2 * pad, w + 2 * pad, dtype=dtype)
         torch.mul(x, in_scale[:, :, None, None], out=padded[:, :, pad : pad + h, pad : pad + w])
+        weight = weight.to(dtype)
         ctx.save_for_backward(x, padded, weight, in_scale)
-        return F.conv2d(padded, weight)
+        return F.conv2d(padded, weight).float()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, padded, weight, in_scale = ctx.saved_tensors
-        grad = grad.contiguous()
+        grad = grad.to(weight.dtype).contiguous()
         grad_x = grad_weight = grad_scale = None
         if ctx.needs_input_grad[1]:
             _, grad_weight, _ = _conv_backward(grad, padded, weight, 0, (False, True, False))
+            grad_weight = grad_weight.float()
         if ctx.needs_input_grad[0] or ctx.needs_input_grad[2]:
             pad = weight.shape[-1] - 1
-            grad_scaled, _, _ = _conv_backward(grad, x, weight, pad, (True, False, False))
+            shape_of_x = padded.new_empty(1).expand(x.shape)
+            grad_scaled, _, _ = _conv_backward(grad, shape_of_x, weight, pad, (True, False, False))
+            grad_scaled = grad_scaled.float()
             if ctx.needs_input_grad[2]:
                 grad_scale = torch.linalg.vecdot(grad_scaled.flatten(2), x.flatten(2))
             if ctx.needs_input_grad[0]:
                 grad_x = grad_scaled.mul_(in_scale[:, :, None, None])
-        return grad_x, grad_weight, grad_scale
+        return grad_x, grad_weight, grad_scale, None
 
 
 def _conv_backward(
@@ -113,7 +135,7 @@ def _conv_backward(
 
 
 class _MatrixProduct(torch.autograd.Function):
-    """weights [N, O, I] @ planes [N, I, L], float32 on a CPU."""
+    """weights [N, O, I] @ planes [N, I, L] on a CPU."""
 
     @staticmethod
     def forward(ctx: Any, weights: torch.Tensor, planes: torch.Tensor) -> torch.Tensor:
@@ -146,6 +168,4 @@ def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     return product
 
 
-HAS_ONEDNN_PRODUCT = torch.backends.mkldnn.is_available() and hasattr(
-    torch.ops.mkldnn, "_linear_pointwise"
-)
+HAS_ONEDNN_PRODUCT = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")
