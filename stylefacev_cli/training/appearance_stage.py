@@ -59,9 +59,7 @@ class AppearanceStageConfig:
     perceptual_weight: float = 100.0
     embedding_weight: float = 100.0
     image_every: int = 1  # steps between those that make images; the others compare ws alone
-    image_losses_from: float = (
-        0.0  # progress; before it only ws are compared, at a third of the cost
-    )
+    image_losses_from: float = 0.0  # progress; before it no step makes images
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
 
 
@@ -142,7 +140,8 @@ class AppearanceStage(NetworkStage):
         examples = self._examples(step_generator(self._seed, index))
         set_norms_training(self.appearance_net, progress < config.freeze_norms_from)
         with restored_if_bad(self.appearance_net) as marks:
-            found = self._losses(examples, with_images=index % config.image_every == 0)
+            makes_images = progress >= config.image_losses_from and index % config.image_every == 0
+            found = self._losses(examples, makes_images)
             total = torch.stack([*found.values()]).sum()
             marks.append(self._optimisers.step(total, config.schedule.scale(index, progress)))
         if not marks[0]:

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.networks.discriminator import ImageDiscriminator, ImageDiscriminatorConfig
+from stylefacev_cli.networks.discriminator import ImageDiscriminator, DiscriminatorConfig
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
-from stylefacev_cli.networks.modulated_conv import convolving_in
 from stylefacev_cli.training import losses, sheets
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.loop import Losses
@@ -65,7 +64,7 @@ class GeneratorStageConfig:
     perceptual_weight: float = 0.0
     perceptual_from: float = 0.3  # progress from which on the perceptual loss counts
     # adversarial loss
-    discriminator: ImageDiscriminatorConfig | None = None
+    discriminator: DiscriminatorConfig | None = None
     adversarial_weight: float = 1.0
     discriminator_lr: float = 2e-3
     r1_gamma: float = 0.5
@@ -138,16 +137,17 @@ class GeneratorStage(NetworkStage):
         real, scale = self.frames.image_batch(rows), self.config.schedule.scale(index, progress)
         found: Losses = {}
         conv_dtype = CONV_DTYPES[self.config.conv_dtype]
-        with restored_if_bad(self.generator) as marks, convolving_in(conv_dtype):
+        with restored_if_bad(self.generator) as marks:
             total = real.new_zeros(())
             if self._is_paired:
-                images = self.generator(self.frames.factor_batch(rows), update_emas=True)
+                z = self.frames.factor_batch(rows)
+                images = self.generator(z, update_emas=True, conv_dtype=conv_dtype)
                 for key, value in self._paired_losses(images, real, rows, progress).items():
                     found[key] = float(value.detach())
                     total = total + self.config.paired_weight * value
             if self.discriminator is not None:
                 z = self._random_z(self.images_per_step, index)
-                fakes = self.generator(z, update_emas=not self._is_paired)
+                fakes = self.generator(z, update_emas=not self._is_paired, conv_dtype=conv_dtype)
                 with frozen(self.discriminator):
                     fool = losses.non_saturating(self.discriminator(fakes), real=True)
                 found["adv"] = float(fool.detach())

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.networks.discriminator import ImageDiscriminatorConfig
+from stylefacev_cli.networks.discriminator import DiscriminatorConfig
 from stylefacev_cli.networks.generator import GeneratorConfig
 from stylefacev_cli.training.frames import Frames
 from stylefacev_cli.training.generator_stage import GeneratorStage, GeneratorStageConfig
@@ -69,7 +69,7 @@ def test_adversarial_trains_both_players(
         radial(tiny_generator) if is_radial else tiny_generator,
         objective="adversarial",
         paired_weight=paired_weight,
-        discriminator=ImageDiscriminatorConfig(img_resolution=16, channel_base=64),
+        discriminator=DiscriminatorConfig(img_resolution=16, channel_base=64),
         muon_lr=0.0,
         adam_lr=2e-3,
         r1_every=4,
@@ -89,7 +89,7 @@ def test_resume_is_exact(stills: Frames, tiny_generator: GeneratorConfig, object
     config = GeneratorStageConfig(
         tiny_generator,
         objective=objective,
-        discriminator=ImageDiscriminatorConfig(img_resolution=16, channel_base=64),
+        discriminator=DiscriminatorConfig(img_resolution=16, channel_base=64),
     )
     whole = GeneratorStage(config, stills, seed=1)
     run(whole, 0, 8)
