@@ -27,6 +27,8 @@ _MAX_QUEUED_FRAMES = 32
 _MAX_QUEUED_BYTES = 64 * 2**20
 _PNG_LEVEL = 4  # half the time of the usual 6 for 2 % more bytes
 
+_LOOK_AGAIN_S = 0.2
+
 
 class _EncoderGoneError(Exception):
     """The encoder no longer reads; its exit code and messages say why."""
@@ -44,6 +46,7 @@ class FrameWriter:
         self._queue: queue.Queue[Frame | None] = queue.Queue(length)
         self._consume = consume
         self._failure: Exception | None = None
+        self._is_abandoned = False
         self._thread = threading.Thread(target=self._feed, name="frames", daemon=True)
         self._thread.start()
 
@@ -72,12 +75,25 @@ class FrameWriter:
     def abandon(self) -> None:
         """End the thread; its consumer must already fail or return at once."""
         self._failure = self._failure or StyleFaceVError("the video was abandoned")
-        self._queue.put(None)
+        self._is_abandoned = True
         self._thread.join()
+
+    def _next(self) -> Frame | None:
+        """The next frame, None at the end.
+
+        A signal may raise in the middle of `write`, after the frame is in the queue and before the
+        waiting thread is told; so nobody waits without looking again.
+        """
+        while True:
+            try:
+                return self._queue.get(timeout=_LOOK_AGAIN_S)
+            except queue.Empty:
+                if self._is_abandoned:
+                    return None
 
     def _feed(self) -> None:
         # After a failure the queue is still emptied, so that `write` never waits for nobody.
-        while (frame := self._queue.get()) is not None:
+        while (frame := self._next()) is not None:
             if self._failure is None:
                 try:
                     self._consume(frame)
