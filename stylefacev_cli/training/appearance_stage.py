@@ -23,8 +23,11 @@ from stylefacev_cli.networks.landmarks import LandmarkDetector
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.extraction import (
+    DTYPES,
+    check_dtype,
     placed,
     pose_of,
+    products_in,
     random_transforms,
     set_norms_training,
 )
@@ -49,6 +52,7 @@ class AppearanceStageConfig:
     num_images: int = 100_000
     minutes: float | None = None
     batch_size: int = 8
+    dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
     lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Schedule = field(default_factory=Schedule)
@@ -61,6 +65,10 @@ class AppearanceStageConfig:
     image_every: int = 1  # steps between those that make images; the others compare ws alone
     image_losses_from: float = 0.0  # progress; before it no step makes images
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
+
+    def __post_init__(self) -> None:
+        """Check the values once."""
+        check_dtype(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -79,13 +87,15 @@ def drawn_examples(
     max_rotation_deg: float,
     max_translation: float,
     random: torch.Generator,
+    dtype: str = "float32",
 ) -> Recomposition:
     """Random faces x and their moved copies x'."""
+    conv_dtype = DTYPES[dtype]
     ws = generator.mapping(torch.randn(count, generator.config.z_dim, generator=random))
     transforms = random_transforms(count, max_rotation_deg, max_translation, random)
     with placed(generator, transforms):
-        moved = generator.synthesis(ws).clamp(-1, 1)
-    return Recomposition(moved, generator.synthesis(ws).clamp(-1, 1), ws)
+        moved = generator.synthesis(ws, conv_dtype=conv_dtype).clamp(-1, 1)
+    return Recomposition(moved, generator.synthesis(ws, conv_dtype=conv_dtype).clamp(-1, 1), ws)
 
 
 @torch.no_grad()
@@ -123,6 +133,8 @@ class AppearanceStage(NetworkStage):
         torch.manual_seed(seed)
         self.appearance_net = AppearanceRecomposer(config.architecture)
         self.appearance_net.centre_on(generator.mapping.w_avg)
+        for network in (detector, pose_extractor, self.appearance_net):
+            network.to(memory_format=torch.channels_last)  # faster on CPUs
         self._optimisers = Optimisers(
             torch.optim.Adam(self.appearance_net.parameters(), config.lr, betas=config.betas)
         )
@@ -152,7 +164,12 @@ class AppearanceStage(NetworkStage):
         config = self.config
         count = self.images_per_step - self._num_pairs
         drawn = drawn_examples(
-            self._generator, count, config.max_rotation_deg, config.max_translation, random
+            self._generator,
+            count,
+            config.max_rotation_deg,
+            config.max_translation,
+            random,
+            config.dtype,
         )
         if not self._num_pairs:
             return drawn
@@ -166,9 +183,11 @@ class AppearanceStage(NetworkStage):
 
     def _recompose(self, examples: Recomposition) -> Tensor:
         """Ws, made from appearance and pose."""
-        with torch.no_grad():
-            poses = pose_of(self._detector, self._pose_extractor, examples.frames)
-        return self.appearance_net(examples.appearance_from, poses)
+        with products_in(self.config.dtype):
+            with torch.no_grad():
+                poses = pose_of(self._detector, self._pose_extractor, examples.frames)
+            ws: Tensor = self.appearance_net(examples.appearance_from, poses)
+        return ws.float()
 
     def _losses(self, examples: Recomposition, with_images: bool) -> dict[str, Tensor]:
         config = self.config
@@ -176,10 +195,12 @@ class AppearanceStage(NetworkStage):
         found = {"embed": config.embedding_weight * embedding_loss(ws, examples.ws)}
         if not with_images:
             return found
-        images = self._generator.synthesis(ws)
+        images = self._generator.synthesis(ws, conv_dtype=DTYPES[config.dtype])
         found["l1"] = config.l1_weight * (images - examples.frames).abs().mean()
         if self._perceptual is not None and config.perceptual_weight:
-            found["perc"] = config.perceptual_weight * self._perceptual(images, examples.frames)
+            with products_in(config.dtype):
+                distance = self._perceptual(images, examples.frames)
+            found["perc"] = config.perceptual_weight * distance
         return found
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.landmarks import (
     LandmarkDetector,
@@ -16,6 +17,20 @@ from stylefacev_cli.networks.landmarks import (
     landmarks_from_heatmaps,
 )
 from stylefacev_cli.networks.pose import PoseExtractor
+
+DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
+"""Precision of products, by its name in a config; None is that of the numbers themselves."""
+
+
+def check_dtype(name: str) -> None:
+    """Refuse a precision that is not in `DTYPES`."""
+    if name not in DTYPES:
+        raise UsageError(f"dtype {name!r} is not one of {', '.join(DTYPES)}")
+
+
+def products_in(name: str) -> torch.autocast:
+    """Inside, convolutions and linear layers multiply in a precision of `DTYPES`."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=name == "bfloat16")
 
 
 def heatmaps_of(detector: LandmarkDetector, frames: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.networks.discriminator import ImageDiscriminator, DiscriminatorConfig
+from stylefacev_cli.networks.discriminator import DiscriminatorConfig, ImageDiscriminator
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.training import losses, sheets
 from stylefacev_cli.training.frames import Frames, Sampler, spread

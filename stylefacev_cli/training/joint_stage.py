@@ -32,8 +32,11 @@ from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.appearance_stage import Recomposition, drawn_examples, embedding_loss
 from stylefacev_cli.training.extraction import (
+    DTYPES,
+    check_dtype,
     detected_key_points,
     pose_of,
+    products_in,
     set_norms_training,
 )
 from stylefacev_cli.training.frames import ClipWindow, Frames, WindowSampler
@@ -57,6 +60,7 @@ class JointStageConfig:
     minutes: float | None = None
     num_clips: int = 2  # in a batch
     num_drawn: int = 2  # generated images in a batch
+    dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
     lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Schedule = field(default_factory=Schedule)
@@ -75,6 +79,10 @@ class JointStageConfig:
     adversarial_from: float = 0.8  # progress from which on the discriminator plays
     discriminator_lr_factor: float = 0.2
     freeze_norms_from: float = 0.5  # progress from which on batch statistics stay
+
+    def __post_init__(self) -> None:
+        """Check the values once."""
+        check_dtype(self.dtype)
 
     @property
     def batch_size(self) -> int:
@@ -107,6 +115,8 @@ class JointStage(NetworkStage):
         self.pose_extractor = copy.deepcopy(pose_extractor).requires_grad_(True)
         self.appearance_net = copy.deepcopy(appearance_net).requires_grad_(True)
         self.discriminator = PatchDiscriminator(config.discriminator)
+        for network in (detector, self.detector, self.pose_extractor, self.appearance_net):
+            network.to(memory_format=torch.channels_last)  # faster on CPUs
         trained = (self.detector, self.pose_extractor, self.appearance_net)
         self._optimisers = Optimisers(
             *(torch.optim.Adam(n.parameters(), config.lr, betas=config.betas) for n in trained)
@@ -147,6 +157,7 @@ class JointStage(NetworkStage):
             config.max_rotation_deg,
             config.max_translation,
             step_generator(self._seed, index),
+            config.dtype,
         )
         scale = config.schedule.scale(index, progress)
         image_weight = 1.0 if progress < config.rebalance_from else config.image_weight
@@ -191,9 +202,11 @@ class JointStage(NetworkStage):
 
     def _recompose(self, examples: Recomposition) -> tuple[Tensor, Tensor]:
         """The ws, and the key points that the poses stand for."""
-        poses = pose_of(self.detector, self.pose_extractor, examples.frames)
-        ws = self.appearance_net(examples.appearance_from, poses)
-        return ws, self.pose_extractor.key_points(poses)
+        with products_in(self.config.dtype):
+            poses = pose_of(self.detector, self.pose_extractor, examples.frames)
+            ws = self.appearance_net(examples.appearance_from, poses)
+            key_points = self.pose_extractor.key_points(poses)
+        return ws.float(), key_points.float()
 
     def _losses(
         self, video: Recomposition, drawn: Recomposition, makes_images: bool
@@ -209,15 +222,19 @@ class JointStage(NetworkStage):
             drawn.ws,
         )
         ws, key_points = self._recompose(both)
-        images = self._generator.synthesis(ws) if makes_images else None
-        wanted = detected_key_points(self._fixed_detector, both.frames)
+        images = None
+        if makes_images:
+            images = self._generator.synthesis(ws, conv_dtype=DTYPES[config.dtype])
+        with products_in(config.dtype):
+            wanted = detected_key_points(self._fixed_detector, both.frames).float()
         found: dict[str, Tensor] = {}
         for prefix, part in (("v_", slice(0, num_video)), ("i_", slice(num_video, None))):
             if images is not None:
                 made, target = images[part], both.frames[part]
                 found[prefix + "l1"] = config.l1_weight * (made - target).abs().mean()
                 if self._perceptual is not None and config.perceptual_weight:
-                    distance = self._perceptual(made, target)
+                    with products_in(config.dtype):
+                        distance = self._perceptual(made, target)
                     found[prefix + "perc"] = config.perceptual_weight * distance
             points = F.mse_loss(key_points[part], wanted[part])
             found[prefix + "points"] = config.key_point_weight * points
