@@ -20,12 +20,10 @@ import numpy.typing as npt
 import torch
 
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.video import Frame
 from stylefacev_cli.weights.bundle import Networks, load_bundle
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 from stylefacev_cli.weights.manifest import Manifest
-
-Frame = npt.NDArray[np.uint8]
-"""A picture: uint8 [H, W, 3], sRGB."""
 
 MAX_SEED = 2**32 - 1
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -120,6 +118,10 @@ class Model:
         while some_poses := list(islice(poses, batch)):
             ws = self.recompose(appearance, torch.cat(some_poses))
             yield from as_pictures(self.render(ws))
+
+    def warm_up(self) -> None:
+        """Render one frame for nothing: kernels are compiled, or found in their cache, now."""
+        self.render(self.map(latent_of_seed(0, self.networks.generator.config.z_dim), 1.0))
 
     @property
     def default_batch(self) -> int:

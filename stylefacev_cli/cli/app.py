@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import typer
 
 from stylefacev_cli.cli import config, data, generate, train
-from stylefacev_cli.cli.options import Quiet, Verbose, Version
+from stylefacev_cli.cli.options import Quiet, Verbose, Version, give_everywhere
 from stylefacev_cli.cli.terminal import (
     ClosedPipe,
     Stopped,
@@ -81,9 +81,9 @@ def run(arguments: list[str]) -> int:
     try:
         with stopping_on_signals():
             return _invoke(arguments, terminal)
-    except ClosedPipe as stop:
+    except (ClosedPipe, BrokenPipeError):
         give_up_stdout()
-        return stop.exit_code
+        return ClosedPipe.exit_code
     except Stopped as stop:
         return _told(terminal, f"stopped{terminal.way_on}", stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -91,6 +91,8 @@ def run(arguments: list[str]) -> int:
     except StyleFaceVError as error:
         return _told(terminal, f"error: {error}", error.exit_code)
     except _CommandLineError as error:
+        if not str(error):  # a group without a command has shown its help
+            return UsageError.exit_code
         return _told(terminal, f"error: {_usage_message(error)}", UsageError.exit_code)
     except OSError as error:
         where = f" {error.filename}:" if error.filename else ""
@@ -106,12 +108,15 @@ def run(arguments: list[str]) -> int:
 def _invoke(arguments: list[str], terminal: Terminal) -> int:
     """Run the command; typer's own `app()` would catch signals and closed pipes on the way."""
     command = typer.main.get_command(app)
+    give_everywhere(command)
+    exit_code = 0
     try:
         with command.make_context("stylefacev", list(arguments), obj=terminal) as ctx:
             command.invoke(ctx)
     except typer.Exit as done:
-        return int(done.exit_code)
-    return 0
+        exit_code = int(done.exit_code)
+    terminal.result("", end="")  # a pipe that was closed is noticed here, not at the very end
+    return exit_code
 
 
 def _told(terminal: Terminal, message: str, exit_code: int) -> int:

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from stylefacev_cli.cli.options import Quiet, Verbose, Version
-
 
 class Format(str, Enum):
     """Formats of `--format`; raw goes down a pipe only."""
@@ -152,9 +150,6 @@ def generate(
             help="Print one JSON document at the end instead of a path for each video.",
         ),
     ] = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    version: Version = False,
 ) -> None:  # fmt: skip
     """Make face videos from seeds.
 

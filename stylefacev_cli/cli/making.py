@@ -87,8 +87,8 @@ class Clock:
             self.spent_s[name] = self.spent_s.get(name, 0.0) + time.perf_counter() - begin_s
 
     def summary(self) -> dict[str, float]:
-        """The total and its parts: import_s, load_s, synthesis_s, encode_wait_s."""
-        names = ("import_s", "load_s", "synthesis_s", "encode_wait_s")
+        """The total and its parts; warm_up_s is the compiling of kernels (and one frame)."""
+        names = ("import_s", "load_s", "warm_up_s", "synthesis_s", "encode_wait_s")
         total_s = time.perf_counter() - self.started_s
         parts = {name: round(self.spent_s.get(name, 0.0), 4) for name in names}
         return {"total_s": round(total_s, 4), **parts}
@@ -117,6 +117,8 @@ def make_videos(wishes: Wishes, terminal: Terminal) -> None:
                 if wishes.num_threads is not None:
                     set_num_threads(wishes.num_threads)
                 model = load_model(manifest.folder, wishes.device, wishes.dtype)
+            with clock.counting("warm_up_s"):
+                model.warm_up()
             terminal.detail(
                 f"model {manifest.name} ({manifest.sha256[:12]}) from {manifest.folder}, "
                 f"{model.device.type}, {wishes.dtype}, {num_threads()} threads"
@@ -149,6 +151,8 @@ def _plan(wishes: Wishes, terminal: Terminal) -> tuple[Manifest, str, list[Targe
         The model, the format, the videos to make, and the paths of those that are there already.
     """
     seeds = parse_seeds(wishes.seeds)
+    if wishes.force and wishes.skip_existing:
+        raise UsageError("--force and --skip-existing contradict each other; give one of them")
     if wishes.out == "-":
         format_name = wishes.format_name or "mp4"
         _check_stream(wishes, format_name, len(seeds))
@@ -184,6 +188,8 @@ def _check_stream(wishes: Wishes, format_name: str, num_seeds: int) -> None:
         raise UsageError(f"-o - carries one video, not {num_seeds}: give one seed, or --grid")
     if wishes.as_json:
         raise UsageError("--json and -o - both write to the standard output; leave one out")
+    if sys.stdout is None:
+        raise UsageError("-o - has nowhere to go: the standard output is closed")
     if is_terminal(sys.stdout):
         raise UsageError("-o - would write a video to the terminal; send it to a pipe or a file")
 
@@ -328,5 +334,5 @@ def _summary(num_videos: int, num_frames: int, timing: dict[str, float]) -> str:
         f"{videos}, {num_videos * num_frames} frames in {total_s:.1f} s: "
         f"synthesis {synthesis_s:.1f} s ({synthesis_s / total_s:.0%}), "
         f"imports {timing['import_s']:.1f} s, loading {timing['load_s']:.1f} s, "
-        f"waiting for the encoder {timing['encode_wait_s']:.1f} s"
+        f"kernels {timing['warm_up_s']:.1f} s, encoder {timing['encode_wait_s']:.1f} s"
     )

@@ -1,12 +1,13 @@
-"""What every command has: -q, -v, --version, and settings from files.
+"""What every command has: -q, -v and --version.
 
-A command takes `quiet`, `verbose` and `version` with the types below; it need not use them. They
-set the `Terminal` in `ctx.obj` as soon as they are read.
+They set the `Terminal` in `ctx.obj` as soon as they are read. The root command declares them;
+`give_everywhere` hands them on, so that no other command needs to know of them.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+import copy
+from typing import Annotated, Any
 
 import typer
 
@@ -53,3 +54,24 @@ Version = Annotated[
         help="Print the version and end.",
     ),
 ]  # fmt: skip
+
+
+def give_everywhere(command: Any, standard: list[Any] | None = None) -> None:
+    """Give the options that every command has to all commands below one that declares them.
+
+    Args:
+        command: what `typer.main.get_command` returns.
+        standard: the options; by default those of `command` that stand in the common panel.
+    """
+    if standard is None:
+        standard = [
+            copy.copy(param)
+            for param in command.params
+            if getattr(param, "rich_help_panel", None) == _PANEL
+        ]
+        for param in standard:
+            param.expose_value = False  # read, but not handed to the function
+    for below in getattr(command, "commands", {}).values():
+        has = {param.name for param in below.params}  # a command may declare them itself
+        below.params.extend(param for param in standard if param.name not in has)
+        give_everywhere(below, standard)

@@ -52,7 +52,7 @@ class Terminal:
         self.way_on = ""
         self._on_the_line = False  # a progress bar stands on the last line of stderr
 
-    def result(self, text: str) -> None:
+    def result(self, text: str, end: str = "\n") -> None:
         """Write a line of results to stdout, at once.
 
         Raises:
@@ -62,7 +62,7 @@ class Terminal:
         if self._on_the_line and is_terminal(sys.stdout):
             _write(sys.stderr, "\r\x1b[2K")
         try:
-            _write(sys.stdout, text + "\n")
+            _write(sys.stdout, text + end)
         except OSError as error:
             raise cannot_write_stdout(error) from error
 

@@ -27,8 +27,6 @@ _MAX_QUEUED_FRAMES = 32
 _MAX_QUEUED_BYTES = 64 * 2**20
 _PNG_LEVEL = 4  # half the time of the usual 6 for 2 % more bytes
 
-_LOOK_AGAIN_S = 0.2
-
 
 class _EncoderGoneError(Exception):
     """The encoder no longer reads; its exit code and messages say why."""
@@ -42,11 +40,14 @@ class FrameWriter:
         self.num_frames = 0
         self._shape = (settings.height_px, settings.width_px, 3)
         frame_bytes = settings.height_px * settings.width_px * 3
-        length = max(2, min(_MAX_QUEUED_FRAMES, _MAX_QUEUED_BYTES // frame_bytes))
-        self._queue: queue.Queue[Frame | None] = queue.Queue(length)
+        # Two simple queues, not one bounded `Queue`: a signal that raises in the middle of a put
+        # can leave the lock of a `Queue` taken, or its reader asleep; these are single steps.
+        self._frames: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
+        self._free_places: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(max(2, min(_MAX_QUEUED_FRAMES, _MAX_QUEUED_BYTES // frame_bytes))):
+            self._free_places.put(None)
         self._consume = consume
         self._failure: Exception | None = None
-        self._is_abandoned = False
         self._thread = threading.Thread(target=self._feed, name="frames", daemon=True)
         self._thread.start()
 
@@ -62,12 +63,13 @@ class FrameWriter:
         assert frame.shape == self._shape and frame.dtype == np.uint8, (frame.shape, frame.dtype)
         if self._failure is not None:
             raise self._failure
-        self._queue.put(np.ascontiguousarray(frame))
+        self._free_places.get()
+        self._frames.put(np.ascontiguousarray(frame))
         self.num_frames += 1
 
     def finish(self) -> None:
         """Wait until every frame is consumed; raise what went wrong on the way."""
-        self._queue.put(None)
+        self._frames.put(None)
         self._thread.join()
         if self._failure is not None:
             raise self._failure
@@ -75,30 +77,18 @@ class FrameWriter:
     def abandon(self) -> None:
         """End the thread; its consumer must already fail or return at once."""
         self._failure = self._failure or StyleFaceVError("the video was abandoned")
-        self._is_abandoned = True
+        self._frames.put(None)
         self._thread.join()
-
-    def _next(self) -> Frame | None:
-        """The next frame, None at the end.
-
-        A signal may raise in the middle of `write`, after the frame is in the queue and before the
-        waiting thread is told; so nobody waits without looking again.
-        """
-        while True:
-            try:
-                return self._queue.get(timeout=_LOOK_AGAIN_S)
-            except queue.Empty:
-                if self._is_abandoned:
-                    return None
 
     def _feed(self) -> None:
         # After a failure the queue is still emptied, so that `write` never waits for nobody.
-        while (frame := self._next()) is not None:
+        while (frame := self._frames.get()) is not None:
             if self._failure is None:
                 try:
                     self._consume(frame)
                 except Exception as error:  # raised again by `write` or `finish`
                     self._failure = error
+            self._free_places.put(None)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from typing import Any
 import safetensors
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -103,8 +103,8 @@ def save_bundle(
         for network, module in parts.items():
             path = weights_path(folder, network)
             part = path.with_suffix(".part")
-            save_file(_stored_tensors(module, network, half=half), part)
-            data = part.read_bytes()
+            data = save(_stored_tensors(module, network, half=half))
+            part.write_bytes(data)
             os.replace(part, path)
             files[path.name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         content = {

@@ -22,6 +22,9 @@ class LightModel:
         self.manifest = read_manifest(folder)
         self.device = types.SimpleNamespace(type="cpu")
 
+    def warm_up(self) -> None:
+        pass
+
     def sample(self, seed: int, num_frames: int, **_: object) -> Iterator[Any]:
         side_px = self.manifest.resolution
         random = np.random.default_rng(seed)
