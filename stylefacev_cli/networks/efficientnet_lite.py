@@ -73,8 +73,8 @@ class Block(nn.Module):
             y = F.relu6(self._bn0(self._expand_conv(y)))
         y = same_padding(y, self.kernel, self.stride)
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
-        y = self._bn2(self._project_conv(y))
-        return x + y if self.has_skip else y
+        projected: Tensor = self._bn2(self._project_conv(y))
+        return x + projected if self.has_skip else projected
 
 
 class EfficientNetLite0(nn.Module):
