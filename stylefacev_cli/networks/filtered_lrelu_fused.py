@@ -49,12 +49,13 @@ class PassPlan:
     up_offset_x: NDArray[np.int64]  # [up]
     down_y: Floats  # [rank, 2 down taps]
     down_x: Floats  # [rank, down, taps]
+    symmetric: bool  # along x, where that saves work
 
     def kernel(self, finish: int, signs_stride: int) -> Callable[..., None]:
         """The compiled pass for these filters' sizes."""
         up_rank, _, taps = self.up_x.shape
         down_rank, down, _ = self.down_x.shape
-        return kernel(taps, down, up_rank, down_rank, finish, signs_stride)
+        return kernel(taps, down, up_rank, down_rank, self.symmetric, finish, signs_stride)
 
 
 def make_pass(
@@ -64,7 +65,8 @@ def make_pass(
     residues = down_x.reshape(len(down_x), -1, down).swapaxes(1, 2)
     floats = (np.tile(up_y.taps, 2), up_x.taps, np.tile(down_y, 2), residues)
     y, x, dy, dx = (np.ascontiguousarray(array, dtype=np.float32) for array in floats)
-    return PassPlan(y, x, up_y.offset, up_x.offset, dy, dx)
+    symmetric = len(dx) > 1 and np.allclose(dx, dx[:, ::-1, ::-1], rtol=0, atol=1e-7)
+    return PassPlan(y, x, up_y.offset, up_x.offset, dy, dx, symmetric)
 
 
 @dataclass(frozen=True)

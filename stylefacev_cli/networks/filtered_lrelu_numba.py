@@ -30,6 +30,7 @@ import numba
 import numpy as np
 
 from stylefacev_cli.networks.numba_rows import (
+    ACTIVATE,
     LANES,
     MULTIPLY_BY_STORED_SLOPES,
     PLAIN,
@@ -40,13 +41,28 @@ from stylefacev_cli.networks.numba_rows import (
 FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
 
 
+@numba.njit(cache=True)
+def aligned_zeros(length: int) -> Any:
+    """Zeros that begin at a cache line, so that no block lies across two."""
+    line = LANES * 4  # bytes
+    memory = np.zeros(length + LANES, np.float32)
+    start = -memory.ctypes.data % line // 4
+    return memory[start : start + length]
+
+
 @cache
 def kernel(
-    taps: int, down: int, up_rank: int, down_rank: int, finish: int, signs_stride: int
+    taps: int,
+    down: int,
+    up_rank: int,
+    down_rank: int,
+    symmetric: bool,
+    finish: int,
+    signs_stride: int,
 ) -> Callable[..., None]:
     """Compile the pass for `taps` taps per phase, a downsampling factor and numbers of terms.
 
-    `finish` (see `numba_rows`) is what is done to the upsampled samples; `signs_stride` the
+    `symmetric` says that the downsampling filter is, along x; `finish` (see `numba_rows`) is what is done to the upsampled samples; `signs_stride` the
     distance in the sign map of samples that are neighbours modulo `down`.
 
     The kernel's arguments (float32 unless told otherwise):
@@ -104,17 +120,18 @@ def kernel(
         phase_blocks = (phase_columns + LANES - 1) // LANES
         out_blocks = (out_width + LANES - 1) // LANES
         pitch, phase_pitch, out_pitch = blocks * LANES, phase_blocks * LANES, out_blocks * LANES
+        strips, strip_blocks = (1, down * blocks) if finish == ACTIVATE else (down, blocks)
         slack = 2 * LANES + taps
         left = max(0, -up_offset_x.min())
         seen = max(0, left + up_offset_x.max()) + phase_pitch + taps
-        padded = np.zeros(max(left + width, seen) + slack, np.float32)
-        phase_row = np.zeros(phase_pitch + slack, np.float32)
-        natural = np.zeros(phase_pitch * up + slack, np.float32)
+        padded = aligned_zeros(max(left + width, seen) + slack)
+        phase_row = aligned_zeros(phase_pitch + slack)
+        natural = aligned_zeros(phase_pitch * up + slack)
         wide_step = down * pitch
-        wide_ring = np.zeros(up_rank * taps * wide_step + slack, np.float32)
-        active = np.zeros(down * pitch + slack, np.float32)
-        narrow_ring = np.zeros(down_rank * span * out_pitch + slack, np.float32)
-        result = np.zeros(out_pitch + slack, np.float32)
+        wide_ring = aligned_zeros(up_rank * taps * wide_step + slack)
+        active = aligned_zeros(down * pitch + slack)
+        narrow_ring = aligned_zeros(down_rank * span * out_pitch + slack)
+        result = aligned_zeros(out_pitch + slack)
 
         up_y_flat, up_x_flat = up_y.reshape(-1), up_x.reshape(-1)
         down_y_flat, down_x_flat = down_y.reshape(-1), down_x.reshape(-1)
@@ -149,20 +166,20 @@ def kernel(
                             weights_at = (r * up + ph) * taps
                             if aligned:
                                 filter_row(
-                                    (wide_ring, target + ph * pitch, blocks),
+                                    (wide_ring, target + ph * pitch, blocks, 1, 0),
                                     (padded, at),
                                     (1, 0),
                                     (taps, 1),
-                                    (up_x_flat, weights_at, 0),
+                                    (up_x_flat, weights_at, 0, 0, False),
                                     (PLAIN,),
                                 )
                             else:
                                 filter_row(
-                                    (phase_row, 0, phase_blocks),
+                                    (phase_row, 0, phase_blocks, 1, 0),
                                     (padded, at),
                                     (1, 0),
                                     (taps, 1),
-                                    (up_x_flat, weights_at, 0),
+                                    (up_x_flat, weights_at, 0, 0, False),
                                     (PLAIN,),
                                 )
                                 for m in range(phase_columns):
@@ -179,38 +196,37 @@ def kernel(
                     active[:] = 0
                 else:
                     weights_at = 2 * taps * phase + (-top) % taps
-                    for d in range(down):
+                    for d in range(strips):
                         at = sign_row_at + sign_at[d]
                         filter_row(
-                            (active, d * pitch, blocks),
+                            (active, d * pitch, strip_blocks, 1, 0),
                             (wide_ring, d * pitch),
                             (up_rank, taps * wide_step),
                             (taps, wide_step),
-                            (up_y_flat, weights_at, 2 * taps * up),
+                            (up_y_flat, weights_at, 0, 2 * taps * up, False),
                             (finish, gain, slope, clamp, signs_flat, at, signs_stride),
                         )
 
                 # Downsample along x.
                 slot = n % span
-                for r in range(down_rank):
-                    filter_row(
-                        (narrow_ring, (r * span + slot) * out_pitch, out_blocks),
-                        (active, 0),
-                        (down, pitch),
-                        (taps, 1),
-                        (down_x_flat, r * span, taps),
-                        (PLAIN,),
-                    )
+                filter_row(
+                    (narrow_ring, slot * out_pitch, out_blocks, down_rank, span * out_pitch),
+                    (active, 0),
+                    (down, pitch),
+                    (taps, 1),
+                    (down_x_flat, 0, span, taps, symmetric),
+                    (PLAIN,),
+                )
 
                 # Downsample along y, once all rows of an output row are there.
                 start = n - span + 1
                 if start >= 0 and start % down == 0:
                     filter_row(
-                        (result, 0, out_blocks),
+                        (result, 0, out_blocks, 1, 0),
                         (narrow_ring, 0),
                         (down_rank, span * out_pitch),
                         (span, out_pitch),
-                        (down_y_flat, (-start) % span, 2 * span),
+                        (down_y_flat, (-start) % span, 0, 2 * span, False),
                         (PLAIN,),
                     )
                     i = start // down

@@ -17,7 +17,11 @@ from torch import nn
 
 from stylefacev_cli.networks.filtered_lrelu import filtered_lrelu
 from stylefacev_cli.networks.filters import design_lowpass_filter
-from stylefacev_cli.networks.modulated_conv import demodulation, scaled_conv
+from stylefacev_cli.networks.modulated_conv import (
+    demodulation,
+    mix_channels,
+    scaled_conv,
+)
 from stylefacev_cli.networks.phases import Padding
 
 EPSILON = 1e-8  # of the original, in the normalisation of z
@@ -240,8 +244,8 @@ class SynthesisInput(nn.Module):
         columns = torch.stack([across.sin(), across.cos()], dim=2)
         features = rows.to(w.dtype) @ columns.to(w.dtype)  # [N, C, size, size]
 
-        mixed: torch.Tensor = (self.weight / math.sqrt(g.channels)) @ features.flatten(2)
-        return mixed.view_as(features)
+        weight = self.weight / math.sqrt(g.channels)
+        return mix_channels(weight.expand(len(w), -1, -1), features)
 
 
 def matrices(rows: list[list[torch.Tensor]]) -> torch.Tensor:

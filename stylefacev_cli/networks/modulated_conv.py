@@ -39,8 +39,7 @@ def demodulation(weight: torch.Tensor, styles: torch.Tensor) -> tuple[torch.Tens
     Returns:
         in_scale [N, I] and out_scale [N, O].
     """
-    flat = weight.flatten(2)
-    energy = torch.linalg.vecdot(flat, flat)  # [O, I]
+    energy = weight.square().sum(dim=(2, 3))  # [O, I]
     fan_in = weight[0].numel()
     weight_norm = (energy.sum(dim=1) / fan_in).rsqrt()  # [O]
     in_scale = styles * styles.square().mean(dim=1, keepdim=True).rsqrt()
@@ -70,17 +69,28 @@ def scaled_conv(
     """
     dtype = dtype or x.dtype
     kernel = weight.shape[-1]
-    by_hand = x.device.type == "cpu" and x.dtype == torch.float32
     if kernel == 1:
-        weights = (weight[:, :, 0, 0] * in_scale[:, None, :]).to(dtype)  # [N, O, I]
-        planes = x.flatten(2).to(dtype)
-        y = _MatrixProduct.apply(weights, planes) if by_hand else weights @ planes
-        return y.view(x.shape[0], -1, *x.shape[2:]).to(x.dtype)
-    if by_hand:
+        weights = weight[:, :, 0, 0] * in_scale[:, None, :]  # [N, O, I]
+        return mix_channels(weights.to(dtype), x.to(dtype)).to(x.dtype)
+    if x.device.type == "cpu" and x.dtype == torch.float32:
         convolved: torch.Tensor = _ScaledConv.apply(x, weight, in_scale, dtype)
         return convolved
     scaled = (x * in_scale.to(x.dtype)[:, :, None, None]).to(dtype)
     return F.conv2d(scaled, weight.to(dtype), padding=kernel - 1).to(x.dtype)
+
+
+def mix_channels(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Multiply the channels of x [N, I, H, W] by a matrix: [N, O, H, W].
+
+    The weight is [N, O, I], a matrix for each sample. Differentiable as `scaled_conv` is.
+    """
+    planes = x.flatten(2)
+    if x.device.type == "cpu" and x.dtype != torch.float64:
+        y = _MatrixProduct.apply(weight, planes)
+    else:
+        y = weight @ planes
+    mixed: torch.Tensor = y.view(x.shape[0], -1, *x.shape[2:])
+    return mixed
 
 
 class _ScaledConv(torch.autograd.Function):

@@ -45,20 +45,23 @@ def _filter_row(
     weights: Any,
     finish: Any,
 ) -> Any:
-    """Compile out[j] = finish(sum_ab weights[a, b] source[j + a outer_step + b inner_step]).
+    """Compile out[o, j] = finish(sum_ab weights[o, a, b] source[j + a outer_step + b inner_step]).
 
     Arguments are tuples; arrays are flat, contiguous float32 (signs: uint8), `at` is the position
     of the first element used. Numbers in CAPITALS have to be known when compiling.
 
-        out: (array, at, blocks), j running over whole blocks.
+        out: (array, at, blocks, COUNT, step), j running over whole blocks, and the range and the
+            distance of o.
         source: (array, at).
         outer: (COUNT, step), the range and the distance of a.
         inner: (COUNT, step), the range and the distance of b.
-        weights: (array, at, step), weights[a, b] lying at + a step + b.
+        weights: (array, at, out_step, step, SYMMETRIC), weights[o, a, b] lying at
+            at + o out_step + a step + b; if symmetric, reversing a and b changes nothing.
         finish: (PLAIN,), or (FINISH, gain, slope, clamp, signs, at, STRIDE), STRIDE being the
             distance in the sign map of numbers that are neighbours in the row.
     """
     num_outer, num_inner = outer[0].literal_value, inner[0].literal_value
+    num_out, symmetric = out[3].literal_value, weights[4].literal_value
     how = finish[0].literal_value
     stride = finish[6].literal_value if how != PLAIN else 1
     signature = types.void(out, source, outer, inner, weights, finish)
@@ -88,13 +91,20 @@ def _filter_row(
 
         intp = integer(0, 1).type
         out_base, source_base, weights_base = (first_element(i) for i in (0, 1, 4))
-        offsets, taps = [], []
+        offsets = []  # of the source's blocks, in the order of their taps
         for a in range(num_outer):
             for b in range(num_inner):
                 along_outer = builder.mul(integer(2, 1), intp(a))
                 offsets.append(builder.add(along_outer, builder.mul(integer(3, 1), intp(b))))
-                at = builder.add(builder.mul(integer(4, 2), intp(a)), intp(b))
-                taps.append(splat(builder.load(builder.gep(weights_base, [at]))))
+        num_taps = len(offsets) // 2 if symmetric else len(offsets)
+        taps: list[list[Any]] = [[] for _ in range(num_out)]
+        for o in range(num_out):
+            for index in range(num_taps):
+                a, b = divmod(index, num_inner)
+                at = builder.mul(integer(4, 2), intp(o))
+                at = builder.add(at, builder.mul(integer(4, 3), intp(a)))
+                tap = builder.load(builder.gep(weights_base, [builder.add(at, intp(b))]))
+                taps[o].append(splat(tap))
         if how != PLAIN:
             gain, slope, clamp = (member(5, i, types.float32) for i in (1, 2, 3))
             positive_gain, negative_gain = splat(gain), splat(builder.fmul(gain, slope))
@@ -107,15 +117,28 @@ def _filter_row(
 
         with cgutils.for_range(builder, integer(0, 2)) as loop:
             start = builder.mul(loop.index, intp(LANES))
-            sums = []
-            for index, (offset, tap) in enumerate(zip(offsets, taps, strict=True)):
+
+            def load(offset: Any) -> Any:
                 at = builder.add(start, offset)
-                block = builder.load(block_at(source_base, at), align=4)
-                if index < 2:  # two chains of sums, so that they need not wait for each other
-                    sums.append(builder.fmul(block, tap, flags=_FAST))
-                else:
-                    sums[index % 2] = builder.call(fma, [block, tap, sums[index % 2]])
-            y = sums[0] if len(sums) == 1 else builder.fadd(*sums, flags=_FAST)
+                return builder.load(block_at(source_base, at), align=4)
+
+            sums: list[list[Any]] = [[] for _ in range(num_out)]
+            for index in range(num_taps):
+                block = load(offsets[index])
+                if symmetric:
+                    mirrored = load(offsets[len(offsets) - 1 - index])
+                    block = builder.fadd(block, mirrored, flags=_FAST)
+                for o in range(num_out):
+                    tap, chains = taps[o][index], sums[o]
+                    if index < 2:  # two chains of sums, which need not wait for each other
+                        chains.append(builder.fmul(block, tap, flags=_FAST))
+                    else:
+                        chains[index % 2] = builder.call(fma, [block, tap, chains[index % 2]])
+            results = [c[0] if len(c) == 1 else builder.fadd(*c, flags=_FAST) for c in sums]
+            for o in range(1, num_out):
+                at = builder.add(start, builder.mul(integer(0, 4), intp(o)))
+                builder.store(results[o], block_at(out_base, at), align=4)
+            y = results[0]  # the only one that has a finish
 
             signs_start = builder.mul(start, intp(stride))
             if how in (ACTIVATE, ACTIVATE_AND_STORE_SIGNS):
