@@ -62,6 +62,7 @@ class JointStageConfig:
     num_drawn: int = 2  # generated images in a batch
     dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
     lr: float = 2e-4
+    pose_lr_factor: float = 1.0  # on lr, for the landmark copy and the pose extractor
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Schedule = field(default_factory=Schedule)
     window: ClipWindow = field(default_factory=ClipWindow)
@@ -117,9 +118,14 @@ class JointStage(NetworkStage):
         self.discriminator = PatchDiscriminator(config.discriminator)
         for network in (detector, self.detector, self.pose_extractor, self.appearance_net):
             network.to(memory_format=torch.channels_last)  # faster on CPUs
-        trained = (self.detector, self.pose_extractor, self.appearance_net)
+        pose_lr = config.lr * config.pose_lr_factor
+        rates = {
+            self.detector: pose_lr,
+            self.pose_extractor: pose_lr,
+            self.appearance_net: config.lr,
+        }
         self._optimisers = Optimisers(
-            *(torch.optim.Adam(n.parameters(), config.lr, betas=config.betas) for n in trained)
+            *(torch.optim.Adam(n.parameters(), lr, betas=config.betas) for n, lr in rates.items())
         )
         self._d_optimisers = Optimisers(
             torch.optim.Adam(
