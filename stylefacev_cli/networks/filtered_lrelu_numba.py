@@ -62,7 +62,8 @@ def kernel(
 ) -> Callable[..., None]:
     """Compile the pass for `taps` taps per phase, a downsampling factor and numbers of terms.
 
-    `symmetric` says that the downsampling filter is, along x; `finish` (see `numba_rows`) is what is done to the upsampled samples; `signs_stride` the
+    `symmetric` says that the downsampling filter is, along x; `finish` (see `numba_rows`) is what
+    is done to the upsampled samples; `signs_stride` the
     distance in the sign map of samples that are neighbours modulo `down`.
 
     The kernel's arguments (float32 unless told otherwise):
