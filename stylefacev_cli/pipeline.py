@@ -41,7 +41,7 @@ def load_model(
     Args:
         name_or_folder: the name of a shipped model, or a folder that holds `bundle.yaml`.
         device: `auto` (CUDA, else Apple's MPS, else the CPU), `cpu`, `cuda` or `mps`.
-        dtype: `float32`, or `bfloat16` for the matrix products and convolutions.
+        dtype: of the generator's convolutions: `float32`, or `bfloat16`, which is coarser.
 
     Raises:
         MissingWeightsError: there is no such model.
@@ -65,7 +65,7 @@ class Model:
         manifest: what the model is: name, resolution, fps, hash, licence, provenance.
         networks: its five networks.
         device: where they are.
-        dtype: of the matrix products.
+        dtype: of the generator's convolutions.
     """
 
     manifest: Manifest
@@ -139,9 +139,8 @@ class Model:
     @torch.inference_mode()
     def render(self, ws: torch.Tensor) -> torch.Tensor:
         """Ws [N, num_ws, w_dim] → frames [N, 3, R, R] in [−1, 1]."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            frames: torch.Tensor = self.networks.generator.synthesis(ws)
-        return frames.float().clamp(-1, 1)
+        frames: torch.Tensor = self.networks.generator.synthesis(ws, conv_dtype=self.dtype)
+        return frames.clamp(-1, 1)
 
     @torch.inference_mode()
     def encode(self, frame: torch.Tensor) -> torch.Tensor:
