@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from tiny import TINY_RESOLUTION_PX, tiny_networks
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFaceVError
+from stylefacev_cli.weights import locate
 from stylefacev_cli.weights.bundle import load_bundle, save_bundle
 from stylefacev_cli.weights.locate import find_bundle
 from stylefacev_cli.weights.manifest import NETWORK_NAMES, read_manifest
@@ -95,6 +96,17 @@ def test_where_models_are(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "model.pkl").touch()
     with pytest.raises(MissingWeightsError):
         find_bundle(tmp_path / "model.pkl")
+
+
+def test_shipped_models_have_names(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locate, "shipped_folder", lambda: tiny_model.parent)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny").mkdir()  # a folder of that name does not come in between
+    assert find_bundle("tiny") == tiny_model
+    with pytest.raises(MissingWeightsError, match=r"unknown model 'nobody'.* \(tiny\)"):
+        find_bundle("nobody")
 
 
 def test_missing_file(model: Path) -> None:
