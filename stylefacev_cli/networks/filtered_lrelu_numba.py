@@ -22,6 +22,8 @@ planes; threads share the planes out.
 
 from __future__ import annotations
 
+import inspect
+import zlib
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -29,6 +31,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from stylefacev_cli.networks import numba_rows
 from stylefacev_cli.networks.numba_rows import (
     ACTIVATE,
     LANES,
@@ -48,6 +51,12 @@ def aligned_zeros(length: int) -> Any:
     memory = np.zeros(length + LANES, np.float32)
     start = -memory.ctypes.data % line // 4
     return memory[start : start + length]
+
+
+@cache
+def rows_source_checksum() -> int:
+    """Checksum of the source of `numba_rows`, whose code becomes part of the compiled kernels."""
+    return zlib.crc32(inspect.getsource(numba_rows).encode())
 
 
 @cache
@@ -83,6 +92,7 @@ def kernel(
     """
     span = down * taps
     is_gradient = finish == MULTIPLY_BY_STORED_SLOPES
+    rows_source = rows_source_checksum()  # numba's cache sees changes of this file alone
 
     @numba.njit(nogil=True, cache=True, fastmath=FAST_MATH, error_model="numpy")
     def run(
@@ -108,6 +118,7 @@ def kernel(
         first: int,
         last: int,
     ) -> None:
+        assert rows_source >= 0
         height, width = x.shape[1:]
         out_height, out_width = out.shape[1:]
         up = up_x.shape[1]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-import numba
 import torch
 
 
@@ -21,6 +20,8 @@ def set_num_threads(num_threads: int) -> None:
     """
     if num_threads < 1:
         raise ValueError(f"num_threads must be at least 1, not {num_threads}")
+    import numba  # takes half a second, which commands that draw nothing need not wait for
+
     torch.set_num_threads(num_threads)
     numba.set_num_threads(min(num_threads, numba.get_num_threads()))
 
