@@ -100,7 +100,6 @@ FUSED = {
     "R, to twice the size": (4, 2, 24, 12, True),
     "odd taps": (2, 2, 7, 5, False),
     "more down than up": (1, 2, 1, 8, False),
-    "no filters": (1, 1, 1, 1, False),
 }
 
 
@@ -153,7 +152,7 @@ def test_gradcheck_of_the_polyphase_path() -> None:
 
 
 def test_dispatch_and_second_derivative() -> None:
-    """Float32 on a CPU takes the fused path, which says clearly that it has no second derivative."""
+    """Float32 on a CPU takes the fused path, which says that it has no second derivative."""
     filters = (design_lowpass_filter(8, 0.25, 0.2, 2), design_lowpass_filter(8, 0.22, 0.2, 2))
     x = torch.randn(1, 2, 8, 8, requires_grad=True)
     y = filtered_lrelu(x, *filters, None, up=2, down=2, padding=(8, 7, 8, 7))

@@ -1,0 +1,168 @@
+"""How fast the networks' implementations are, against each other: `python -m stylefacev_cli.benchmarks`.
+
+For developers. Times on shared machines mean little, so that all implementations of an operation
+take turns in one process, and what is printed are ratios of medians, with the times of the first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from stylefacev_cli.networks.filtered_lrelu import (
+    filtered_lrelu_polyphase,
+    filtered_lrelu_reference,
+)
+from stylefacev_cli.networks.filtered_lrelu_fused import filtered_lrelu_fused
+from stylefacev_cli.networks.generator import (
+    Generator,
+    GeneratorConfig,
+    SynthesisLayer,
+    layer_geometries,
+)
+from stylefacev_cli.networks.threads import num_threads, set_num_threads
+
+SMALL_T = GeneratorConfig(  # the sizes of the default model
+    z_dim=256,
+    w_dim=256,
+    img_resolution=64,
+    channel_base=4096,
+    channel_max=64,
+    num_layers=8,
+    margin_size=4,
+    filter_size=4,
+)
+RELEASED_R = GeneratorConfig(  # the sizes of the released face generators
+    img_resolution=256,
+    channel_base=32768,
+    channel_max=1024,
+    conv_kernel=1,
+    use_radial_filters=True,
+)
+
+Timings = dict[str, list[float]]
+
+
+def take_turns(candidates: dict[str, Callable[[], Any]], repeats: int) -> Timings:
+    """Run every candidate once to warm up, then `repeats` times in turn; seconds of each run.
+
+    The time is the processor's, of all threads, so that other processes do not count; waiting
+    between threads does.
+    """
+    timings: Timings = {name: [] for name in candidates}
+    for run in candidates.values():
+        run()
+    for _ in range(repeats):
+        for name, run in candidates.items():
+            start = time.process_time()
+            run()
+            timings[name].append(time.process_time() - start)
+    return timings
+
+
+def report(title: str, timings: Timings) -> None:
+    """Print the first candidate's median time and how much faster the others are."""
+    medians = {name: statistics.median(times) for name, times in timings.items()}
+    (first, slowest), *others = medians.items()
+    ratios = "  ".join(f"{name} {slowest / median:6.1f}x" for name, median in others)
+    print(f"{title:44s} {first} {slowest * 1e3:9.2f} ms  {ratios}")
+
+
+def benchmark_layer(
+    title: str, config: GeneratorConfig, index: int, planes: int, repeats: int
+) -> None:
+    """Compare the filtered leaky ReLU of a layer, forwards and backwards."""
+    geometries = layer_geometries(config)
+    before, after = geometries[index - 1], geometries[index]
+    layer = SynthesisLayer(
+        config,
+        before,
+        after,
+        is_torgb=False,
+        is_critically_sampled=index >= config.num_layers - config.num_critical,
+    )
+    size = before.size + config.conv_kernel - 1
+    x = torch.randn(1, planes, size, size)
+    bias = torch.randn(planes)
+    implementations = {
+        "reference": filtered_lrelu_reference,
+        "polyphase": filtered_lrelu_polyphase,
+        "fused": filtered_lrelu_fused,
+    }
+
+    def forward(implementation: Any, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = implementation(
+            x,
+            layer.up_filter,
+            layer.down_filter,
+            bias,
+            up=layer.up,
+            down=layer.down,
+            padding=layer.padding,
+            clamp=256.0,
+        )
+        return y
+
+    def both(implementation: Any) -> None:
+        own = x.clone().requires_grad_()
+        forward(implementation, own).sum().backward()
+
+    title = f"{title}, {planes} planes {before.size} -> {after.size}"
+    candidates = {name: lambda f=f: forward(f, x) for name, f in implementations.items()}
+    report(f"{title}, forward", take_turns(candidates, repeats))
+    candidates = {name: lambda f=f: both(f) for name, f in implementations.items()}
+    report(f"{title}, both ways", take_turns(candidates, repeats))
+
+
+def benchmark_generator(title: str, config: GeneratorConfig, batch: int, repeats: int) -> None:
+    """Time a generator's frames and training steps, in float32 and with bfloat16 products."""
+    generator = Generator(config)
+    ws = generator.mapping(torch.randn(batch, config.z_dim)).detach()
+
+    def draw(dtype: torch.dtype | None) -> None:
+        with torch.no_grad():
+            generator.synthesis(ws, conv_dtype=dtype)
+
+    def step(dtype: torch.dtype | None) -> None:
+        generator.zero_grad()
+        generator.synthesis(ws, conv_dtype=dtype).abs().mean().backward()
+
+    for what, run in (("draw", draw), ("training step", step)):
+        candidates = {"float32": lambda r=run: r(None), "bfloat16": lambda r=run: r(torch.bfloat16)}
+        timings = take_turns(candidates, repeats)
+        report(f"{title}, {what}, batch {batch}", timings)
+        rate = batch / statistics.median(timings["float32"])
+        print(f"{'':44s} {rate:.1f} images per processor second in float32")
+
+
+def main() -> None:
+    """Parse the command line and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m stylefacev_cli.benchmarks", description=__doc__
+    )
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each (default: 5)")
+    parser.add_argument(
+        "--part", choices=("layers", "small", "released", "all"), default="all", help="what to time"
+    )
+    options = parser.parse_args()
+    set_num_threads(options.threads)
+    print(f"{num_threads()} thread(s); processor time, medians of {options.repeats}")
+    if options.part in ("layers", "all"):
+        benchmark_layer("T 64 px, L6", SMALL_T, 6, 64, options.repeats)
+        benchmark_layer("T 64 px, L4", SMALL_T, 4, 64, options.repeats)
+        benchmark_layer("R 256 px, L8", RELEASED_R, 8, 16, options.repeats)
+        benchmark_layer("R 256 px, L11", RELEASED_R, 11, 8, options.repeats)
+    if options.part in ("small", "all"):
+        benchmark_generator("T 64 px", SMALL_T, 8, options.repeats)
+    if options.part in ("released", "all"):
+        benchmark_generator("R 256 px, released sizes", RELEASED_R, 1, options.repeats)
+
+
+if __name__ == "__main__":
+    main()
