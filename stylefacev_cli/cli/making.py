@@ -27,6 +27,7 @@ from stylefacev_cli.cli.terminal import (
     ClosedPipe,
     Terminal,
     cannot_write_stdout,
+    holding_signals,
     is_terminal,
 )
 from stylefacev_cli.errors import StyleFaceVError, UsageError
@@ -110,7 +111,7 @@ def make_videos(wishes: Wishes, terminal: Terminal) -> None:
     results: dict[str, Any] = {"videos": made, "skipped": skipped}
     try:
         if targets:
-            with clock.counting("import_s"):
+            with clock.counting("import_s"), holding_signals():
                 from stylefacev_cli.networks.threads import num_threads, set_num_threads
                 from stylefacev_cli.pipeline import load_model
             with clock.counting("load_s"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 
 import pytest
 
-from stylefacev_cli.cli.terminal import ClosedPipe, Terminal
+from stylefacev_cli.cli.terminal import ClosedPipe, Terminal, holding_signals
 from stylefacev_cli.errors import StyleFaceVError
 
 
@@ -68,6 +69,17 @@ def test_errors_are_one_harmless_line(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = make_screen(monkeypatch)
     Terminal([]).error("no such file:\n\x1b[2J\x07é.mp4")
     assert screen.getvalue() == "no such file: \\x1b[2J\\x07é.mp4\n"
+
+
+def test_signals_are_held_back_while_torch_is_imported() -> None:
+    reached = []
+    with pytest.raises(KeyboardInterrupt):
+        with holding_signals():
+            signal.raise_signal(signal.SIGINT)
+            reached.append("end of block")
+        reached.append("after it")
+    assert reached == ["end of block"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 class Failing(io.StringIO):
