@@ -1,6 +1,6 @@
-"""How fast the networks' implementations are, against each other: `python -m stylefacev_cli.benchmarks`.
+"""How fast the networks' implementations are, against each other.
 
-For developers. Times on shared machines mean little, so that all implementations of an operation
+For developers: `python -m stylefacev_cli.benchmarks`. Times on shared machines mean little, so that all implementations of an operation
 take turns in one process, and what is printed are ratios of medians, with the times of the first.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ RELEASED_R = GeneratorConfig(  # the sizes of the released face generators
 Timings = dict[str, list[float]]
 
 
-def take_turns(candidates: dict[str, Callable[[], Any]], repeats: int) -> Timings:
+def take_turns(candidates: Mapping[str, Callable[[], Any]], repeats: int) -> Timings:
     """Run every candidate once to warm up, then `repeats` times in turn; seconds of each run.
 
     The time is the processor's, of all threads, so that other processes do not count; waiting
@@ -70,7 +71,7 @@ def report(title: str, timings: Timings) -> None:
     medians = {name: statistics.median(times) for name, times in timings.items()}
     (first, slowest), *others = medians.items()
     ratios = "  ".join(f"{name} {slowest / median:6.1f}x" for name, median in others)
-    print(f"{title:44s} {first} {slowest * 1e3:9.2f} ms  {ratios}")
+    print(f"{title:50s} {first} {slowest * 1e3:9.2f} ms  {ratios}")
 
 
 def benchmark_layer(
@@ -110,13 +111,13 @@ def benchmark_layer(
 
     def both(implementation: Any) -> None:
         own = x.clone().requires_grad_()
-        forward(implementation, own).sum().backward()
+        torch.autograd.backward(forward(implementation, own).sum())
 
     title = f"{title}, {planes} planes {before.size} -> {after.size}"
-    candidates = {name: lambda f=f: forward(f, x) for name, f in implementations.items()}
-    report(f"{title}, forward", take_turns(candidates, repeats))
-    candidates = {name: lambda f=f: both(f) for name, f in implementations.items()}
-    report(f"{title}, both ways", take_turns(candidates, repeats))
+    forwards = {name: partial(forward, f, x) for name, f in implementations.items()}
+    report(f"{title}, forward", take_turns(forwards, repeats))
+    both_ways = {name: partial(both, f) for name, f in implementations.items()}
+    report(f"{title}, both ways", take_turns(both_ways, repeats))
 
 
 def benchmark_generator(title: str, config: GeneratorConfig, batch: int, repeats: int) -> None:
@@ -133,11 +134,11 @@ def benchmark_generator(title: str, config: GeneratorConfig, batch: int, repeats
         generator.synthesis(ws, conv_dtype=dtype).abs().mean().backward()
 
     for what, run in (("draw", draw), ("training step", step)):
-        candidates = {"float32": lambda r=run: r(None), "bfloat16": lambda r=run: r(torch.bfloat16)}
+        candidates = {"float32": partial(run, None), "bfloat16": partial(run, torch.bfloat16)}
         timings = take_turns(candidates, repeats)
         report(f"{title}, {what}, batch {batch}", timings)
         rate = batch / statistics.median(timings["float32"])
-        print(f"{'':44s} {rate:.1f} images per processor second in float32")
+        print(f"{'':50s} {rate:.1f} images per processor second in float32")
 
 
 def main() -> None:
