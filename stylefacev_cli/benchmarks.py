@@ -1,7 +1,8 @@
 """How fast the networks' implementations are, against each other.
 
-For developers: `python -m stylefacev_cli.benchmarks`. Times on shared machines mean little, so that all implementations of an operation
-take turns in one process, and what is printed are ratios of medians, with the times of the first.
+For developers: `python -m stylefacev_cli.benchmarks`. Times on shared machines mean little, so that
+all implementations of an operation take turns in one process, and what is printed are ratios of
+medians, with the times of the first.
 """
 
 from __future__ import annotations
