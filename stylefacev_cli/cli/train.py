@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
+from stylefacev_cli.cli.terminal import Terminal, holding_signals
+
 
 def train(
+    ctx: typer.Context,
     stage: Annotated[
         str,
         typer.Argument(help="generator, finish, …, or all: every stage not done yet, in order."),
@@ -38,10 +41,12 @@ def train(
 
     Prints the folder of the stage, or of the finished bundle.
     """
-    from stylefacev_cli.networks.threads import set_num_threads
-    from stylefacev_cli.training.run import train as run_training
-    from stylefacev_cli.training.settings import load_settings
+    with holding_signals():
+        from stylefacev_cli.networks.threads import set_num_threads
+        from stylefacev_cli.training.run import train as run_training
+        from stylefacev_cli.training.settings import load_settings
 
+    terminal: Terminal = ctx.obj
     loaded = load_settings(config, settings or [])
     if threads:
         set_num_threads(threads)
@@ -51,8 +56,8 @@ def train(
         out,
         stage=stage,
         minutes=minutes,
-        report=lambda line: typer.echo(line, err=True),
+        report=terminal.note,
     )
     if outcome.signal_number is not None:
         raise typer.Exit(128 + outcome.signal_number)
-    typer.echo(out)
+    terminal.result(str(out))

@@ -22,16 +22,24 @@ from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.landmarks import LandmarkDetector
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
+from stylefacev_cli.training.examples import (
+    ExamplePool,
+    PoseTable,
+    Recomposition,
+    drawn_examples,
+    joined,
+    moved_frames,
+    paired_examples,
+)
 from stylefacev_cli.training.extraction import (
     DTYPES,
+    arrange_for,
     check_dtype,
-    placed,
     pose_of,
     products_in,
-    random_transforms,
     set_norms_training,
 )
-from stylefacev_cli.training.frames import Frames, PairSampler
+from stylefacev_cli.training.frames import Frames, PairSampler, Sampler
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.losses import psnr
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
@@ -58,7 +66,9 @@ class AppearanceStageConfig:
     schedule: Schedule = field(default_factory=Schedule)
     max_rotation_deg: float = 45.0
     max_translation: float = 0.25  # in image widths
+    pool_images: int = 0  # different drawn examples, kept and used again; 0: new ones every time
     pair_share: float = 0.0  # of a batch: two frames of a clip instead of x' and x
+    frame_share: float = 0.0  # of a batch: a frame of the data, shifted, instead of x'
     l1_weight: float = 1.0
     perceptual_weight: float = 100.0
     embedding_weight: float = 100.0
@@ -69,46 +79,6 @@ class AppearanceStageConfig:
     def __post_init__(self) -> None:
         """Check the values once."""
         check_dtype(self.dtype)
-
-
-@dataclass(frozen=True)
-class Recomposition:
-    """What to look at for the appearance, and what to make in which pose."""
-
-    appearance_from: Tensor  # frames [N, 3, S, S] in [−1, 1]
-    frames: Tensor  # to be made again, and to take the pose from; the same shape
-    ws: Tensor  # [N, num_ws, w_dim] of the frames
-
-
-@torch.no_grad()
-def drawn_examples(
-    generator: Generator,
-    count: int,
-    max_rotation_deg: float,
-    max_translation: float,
-    random: torch.Generator,
-    dtype: str = "float32",
-) -> Recomposition:
-    """Random faces x and their moved copies x'."""
-    conv_dtype = DTYPES[dtype]
-    ws = generator.mapping(torch.randn(count, generator.config.z_dim, generator=random))
-    transforms = random_transforms(count, max_rotation_deg, max_translation, random)
-    with placed(generator, transforms):
-        moved = generator.synthesis(ws, conv_dtype=conv_dtype).clamp(-1, 1)
-    return Recomposition(moved, generator.synthesis(ws, conv_dtype=conv_dtype).clamp(-1, 1), ws)
-
-
-@torch.no_grad()
-def paired_examples(generator: Generator, frames: Frames, pairs: np.ndarray) -> Recomposition:
-    """Frames of clips, the appearance from another frame of the clip; w from their factors.
-
-    Args:
-        generator: gives the ws of the factors.
-        frames: the data; it has factors.
-        pairs: rows [N, 2]: appearance, target.
-    """
-    ws = generator.mapping(frames.factor_batch(pairs[:, 1]))
-    return Recomposition(frames.image_batch(pairs[:, 0]), frames.image_batch(pairs[:, 1]), ws)
 
 
 class AppearanceStage(NetworkStage):
@@ -133,65 +103,90 @@ class AppearanceStage(NetworkStage):
         torch.manual_seed(seed)
         self.appearance_net = AppearanceRecomposer(config.architecture)
         self.appearance_net.centre_on(generator.mapping.w_avg)
-        for network in (detector, pose_extractor, self.appearance_net):
-            network.to(memory_format=torch.channels_last)  # faster on CPUs
+        arrange_for(config.dtype, detector, pose_extractor, self.appearance_net)
         self._optimisers = Optimisers(
             torch.optim.Adam(self.appearance_net.parameters(), config.lr, betas=config.betas)
         )
         self._num_pairs = round(config.batch_size * config.pair_share)
+        self._num_frames = round(config.batch_size * config.frame_share)
+        self._num_drawn = config.batch_size - self._num_pairs - self._num_frames
         self.networks = {"appearance": self.appearance_net}
         self.others = {"optimisers": self._optimisers}
+        self._pose_table = PoseTable(frames, self._pose_of)
         if self._num_pairs:
             self._pairs = PairSampler(frames, seed, held_out=False)
             self.others["pairs"] = self._pairs
+        if self._num_frames:
+            self._rows = Sampler(frames.rows(held_out=False), seed)
+            self.others["rows"] = self._rows
+        if self._num_drawn and config.pool_images:
+            self._pool = ExamplePool(config.pool_images, self._draw, self._pose_of)
+            self._pool_order = Sampler(np.arange(self._pool.num_images), seed)
+            self.others["pool"] = self._pool_order
         self.architecture = {"appearance": to_plain(config.architecture)}
 
     def step(self, index: int, progress: float) -> Losses:
         """Train on one batch of generated images (and pairs of frames)."""
         config = self.config
-        examples = self._examples(step_generator(self._seed, index))
+        examples, poses = self._examples(index)
         set_norms_training(self.appearance_net, progress < config.freeze_norms_from)
         with restored_if_bad(self.appearance_net) as marks:
             makes_images = progress >= config.image_losses_from and index % config.image_every == 0
-            found = self._losses(examples, makes_images)
+            found = self._losses(examples, poses, makes_images)
             total = torch.stack([*found.values()]).sum()
             marks.append(self._optimisers.step(total, config.schedule.scale(index, progress)))
         if not marks[0]:
             return {"total": float("nan")}
         return {key: float(value.detach()) for key, value in found.items()}
 
-    def _examples(self, random: torch.Generator) -> Recomposition:
+    @torch.no_grad()
+    def _pose_of(self, frames: Tensor) -> Tensor:
+        with products_in(self.config.dtype):
+            return pose_of(self._detector, self._pose_extractor, frames).float()
+
+    def _draw(self, count: int, index: int) -> Recomposition:
         config = self.config
-        count = self.images_per_step - self._num_pairs
-        drawn = drawn_examples(
+        return drawn_examples(
             self._generator,
             count,
             config.max_rotation_deg,
             config.max_translation,
-            random,
+            step_generator(self._seed, index),
             config.dtype,
         )
-        if not self._num_pairs:
-            return drawn
-        rows = self._pairs.next(self._num_pairs)
-        pairs = paired_examples(self._generator, self.frames, rows)
-        return Recomposition(
-            torch.cat([drawn.appearance_from, pairs.appearance_from]),
-            torch.cat([drawn.frames, pairs.frames]),
-            torch.cat([drawn.ws, pairs.ws]),
-        )
 
-    def _recompose(self, examples: Recomposition) -> Tensor:
+    def _examples(self, index: int) -> tuple[Recomposition, Tensor]:
+        """A batch: drawn examples, pairs, single frames; and the poses of what is to be made."""
+        parts, poses = [], []
+        if self._num_drawn and self.config.pool_images:
+            drawn, drawn_poses = self._pool.take(self._pool_order.next(self._num_drawn))
+            parts.append(drawn)
+            poses.append(drawn_poses)
+        elif self._num_drawn:
+            parts.append(self._draw(self._num_drawn, index))
+            poses.append(self._pose_of(parts[-1].frames))
+        if self._num_pairs:
+            pairs = self._pairs.next(self._num_pairs)
+            parts.append(paired_examples(self._generator, self.frames, pairs))
+            poses.append(self._pose_table.of(pairs[:, 1]))
+        if self._num_frames:
+            rows = self._rows.next(self._num_frames)
+            reach, random = self.config.max_translation, step_generator(self._seed + 1, index)
+            parts.append(moved_frames(self._generator, self.frames, rows, reach, random))
+            poses.append(self._pose_table.of(rows))
+        return joined(parts), torch.cat(poses)
+
+    def _recompose(self, examples: Recomposition, poses: Tensor) -> Tensor:
         """Ws, made from appearance and pose."""
         with products_in(self.config.dtype):
-            with torch.no_grad():
-                poses = pose_of(self._detector, self._pose_extractor, examples.frames)
             ws: Tensor = self.appearance_net(examples.appearance_from, poses)
         return ws.float()
 
-    def _losses(self, examples: Recomposition, with_images: bool) -> dict[str, Tensor]:
+    def _losses(
+        self, examples: Recomposition, poses: Tensor, with_images: bool
+    ) -> dict[str, Tensor]:
         config = self.config
-        ws = self._recompose(examples)
+        ws = self._recompose(examples, poses)
         found = {"embed": config.embedding_weight * embedding_loss(ws, examples.ws)}
         if not with_images:
             return found
@@ -220,12 +215,8 @@ class AppearanceStage(NetworkStage):
         """Moved pictures, those to be made, and those made."""
         self.appearance_net.eval()
         examples = self._validation_examples()
-        few = Recomposition(
-            examples.appearance_from[:SHEET_COLUMNS],
-            examples.frames[:SHEET_COLUMNS],
-            examples.ws[:SHEET_COLUMNS],
-        )
-        made = self._generator.synthesis(self._recompose(few))
+        few = examples.first(SHEET_COLUMNS)
+        made = self._generator.synthesis(self._recompose(few, self._pose_of(few.frames)))
         return sheets.grid([few.appearance_from, few.frames, made])
 
     @torch.no_grad()
@@ -233,7 +224,7 @@ class AppearanceStage(NetworkStage):
         """PSNR and distance in w on fixed latents that training does not draw."""
         self.appearance_net.eval()
         examples = self._validation_examples()
-        ws = self._recompose(examples)
+        ws = self._recompose(examples, self._pose_of(examples.frames))
         images = self._generator.synthesis(ws)
         everywhere = torch.ones_like(images[:, :1])
         return {

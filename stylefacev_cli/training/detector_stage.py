@@ -23,7 +23,7 @@ from stylefacev_cli.networks.landmarks import (
     landmarks_from_heatmaps,
 )
 from stylefacev_cli.training import losses, sheets
-from stylefacev_cli.training.extraction import heatmaps_of, set_norms_training
+from stylefacev_cli.training.extraction import heatmaps_of, set_norms_training, shifted
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
@@ -172,25 +172,6 @@ class DetectorStage(NetworkStage):
         scale = (left - right).norm(dim=1).clamp(min=0.05)
         errors: Tensor = (distances * visible).sum(dim=1) / visible.sum(dim=1).clamp(min=1) / scale
         return errors
-
-
-def shifted(
-    frames: Tensor, landmarks: Tensor, max_shift: float, random: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Frames moved by up to `max_shift` image widths, the border repeated, landmarks with them.
-
-    Args:
-        frames: [N, 3, S, S].
-        landmarks: [N, 98, 2] fractions of the frame.
-        max_shift: in image widths.
-        random: source of randomness.
-    """
-    shift = (torch.rand(len(frames), 2, generator=random) * 2 - 1) * max_shift
-    transform = torch.eye(2, 3).repeat(len(frames), 1, 1)
-    transform[:, :, 2] = -2 * shift  # where to read, on a scale of 2 a frame
-    grid = F.affine_grid(transform, list(frames.shape), align_corners=False)
-    moved = F.grid_sample(frames, grid, padding_mode="border", align_corners=False)
-    return moved, landmarks + shift[:, None]
 
 
 def recoloured(

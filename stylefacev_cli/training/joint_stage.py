@@ -30,9 +30,11 @@ from stylefacev_cli.networks.patch_discriminator import (
 )
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
-from stylefacev_cli.training.appearance_stage import Recomposition, drawn_examples, embedding_loss
+from stylefacev_cli.training.appearance_stage import embedding_loss
+from stylefacev_cli.training.examples import Recomposition, drawn_examples
 from stylefacev_cli.training.extraction import (
     DTYPES,
+    arrange_for,
     check_dtype,
     detected_key_points,
     pose_of,
@@ -116,8 +118,8 @@ class JointStage(NetworkStage):
         self.pose_extractor = copy.deepcopy(pose_extractor).requires_grad_(True)
         self.appearance_net = copy.deepcopy(appearance_net).requires_grad_(True)
         self.discriminator = PatchDiscriminator(config.discriminator)
-        for network in (detector, self.detector, self.pose_extractor, self.appearance_net):
-            network.to(memory_format=torch.channels_last)  # faster on CPUs
+        trained = (self.detector, self.pose_extractor, self.appearance_net)
+        arrange_for(config.dtype, detector, *trained)
         pose_lr = config.lr * config.pose_lr_factor
         rates = {
             self.detector: pose_lr,
@@ -277,11 +279,7 @@ class JointStage(NetworkStage):
         self._evaluating()
         examples = self._held_out()
         assert examples is not None
-        few = Recomposition(
-            examples.appearance_from[:SHEET_COLUMNS],
-            examples.frames[:SHEET_COLUMNS],
-            examples.ws[:SHEET_COLUMNS],
-        )
+        few = examples.first(SHEET_COLUMNS)
         made = self._generator.synthesis(self._recompose(few)[0])
         return sheets.grid([few.appearance_from, few.frames, made])
 

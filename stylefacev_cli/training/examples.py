@@ -1,0 +1,151 @@
+"""What recomposition learns from: drawn faces and their moved copies, pairs and frames of the data.
+
+Making an example (drawing, finding landmarks, extracting the pose) costs several times as much as
+learning from it, and with fixed networks its result never changes: so examples can be kept. They
+are made in chunks of a fixed size and seed, so that a resumed run meets the same ones to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.training.extraction import DTYPES, placed, random_transforms, shifted
+from stylefacev_cli.training.frames import Frames
+
+CHUNK = 32
+PoseOf = Callable[[Tensor], Tensor]  # frames [N, 3, S, S] → poses [N, 1, 8, 8]
+
+
+@dataclass(frozen=True)
+class Recomposition:
+    """What to look at for the appearance, and what to make in which pose."""
+
+    appearance_from: Tensor  # frames [N, 3, S, S] in [−1, 1]
+    frames: Tensor  # to be made again, and to take the pose from; the same shape
+    ws: Tensor  # [N, num_ws, w_dim] of the frames
+
+    def first(self, count: int) -> Recomposition:
+        """The first examples."""
+        return Recomposition(*(getattr(self, field.name)[:count] for field in fields(self)))
+
+
+def joined(parts: list[Recomposition]) -> Recomposition:
+    """All examples of the parts, in their order."""
+    return Recomposition(
+        *(torch.cat([getattr(p, field.name) for p in parts]) for field in fields(Recomposition))
+    )
+
+
+@torch.no_grad()
+def drawn_examples(
+    generator: Generator,
+    count: int,
+    max_rotation_deg: float,
+    max_translation: float,
+    random: torch.Generator,
+    dtype: str = "float32",
+) -> Recomposition:
+    """Random faces x and their moved copies x' (the paper's self-augmentation)."""
+    conv_dtype = DTYPES[dtype]
+    ws = generator.mapping(torch.randn(count, generator.config.z_dim, generator=random))
+    transforms = random_transforms(count, max_rotation_deg, max_translation, random)
+    with placed(generator, transforms):
+        moved = generator.synthesis(ws, conv_dtype=conv_dtype).clamp(-1, 1)
+    return Recomposition(moved, generator.synthesis(ws, conv_dtype=conv_dtype).clamp(-1, 1), ws)
+
+
+@torch.no_grad()
+def paired_examples(generator: Generator, frames: Frames, pairs: np.ndarray) -> Recomposition:
+    """Frames of clips, the appearance from another frame of the clip; w from their factors.
+
+    Args:
+        generator: gives the ws of the factors.
+        frames: the data; it has factors.
+        pairs: rows [N, 2]: appearance, target.
+    """
+    ws = generator.mapping(frames.factor_batch(pairs[:, 1]))
+    return Recomposition(frames.image_batch(pairs[:, 0]), frames.image_batch(pairs[:, 1]), ws)
+
+
+@torch.no_grad()
+def moved_frames(
+    generator: Generator,
+    frames: Frames,
+    rows: np.ndarray,
+    max_translation: float,
+    random: torch.Generator,
+) -> Recomposition:
+    """Single frames of the data, the appearance from the frame itself, shifted; w from factors."""
+    targets = frames.image_batch(rows)
+    moved, _ = shifted(targets, frames.landmark_batch(rows), max_translation, random)
+    return Recomposition(moved, targets, generator.mapping(frames.factor_batch(rows)))
+
+
+class PoseTable:
+    """Poses of the data's frames behind fixed networks, each extracted once."""
+
+    def __init__(self, frames: Frames, pose_of: PoseOf) -> None:
+        self._frames, self._pose_of = frames, pose_of
+        self._chunks: dict[int, Tensor] = {}
+
+    def of(self, rows: np.ndarray) -> Tensor:
+        """Poses [len(rows), 1, 8, 8]."""
+        found = []
+        for row in rows.tolist():
+            chunk, place = divmod(row, CHUNK)
+            if chunk not in self._chunks:
+                last = min((chunk + 1) * CHUNK, len(self._frames.images))
+                batch = self._frames.image_batch(np.arange(chunk * CHUNK, last))
+                self._chunks[chunk] = self._pose_of(batch)
+            found.append(self._chunks[chunk][place])
+        return torch.stack(found)
+
+
+class ExamplePool:
+    """Drawn examples that are made once, on first use, and then used again and again."""
+
+    def __init__(
+        self, num_images: int, make: Callable[[int, int], Recomposition], pose_of: PoseOf
+    ) -> None:
+        """Start empty.
+
+        Args:
+            num_images: how many different ones; rounded up to whole chunks.
+            make: (count, number of the chunk) → examples, the same for the same arguments.
+            pose_of: frames → poses.
+        """
+        self.num_images = -(-num_images // CHUNK) * CHUNK
+        self._make, self._pose_of = make, pose_of
+        self._chunks: dict[int, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+
+    def take(self, indices: np.ndarray) -> tuple[Recomposition, Tensor]:
+        """Examples and the poses of their frames."""
+        moved, frames, ws, poses = zip(*(self._example(i) for i in indices.tolist()), strict=True)
+        examples = Recomposition(
+            _as_float(torch.stack(moved)), _as_float(torch.stack(frames)), torch.stack(ws)
+        )
+        return examples, torch.stack(poses)
+
+    def _example(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        chunk, place = divmod(index, CHUNK)
+        if chunk not in self._chunks:
+            made = self._make(CHUNK, chunk)
+            poses = self._pose_of(made.frames)
+            images = _as_bytes(made.appearance_from), _as_bytes(made.frames)
+            self._chunks[chunk] = (*images, made.ws, poses)
+        moved, frames, ws, poses = self._chunks[chunk]
+        return moved[place], frames[place], ws[place], poses[place]
+
+
+def _as_bytes(images: Tensor) -> Tensor:
+    return ((images + 1) * 127.5).round().to(torch.uint8)
+
+
+def _as_float(images: Tensor) -> Tensor:
+    return images.float().div_(127.5).sub_(1)
