@@ -77,6 +77,8 @@ def interrupt(
         text=True,
         cwd=folder,
         env=environment,
+        # Tests under `nohup` or in the background inherit ignored signals.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     ) as process:
         deadline_s = time.monotonic() + 120
         while not list(folder.glob("videos/.1.mp4.*.part")) and process.poll() is None:
@@ -84,7 +86,11 @@ def interrupt(
                 process.kill()
             time.sleep(0.01)
         process.send_signal(number)
-        out, err = process.communicate()
+        try:
+            out, err = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
