@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -10,6 +11,11 @@ import pytest
 # Before torch is loaded: threads that spin while they wait make tests of small networks ten times
 # slower on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Triton, which torch.optim imports where it is installed, crashes if Mesa has loaded its own LLVM
+# for the rendering tests before: so it goes first.
+with contextlib.suppress(ImportError):
+    import triton  # noqa: F401
 
 from tiny import TINY_FPS, tiny_networks  # noqa: E402
 
