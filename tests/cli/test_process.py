@@ -78,7 +78,7 @@ def interrupt(
         cwd=folder,
         env=environment,
         # Tests under `nohup` or in the background inherit ignored signals.
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+        preexec_fn=lambda: number == signal.SIGKILL or signal.signal(number, signal.SIG_DFL),
     ) as process:
         deadline_s = time.monotonic() + 120
         while not list(folder.glob("videos/.1.mp4.*.part")) and process.poll() is None:
