@@ -19,6 +19,7 @@ from torch import Tensor
 
 from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.networks.initial_weights import start_residual
 from stylefacev_cli.networks.landmarks import LandmarkDetector
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
@@ -102,6 +103,7 @@ class AppearanceStage(NetworkStage):
         self._detector, self._pose_extractor = detector, pose_extractor
         torch.manual_seed(seed)
         self.appearance_net = AppearanceRecomposer(config.architecture)
+        start_residual(self.appearance_net)  # at these learning rates better than the authors'
         self.appearance_net.centre_on(generator.mapping.w_avg)
         arrange_for(config.dtype, detector, pose_extractor, self.appearance_net)
         self._optimisers = Optimisers(
@@ -113,6 +115,8 @@ class AppearanceStage(NetworkStage):
         self.networks = {"appearance": self.appearance_net}
         self.others = {"optimisers": self._optimisers}
         self._pose_table = PoseTable(frames, self._pose_of)
+        if self._num_pairs or self._num_frames:
+            self.others["poses"] = self._pose_table
         if self._num_pairs:
             self._pairs = PairSampler(frames, seed, held_out=False)
             self.others["pairs"] = self._pairs

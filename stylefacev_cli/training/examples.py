@@ -1,20 +1,23 @@
 """What recomposition learns from: drawn faces and their moved copies, pairs and frames of the data.
 
 Making an example (drawing, finding landmarks, extracting the pose) costs several times as much as
-learning from it, and with fixed networks its result never changes: so examples can be kept. They
-are made in chunks of a fixed size and seed, so that a resumed run meets the same ones to the bit.
+learning from it, and with fixed networks its result never changes: so examples can be kept. Poses
+are part of the state that is saved; drawn pictures are made again, in chunks of a fixed size and
+seed, so that a resumed run meets the same ones to the bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.networks.pose import POSE_SIZE
 from stylefacev_cli.training.extraction import DTYPES, placed, random_transforms, shifted
 from stylefacev_cli.training.frames import Frames
 
@@ -88,23 +91,32 @@ def moved_frames(
 
 
 class PoseTable:
-    """Poses of the data's frames behind fixed networks, each extracted once."""
+    """Poses of the data's frames behind fixed networks, each extracted once, and saved."""
 
     def __init__(self, frames: Frames, pose_of: PoseOf) -> None:
         self._frames, self._pose_of = frames, pose_of
-        self._chunks: dict[int, Tensor] = {}
+        count = len(frames.images)
+        self._poses = torch.zeros(count, 1, POSE_SIZE, POSE_SIZE)
+        self._known = torch.zeros(count, dtype=torch.bool)
 
     def of(self, rows: np.ndarray) -> Tensor:
         """Poses [len(rows), 1, 8, 8]."""
-        found = []
-        for row in rows.tolist():
-            chunk, place = divmod(row, CHUNK)
-            if chunk not in self._chunks:
-                last = min((chunk + 1) * CHUNK, len(self._frames.images))
-                batch = self._frames.image_batch(np.arange(chunk * CHUNK, last))
-                self._chunks[chunk] = self._pose_of(batch)
-            found.append(self._chunks[chunk][place])
-        return torch.stack(found)
+        index = torch.from_numpy(rows)
+        missing = torch.unique(index[~self._known[index]])
+        if len(missing):
+            self._poses[missing] = self._pose_of(self._frames.image_batch(missing.numpy()))
+            self._known[missing] = True
+        return self._poses[index]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All poses that are known: extracted in other batches, they might differ in a digit."""
+        return {"poses": self._poses[self._known], "known": self._known.clone()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the known poses over, unless there is other data now."""
+        if len(state["known"]) == len(self._known):
+            self._known = state["known"].clone()
+            self._poses[self._known] = state["poses"]
 
 
 class ExamplePool:

@@ -323,3 +323,33 @@ def test_pairs_are_two_frames_of_one_person(stills: Frames, clips: Frames) -> No
         clip_of = np.searchsorted(frames.starts, pairs, side="right") - 1
         assert (clip_of[:, 0] == clip_of[:, 1]).all() and (pairs[:, 0] != pairs[:, 1]).all()
         assert not frames.held_out[pairs].any()
+
+
+def test_kept_examples_resume_exactly(
+    clips: Frames,
+    generator: Generator,
+    detector: LandmarkDetector,
+    pose_extractor: PoseExtractor,
+) -> None:
+    config = AppearanceStageConfig(
+        appearance_config(generator),
+        batch_size=4,
+        pool_images=40,
+        pair_share=0.25,
+        frame_share=0.5,
+        image_losses_from=1.0,
+    )
+
+    def make() -> AppearanceStage:
+        return AppearanceStage(config, clips, 1, generator, detector, pose_extractor, None)
+
+    whole, first, second = make(), make(), make()
+    run(whole, 6)
+    run(first, 3)
+    second.load_state_dict(first.state_dict())
+    for index in range(3, 6):
+        second.step(index, 0.1)
+    a, b = tensors_of(whole.state_dict()), tensors_of(second.state_dict())
+    assert len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert whole._pool.num_images == 64  # whole chunks
+    assert int(whole._pose_table.state_dict()["known"].sum()) <= 6 * 3
