@@ -48,7 +48,7 @@ class PassPlan:
     up_x: Floats  # [rank, up, taps]
     up_offset_y: NDArray[np.int64]  # [up]
     up_offset_x: NDArray[np.int64]  # [up]
-    down_y: Floats  # [rank, 2 down taps]
+    down_y: Floats  # [2 taps, rank, down]
     down_x: Floats  # [rank, down, taps]
     symmetric: bool  # along x, where that saves work
 
@@ -64,7 +64,10 @@ def make_pass(
 ) -> PassPlan:
     """Bring filters into the kernel's form; down_y and down_x are [rank, down taps]."""
     residues = down_x.reshape(len(down_x), -1, down).swapaxes(1, 2)
-    floats = (np.tile(up_y.taps, 2), up_x.taps, np.tile(down_y, 2), residues)
+    # Tap number residue + down m of row out_row - m: slot u of the table holds m = -u mod taps.
+    taps = up_x.taps.shape[2]
+    by_slot = down_y.reshape(len(down_y), taps, down)[:, -np.arange(2 * taps) % taps]
+    floats = (np.tile(up_y.taps, 2), up_x.taps, by_slot.swapaxes(0, 1), residues)
     y, x, dy, dx = (np.ascontiguousarray(array, dtype=np.float32) for array in floats)
     symmetric = len(dx) > 1 and np.allclose(dx, dx[:, ::-1, ::-1], rtol=0, atol=1e-7)
     return PassPlan(y, x, up_y.offset, up_x.offset, dy, dx, symmetric)
@@ -118,11 +121,18 @@ def make_plan(
     up: int,
     down: int,
     padding: Padding,
+    gain: float,
     height: int,
     width: int,
 ) -> Plan:
-    """Prepare both passes for images of height x width."""
+    """Prepare both passes for images of height x width.
+
+    The gain of the activation becomes part of the upsampling filter: positive factors pass through
+    a leaky ReLU.
+    """
+    assert gain > 0
     up_y, up_x = (up * axis for axis in separable_correlation(up_filter, RANK_TOLERANCE))
+    up_y = gain * up_y
     down_y, down_x = separable_correlation(down_filter, RANK_TOLERANCE)
     left, right, top, bottom = padding
     out_height = output_size(height, up, down, top + bottom, up_y.shape[1], down_y.shape[1])
@@ -187,7 +197,7 @@ def _run(
     x_scale: Floats,
     x_bias: Floats,
     finish: int,
-    activation: tuple[float, float, float],
+    activation: tuple[float, float],
     signs: NDArray[np.uint8],
     sign_row: int,
     sign_starts: NDArray[np.int64],
@@ -224,7 +234,7 @@ class _FusedFilteredLrelu(torch.autograd.Function):
         scale: torch.Tensor | None,
         bias: torch.Tensor | None,
         plan: Plan,
-        activation: tuple[float, float, float],
+        activation: tuple[float, float],
     ) -> torch.Tensor:
         n, c = x.shape[:2]
         x = x.contiguous()
@@ -325,7 +335,7 @@ def filtered_lrelu_fused(
     scale: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """`filtered_lrelu` of a float32 tensor on a CPU; see there. Differentiable once."""
-    plan = _cached_plan(up_filter, down_filter, up, down, padding, *x.shape[2:])
-    activation = (gain, slope, NO_CLAMP if clamp is None else clamp)
+    plan = _cached_plan(up_filter, down_filter, up, down, padding, gain, *x.shape[2:])
+    activation = (slope, NO_CLAMP if clamp is None else clamp)
     y: torch.Tensor = _FusedFilteredLrelu.apply(x, scale, bias, plan, activation)
     return y

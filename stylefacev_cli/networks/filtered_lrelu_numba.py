@@ -1,10 +1,10 @@
 """Fused filtered leaky ReLU for CPUs: one pass per channel plane, compiled by numba.
 
-A plane is read once and written once. Its rows flow through two small rings that stay in the
-first-level cache:
+A plane is read once and written once. Its rows flow through two small rings of rows, which stay in
+the first-level cache:
 
-    input row -> upsampled along x ----ring----> upsampled along y, activation
-              -> downsampled along x ----ring----> downsampled along y -> output row
+    input row -> upsampled along x -> ring -> upsampled along y, activation
+              -> downsampled along x -> added to a ring of output rows -> output row
 
 No zeros are inserted: sample n = up m + phase of the upsampled signal is a sum of the few input
 samples that its phase sees. Activated rows are kept apart by column modulo the downsampling factor,
@@ -34,10 +34,12 @@ import numpy as np
 from stylefacev_cli.networks import numba_rows
 from stylefacev_cli.networks.numba_rows import (
     ACTIVATE,
+    ADD,
     LANES,
     MULTIPLY_BY_STORED_SLOPES,
     PLAIN,
     filter_row,
+    scale_row,
 )
 
 # Sums may be reordered and fused; infinities and NaN stay what they are.
@@ -80,9 +82,10 @@ def kernel(
         up_y [up_rank, up, 2 taps]: correlation taps of each phase, twice in a row.
         up_x [up_rank, up, taps]: the same, once.
         up_offset_y, up_offset_x [up] int: the first input sample that a phase sees, at m = 0.
-        down_y [down_rank, 2 down taps]: correlation taps, twice in a row.
+        down_y [2 taps, down_rank, down]: correlation taps by their number modulo `down`, in
+            decreasing order and twice in a row.
         down_x [down_rank, down, taps]: correlation taps, by their number modulo `down`.
-        gain, slope, clamp: of the activation.
+        slope, clamp: of the activation; its gain is part of up_y.
         signs [P, sign_rows, sign_width] uint8; sign_row: its row of the upsampled row 0;
             sign_at [down] int: where in a row the samples of each residue begin.
         out [P, OH, OW], out_scale [P]: receives out_scale times the result.
@@ -105,7 +108,6 @@ def kernel(
         up_offset_x: Any,
         down_y: Any,
         down_x: Any,
-        gain: Any,
         slope: Any,
         clamp: Any,
         signs: Any,
@@ -142,32 +144,33 @@ def kernel(
         wide_step = down * pitch
         wide_ring = aligned_zeros(up_rank * taps * wide_step + slack)
         active = aligned_zeros(down * pitch + slack)
-        narrow_ring = aligned_zeros(down_rank * span * out_pitch + slack)
-        result = aligned_zeros(out_pitch + slack)
+        narrow = aligned_zeros(down_rank * down * out_pitch)
+        out_ring = aligned_zeros(taps * out_pitch)
 
+        x_flat, out_flat = x.reshape(-1), out.reshape(-1)
         up_y_flat, up_x_flat = up_y.reshape(-1), up_x.reshape(-1)
         down_y_flat, down_x_flat = down_y.reshape(-1), down_x.reshape(-1)
         signs_flat = signs.reshape(-1)
         sign_rows, sign_width = signs.shape[1:]
         aligned = up == down  # then phases of the input's rows are residues of the output's
-        first_row, end_row = up_offset_y.min(), 0
+        first_row = up_offset_y.min()
 
         for p in range(first, last):
-            end_row = first_row
+            next_row = first_row  # of the input
             total = np.float32(0)
             total_with_partner = np.float32(0)
-            for n in range(rows):
-                # Bring in the input rows that row n needs, upsampled along x.
-                phase = n % up
-                top = n // up + up_offset_y[phase]
-                while end_row < top + taps:
-                    slot = end_row % taps
-                    inside = end_row >= 0 and end_row < height
+            phase, period = 0, 0  # row = up * period + phase
+            residue, out_row = 0, 0  # row = down * out_row + residue
+            for row in range(rows):
+                # Bring in the input rows that this row needs, upsampled along x.
+                top = period + up_offset_y[phase]
+                while next_row < top + taps:
+                    slot = next_row % taps
+                    inside = next_row >= 0 and next_row < height
                     if inside:
-                        row, scale, bias = x[p, end_row], x_scale[p], x_bias[p]
-                        signal = padded[left : left + width]
-                        for j in range(width):
-                            signal[j] = scale * row[j] + bias
+                        at = (p * height + next_row) * width
+                        s, b = x_scale[p], x_bias[p]
+                        scale_row((padded, left), (x_flat, at), width, s, b, True)
                     for r in range(up_rank):
                         target = (r * taps + slot) * wide_step
                         if not inside:
@@ -200,11 +203,11 @@ def kernel(
                             for d in range(down):
                                 for m in range(columns):
                                     wide_ring[target + d * pitch + m] = natural[m * down + d]
-                    end_row += 1
+                    next_row += 1
 
                 # Upsample along y, activate.
-                sign_row_at = (p * sign_rows + sign_row + n) * sign_width
-                if is_gradient and (sign_row + n < 0 or sign_row + n >= sign_rows):
+                sign_row_at = (p * sign_rows + sign_row + row) * sign_width
+                if is_gradient and (sign_row + row < 0 or sign_row + row >= sign_rows):
                     active[:] = 0
                 else:
                     weights_at = 2 * taps * phase + (-top) % taps
@@ -216,40 +219,52 @@ def kernel(
                             (up_rank, taps * wide_step),
                             (taps, wide_step),
                             (up_y_flat, weights_at, 0, 2 * taps * up, False),
-                            (finish, gain, slope, clamp, signs_flat, at, signs_stride),
+                            (finish, slope, clamp, signs_flat, at, signs_stride),
                         )
 
                 # Downsample along x.
-                slot = n % span
                 filter_row(
-                    (narrow_ring, slot * out_pitch, out_blocks, down_rank, span * out_pitch),
+                    (narrow, residue * out_pitch, out_blocks, down_rank, down * out_pitch),
                     (active, 0),
                     (down, pitch),
                     (taps, 1),
                     (down_x_flat, 0, span, taps, symmetric),
                     (PLAIN,),
                 )
+                phase += 1
+                if phase == up:
+                    phase, period = 0, period + 1
+                residue += 1
+                if residue < down:
+                    continue
 
-                # Downsample along y, once all rows of an output row are there.
-                start = n - span + 1
-                if start >= 0 and start % down == 0:
-                    filter_row(
-                        (result, 0, out_blocks, 1, 0),
-                        (narrow_ring, 0),
-                        (down_rank, span * out_pitch),
-                        (span, out_pitch),
-                        (down_y_flat, (-start) % span, 0, 2 * span, False),
-                        (PLAIN,),
-                    )
-                    i = start // down
+                # Downsample along y: `taps` output rows see the `down` rows that are there now.
+                for j in range(out_pitch):
+                    out_ring[out_row % taps * out_pitch + j] = 0
+                weights_at = (-out_row) % taps * down_rank * down
+                filter_row(
+                    (out_ring, 0, out_blocks, taps, out_pitch),
+                    (narrow, 0),
+                    (down_rank, down * out_pitch),
+                    (down, out_pitch),
+                    (down_y_flat, weights_at, down_rank * down, down, False),
+                    (ADD,),
+                )
+
+                # The oldest of them is complete.
+                i = out_row - taps + 1
+                if i >= 0:
+                    result = i % taps * out_pitch
                     if is_gradient:
                         other = partner[p, i]
+                        own = out_ring[result : result + out_width]
                         for j in range(out_width):
-                            total += result[j]
-                            total_with_partner += result[j] * other[j]
-                    target_row, scale = out[p, i], out_scale[p]
-                    for j in range(out_width):
-                        target_row[j] = scale * result[j]
+                            total += own[j]
+                            total_with_partner += own[j] * other[j]
+                    at = (p * out_height + i) * out_width
+                    s, b = out_scale[p], np.float32(0)
+                    scale_row((out_flat, at), (out_ring, result), out_width, s, b, False)
+                residue, out_row = 0, out_row + 1
             sums[p, 0] = total
             sums[p, 1] = total_with_partner
 
