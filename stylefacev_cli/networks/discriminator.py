@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stylefacev_cli.networks.generator import FullyConnectedLayer
+from stylefacev_cli.networks.mapping import FullyConnectedLayer
 
 EPSILON = 1e-8  # of the original, in the minibatch standard deviation
 BLUR = (1.0, 3.0, 3.0, 1.0)  # binomial filter before every downsampling

@@ -7,24 +7,21 @@ parameters and buffers are those of the released files.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from stylefacev_cli.networks.filtered_lrelu import filtered_lrelu
 from stylefacev_cli.networks.filters import design_lowpass_filter
+from stylefacev_cli.networks.mapping import FullyConnectedLayer, MappingNetwork
 from stylefacev_cli.networks.modulated_conv import (
     demodulation,
     mix_channels,
     scaled_conv,
 )
 from stylefacev_cli.networks.phases import Padding
-
-EPSILON = 1e-8  # of the original, in the normalisation of z
 
 
 @dataclass(frozen=True)
@@ -89,98 +86,6 @@ def layer_geometries(config: GeneratorConfig) -> list[LayerGeometry]:
         LayerGeometry(int(channels[i]), int(sizes[i]), int(rates[i]), cutoffs[i], half_widths[i])
         for i in range(c.num_layers + 1)
     ]
-
-
-class FullyConnectedLayer(nn.Module):
-    """Linear layer with equalised learning rate: stored weights have RMS 1 / lr_multiplier."""
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        *,
-        activate: bool = False,
-        lr_multiplier: float = 1.0,
-        weight_init: float = 1.0,
-        bias_init: float | Sequence[float] = 0.0,
-    ) -> None:
-        super().__init__()
-        initial_weight = torch.randn(out_features, in_features) * (weight_init / lr_multiplier)
-        initial_bias = torch.zeros(out_features) + torch.tensor(bias_init) / lr_multiplier
-        self.weight = nn.Parameter(initial_weight)
-        self.bias = nn.Parameter(initial_bias)
-        self.activate = activate
-        self.weight_gain = lr_multiplier / math.sqrt(in_features)
-        self.bias_gain = lr_multiplier
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map x [N, in_features] to [N, out_features], through a leaky ReLU if `activate`."""
-        x = torch.addmm(self.bias * self.bias_gain, x, self.weight.t(), alpha=self.weight_gain)
-        return F.leaky_relu(x, 0.2) * math.sqrt(2) if self.activate else x
-
-
-class MappingNetwork(nn.Module):
-    """z -> w, repeated for every layer of the synthesis."""
-
-    w_avg: torch.Tensor
-
-    def __init__(self, config: GeneratorConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.num_ws = config.num_layers + 2
-        label_features = config.w_dim if config.c_dim > 0 else 0
-        if config.c_dim > 0:
-            self.embed = FullyConnectedLayer(config.c_dim, config.w_dim)
-        in_features = config.z_dim + label_features
-        for index in range(config.mapping_layers):
-            layer = FullyConnectedLayer(
-                in_features, config.w_dim, activate=True, lr_multiplier=0.01
-            )
-            self.add_module(f"fc{index}", layer)
-            in_features = config.w_dim
-        self.register_buffer("w_avg", torch.zeros(config.w_dim))
-
-    def forward(
-        self,
-        z: torch.Tensor,
-        c: torch.Tensor | None = None,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-        update_emas: bool = False,
-    ) -> torch.Tensor:
-        """Map latents to the ws of all layers.
-
-        Args:
-            z: [N, z_dim]; its length does not matter, only its direction.
-            c: [N, c_dim] class labels, if the network knows any.
-            truncation_psi: 1 = as sampled, 0 = the mean w.
-            truncation_cutoff: Number of layers that are truncated, None for all.
-            update_emas: Let this batch move the mean w (training).
-
-        Returns:
-            ws [N, num_ws, w_dim] float32.
-        """
-        assert z.ndim == 2 and z.shape[1] == self.config.z_dim, tuple(z.shape)
-        x = normalize(z.to(self.w_avg.dtype))
-        if self.config.c_dim > 0:
-            assert c is not None and c.shape == (len(z), self.config.c_dim)
-            x = torch.cat([x, normalize(self.embed(c.to(self.w_avg.dtype)))], dim=1)
-        for index in range(self.config.mapping_layers):
-            x = self.get_submodule(f"fc{index}")(x)
-
-        if update_emas:
-            with torch.no_grad():
-                self.w_avg.lerp_(x.mean(dim=0), 1 - self.config.w_avg_beta)
-        ws = x[:, None].repeat(1, self.num_ws, 1)  # [N, num_ws, w_dim]
-        if truncation_psi == 1:
-            return ws
-        truncated = self.w_avg.lerp(ws[:, :truncation_cutoff], truncation_psi)
-        return torch.cat([truncated, ws[:, truncated.shape[1] :]], dim=1)
-
-
-def normalize(x: torch.Tensor) -> torch.Tensor:
-    """Scale the rows of x to RMS 1."""
-    return x * (x.square().mean(dim=1, keepdim=True) + EPSILON).rsqrt()
 
 
 class SynthesisInput(nn.Module):
@@ -395,9 +300,16 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
-        self.mapping = MappingNetwork(config)
         self.synthesis = SynthesisNetwork(config)
         self.num_ws = self.synthesis.num_ws
+        self.mapping = MappingNetwork(
+            config.z_dim,
+            config.c_dim,
+            config.w_dim,
+            self.num_ws,
+            config.mapping_layers,
+            config.w_avg_beta,
+        )
 
     def forward(
         self,
