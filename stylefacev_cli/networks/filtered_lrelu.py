@@ -15,12 +15,13 @@ Three implementations stand behind one signature:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from stylefacev_cli.networks.filtered_lrelu_fused import filtered_lrelu_fused
 from stylefacev_cli.networks.phases import (
     AxisPhases,
     Doubles,
@@ -63,9 +64,10 @@ def filtered_lrelu(
     Returns:
         [N, C, H', W'] with W' = ceil((W up + left + right - (K_up - 1) - (K_down - 1)) / down).
     """
-    fused = x.dtype == torch.float32 and x.device.type == "cpu"
-    implementation = filtered_lrelu_fused if fused else filtered_lrelu_polyphase
-    return implementation(
+    implementation = None
+    if x.dtype == torch.float32 and x.device.type == "cpu":
+        implementation = _fused()
+    return (implementation or filtered_lrelu_polyphase)(
         x,
         up_filter,
         down_filter,
@@ -78,6 +80,15 @@ def filtered_lrelu(
         clamp=clamp,
         scale=scale,
     )
+
+
+@cache
+def _fused() -> Callable[..., torch.Tensor] | None:
+    """The fused implementation, imported when it is needed; None where numba does not run."""
+    try:
+            except ImportError:
+        return None
+    return filtered_lrelu_fused
 
 
 def filtered_lrelu_reference(

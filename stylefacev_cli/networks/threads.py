@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -32,7 +33,8 @@ def num_threads() -> int:
 
 
 @cache
-def _pool(workers: int) -> ThreadPoolExecutor:
+def _pool(workers: int, process: int) -> ThreadPoolExecutor:
+    """A pool of this process: a forked child has none of its parent's threads."""
     return ThreadPoolExecutor(workers, thread_name_prefix="stylefacev-kernel")
 
 
@@ -48,5 +50,7 @@ def share_out(work: Callable[[int, int], None], count: int) -> None:
         return
     ranges = min(count, 4 * workers)
     edges = [count * i // ranges for i in range(ranges + 1)]
-    for done in [_pool(workers).submit(work, a, b) for a, b in zip(edges, edges[1:], strict=False)]:
-        done.result()
+    pool = _pool(workers, os.getpid())
+    parts = [pool.submit(work, a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    for part in parts:
+        part.result()

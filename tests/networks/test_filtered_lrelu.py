@@ -10,6 +10,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from stylefacev_cli.networks import filtered_lrelu as filtered_lrelu_module
 from stylefacev_cli.networks.filtered_lrelu import (
     filtered_lrelu,
     filtered_lrelu_polyphase,
@@ -163,6 +164,15 @@ def test_dispatch_and_second_derivative() -> None:
     half = filtered_lrelu(x.bfloat16(), *filters, None, up=2, down=2, padding=(8, 7, 8, 7))
     assert half.dtype == torch.bfloat16
     assert (half.float() - y).norm() < 0.02 * y.norm()
+
+
+def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    filters = (design_lowpass_filter(8, 0.25, 0.2, 2), design_lowpass_filter(8, 0.22, 0.2, 2))
+    x = torch.randn(1, 2, 8, 8)
+    kwargs: dict[str, Any] = {"up": 2, "down": 2, "padding": (8, 7, 8, 7)}
+    fused = filtered_lrelu(x, *filters, None, **kwargs)
+    monkeypatch.setattr(filtered_lrelu_module, "_fused", lambda: None)
+    torch.testing.assert_close(filtered_lrelu(x, *filters, None, **kwargs), fused)
 
 
 def test_threads_give_the_same_numbers() -> None:
