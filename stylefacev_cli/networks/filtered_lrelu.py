@@ -86,7 +86,8 @@ def filtered_lrelu(
 def _fused() -> Callable[..., torch.Tensor] | None:
     """The fused implementation, imported when it is needed; None where numba does not run."""
     try:
-            except ImportError:
+        from stylefacev_cli.networks.filtered_lrelu_fused import filtered_lrelu_fused
+    except ImportError:
         return None
     return filtered_lrelu_fused
 
