@@ -26,6 +26,8 @@ class Frames:
         visible: bool [N, 98].
         held_out: bool [N], whether the frame's person is kept for validation.
         starts: int64 [C + 1], where each clip begins; the last entry is N.
+        moving: bool [C], whether frames follow each other; not so in stills of one person, each
+            of which has its own scene.
         fps: of the clips; 0 if there are only stills.
     """
 
@@ -35,6 +37,7 @@ class Frames:
     visible: np.ndarray
     held_out: np.ndarray
     starts: np.ndarray
+    moving: np.ndarray
     fps: float
 
     def rows(self, *, held_out: bool) -> np.ndarray:
@@ -47,9 +50,10 @@ class Frames:
         return spread(held_out if len(held_out) else self.rows(held_out=False), count)
 
     def clips(self, *, held_out: bool, min_frames: int) -> np.ndarray:
-        """(first, number of frames) of every clip that is long enough: int64 [K, 2]."""
+        """(first, number of frames) of every moving clip that is long enough: int64 [K, 2]."""
         lengths = np.diff(self.starts)
-        chosen = (lengths >= min_frames) & (self.held_out[self.starts[:-1]] == held_out)
+        chosen = self.moving & (lengths >= min_frames)
+        chosen &= self.held_out[self.starts[:-1]] == held_out
         spans: np.ndarray = np.stack([self.starts[:-1], lengths], axis=1)[chosen]
         return spans
 
@@ -83,6 +87,7 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
         raise DataError("no data: name folders with --data, made by `stylefacev data render`")
     parts: dict[str, list[np.ndarray]] = {key: [] for key in _LABELS}
     lengths: list[int] = []
+    moving: list[bool] = []
     fps = 0.0
     for folder in folders:
         clip_set = ClipSet(folder)
@@ -102,6 +107,7 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
             parts["visible"].append(visible.astype(bool))
             parts["held_out"].append(np.full(len(images), held_out))
             lengths.append(len(images))
+            moving.append(clip.entry.kind == "clip")
             if clip.entry.kind == "clip":
                 fps = float(clip.entry.fps)
     if not lengths:
@@ -110,7 +116,7 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
         joined = {key: np.concatenate(arrays) for key, arrays in parts.items()}
     except ValueError as error:
         raise DataError(f"the sets do not go together: {error}") from error
-    return Frames(**joined, starts=np.cumsum([0, *lengths]), fps=fps)
+    return Frames(**joined, starts=np.cumsum([0, *lengths]), moving=np.array(moving), fps=fps)
 
 
 _LABELS = ("images", "factors", "landmarks", "visible", "held_out")
@@ -165,12 +171,12 @@ class Sampler:
 
 
 class PairSampler:
-    """Two different frames of the same clip or person: appearance and target."""
+    """Two different frames of the same clip: appearance and target."""
 
     def __init__(self, frames: Frames, seed: int, *, held_out: bool) -> None:
         self._spans = frames.clips(held_out=held_out, min_frames=2)
         if not len(self._spans):
-            raise DataError("no person has two frames: render more frames a person")
+            raise DataError("there are no clips of two frames: render clips beside the stills")
         # Each frame is a target once a round; its partner is drawn from the same clip.
         rows = np.concatenate([np.arange(first, first + n) for first, n in self._spans])
         self._targets = Sampler(rows, seed)

@@ -40,6 +40,7 @@ def draw_frames(num_people: int, frames_per_person: int, seed: int = 0) -> Frame
         visible=np.ones((total, 98), bool),
         held_out=held_out,
         starts=np.arange(0, total + 1, frames_per_person),
+        moving=np.full(num_people, frames_per_person > 3),
         fps=25.0,
     )
 
