@@ -112,9 +112,11 @@ def make_videos(wishes: Wishes, terminal: Terminal) -> None:
     try:
         if targets:
             with clock.counting("import_s"), holding_signals():
+                from stylefacev_cli.networks.memory import keep_freed_memory
                 from stylefacev_cli.networks.threads import num_threads, set_num_threads
                 from stylefacev_cli.pipeline import load_model
             with clock.counting("load_s"):
+                keep_freed_memory()
                 if wishes.num_threads is not None:
                     set_num_threads(wishes.num_threads)
                 model = load_model(manifest.folder, wishes.device, wishes.dtype)

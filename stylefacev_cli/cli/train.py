@@ -42,12 +42,14 @@ def train(
     Prints the folder of the stage, or of the finished bundle.
     """
     with holding_signals():
+        from stylefacev_cli.networks.memory import keep_freed_memory
         from stylefacev_cli.networks.threads import set_num_threads
         from stylefacev_cli.training.run import train as run_training
         from stylefacev_cli.training.settings import load_settings
 
     terminal: Terminal = ctx.obj
     loaded = load_settings(config, settings or [])
+    keep_freed_memory()
     if threads:
         set_num_threads(threads)
     outcome = run_training(

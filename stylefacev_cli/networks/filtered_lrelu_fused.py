@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch.autograd.function import once_differentiable
 
 from stylefacev_cli.networks.filtered_lrelu_numba import kernel
-from stylefacev_cli.networks.memory import keep_freed_memory
 from stylefacev_cli.networks.numba_rows import (
     ACTIVATE,
     ACTIVATE_AND_STORE_SIGNS,
@@ -207,7 +206,6 @@ def _run(
     partner: Floats,
 ) -> Floats:
     """Run a pass over all planes of x [P, H, W]; returns the sums [P, 2] of the gradient's pass."""
-    keep_freed_memory()
     sums = np.empty((len(x), 2), np.float32)
     run = plan.kernel(finish, signs_stride)
     arguments = (

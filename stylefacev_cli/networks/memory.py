@@ -17,7 +17,7 @@ def keep_freed_memory() -> bool:
     By default glibc fetches every block of more than some megabytes anew from the kernel, which
     fills it with zeros page by page: a fifth of the time of a synthesis at 256 px, a tenth of that
     of a training step at 64 px (measured). The peak of memory is the same; it is held until the
-    process ends.
+    process ends. This concerns the whole process, so that commands decide on it, not layers.
 
     Returns:
         Whether the C library understood; where it is not glibc nothing is changed.

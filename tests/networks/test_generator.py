@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
 
 import pytest
 import torch
 
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig, layer_geometries
+from stylefacev_cli.networks.memory import keep_freed_memory
 
 TINY_T = GeneratorConfig(
     z_dim=8,
@@ -123,3 +125,9 @@ def test_wrong_shapes_are_refused() -> None:
         generator.mapping(torch.randn(2, 9))
     with pytest.raises(AssertionError):
         generator.synthesis(torch.randn(2, 7, 12))
+
+
+def test_memory_is_kept_where_the_c_library_can() -> None:
+    known = platform.libc_ver()[0] == "glibc"
+    assert keep_freed_memory() == known
+    assert keep_freed_memory() == known
