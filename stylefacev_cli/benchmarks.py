@@ -27,6 +27,7 @@ from stylefacev_cli.networks.generator import (
     SynthesisLayer,
     layer_geometries,
 )
+from stylefacev_cli.networks.memory import keep_freed_memory
 from stylefacev_cli.networks.threads import num_threads, set_num_threads
 
 SMALL_T = GeneratorConfig(  # the sizes of the default model
@@ -153,6 +154,7 @@ def main() -> None:
         "--part", choices=("layers", "small", "released", "all"), default="all", help="what to time"
     )
     options = parser.parse_args()
+    keep_freed_memory()  # as the commands do
     set_num_threads(options.threads)
     print(f"{num_threads()} thread(s); processor time, medians of {options.repeats}")
     if options.part in ("layers", "all"):
