@@ -25,6 +25,7 @@ from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.examples import (
     ExamplePool,
+    LinearView,
     PoseTable,
     Recomposition,
     drawn_examples,
@@ -73,6 +74,7 @@ class AppearanceStageConfig:
     l1_weight: float = 1.0
     perceptual_weight: float = 100.0
     embedding_weight: float = 100.0
+    view_weight: float = 0.0  # of the linear view's difference, a cheap stand-in for the L1
     image_every: int = 1  # steps between those that make images; the others compare ws alone
     image_losses_from: float = 0.0  # progress; before it no step makes images
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
@@ -114,6 +116,8 @@ class AppearanceStage(NetworkStage):
         self._num_drawn = config.batch_size - self._num_pairs - self._num_frames
         self.networks = {"appearance": self.appearance_net}
         self.others = {"optimisers": self._optimisers}
+        self._view = LinearView(generator, seed)
+        self.others["view"] = self._view
         self._pose_table = PoseTable(frames, self._pose_of)
         if self._num_pairs or self._num_frames:
             self.others["poses"] = self._pose_table
@@ -192,6 +196,8 @@ class AppearanceStage(NetworkStage):
         config = self.config
         ws = self._recompose(examples, poses)
         found = {"embed": config.embedding_weight * embedding_loss(ws, examples.ws)}
+        if config.view_weight:
+            found["view"] = config.view_weight * self._view.distance(ws, examples.ws)
         if not with_images:
             return found
         images = self._generator.synthesis(ws, conv_dtype=DTYPES[config.dtype])

@@ -20,6 +20,7 @@ from stylefacev_cli.training.appearance_stage import (
     embedding_loss,
 )
 from stylefacev_cli.training.detector_stage import DetectorStage, DetectorStageConfig
+from stylefacev_cli.training.examples import LinearView
 from stylefacev_cli.training.extraction import heatmaps_of, placed, random_transforms, shifted
 from stylefacev_cli.training.frames import ClipWindow, Frames, PairSampler, WindowSampler
 from stylefacev_cli.training.joint_stage import JointStage, JointStageConfig
@@ -354,3 +355,22 @@ def test_kept_examples_resume_exactly(
     assert len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
     assert whole._pool.num_images == 64  # whole chunks
     assert int(whole._pose_table.state_dict()["known"].sum()) <= 6 * 3
+
+
+def test_linear_view_tells_small_changes_from_large_ones(generator: Generator) -> None:
+    view = LinearView(generator, seed=1)
+    random = torch.Generator().manual_seed(5)
+    ws = generator.mapping(torch.randn(24, generator.config.z_dim, generator=random))
+    centre = ws.mean(dim=0, keepdim=True)
+    near = centre + 0.1 * (ws - centre)
+    assert view.distance(ws, ws) == 0
+    assert view.distance(near, centre) < 0.11 * view.distance(ws, centre) + 1e-6
+    other = LinearView(generator, seed=2)
+    other.load_state_dict(view.state_dict())
+    assert other.distance(ws, centre) == view.distance(ws, centre)
+    # It explains a good part of what the generator does.
+    pictures = torch.nn.functional.adaptive_avg_pool2d(generator.synthesis(ws), 16).flatten(1)
+    matrix = view.state_dict()["matrix"]
+    predicted = (ws[:, 0] - centre[:, 0]) @ matrix
+    actual = pictures - pictures.mean(dim=0)
+    assert (actual - predicted).square().sum() < 0.8 * actual.square().sum()
