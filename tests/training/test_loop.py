@@ -141,18 +141,22 @@ def test_damaged_newest_falls_back(tmp_path: Path, damage: str) -> None:
 
 
 def save_for_ever(folder: Path) -> None:
-    step = 0
+    step = max([int(path.stem.split("-")[1]) for path in folder.glob("*.ckpt")], default=0)
     while True:
         step += 1
         CheckpointStore(folder, keep=2).save(step, {"step": step, "x": torch.full((10**6,), step)})
 
 
 def test_kill_during_saves_leaves_a_whole_one(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
+    # Spawned: a forked child waits for ever for the OpenMP threads that it did not inherit.
+    context = multiprocessing.get_context("spawn")
     for round_ in range(3):
+        seen = set(tmp_path.glob("*.ckpt"))
         process = context.Process(target=save_for_ever, args=(tmp_path,))
         process.start()
-        while not list(tmp_path.glob("*.ckpt")):
+        deadline_s = time.monotonic() + 60
+        while not set(tmp_path.glob("*.ckpt")) - seen:
+            assert process.is_alive() and time.monotonic() < deadline_s
             time.sleep(0.005)
         time.sleep(0.05 + 0.017 * round_)
         process.kill()
