@@ -19,7 +19,6 @@ from typing import Any
 from stylefacev_cli.errors import UsageError
 
 PROJECT_CONFIG = "stylefacev.yaml"
-_MAX_BYTES = 2**20
 
 Options = Mapping[str, "Options | str"]
 """Names of commands and sub-commands → their options; long names of options → parameters."""
@@ -37,7 +36,9 @@ def read_defaults(known: Options) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for path in (user_config(), Path(PROJECT_CONFIG)):
         if path.is_file():
-            _merge(merged, _checked(_read(path), known, str(path)))
+            from stylefacev_cli.weights.yaml_text import read_yaml
+
+            _merge(merged, _checked(read_yaml(path), known, str(path)))
     return merged
 
 
@@ -45,22 +46,6 @@ def user_config() -> Path:
     """The path of the user's own file, which need not be there."""
     base = os.environ.get("XDG_CONFIG_HOME")
     return (Path(base) if base else Path("~/.config").expanduser()) / "stylefacev" / "config.yaml"
-
-
-def _read(path: Path) -> object:
-    import yaml
-
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            raise UsageError(f"{path} is too long for a file of settings")
-        return yaml.safe_load(data.decode("utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"{path} is not valid YAML: {reason}") from error
 
 
 def _checked(content: object, known: Options, where: str) -> dict[str, Any]:

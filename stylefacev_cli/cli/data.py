@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylefacev_cli.cli.options import Quiet, Verbose, Version
 from stylefacev_cli.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -36,9 +35,6 @@ def render(
     framing: Annotated[str, typer.Option(help="canonical (eyes in place) or wide.")] = "canonical",
     processes: Annotated[int, typer.Option(help="Processes that render at once.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    version: Version = False,
 ) -> None:
     """Render synthetic faces with exact labels: landmarks, expressions, pose, gaze, latents."""
     from stylefacev_cli.faces.dataset import RenderSettings, render_set
@@ -70,9 +66,6 @@ def inspect(
     folder: Annotated[Path, typer.Argument(help="Folder of a set.")],
     check: Annotated[bool, typer.Option("--check", help="Read every clip once.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    version: Version = False,
 ) -> None:
     """Say what a set holds."""
     from stylefacev_cli.data.clips import ClipSet

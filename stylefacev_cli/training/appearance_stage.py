@@ -75,6 +75,7 @@ class AppearanceStageConfig:
     perceptual_weight: float = 100.0
     embedding_weight: float = 100.0
     view_weight: float = 0.0  # of the linear view's difference, a cheap stand-in for the L1
+    image_share: float = 1.0  # of a batch: those that are made as images; of the others, ws alone
     image_every: int = 1  # steps between those that make images; the others compare ws alone
     image_losses_from: float = 0.0  # progress; before it no step makes images
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
@@ -113,11 +114,13 @@ class AppearanceStage(NetworkStage):
         )
         self._num_pairs = round(config.batch_size * config.pair_share)
         self._num_frames = round(config.batch_size * config.frame_share)
+        self._num_made = max(1, round(config.batch_size * config.image_share))
         self._num_drawn = config.batch_size - self._num_pairs - self._num_frames
         self.networks = {"appearance": self.appearance_net}
         self.others = {"optimisers": self._optimisers}
-        self._view = LinearView(generator, seed)
-        self.others["view"] = self._view
+        if config.view_weight:
+            self._view = LinearView(generator, seed)
+            self.others["view"] = self._view
         self._pose_table = PoseTable(frames, self._pose_of)
         if self._num_pairs or self._num_frames:
             self.others["poses"] = self._pose_table
@@ -200,11 +203,13 @@ class AppearanceStage(NetworkStage):
             found["view"] = config.view_weight * self._view.distance(ws, examples.ws)
         if not with_images:
             return found
-        images = self._generator.synthesis(ws, conv_dtype=DTYPES[config.dtype])
-        found["l1"] = config.l1_weight * (images - examples.frames).abs().mean()
+        few = torch.linspace(0, len(ws) - 1, self._num_made).round().long()  # some of every kind
+        targets = examples.frames[few]
+        images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])
+        found["l1"] = config.l1_weight * (images - targets).abs().mean()
         if self._perceptual is not None and config.perceptual_weight:
             with products_in(config.dtype):
-                distance = self._perceptual(images, examples.frames)
+                distance = self._perceptual(images, targets)
             found["perc"] = config.perceptual_weight * distance
         return found
 

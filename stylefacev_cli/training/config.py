@@ -1,31 +1,12 @@
-"""Reading settings of a training run: a YAML file, and overrides from the command line."""
+"""Overrides of a training run's settings from the command line."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from stylefacev_cli.errors import UsageError
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
-
-    Raises:
-        UsageError: it is not there, is no YAML or holds something else.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path} is not valid YAML: {reason}") from error
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} must hold settings, one `key: value` per line")
-    return content
 
 
 def with_overrides(settings: dict[str, Any], overrides: list[str]) -> dict[str, Any]:

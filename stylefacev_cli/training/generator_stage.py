@@ -17,6 +17,7 @@ from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.networks.discriminator import DiscriminatorConfig, ImageDiscriminator
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.training import losses, sheets
+from stylefacev_cli.training.extraction import DTYPES, check_dtype
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.optim import (
@@ -33,7 +34,6 @@ from stylefacev_cli.weights.settings import to_plain
 SHEET_COLUMNS = 12
 VALIDATION_IMAGES = 96
 VALIDATION_SEED = 7
-CONV_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,7 @@ class GeneratorStageConfig:
             raise UsageError("the adversarial objective needs a section discriminator")
         if not 0 <= self.num_factors <= self.architecture.z_dim:
             raise UsageError("num_factors is not between 0 and z_dim")
-        if self.conv_dtype not in CONV_DTYPES:
-            raise UsageError(f"conv_dtype {self.conv_dtype!r} is not float32 or bfloat16")
+        check_dtype(self.conv_dtype)
 
 
 class GeneratorStage(NetworkStage):
@@ -136,7 +135,7 @@ class GeneratorStage(NetworkStage):
         rows = self._sampler.next(self.images_per_step)
         real, scale = self.frames.image_batch(rows), self.config.schedule.scale(index, progress)
         found: Losses = {}
-        conv_dtype = CONV_DTYPES[self.config.conv_dtype]
+        conv_dtype = DTYPES[self.config.conv_dtype]
         with restored_if_bad(self.generator) as marks:
             total = real.new_zeros(())
             if self._is_paired:

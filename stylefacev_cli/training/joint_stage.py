@@ -31,7 +31,7 @@ from stylefacev_cli.networks.patch_discriminator import (
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.appearance_stage import embedding_loss
-from stylefacev_cli.training.examples import Recomposition, drawn_examples
+from stylefacev_cli.training.examples import Recomposition, drawn_examples, joined
 from stylefacev_cli.training.extraction import (
     DTYPES,
     arrange_for,
@@ -200,7 +200,8 @@ class JointStage(NetworkStage):
         """Rows [N, 1 + num_frames] of each window: the appearance frame, then those to be made."""
         targets = windows[:, 1:].reshape(-1)
         appearance = np.repeat(windows[:, 0], windows.shape[1] - 1)
-        ws = torch.empty(len(targets), self._generator.num_ws, 0)
+        shape = len(targets), self._generator.num_ws, self._generator.config.w_dim
+        ws = torch.full(shape, torch.nan)  # unknown, and not looked at
         if self.config.video_embedding_weight:
             with torch.no_grad():
                 ws = self._generator.mapping(self.frames.factor_batch(targets))
@@ -224,11 +225,7 @@ class JointStage(NetworkStage):
         Both parts go through the networks as one batch, whose statistics then are those of both.
         """
         config, num_video = self.config, len(video.frames)
-        both = Recomposition(
-            torch.cat([video.appearance_from, drawn.appearance_from]),
-            torch.cat([video.frames, drawn.frames]),
-            drawn.ws,
-        )
+        both = joined([video, drawn])
         ws, key_points = self._recompose(both)
         images = None
         if makes_images:
@@ -249,7 +246,7 @@ class JointStage(NetworkStage):
         if config.video_embedding_weight:
             distance = embedding_loss(ws[:num_video], video.ws)
             found["v_embed"] = config.video_embedding_weight * distance
-        distance = embedding_loss(ws[num_video:], drawn.ws)
+        distance = embedding_loss(ws[num_video:], both.ws[num_video:])
         found["i_embed"] = config.embedding_weight * distance
         return None if images is None else images[:num_video], found
 

@@ -137,11 +137,12 @@ class _Trainer:
     def bundle(self) -> Path:
         """Write the model of a finished run."""
         config, frames = self._config, self._read_frames()
+        perceptual = load_perceptual(config.perceptual)
         provenance = {
             "made_by": f"stylefacev {__version__}",
             "data": [str(folder) for folder in self._data],
             "frames": len(frames.images),
-            "perceptual": config.perceptual,
+            "perceptual": perceptual.name if perceptual else "none",
             "config": to_plain(config),
         }
         return write_bundle(self._run, config.name, frames.fps, config.licence, provenance)

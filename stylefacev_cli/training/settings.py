@@ -10,7 +10,7 @@ import yaml
 
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.training.appearance_stage import AppearanceStageConfig
-from stylefacev_cli.training.config import read_yaml, with_overrides
+from stylefacev_cli.training.config import with_overrides
 from stylefacev_cli.training.detector_stage import DetectorStageConfig
 from stylefacev_cli.training.generator_stage import GeneratorStageConfig
 from stylefacev_cli.training.joint_stage import JointStageConfig
@@ -18,6 +18,7 @@ from stylefacev_cli.training.loop import Budget, LoopConfig
 from stylefacev_cli.training.motion_stage import MotionStageConfig
 from stylefacev_cli.training.pose_stage import PoseStageConfig
 from stylefacev_cli.weights.settings import build, to_plain
+from stylefacev_cli.weights.yaml_text import read_yaml
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,11 @@ class TrainingConfig:
     appearance: AppearanceStageConfig
     joint: JointStageConfig
     motion: MotionStageConfig
-    finish: GeneratorStageConfig | None = (
-        None  # a second pass over the generator, mostly adversarial
-    )
+    finish: GeneratorStageConfig | None = None  # a second, adversarial pass over the generator
     seed: int = 1
     data: tuple[str, ...] = ()  # folders, beside those of --data
     held_out_permille: int = 20  # persons in a thousand kept for validation
-    perceptual: str = (
-        "auto"  # vgg16, efficientnet-lite0, none; auto: vgg16 if its weights are there
-    )
+    perceptual: str = "auto"  # vgg16, efficientnet-lite0, none; auto: vgg16 if it is there
     licence: str = "Apache-2.0"  # of the trained weights
     loop: LoopConfig = field(default_factory=LoopConfig)
 
@@ -69,7 +66,9 @@ def load_settings(path: Path, overrides: list[str]) -> TrainingConfig:
     Raises:
         UsageError: the file is missing, or a key or value is wrong.
     """
-    return build(TrainingConfig, with_overrides(read_yaml(path), overrides), path.name)
+    return build(
+        TrainingConfig, with_overrides(read_yaml(path, aliases=True), overrides), path.name
+    )
 
 
 def save_settings(config: TrainingConfig, path: Path) -> None:

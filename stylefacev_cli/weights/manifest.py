@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.weights.locate import MANIFEST_NAME, find_bundle
 from stylefacev_cli.weights.settings import build
+from stylefacev_cli.weights.yaml_text import MAX_BYTES, parse_yaml
 
 FORMAT = 1
 NETWORK_NAMES = ("generator", "landmarks", "pose", "appearance", "motion")
 FILE_NAMES = tuple(f"{name}.safetensors" for name in NETWORK_NAMES)
 
 _SECTIONS = ("architecture", "provenance", "files")
-_MAX_MANIFEST_BYTES = 2**20
 _MAX_FILE_BYTES = 2**33
 _MAX_NUMBER = 2**16  # of anything that an architecture counts
 _MAX_LIST = 64
@@ -100,10 +98,10 @@ def read_manifest(name_or_folder: str | Path) -> Manifest:
     path = folder / MANIFEST_NAME
     try:
         with path.open("rb") as file:
-            data = file.read(_MAX_MANIFEST_BYTES + 1)
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise MissingWeightsError(f"cannot read {path}: {error.strerror}") from error
-    if len(data) > _MAX_MANIFEST_BYTES:
+    if len(data) > MAX_BYTES:
         raise IntegrityError(f"{path} is too long for a bundle.yaml")
     try:
         return _parse(folder, data, str(path))
@@ -144,7 +142,7 @@ def weights_path(folder: Path, network: str) -> Path:
 
 
 def _parse(folder: Path, data: bytes, where: str) -> Manifest:
-    top = _load_yaml(data, where)
+    top = parse_yaml(data, where)
     if top.get("format") != FORMAT:
         raise UsageError(f"{where}: format {top.get('format')!r} is not {FORMAT}")
     architecture, provenance, files = (_section(top, key, where) for key in _SECTIONS)
@@ -207,30 +205,3 @@ def _refuse_absurd(value: object, where: str) -> None:
             _refuse_absurd(item, where)
     elif isinstance(value, int | float) and not -_MAX_NUMBER <= value <= _MAX_NUMBER:
         raise UsageError(f"{where}: {value} cannot be")
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """The safe loader, without aliases (a small file could stand for a huge one) or double keys."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not allowed")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if isinstance(key, str) and keys.count(key) > 1:
-                raise yaml.YAMLError(f"the key {key!r} is there twice")
-        return super().construct_mapping(node, deep)
-
-
-def _load_yaml(data: bytes, where: str) -> dict[str, Any]:
-    try:
-        content = yaml.load(data.decode("utf-8"), Loader=_StrictLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"{where} is not valid YAML: {reason}") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise UsageError(f"{where} must hold one `key: value` per line")
-    return content

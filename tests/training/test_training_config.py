@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.training.config import read_yaml, with_overrides
+from stylefacev_cli.training.config import with_overrides
 
 
 def test_overrides() -> None:
@@ -18,14 +16,3 @@ def test_overrides() -> None:
     for wrong in ("count", "=3", "name.x=1", "a.=1", "count=["):
         with pytest.raises(UsageError, match="--set"):
             with_overrides(settings, [wrong])
-
-
-def test_files(tmp_path: Path) -> None:
-    path = tmp_path / "f.yaml"
-    with pytest.raises(UsageError, match="cannot read"):
-        read_yaml(path)
-    for content in ("[1, 2]", "a: [", "\x00"):
-        path.write_text(content)
-        with pytest.raises(UsageError, match=r"f\.yaml") as caught:
-            read_yaml(path)
-        assert "\n" not in str(caught.value)
