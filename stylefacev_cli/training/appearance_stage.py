@@ -76,8 +76,6 @@ class AppearanceStageConfig:
     embedding_weight: float = 100.0
     view_weight: float = 0.0  # of the linear view's difference, a cheap stand-in for the L1
     image_share: float = 1.0  # of a batch: those that are made as images; of the others, ws alone
-    image_every: int = 1  # steps between those that make images; the others compare ws alone
-    image_losses_from: float = 0.0  # progress; before it no step makes images
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
 
     def __post_init__(self) -> None:
@@ -114,7 +112,6 @@ class AppearanceStage(NetworkStage):
         )
         self._num_pairs = round(config.batch_size * config.pair_share)
         self._num_frames = round(config.batch_size * config.frame_share)
-        self._num_made = max(1, round(config.batch_size * config.image_share))
         self._num_drawn = config.batch_size - self._num_pairs - self._num_frames
         self.networks = {"appearance": self.appearance_net}
         self.others = {"optimisers": self._optimisers}
@@ -142,8 +139,7 @@ class AppearanceStage(NetworkStage):
         examples, poses = self._examples(index)
         set_norms_training(self.appearance_net, progress < config.freeze_norms_from)
         with restored_if_bad(self.appearance_net) as marks:
-            makes_images = progress >= config.image_losses_from and index % config.image_every == 0
-            found = self._losses(examples, poses, makes_images)
+            found = self._losses(examples, poses)
             total = torch.stack([*found.values()]).sum()
             marks.append(self._optimisers.step(total, config.schedule.scale(index, progress)))
         if not marks[0]:
@@ -193,17 +189,13 @@ class AppearanceStage(NetworkStage):
             ws: Tensor = self.appearance_net(examples.appearance_from, poses)
         return ws.float()
 
-    def _losses(
-        self, examples: Recomposition, poses: Tensor, with_images: bool
-    ) -> dict[str, Tensor]:
+    def _losses(self, examples: Recomposition, poses: Tensor) -> dict[str, Tensor]:
         config = self.config
         ws = self._recompose(examples, poses)
         found = {"embed": config.embedding_weight * embedding_loss(ws, examples.ws)}
         if config.view_weight:
             found["view"] = config.view_weight * self._view.distance(ws, examples.ws)
-        if not with_images:
-            return found
-        few = torch.linspace(0, len(ws) - 1, self._num_made).round().long()  # some of every kind
+        few = evenly(len(ws), self.config.image_share)
         targets = examples.frames[few]
         images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])
         found["l1"] = config.l1_weight * (images - targets).abs().mean()
@@ -246,6 +238,11 @@ class AppearanceStage(NetworkStage):
             "psnr": float(psnr(images, examples.frames, everywhere).mean()),
             "embedding": float(embedding_loss(ws, examples.ws)),
         }
+
+
+def evenly(count: int, share: float) -> Tensor:
+    """Indices of a share of a batch, at least one, spread over it so that every kind is there."""
+    return torch.linspace(0, count - 1, max(1, round(count * share))).round().long()
 
 
 def embedding_loss(ws: Tensor, wanted: Tensor) -> Tensor:

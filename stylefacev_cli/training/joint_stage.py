@@ -30,7 +30,7 @@ from stylefacev_cli.networks.patch_discriminator import (
 )
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
-from stylefacev_cli.training.appearance_stage import embedding_loss
+from stylefacev_cli.training.appearance_stage import embedding_loss, evenly
 from stylefacev_cli.training.examples import Recomposition, drawn_examples, joined
 from stylefacev_cli.training.extraction import (
     DTYPES,
@@ -75,7 +75,7 @@ class JointStageConfig:
     key_point_weight: float = 1.0
     embedding_weight: float = 10.0  # image part
     video_embedding_weight: float = 0.0  # video part, where the factors of frames are known
-    image_every: int = 1  # steps between those that make images; others: ws and key points alone
+    image_share: float = 1.0  # of a batch: those made as images; of the others, ws and key points
     image_weight: float = 0.1  # of the whole image part, after the first phase
     rebalance_from: float = 0.3  # progress at which the second phase begins
     adversarial_weight: float = 0.01
@@ -169,13 +169,10 @@ class JointStage(NetworkStage):
         )
         scale = config.schedule.scale(index, progress)
         image_weight = 1.0 if progress < config.rebalance_from else config.image_weight
-        makes_images = index % config.image_every == 0
         plays = progress >= config.adversarial_from and config.adversarial_weight > 0
-        plays = plays and makes_images
         with restored_if_bad(self.detector, self.pose_extractor, self.appearance_net) as marks:
-            images, found = self._losses(video, drawn, makes_images)
+            images, found = self._losses(video, drawn)
             if plays:
-                assert images is not None
                 with frozen(self.discriminator):
                     fool = non_saturating(self.discriminator(images), real=True)
                 found["adv"] = config.adversarial_weight * fool
@@ -185,7 +182,7 @@ class JointStage(NetworkStage):
         if not marks[0]:
             return {"total": float("nan")}
         values = {key: float(value.detach()) for key, value in found.items()}
-        if plays and images is not None:
+        if plays:
             values["d"] = self._train_discriminator(video.frames, images.detach(), scale)
         return values
 
@@ -218,8 +215,8 @@ class JointStage(NetworkStage):
         return ws.float(), key_points.float()
 
     def _losses(
-        self, video: Recomposition, drawn: Recomposition, makes_images: bool
-    ) -> tuple[Tensor | None, dict[str, Tensor]]:
+        self, video: Recomposition, drawn: Recomposition
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The video part's images, and the losses: `v_…` of the video part, `i_…` of the other.
 
         Both parts go through the networks as one batch, whose statistics then are those of both.
@@ -227,28 +224,35 @@ class JointStage(NetworkStage):
         config, num_video = self.config, len(video.frames)
         both = joined([video, drawn])
         ws, key_points = self._recompose(both)
-        images = None
-        if makes_images:
-            images = self._generator.synthesis(ws, conv_dtype=DTYPES[config.dtype])
+        few = evenly(len(ws), config.image_share)
+        images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])
         with products_in(config.dtype):
             wanted = detected_key_points(self._fixed_detector, both.frames).float()
         found: dict[str, Tensor] = {}
-        for prefix, part in (("v_", slice(0, num_video)), ("i_", slice(num_video, None))):
-            if images is not None:
-                made, target = images[part], both.frames[part]
-                found[prefix + "l1"] = config.l1_weight * (made - target).abs().mean()
-                if self._perceptual is not None and config.perceptual_weight:
-                    with products_in(config.dtype):
-                        distance = self._perceptual(made, target)
-                    found[prefix + "perc"] = config.perceptual_weight * distance
+        from_video = few < num_video
+        for prefix, is_in, part in (
+            ("v_", from_video, slice(0, num_video)),
+            ("i_", ~from_video, slice(num_video, None)),
+        ):
+            if is_in.any():
+                found |= self._image_losses(prefix, images[is_in], both.frames[few[is_in]])
             points = F.mse_loss(key_points[part], wanted[part])
             found[prefix + "points"] = config.key_point_weight * points
         if config.video_embedding_weight:
-            distance = embedding_loss(ws[:num_video], video.ws)
+            distance = embedding_loss(ws[:num_video], both.ws[:num_video])
             found["v_embed"] = config.video_embedding_weight * distance
         distance = embedding_loss(ws[num_video:], both.ws[num_video:])
         found["i_embed"] = config.embedding_weight * distance
-        return None if images is None else images[:num_video], found
+        return images[from_video], found
+
+    def _image_losses(self, prefix: str, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        config = self.config
+        found = {prefix + "l1": config.l1_weight * (images - targets).abs().mean()}
+        if self._perceptual is not None and config.perceptual_weight:
+            with products_in(config.dtype):
+                distance = self._perceptual(images, targets)
+            found[prefix + "perc"] = config.perceptual_weight * distance
+        return found
 
     def _train_discriminator(self, real: Tensor, made: Tensor, scale: float) -> float:
         with restored_if_bad(self.discriminator) as marks:
