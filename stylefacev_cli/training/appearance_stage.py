@@ -43,7 +43,7 @@ from stylefacev_cli.training.extraction import (
 )
 from stylefacev_cli.training.frames import Frames, PairSampler, Sampler
 from stylefacev_cli.training.loop import Losses
-from stylefacev_cli.training.losses import psnr
+from stylefacev_cli.training.losses import key_point_weights, psnr, weighted_mean
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
 from stylefacev_cli.training.perceptual import PerceptualLoss
 from stylefacev_cli.training.stage import NetworkStage, step_generator
@@ -72,6 +72,8 @@ class AppearanceStageConfig:
     pair_share: float = 0.0  # of a batch: two frames of a clip instead of x' and x
     frame_share: float = 0.0  # of a batch: a frame of the data, shifted, instead of x'
     l1_weight: float = 1.0
+    face_weight: float = 1.0  # of the L1 on the face, where the background has 1
+    feature_weight: float = 1.0  # of the L1 on eyes and mouth
     perceptual_weight: float = 100.0
     embedding_weight: float = 100.0
     view_weight: float = 0.0  # of the linear view's difference, a cheap stand-in for the L1
@@ -198,7 +200,12 @@ class AppearanceStage(NetworkStage):
         few = evenly(len(ws), self.config.image_share)
         targets = examples.frames[few]
         images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])
-        found["l1"] = config.l1_weight * (images - targets).abs().mean()
+        with torch.no_grad():
+            points = self._pose_extractor.key_points(poses[few])
+        weights = key_point_weights(
+            points, images.shape[-1], config.face_weight, config.feature_weight
+        )
+        found["l1"] = config.l1_weight * weighted_mean((images - targets).abs(), weights)
         if self._perceptual is not None and config.perceptual_weight:
             with products_in(config.dtype):
                 distance = self._perceptual(images, targets)

@@ -43,7 +43,14 @@ from stylefacev_cli.training.extraction import (
 )
 from stylefacev_cli.training.frames import ClipWindow, Frames, WindowSampler
 from stylefacev_cli.training.loop import Losses
-from stylefacev_cli.training.losses import face_box, non_saturating, psnr, ssim
+from stylefacev_cli.training.losses import (
+    face_box,
+    key_point_weights,
+    non_saturating,
+    psnr,
+    ssim,
+    weighted_mean,
+)
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
 from stylefacev_cli.training.perceptual import PerceptualLoss
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
@@ -71,6 +78,8 @@ class JointStageConfig:
     max_rotation_deg: float = 45.0  # of the image part's self-augmentation
     max_translation: float = 0.25  # in image widths
     l1_weight: float = 10.0
+    face_weight: float = 1.0  # of the L1 on the face, where the background has 1
+    feature_weight: float = 1.0  # of the L1 on eyes and mouth
     perceptual_weight: float = 100.0
     key_point_weight: float = 1.0
     embedding_weight: float = 10.0  # image part
@@ -235,7 +244,9 @@ class JointStage(NetworkStage):
             ("i_", ~from_video, slice(num_video, None)),
         ):
             if is_in.any():
-                found |= self._image_losses(prefix, images[is_in], both.frames[few[is_in]])
+                chosen = few[is_in]
+                made = images[is_in]
+                found |= self._image_losses(prefix, made, both.frames[chosen], wanted[chosen])
             points = F.mse_loss(key_points[part], wanted[part])
             found[prefix + "points"] = config.key_point_weight * points
         if config.video_embedding_weight:
@@ -245,9 +256,15 @@ class JointStage(NetworkStage):
         found["i_embed"] = config.embedding_weight * distance
         return images[from_video], found
 
-    def _image_losses(self, prefix: str, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def _image_losses(
+        self, prefix: str, images: Tensor, targets: Tensor, key_points: Tensor
+    ) -> dict[str, Tensor]:
         config = self.config
-        found = {prefix + "l1": config.l1_weight * (images - targets).abs().mean()}
+        weights = key_point_weights(
+            key_points, images.shape[-1], config.face_weight, config.feature_weight
+        )
+        distance = weighted_mean((images - targets).abs(), weights)
+        found = {prefix + "l1": config.l1_weight * distance}
         if self._perceptual is not None and config.perceptual_weight:
             with products_in(config.dtype):
                 distance = self._perceptual(images, targets)

@@ -16,6 +16,7 @@ FEATURES = (
     (*range(51, 60),),
     (*range(76, 96),),
 )
+KEY_POINT_FEATURES = ((0, 2, 3, 4), (1, 5, 6, 7), (9, 10, 11, 12, 13))
 
 
 def face_weights(
@@ -34,17 +35,38 @@ def face_weights(
     Returns:
         [N, 1, size_px, size_px].
     """
+    # The contour ends at the temples: the brow is within.
     axis = (torch.arange(size_px, device=landmarks.device) + 0.5) / size_px
-    face = _ellipse(landmarks, axis, 1.25)  # the contour ends at the temples: the brow is within
+    face = _ellipse(landmarks, axis, 1.25)
     features = [_ellipse(landmarks[:, list(part)], axis, 1.5) for part in FEATURES]
+    return _stacked(face, features, face_weight, feature_weight)
+
+
+def key_point_weights(
+    key_points: Tensor, size_px: int, face_weight: float, feature_weight: float
+) -> Tensor:
+    """`face_weights` from the 14 key points [N, 14, 2]: most on eyes and mouth."""
+    axis = (torch.arange(size_px, device=key_points.device) + 0.5) / size_px
+    # From brows to lips: the face goes on around them; of an eye there is only its height.
+    face = _ellipse(key_points, axis, 1.5, is_circle=True)
+    parts = [key_points[:, list(part)] for part in KEY_POINT_FEATURES]
+    features = [_ellipse(part, axis, 1.3, is_circle=True) for part in parts]
+    return _stacked(face, features, face_weight, feature_weight)
+
+
+def _stacked(
+    face: Tensor, features: list[Tensor], face_weight: float, feature_weight: float
+) -> Tensor:
     feature = torch.stack(features).amax(dim=0)
     weights = 1 + (face_weight - 1) * face
     return weights + (feature_weight - weights).clamp(min=0) * feature
 
 
-def _ellipse(points: Tensor, axis: Tensor, stretch: float) -> Tensor:
+def _ellipse(points: Tensor, axis: Tensor, stretch: float, *, is_circle: bool = False) -> Tensor:
     low, high = points.amin(dim=1), points.amax(dim=1)  # [N, 2]
     centre, radius = (low + high) / 2, ((high - low) / 2 * stretch).clamp(min=0.02)
+    if is_circle:
+        radius = radius.amax(dim=1, keepdim=True).expand(-1, 2)
     x = (axis - centre[:, :1]) / radius[:, :1]  # [N, S]
     y = (axis - centre[:, 1:]) / radius[:, 1:]
     distance = (x[:, None, :].square() + y[:, :, None].square()).sqrt()

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from stylefacev_cli.networks.landmarks import key_points_from_landmarks
 from stylefacev_cli.training import losses
 from stylefacev_cli.training.frames import Frames, Sampler
 
@@ -15,6 +16,21 @@ def test_face_weights_are_high_where_the_features_are(clips: Frames) -> None:
     assert weights.shape == (3, 1, 64, 64)
     assert weights.min() < 1.05 and 4 < weights.max() <= 8
     assert (weights[:, 0, 0, 0] < 1.1).all()
+
+
+def test_key_points_give_much_the_same_weights_as_landmarks(clips: Frames) -> None:
+    landmarks = clips.landmark_batch(np.arange(3))
+    key_points = key_points_from_landmarks(landmarks)
+    fine = losses.face_weights(landmarks, 64, face_weight=4, feature_weight=8)
+    coarse = losses.key_point_weights(key_points, 64, face_weight=4, feature_weight=8)
+    assert coarse.shape == fine.shape and 1 <= coarse.min() and 7.5 < coarse.max() <= 8
+    pair = torch.stack([fine.flatten(), coarse.flatten()])
+    assert torch.corrcoef(pair)[0, 1] > 0.7
+    for part in losses.KEY_POINT_FEATURES:  # eyes and mouth weigh most
+        x, y = (key_points[0, list(part)].mean(dim=0) * 64).long().tolist()
+        assert coarse[0, 0, y, x] > 7
+    plain = losses.key_point_weights(key_points, 64, face_weight=1, feature_weight=1)
+    assert torch.equal(plain, torch.ones_like(plain))
 
 
 def test_image_losses_vanish_only_on_equal_images() -> None:
