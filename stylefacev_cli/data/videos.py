@@ -1,0 +1,247 @@
+"""What evaluation looks at: videos, whatever they are kept as, one at a time in memory.
+
+folder of videos · folder of folders of frames · folder of images · a set of clips
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from stylefacev_cli.data.clips import INDEX_NAME, ClipSet
+from stylefacev_cli.errors import DataError
+from stylefacev_cli.video import read_frames
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".gif")
+LOSSY_SUFFIXES = (".mp4", ".webm", ".mov", ".avi", ".gif")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_FRAMES = 100_000  # of a video; a longer one is read no further
+U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video; frames are read when they are asked for.
+
+    Attributes:
+        name: for messages.
+        num_frames: how many there are; None if only reading tells.
+        read: (first, step, count) → uint8 [≤ count, H, W, 3], the frames that there are of
+            first, first + step, …
+    """
+
+    name: str
+    num_frames: int | None
+    read: Callable[[int, int, int], U8]
+
+
+@dataclass(frozen=True)
+class VideoSet:
+    """A set of videos or, if each has one frame, of images.
+
+    Attributes:
+        name: where it is from.
+        codec: what the frames went through: the suffix of lossy files, else `lossless`.
+        videos: in a fixed order.
+        digest: SHA-256 of names and contents; None for what is made on the fly.
+    """
+
+    name: str
+    codec: str
+    videos: list[Video]
+    digest: str | None
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+
+def open_videos(folder: Path) -> VideoSet:
+    """Find out what a folder holds.
+
+    Raises:
+        DataError: it is not there, or holds no videos, frames or clips.
+    """
+    if not folder.is_dir():
+        raise DataError(f"no such folder: {folder}")
+    if (folder / INDEX_NAME).is_file():
+        clips = ClipSet(folder)
+        videos = [
+            Video(clip.entry.id, clip.entry.num_frames, _of_array(clip.frames)) for clip in clips
+        ]
+        used = [folder / entry.file for entry in clips.entries]
+        return VideoSet(str(folder), "lossless", videos, _digest(folder, used))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
+    movies = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
+    if movies:
+        lossy = sorted({p.suffix.lower()[1:] for p in movies if p.suffix.lower() in LOSSY_SUFFIXES})
+        videos = [Video(str(path), None, _of_movie(path)) for path in movies]
+        return VideoSet(str(folder), "+".join(lossy) or "lossless", videos, _digest(folder, movies))
+    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        raise DataError(
+            f"{folder} holds no videos ({', '.join(VIDEO_SUFFIXES)}), images "
+            f"({', '.join(IMAGE_SUFFIXES)}) or set of clips ({INDEX_NAME})"
+        )
+    codec = "jpeg" if any(p.suffix.lower() in (".jpg", ".jpeg") for p in images) else "lossless"
+    groups: dict[Path, list[Path]] = {}
+    for path in images:
+        groups.setdefault(path.parent, []).append(path)
+    if list(groups) == [folder]:
+        videos = [Video(str(path), 1, _of_images([path])) for path in images]
+    else:
+        videos = [
+            Video(str(place), len(group), _of_images(group)) for place, group in groups.items()
+        ]
+    return VideoSet(str(folder), codec, videos, _digest(folder, images))
+
+
+def _of_array(load: Callable[[], U8]) -> Callable[[int, int, int], U8]:
+    def read(first: int, step: int, count: int) -> U8:
+        return load()[first::step][:count]
+
+    return read
+
+
+def _of_movie(path: Path) -> Callable[[int, int, int], U8]:
+    def read(first: int, step: int, count: int) -> U8:
+        last = first + step * (count - 1) + 1
+        chosen = list(islice(read_frames(path, max_frames=last), first, None, step))
+        if not chosen:
+            raise DataError(f"{path} has no frame {first}")
+        return np.stack(chosen)
+
+    return read
+
+
+def _of_images(paths: list[Path]) -> Callable[[int, int, int], U8]:
+    def read(first: int, step: int, count: int) -> U8:
+        frames = [read_image(path) for path in paths[first::step][:count]]
+        if len({frame.shape for frame in frames}) > 1:
+            raise DataError(f"{paths[0].parent}: frames of one video must be of one size")
+        return np.stack(frames)
+
+    return read
+
+
+def read_image(path: Path) -> U8:
+    """An image as uint8 [H, W, 3].
+
+    Raises:
+        DataError: it is damaged, too large, or of another format than its name may have.
+    """
+    try:
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
+            pixels: U8 = np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: cannot be read as an image ({error})") from error
+    return pixels
+
+
+def _digest(folder: Path, files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(folder)}\0".encode())
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def run_of(video: Video, rule: ClipRule, random: np.random.Generator | None) -> U8 | None:
+    """The clip that a rule takes from a video, uint8 [T, H, W, 3]; None if the video is too short.
+
+    Args:
+        video: from which.
+        rule: how many frames, how far apart.
+        random: says where the clip begins; None: at the first frame.
+    """
+    if video.num_frames is None:
+        frames = video.read(0, 1, rule.span if random is None else MAX_FRAMES)
+        video = Video(video.name, len(frames), _of_array(lambda: frames))
+    assert video.num_frames is not None
+    spare = video.num_frames - rule.span
+    if spare < 0:
+        return None
+    first = 0 if random is None else int(random.integers(0, spare + 1))
+    clip = video.read(first, rule.stride, rule.num_frames)
+    if len(clip) < rule.num_frames:
+        raise DataError(f"{video.name}: {len(clip)} frames where {rule.num_frames} were promised")
+    return clip
+
+
+@dataclass(frozen=True)
+class ClipRule:
+    """Which frames of a video make a clip."""
+
+    num_frames: int
+    stride: int = 1
+
+    @property
+    def span(self) -> int:
+        """Frames of the video that a clip reaches over."""
+        return (self.num_frames - 1) * self.stride + 1
+
+
+@dataclass
+class Taken:
+    """What became of the videos of a set."""
+
+    used: int = 0
+    too_short: int = 0
+    damaged: list[str] = field(default_factory=list)
+
+
+def clips_of(
+    videos: VideoSet,
+    rule: ClipRule,
+    num_clips: int,
+    *,
+    seed: int | None,
+    skip_damaged: bool,
+    taken: Taken,
+) -> Iterator[U8]:
+    """At most `num_clips` clips, one of each video, in the order of the set.
+
+    Args:
+        videos: from which.
+        rule: of the clips.
+        num_clips: how many.
+        seed: of the places where clips begin, and, if there are more videos than clips, of which
+            are taken; None: the first ones from their first frames.
+        skip_damaged: go on after a video that cannot be read, and remember its name.
+        taken: is kept up to date.
+
+    Raises:
+        DataError: a video cannot be read.
+    """
+    order = np.arange(len(videos))
+    if seed is not None:
+        order = np.random.default_rng(seed).permutation(order)
+    for number in order:
+        if taken.used == num_clips:
+            return
+        random = None if seed is None else np.random.default_rng([seed, int(number)])
+        video = videos.videos[number]
+        try:
+            clip = run_of(video, rule, random)
+        except DataError:
+            if not skip_damaged:
+                raise
+            taken.damaged.append(video.name)
+            continue
+        if clip is None:
+            taken.too_short += 1
+            continue
+        taken.used += 1
+        yield clip

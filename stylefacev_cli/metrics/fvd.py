@@ -1,0 +1,149 @@
+"""Fréchet video distance, and the kernel distance on the same features.
+
+Source: Unterthiner et al. 2018; the clip rules are those of StyleGAN-V's `fvd2048_…` protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.metrics.distances import (
+    Estimate,
+    Features,
+    frechet_distance,
+    kernel_distance,
+)
+from stylefacev_cli.networks.i3d import MIN_FRAMES, NUM_LOGITS, preprocess
+
+Clip = NDArray[np.uint8]  # [T, H, W, 3]
+TRUSTED_CLIPS = 2048  # below, the number says more of the sample's size than of the videos
+LEAST_CLIPS = 16
+NUM_RESAMPLES = 10
+KERNEL_SUBSET = 1000
+
+
+@dataclass(frozen=True)
+class FvdProtocol:
+    """How clips are taken; numbers of different protocols are not comparable."""
+
+    num_clips: int
+    num_frames: int
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the values once."""
+        if self.num_frames < MIN_FRAMES:
+            raise UsageError(f"a clip has at least {MIN_FRAMES} frames: {self.num_frames} given")
+        if self.num_clips < LEAST_CLIPS:
+            raise UsageError(f"FVD needs at least {LEAST_CLIPS} clips: {self.num_clips} given")
+        if self.stride < 1:
+            raise UsageError("the stride is at least 1")
+
+    @property
+    def id(self) -> str:
+        """Its name, as in StyleGAN-V."""
+        every = f"_subsample{self.stride}f" if self.stride > 1 else ""
+        return f"fvd{self.num_clips}_{self.num_frames * self.stride}f{every}"
+
+
+PROTOCOLS = {
+    "fvd2048_16f": FvdProtocol(2048, 16),
+    "fvd2048_128f": FvdProtocol(2048, 128),
+    "fvd2048_128f_subsample8f": FvdProtocol(2048, 16, 8),
+}
+
+
+@dataclass(frozen=True)
+class FvdResult:
+    """What was found, and how far it can be trusted."""
+
+    num_fake: int
+    num_real: int
+    fvd: float
+    fvd_resampled: Estimate  # over halves of both sets, drawn anew each time
+    kvd: Estimate
+    floor: float  # FVD of two halves of the real clips
+    floor_clips: int  # in each of the halves
+    warnings: tuple[str, ...]
+
+
+def clip_features(
+    network: Callable[[torch.Tensor], torch.Tensor],
+    clips: Iterable[Clip],
+    *,
+    each: Callable[[], None] = lambda: None,
+) -> Features:
+    """The network's logits of clips, one after another: memory holds one clip.
+
+    Args:
+        network: clips [1, 3, T, 224, 224] → [1, 400].
+        clips: uint8 [T, H, W, 3].
+        each: is called after each clip.
+
+    Returns:
+        float32 [N, 400].
+    """
+    rows = [np.zeros((0, NUM_LOGITS), np.float32)]
+    with torch.inference_mode():
+        for clip in clips:
+            frames = torch.from_numpy(np.ascontiguousarray(clip)).permute(0, 3, 1, 2)
+            rows.append(network(preprocess(frames)[None]).numpy())
+            each()
+    return np.concatenate(rows)
+
+
+def compare(fake: Features, real: Features, seed: int = 0) -> FvdResult:
+    """FVD and KVD of two sets of features, with the floor that sets of this size have.
+
+    Raises:
+        DataError: there are too few clips, or features that are not finite.
+    """
+    fewest = min(len(fake), len(real))
+    if fewest < LEAST_CLIPS:
+        raise DataError(f"FVD needs at least {LEAST_CLIPS} clips of each side; there are {fewest}")
+    warnings = []
+    if fewest < TRUSTED_CLIPS:
+        warnings.append(
+            f"{fewest} clips are few (papers take {TRUSTED_CLIPS}): read the number beside its "
+            "floor, and compare it with none of another size"
+        )
+    random = np.random.default_rng(seed)
+    half = fewest // 2
+    resampled = [
+        frechet_distance(_some(fake, half, random), _some(real, half, random))
+        for _ in range(NUM_RESAMPLES)
+    ]
+    shuffled = real[random.permutation(len(real))]
+    floor_clips = min(len(real) // 2, len(fake))
+    return FvdResult(
+        num_fake=len(fake),
+        num_real=len(real),
+        fvd=frechet_distance(fake, real),
+        fvd_resampled=Estimate(float(np.mean(resampled)), float(np.std(resampled, ddof=1))),
+        kvd=kernel_distance(fake, real, subset_size=min(KERNEL_SUBSET, fewest), seed=seed),
+        floor=frechet_distance(shuffled[:floor_clips], shuffled[floor_clips : 2 * floor_clips]),
+        floor_clips=floor_clips,
+        warnings=tuple(warnings),
+    )
+
+
+def _some(features: Features, count: int, random: np.random.Generator) -> Features:
+    chosen: Features = features[random.choice(len(features), count, replace=False)]
+    return chosen
+
+
+def frozen(clip: Clip) -> Clip:
+    """The control without motion: the first frame, again and again."""
+    return np.broadcast_to(clip[:1], clip.shape)
+
+
+def shuffled(clip: Clip, seed: int) -> Clip:
+    """The control without order: the frames, mixed."""
+    mixed: Clip = clip[np.random.default_rng(seed).permutation(len(clip))]
+    return mixed
