@@ -69,7 +69,7 @@ def _root_of_covariance(samples: Features) -> Features:
     """R [≤ D, D] with RᵀR the covariance."""
     centred = (samples - samples.mean(axis=0)) / np.sqrt(len(samples) - 1)
     if len(centred) <= centred.shape[1]:
-        return centred
+        return np.asarray(centred)
     return np.asarray(np.linalg.qr(centred, mode="r"))
 
 

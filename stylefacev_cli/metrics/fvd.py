@@ -98,36 +98,49 @@ def clip_features(
     return np.concatenate(rows)
 
 
-def compare(fake: Features, real: Features, seed: int = 0) -> FvdResult:
+def compare(fake: Features, real: Features, num_clips: int, seed: int = 0) -> FvdResult:
     """FVD and KVD of two sets of features, with the floor that sets of this size have.
+
+    Args:
+        fake: [N, 400].
+        real: [N, 400], in random order. The first `num_clips` are compared; with as many more,
+            the floor has the same number of clips; else it is that of two halves, and higher.
+        num_clips: of each side, at most.
+        seed: of the resampling.
 
     Raises:
         DataError: there are too few clips, or features that are not finite.
     """
+    every, fake, real = real, fake[:num_clips], real[:num_clips]
     fewest = min(len(fake), len(real))
     if fewest < LEAST_CLIPS:
         raise DataError(f"FVD needs at least {LEAST_CLIPS} clips of each side; there are {fewest}")
+    floor_clips = min(len(every) // 2, len(real))
     warnings = []
     if fewest < TRUSTED_CLIPS:
         warnings.append(
             f"{fewest} clips are few (papers take {TRUSTED_CLIPS}): read the number beside its "
             "floor, and compare it with none of another size"
         )
+    if len(fake) != len(real):
+        warnings.append(f"{len(fake)} made and {len(real)} real clips: the sides are not equal")
+    if floor_clips < fewest:
+        warnings.append(
+            f"the floor is that of {floor_clips} clips a side, for want of real ones: at the size "
+            "of this measurement it would be lower"
+        )
     random = np.random.default_rng(seed)
-    half = fewest // 2
     resampled = [
-        frechet_distance(_some(fake, half, random), _some(real, half, random))
+        frechet_distance(_some(fake, fewest // 2, random), _some(real, fewest // 2, random))
         for _ in range(NUM_RESAMPLES)
     ]
-    shuffled = real[random.permutation(len(real))]
-    floor_clips = min(len(real) // 2, len(fake))
     return FvdResult(
         num_fake=len(fake),
         num_real=len(real),
         fvd=frechet_distance(fake, real),
         fvd_resampled=Estimate(float(np.mean(resampled)), float(np.std(resampled, ddof=1))),
         kvd=kernel_distance(fake, real, subset_size=min(KERNEL_SUBSET, fewest), seed=seed),
-        floor=frechet_distance(shuffled[:floor_clips], shuffled[floor_clips : 2 * floor_clips]),
+        floor=frechet_distance(every[:floor_clips], every[floor_clips : 2 * floor_clips]),
         floor_clips=floor_clips,
         warnings=tuple(warnings),
     )
