@@ -6,21 +6,18 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stylefacev_cli.cli.sources import open_source
 from stylefacev_cli.cli.terminal import Terminal
-from stylefacev_cli.errors import UsageError
+from stylefacev_cli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from stylefacev_cli.data.videos import VideoSet
-    from stylefacev_cli.metrics.fvd import Clip, FvdProtocol
+    from stylefacev_cli.metrics.fvd import FvdProtocol
 
-app = typer.Typer(
-    name="eval", help="Measure videos: FVD, with its protocol and its floor.", no_args_is_help=True
-)
+app = typer.Typer(name="eval", help="Measure videos: FVD and motion.", no_args_is_help=True)
 
 
 @app.callback()
@@ -80,6 +77,75 @@ def fvd(
         terminal.result(line)
 
 
+@app.command()
+def motion(
+    ctx: typer.Context,
+    fake: Annotated[str, typer.Option("--fake", help="Made videos, as for `eval fvd`.")],
+    real: Annotated[
+        str | None, typer.Option("--real", help="Real videos, to compare with.")
+    ] = None,
+    clips: Annotated[int, typer.Option("--clips", min=1, help="Videos of each side.")] = 100,
+    frames: Annotated[int, typer.Option("--frames", help="Frames of each video.")] = 64,
+    fps: Annotated[
+        float | None,
+        typer.Option("--fps", min=1, help="Frames a second, where the source does not say."),
+    ] = None,
+    detector: Annotated[
+        str, typer.Option("--detector", help="Model whose landmark detector finds the key points.")
+    ] = "default-64",
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Go on after videos that cannot be read.")
+    ] = False,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """How faces move: speed, jitter, range, mouth, blinks and drift of their key points.
+
+    Lengths are in distances between the eyes. Jitter without speed beside it says nothing:
+    smoothing lowers both.
+    """
+    from stylefacev_cli.data.videos import ClipRule, Taken, clips_of
+    from stylefacev_cli.metrics.motion import mean_motion, measure_motion
+    from stylefacev_cli.metrics.tracks import key_point_tracks
+    from stylefacev_cli.networks.threads import set_num_threads
+    from stylefacev_cli.weights.bundle import load_bundle
+
+    terminal: Terminal = ctx.obj
+    if threads:
+        set_num_threads(threads)
+    bundle, rule = load_bundle(detector), ClipRule(frames)
+    report: dict[str, Any] = {
+        "metric": "motion",
+        "detector": f"{bundle.manifest.name} {bundle.manifest.sha256[:12]}",
+        "num_frames": frames,
+        "sides": {},
+    }
+    for side, place in (("fake", fake), ("real", real)):
+        if place is None:
+            continue
+        videos, taken = open_source(place, frames), Taken()
+        rate = videos.fps or fps
+        if rate is None:
+            raise UsageError(f"{place} does not say how many frames a second it has: give --fps")
+        chosen = clips_of(videos, rule, clips, seed=None, skip_damaged=skip_damaged, taken=taken)
+        found = []
+        with terminal.progress(min(clips, len(videos)), "videos") as advance:
+            for track in key_point_tracks(bundle.networks.landmarks, chosen):
+                found.append(measure_motion(track, rate))
+                advance(side)
+        if not found:
+            raise DataError(f"{place}: no video has {frames} frames")
+        facts = {"from": videos.name, "codec": videos.codec, "fps": rate, **asdict(taken)}
+        report["sides"][side] = facts | {"motion": asdict(mean_motion(found))}
+    if as_json:
+        terminal.result(json.dumps(report))
+        return
+    for line in _motion_table(report):
+        terminal.result(line)
+
+
 def _measure_fvd(
     terminal: Terminal,
     protocol: FvdProtocol,
@@ -101,7 +167,7 @@ def _measure_fvd(
     if threads:
         set_num_threads(threads)
     rule = ClipRule(protocol.num_frames, protocol.stride)
-    sets = {"fake": _open(fake, rule.span), "real": _open(real, rule.span)}
+    sets = {"fake": open_source(fake, rule.span), "real": open_source(real, rule.span)}
     network = load_i3d()
     features, taken = {}, {}
     for side, videos in sets.items():
@@ -148,48 +214,11 @@ def _measure_fvd(
     return report
 
 
-def _open(place: str, num_frames: int) -> VideoSet:
-    """A set of videos from a folder, or from a model that makes them on the fly."""
-    from stylefacev_cli.data.videos import Video, VideoSet, open_videos
-
-    if not place.startswith("model:"):
-        return open_videos(Path(place))
-    from urllib.parse import parse_qsl
-
-    from stylefacev_cli.cli.seeds import parse_seeds
-    from stylefacev_cli.pipeline import load_model
-
-    name, _, query = place.removeprefix("model:").partition("?")
-    wishes = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = set(wishes) - {"seeds", "truncation"}
-    if unknown:
-        raise UsageError(f"{place}: no setting {sorted(unknown)[0]!r}; seeds, truncation")
-    try:
-        truncation = float(wishes.get("truncation", "1"))
-    except ValueError as error:
-        raise UsageError(f"{place}: truncation is a number") from error
-    model = load_model(*([name] if name else []))
-
-    def made(seed: int) -> Video:
-        def read(first: int, step: int, count: int) -> Clip:
-            import numpy as np
-
-            last = first + step * (count - 1) + 1
-            frames = model.sample(seed, last, truncation=truncation)
-            return np.stack(list(frames)[first::step])
-
-        return Video(f"seed {seed}", num_frames, read)
-
-    seeds = parse_seeds(wishes.get("seeds", "0-2047"))
-    digest = f"{model.manifest.sha256} {query}"
-    return VideoSet(place, "none", [made(seed) for seed in seeds], digest)
-
-
 def _table(report: dict[str, Any]) -> Iterator[str]:
     resampled, kvd = report["fvd_resampled"], report["kvd"]
     yield f"FVD      {report['fvd']:.2f}   ({report['protocol']}, I3D logits)"
     halves = f"{resampled['mean']:.2f} ± {resampled['sd']:.2f}"
-    yield f"  floor  {report['floor']:.2f}   (real against real, {report['floor_clips']} clips each)"
+    yield f"  floor  {report['floor']:.2f}   (real clips, {report['floor_clips']} clips each)"
     yield f"  halves {halves}   (ten random halves of both sides)"
     yield f"KVD      {kvd['mean']:.4f} ± {kvd['sd']:.4f}"
     for name, value in report.get("controls", {}).items():
@@ -199,3 +228,21 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
             f"{side:9}{facts['used']} clips of {facts['from']} ({facts['codec']}), "
             f"{facts['too_short']} too short, {len(facts['damaged'])} damaged"
         )
+
+
+def _motion_table(report: dict[str, Any]) -> Iterator[str]:
+    units = {
+        "speed": "eye distances / s",
+        "jitter": "eye distances / s²",
+        "range": "eye distances",
+        "mouth": "eye distances",
+        "blinks": "a minute",
+        "drift": "eye distances",
+    }
+    sides = report["sides"]
+    yield f"{'':9}" + "".join(f"{side:>10}" for side in sides)
+    for name, unit in units.items():
+        values = "".join(f"{facts['motion'][name]:10.3f}" for facts in sides.values())
+        yield f"{name:9}{values}   {unit}"
+    for side, facts in sides.items():
+        yield f"{side:9}{facts['used']} videos of {facts['from']}, {report['num_frames']} frames"

@@ -49,12 +49,14 @@ class VideoSet:
 
     Attributes:
         name: where it is from.
+        fps: frames a second, where it is known.
         codec: what the frames went through: the suffix of lossy files, else `lossless`.
         videos: in a fixed order.
         digest: SHA-256 of names and contents; None for what is made on the fly.
     """
 
     name: str
+    fps: float | None
     codec: str
     videos: list[Video]
     digest: str | None
@@ -77,13 +79,15 @@ def open_videos(folder: Path) -> VideoSet:
             Video(clip.entry.id, clip.entry.num_frames, _of_array(clip.frames)) for clip in clips
         ]
         used = [folder / entry.file for entry in clips.entries]
-        return VideoSet(str(folder), "lossless", videos, _digest(folder, used))
+        fps = clips.entries[0].fps or None
+        return VideoSet(str(folder), fps, "lossless", videos, _digest(folder, used))
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
     movies = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     if movies:
         lossy = sorted({p.suffix.lower()[1:] for p in movies if p.suffix.lower() in LOSSY_SUFFIXES})
         videos = [Video(str(path), None, _of_movie(path)) for path in movies]
-        return VideoSet(str(folder), "+".join(lossy) or "lossless", videos, _digest(folder, movies))
+        codec = "+".join(lossy) or "lossless"
+        return VideoSet(str(folder), None, codec, videos, _digest(folder, movies))
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise DataError(
@@ -100,7 +104,7 @@ def open_videos(folder: Path) -> VideoSet:
         videos = [
             Video(str(place), len(group), _of_images(group)) for place, group in groups.items()
         ]
-    return VideoSet(str(folder), codec, videos, _digest(folder, images))
+    return VideoSet(str(folder), None, codec, videos, _digest(folder, images))
 
 
 def _of_array(load: Callable[[], U8]) -> Callable[[int, int, int], U8]:

@@ -92,7 +92,7 @@ def clip_features(
     rows = [np.zeros((0, NUM_LOGITS), np.float32)]
     with torch.inference_mode():
         for clip in clips:
-            frames = torch.from_numpy(np.ascontiguousarray(clip)).permute(0, 3, 1, 2)
+            frames = torch.tensor(clip).permute(0, 3, 1, 2)
             rows.append(network(preprocess(frames)[None]).numpy())
             each()
     return np.concatenate(rows)

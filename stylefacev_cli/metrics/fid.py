@@ -1,0 +1,159 @@
+"""Fréchet and kernel distances of images, with precision and recall.
+
+Source: Heusel et al. 2017 (FID), Bińkowski et al. 2018 (KID). Images are resized by the rules of
+Parmar et al. 2022, "On aliased resizing": bicubic with antialiasing, channel by channel in float,
+never rounded in between; or as TensorFlow 1 did, for numbers of that kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from stylefacev_cli.errors import UsageError
+from stylefacev_cli.metrics.distances import (
+    Coverage,
+    Estimate,
+    Features,
+    frechet_distance,
+    kernel_distance,
+    precision_recall,
+)
+from stylefacev_cli.networks.i3d import legacy_bilinear
+
+Picture = NDArray[np.uint8]  # [H, W, 3]
+RESIZES = {
+    "clean": "bicubic with antialiasing, in float (clean-fid)",
+    "tensorflow1": "bilinear, TensorFlow 1 (no half pixel, no antialias)",
+}
+TRUSTED_IMAGES = 10_000
+KERNEL_SUBSET = 1000
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """A network of images, and what it wants to see.
+
+    Attributes:
+        name: goes into the metric's name.
+        size_px: side of its input.
+        features: [N, 3, S, S] with values from 0 to 255 → [N, D].
+    """
+
+    name: str
+    size_px: int
+    features: Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class FidResult:
+    """What was found, and how far it can be trusted."""
+
+    num_fake: int
+    num_real: int
+    fid: float
+    kid: Estimate
+    coverage: Coverage
+    floor: float  # FID of two halves of the real images
+    floor_images: int  # in each of the halves
+    warnings: tuple[str, ...]
+
+
+def resized(image: Picture, size_px: int, resize: str) -> torch.Tensor:
+    """An image at a network's size: float32 [3, S, S], 0 to 255.
+
+    Raises:
+        UsageError: no such rule.
+    """
+    if resize not in RESIZES:
+        raise UsageError(f"no resize rule {resize!r}; there are {', '.join(RESIZES)}")
+    if resize == "tensorflow1":
+        planes = torch.tensor(image).permute(2, 0, 1)[None].float()
+        return legacy_bilinear(planes, size_px)[0]
+    size = (size_px, size_px)
+    channels = [
+        np.asarray(
+            Image.fromarray(image[:, :, c].astype(np.float32)).resize(
+                size, Image.Resampling.BICUBIC
+            )
+        )
+        for c in range(3)
+    ]
+    return torch.from_numpy(np.stack(channels).clip(0, 255))
+
+
+def image_features(
+    network: FeatureNetwork,
+    images: Iterable[Picture],
+    resize: str = "clean",
+    *,
+    each: Callable[[], None] = lambda: None,
+) -> Features:
+    """Features of images, `BATCH` at a time: float32 [N, D].
+
+    Args:
+        network: gives the features.
+        images: uint8 [H, W, 3], of any sizes.
+        resize: one of `RESIZES`.
+        each: is called after each image.
+    """
+    rows = []
+    with torch.inference_mode():
+        for some in _batches(images):
+            inputs = torch.stack([resized(image, network.size_px, resize) for image in some])
+            rows.append(network.features(inputs).float().numpy())
+            for _ in some:
+                each()
+    return np.concatenate(rows) if rows else np.zeros((0, 1), np.float32)
+
+
+def compare_images(fake: Features, real: Features, num_images: int, seed: int = 0) -> FidResult:
+    """FID, KID, precision and recall of two sets of features, with the floor of the real ones.
+
+    Args:
+        fake: [N, D].
+        real: [N, D], in random order: the first `num_images` are compared, the floor is that of
+            two halves of all.
+        num_images: of each side, at most.
+        seed: of the subsets of KID.
+
+    Raises:
+        DataError: there are too few images, or features that are not finite.
+    """
+    every, fake, real = real, fake[:num_images], real[:num_images]
+    fewest = min(len(fake), len(real))
+    floor_images = min(len(every) // 2, len(real))
+    warnings = []
+    if fewest < TRUSTED_IMAGES:
+        warnings.append(
+            f"{fewest} images are few (papers take 50,000): read the number beside its floor, and "
+            "compare it with none of another size"
+        )
+    if floor_images < fewest:
+        warnings.append(
+            f"the floor is that of {floor_images} images a side, for want of real ones: at the "
+            "size of this measurement it would be lower"
+        )
+    return FidResult(
+        num_fake=len(fake),
+        num_real=len(real),
+        fid=frechet_distance(fake, real),
+        kid=kernel_distance(fake, real, subset_size=min(KERNEL_SUBSET, fewest), seed=seed),
+        coverage=precision_recall(fake, real),
+        floor=frechet_distance(every[:floor_images], every[floor_images : 2 * floor_images]),
+        floor_images=floor_images,
+        warnings=tuple(warnings),
+    )
+
+
+def _batches(images: Iterable[Picture]) -> Iterator[list[Picture]]:
+    iterator = iter(images)
+    while some := list(islice(iterator, BATCH)):
+        yield some
