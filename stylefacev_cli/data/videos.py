@@ -249,3 +249,49 @@ def clips_of(
             continue
         taken.used += 1
         yield clip
+
+
+def images_of(
+    videos: VideoSet,
+    per_video: int,
+    num_images: int,
+    *,
+    seed: int | None,
+    skip_damaged: bool,
+    taken: Taken,
+) -> Iterator[U8]:
+    """At most `num_images` images [H, W, 3], `per_video` of each video, evenly spread over it.
+
+    Arguments and errors as for `clips_of`.
+    """
+    order = np.arange(len(videos))
+    if seed is not None:
+        order = np.random.default_rng(seed).permutation(order)
+    for number in order:
+        video = videos.videos[number]
+        try:
+            frames = _spread(video, per_video)
+        except DataError:
+            if not skip_damaged:
+                raise
+            taken.damaged.append(video.name)
+            continue
+        for frame in frames:
+            if taken.used == num_images:
+                return
+            taken.used += 1
+            yield frame
+
+
+def _spread(video: Video, count: int) -> U8:
+    if count == 1:
+        return video.read(0, 1, 1)
+    frames = video.read(0, 1, MAX_FRAMES if video.num_frames is None else video.num_frames)
+    chosen = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
+    return np.asarray(frames[chosen])
+
+
+def mixed(streams: list[Iterator[U8]]) -> Iterator[U8]:
+    """One item of each stream in turn, until the first of them ends: an even mix."""
+    for some in zip(*streams, strict=False):
+        yield from some
