@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from stylefacev_cli.cli import config, data, evaluation, generate, train
+from stylefacev_cli.cli import config, data, evaluation, generate, train, weights
 from stylefacev_cli.cli.options import Quiet, Verbose, Version, give_everywhere
 from stylefacev_cli.cli.terminal import (
     ClosedPipe,
@@ -31,6 +31,7 @@ app.command()(generate.generate)
 app.command()(train.train)
 app.add_typer(data.app)
 app.add_typer(evaluation.app)
+app.add_typer(weights.app)
 
 
 @app.callback(invoke_without_command=True)
