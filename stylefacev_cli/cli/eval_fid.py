@@ -47,8 +47,8 @@ def fid(
     """
     from stylefacev_cli.data.videos import Taken, images_of, mixed
     from stylefacev_cli.metrics import fid as metric
+    from stylefacev_cli.metrics.feature_networks import image_network
     from stylefacev_cli.networks.threads import set_num_threads
-    from stylefacev_cli.weights.feature_networks import image_network
 
     terminal: Terminal = ctx.obj
     if resize not in metric.RESIZES:

@@ -52,6 +52,9 @@ def motion(
     if threads:
         set_num_threads(threads)
     bundle, rule = load_bundle(detector), ClipRule(frames)
+    landmark_detector = bundle.networks.landmarks
+    if landmark_detector is None:
+        raise UsageError(f"--detector {detector}: this model has no landmark detector")
     report: dict[str, Any] = {
         "metric": "motion",
         "detector": f"{bundle.manifest.name} {bundle.manifest.sha256[:12]}",
@@ -68,7 +71,7 @@ def motion(
         chosen = clips_of(videos, rule, clips, seed=None, skip_damaged=skip_damaged, taken=taken)
         found = []
         with terminal.progress(min(clips, len(videos)), "videos") as advance:
-            for track in key_point_tracks(bundle.networks.landmarks, chosen):
+            for track in key_point_tracks(landmark_detector, chosen):
                 found.append(measure_motion(track, rate))
                 advance(side)
         if not found:

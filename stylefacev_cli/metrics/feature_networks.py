@@ -1,0 +1,60 @@
+"""The networks of images that FID looks through, by their names."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stylefacev_cli.errors import IntegrityError, UsageError
+from stylefacev_cli.metrics.fid import FeatureNetwork
+from stylefacev_cli.networks import inception
+from stylefacev_cli.weights.download import fetch_entry
+from stylefacev_cli.weights.efficientnet import ENTRY as EFFICIENTNET_ENTRY
+from stylefacev_cli.weights.efficientnet import load_efficientnet
+from stylefacev_cli.weights.registry import find_entry
+
+INCEPTION_ENTRY = "inception-2015"
+EFFICIENTNET_SIZE_PX = 224
+NAMES = (INCEPTION_ENTRY, EFFICIENTNET_ENTRY)
+
+
+def image_network(name: str) -> FeatureNetwork:
+    """A network by its name in the registry.
+
+    Raises:
+        UsageError: no such network.
+        MissingWeightsError: its weights are not there and cannot be fetched.
+        IntegrityError: its weights are damaged.
+    """
+    if name == INCEPTION_ENTRY:
+        return inception_network(_read_inception())
+    if name != EFFICIENTNET_ENTRY:
+        raise UsageError(f"no feature network {name!r}; there are {', '.join(NAMES)}")
+    trunk = load_efficientnet()
+
+    def features(images: Tensor) -> Tensor:
+        pooled: Tensor = trunk(images / 127.5 - 1)[-1].mean(dim=(2, 3))
+        return pooled
+
+    return FeatureNetwork(f"{name}, the last block, pooled", EFFICIENTNET_SIZE_PX, features)
+
+
+def inception_network(network: inception.InceptionV3) -> FeatureNetwork:
+    """Inception-v3's 2048 pooled features."""
+
+    def features(images: Tensor) -> Tensor:
+        pooled: Tensor = network((images - 128) / 128)
+        return pooled
+
+    return FeatureNetwork(f"{INCEPTION_ENTRY}-12-05, pool_3", inception.INPUT_SIZE_PX, features)
+
+
+def _read_inception() -> inception.InceptionV3:
+    (path,) = fetch_entry(find_entry(INCEPTION_ENTRY))
+    network = inception.InceptionV3()
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise IntegrityError(f"{path} does not hold Inception-v3's weights: {reason}") from error
+    return network.eval().requires_grad_(False)
