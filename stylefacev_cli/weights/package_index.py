@@ -22,12 +22,12 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from urllib.request import url2pathname
 
-import requests
 import urllib3
 
 from stylefacev_cli.weights.connection import (
     Limits,
     Remote,
+    Session,
     SourceError,
     TryAgain,
     open_remote,
@@ -167,7 +167,7 @@ def link_to(file: str, address: str, text: str) -> str | None:
 def _fetch_page(address: str, limits: Limits, cert: str | None) -> tuple[str, str]:
     """The page at an address, and the address without name and password."""
     where = remote_index(address, cert)
-    with requests.Session() as session:
+    with Session() as session:
         parts = urlsplit(address)
         if parts.username is not None:
             session.auth = (unquote(parts.username), unquote(parts.password or ""))

@@ -27,6 +27,7 @@ from stylefacev_cli.weights.connection import (
     Limits,
     Page,
     Remote,
+    Session,
     SourceError,
     TryAgain,
     number_of,
@@ -96,7 +97,7 @@ def fetch_to(
         StyleFaceVError: the file cannot be written.
     """
     failures, furthest = 0, _size_of(part)
-    with requests.Session() as session:
+    with Session() as session:
         while True:
             try:
                 return _try_once(session, part, remote, wanted, limits, on_bytes)
