@@ -215,14 +215,16 @@ def _ask_consent(terminal: Terminal, entry: Entry, *, accept_licence: bool) -> N
         return
     licence = entry.licence
     where = f", see {licence.url}" if licence.url else ""
-    terminal.note(f"{entry.name}: licence {licence.name}{where}; it allows: {licence.allows}")
-    if not accept_licence:
+    told = f"{entry.name}: licence {licence.name}{where}; it allows: {licence.allows}"
+    if accept_licence:
+        terminal.note(told)
+    else:
         if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
             raise UsageError(
                 f"the licence of {entry.name} ({licence.name}: {licence.allows}) has to be "
                 "accepted: add --accept-licence"
             )
-        if not typer.confirm("accept it?", default=False, err=True):
+        if not terminal.ask(f"{told}\naccept it?"):
             raise UsageError(f"{entry.name} was not fetched: its licence was not accepted")
     remember(entry.name)
 

@@ -37,6 +37,7 @@ from stylefacev_cli.weights.connection import (
 from stylefacev_cli.weights.registry import PackageFile
 
 _PIP_TIMEOUT_S = 60
+_PIP_INTERNALS = "pip._internal.models.index"  # the only place that names its default index
 _MAX_PAGE_BYTES = 2**26
 _SETTINGS = ("index-url", "extra-index-url", "find-links", "no-index", "cert")
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
@@ -109,7 +110,7 @@ def _places(settings: dict[str, str], name: str) -> list[str]:
 def _default_index() -> str:
     """The index that pip uses when none is set; only pip knows."""
     try:
-        address: str = importlib.import_module("pip._internal.models.index").PyPI.simple_url
+        address: str = importlib.import_module(_PIP_INTERNALS).PyPI.simple_url
     except (ImportError, AttributeError) as error:
         raise SourceError(
             "this Python has no pip to ask for the package index; set PIP_INDEX_URL to one"
