@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 from faulty_server import Answer, FaultyServer, Handler, honest, in_turn, send
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFaceVError, UsageError
 from stylefacev_cli.weights import cache
+from stylefacev_cli.weights.connection import Limits, SourceError, remote
 from stylefacev_cli.weights.download import Options, fetch_entry
 from stylefacev_cli.weights.registry import Entry, Licence, Source, WeightFile
+from stylefacev_cli.weights.transfer import Wanted, fetch_to
 
 BODY = random.Random(1).randbytes(300_000)
 OTHER = random.Random(2).randbytes(300_000)
@@ -424,3 +428,92 @@ def test_a_damaged_index_is_told(home: Path) -> None:
         with pytest.raises(IntegrityError, match="index.json is damaged"):
             fetch_entry(entry(sha256=None))
         assert fetch_entry(entry()) == [path]  # where the hash is published it does not matter
+
+
+def confirm_page(action: str) -> bytes:
+    """What Google Drive shows before large files, in its essentials."""
+    hidden = {"id": "FILE-ID", "export": "download", "confirm": "t", "uuid": "1-2"}
+    fields = "".join(f'<input type="hidden" name="{k}" value="{v}">' for k, v in hidden.items())
+    search = '<form id="search" action="/wrong"><input name="q" value="x"></form>'
+    form = f'<form id="download-form" action="{action}" method="get">{fields}</form>'
+    return f"<!DOCTYPE html><html><body>{search}{form}</body></html>".encode()
+
+
+@pytest.mark.parametrize("action", ["{url}/download", "/download", "{url}/download?a=b"])
+def test_the_confirm_page_is_answered(server: FaultyServer, tmp_path: Path, action: str) -> None:
+    page = confirm_page(action.format(url=server.url))
+    server.handlers |= {"uc": honest(page, Content_Type="text/html"), "download": honest(BODY)}
+    place = remote(f"{server.url}/uc?id=FILE-ID", confirms=True)
+    wanted = Wanted(None, 10**6, is_hashed=False)
+    limits = Limits(retries=0)
+    assert not fetch_to(tmp_path / "x", place, wanted, limits, lambda *_: None, print)
+    assert (tmp_path / "x").read_bytes() == BODY
+    assert server.requests[-1][0].endswith("id=FILE-ID&export=download&confirm=t&uuid=1-2")
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        (confirm_page("http://localhost/x"), "only https"),
+        (confirm_page("https://evil.example/x"), "not among the hosts"),
+        (b"<html>Quota exceeded", "too many people"),
+        (b"<html>Sign in", "file is gone"),
+        (confirm_page("/uc"), "web page"),
+    ],
+)
+def test_other_pages_of_drive(
+    server: FaultyServer, tmp_path: Path, page: bytes, message: str
+) -> None:
+    server.handlers["uc"] = honest(page, Content_Type="text/html; charset=utf-8")
+    place = remote(f"{server.url}/uc", confirms=True)
+    wanted = Wanted(None, 10**6, is_hashed=False)
+    with pytest.raises(SourceError, match=message):
+        fetch_to(tmp_path / "x", place, wanted, Limits(retries=0), lambda *_: None, print)
+
+
+FAULTS = st.one_of(
+    st.tuples(st.just("drop"), st.integers(0, len(BODY))),
+    st.tuples(st.just("ignore range"), st.integers(0, len(BODY))),
+    st.tuples(st.just("wrong range"), st.integers(0, len(BODY))),
+    st.tuples(st.just("other file"), st.integers(0, len(BODY))),
+    st.tuples(st.just("status"), st.sampled_from([408, 429, 500, 502, 503, 504])),
+    st.tuples(st.just("no range"), st.just(0)),
+)
+
+
+def faulty(kind: str, number: int) -> Handler:
+    def answer(request: Answer) -> None:
+        if kind == "drop":
+            send(request, BODY, number)
+        elif kind == "ignore range":
+            request.head(200, Content_Length=len(BODY), ETag='"1"')
+            request.write(BODY[:number])
+        elif kind == "wrong range":
+            said = f"bytes {number}-{len(BODY) - 1}/{len(BODY)}"
+            request.head(206, Content_Range=said, ETag='"1"')
+            request.write(BODY[number:])
+        elif kind == "other file":
+            send(request, OTHER, number, etag='"2"')
+        else:
+            request.head(number or 416, Content_Length=0)
+
+    return answer
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(faults=st.lists(FAULTS, max_size=6), etag=st.sampled_from(['"1"', None]))
+def test_any_row_of_faults_ends_with_the_right_bytes(
+    server: FaultyServer, faults: list[tuple[str, int]], etag: str | None
+) -> None:
+    cache.remove(entry())
+    handlers = [faulty(kind, number) for kind, number in faults]
+    server.handlers["a"] = in_turn(*handlers, honest(BODY, etag=etag))
+    options = Options(retries=20, first_wait_s=0.0)
+    try:
+        (path,) = fetch_entry(entry(f"{server.url}/a"), options)
+    except IntegrityError:  # another file came whole
+        assert ("other file", len(BODY)) in faults
+        return
+    assert path.read_bytes() == BODY and leftovers() == []
