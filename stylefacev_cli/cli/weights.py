@@ -169,7 +169,8 @@ def download(
     as_json: AsJson = False,
 ) -> None:
     """Fetch released weights, check their SHA-256, and print where they are."""
-    from stylefacev_cli.weights.download import Options, fetch_entry, is_offline
+    from stylefacev_cli.weights.download import fetch_entry
+    from stylefacev_cli.weights.fetch_options import Options, is_offline
 
     terminal: Terminal = ctx.obj
     options = Options(

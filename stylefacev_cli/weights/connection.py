@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import fnmatch
-import html.parser
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 
+from stylefacev_cli.weights.drive_page import DownloadForm
+from stylefacev_cli.weights.failures import SourceError, TryAgain
 from stylefacev_cli.weights.registry import check_url
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -72,18 +73,6 @@ class Session(requests.Session):
         """Leave redirects to `open_remote`, which checks where they lead."""
 
 
-class SourceError(Exception):
-    """A source does not give the file; the next one may."""
-
-
-class TryAgain(Exception):  # noqa: N818 - no error yet
-    """Something that another try may get over."""
-
-    def __init__(self, what: str, wait_s: float | None = None, *, restart: bool = False) -> None:
-        super().__init__(what)
-        self.wait_s, self.restart = wait_s, restart
-
-
 def remote(url: str, *more_hosts: str, verify: str | None = None, confirms: bool = False) -> Remote:
     """An address with its own host and those known to deliver for it.
 
@@ -124,7 +113,7 @@ def open_remote(
     response = _follow(session, remote.url, remote, headers, limits)
     try:
         if _is_page(response) and remote.confirms:
-            form = _DownloadForm(response.url, _read_page(response))
+            form = DownloadForm(response.url, _read_page(response))
             response.close()
             response = _follow(session, form.address(), remote, headers, limits)
         if response.status_code not in (200, 206, 416):
@@ -254,41 +243,3 @@ def _read_page(response: requests.Response) -> str:
         raise TryAgain(f"broke off ({told(error)})") from error
     text: str = body.decode("utf-8", "replace")
     return text
-
-
-class _DownloadForm(html.parser.HTMLParser):
-    """The form of Google Drive's "cannot scan this file for viruses" page."""
-
-    def __init__(self, url: str, page: str) -> None:
-        super().__init__()
-        self._action: str | None = None
-        self._fields: dict[str, str] = {}
-        self._is_inside = False
-        self.feed(page)
-        self._url = url
-        self._is_quota = "quota" in page.lower()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep the form's address and its hidden fields."""
-        values = {key: value or "" for key, value in attrs}
-        if tag == "form" and values.get("id") == "download-form":
-            self._action, self._is_inside = values.get("action", ""), True
-        elif tag == "input" and self._is_inside and values.get("name"):
-            self._fields[values["name"]] = values.get("value", "")
-
-    def handle_endtag(self, tag: str) -> None:
-        """Leave the form."""
-        self._is_inside = self._is_inside and tag != "form"
-
-    def address(self) -> str:
-        """Where the form leads.
-
-        Raises:
-            SourceError: there is no such form: the file is gone, or was fetched too often.
-        """
-        if self._action is None:
-            reason = "too many people fetched it today" if self._is_quota else "the file is gone"
-            raise SourceError(f"shows a page without a download ({reason})")
-        query = urlencode(self._fields)
-        address = urljoin(self._url, self._action)
-        return f"{address}{'&' if '?' in address else '?'}{query}" if query else address

