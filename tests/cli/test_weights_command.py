@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -217,3 +218,21 @@ def test_interrupted(mirror: FaultyServer) -> None:
         _, err = process.communicate(timeout=30)
     assert process.returncode == 143
     assert err.splitlines()[-1] == "stopped; run the same command again to go on"
+
+
+def test_imported_models(home: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = home / "models" / "mine"
+    shutil.copytree(tiny_model, folder)
+    assert run(["weights", "list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["mine"]["state"] == "present" and rows["mine"]["lacks"] == []
+    for command in ("path", "verify", "show"):
+        assert run(["weights", command, "mine"]) == 0
+        assert str(folder) in capsys.readouterr().out
+    (folder / "motion.safetensors").unlink()
+    assert run(["weights", "verify"]) == 4
+    assert str(folder) in capsys.readouterr().err
+    assert run(["weights", "remove", "mine"]) == 0
+    assert capsys.readouterr().out == f"{folder}\n" and not folder.exists()
+    assert run(["weights", "path", "mine"]) == 3
+    assert run(["weights", "remove", DEFAULT_MODEL]) == 3  # it came with the package
