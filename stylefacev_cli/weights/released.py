@@ -70,7 +70,16 @@ def released_config(
         if network == "generator":
             if checkpoint.arguments is None:
                 return _generator_of_shapes(shapes)
-            return _generator_of_arguments(checkpoint.arguments, str(checkpoint.path))
+            config = _generator_of_arguments(checkpoint.arguments, str(checkpoint.path))
+            num_layers = sum(_LAYER.fullmatch(name) is not None for name in shapes)
+            if not num_layers:
+                raise KeyError(_MARKS[network])
+            if num_layers != config.num_layers + 1:
+                raise UsageError(
+                    f"num_layers is {config.num_layers}, "
+                    f"but it has {num_layers} layers, ToRGB among them"
+                )
+            return config
         if network == "appearance":
             assert generator is not None
             return _appearance(shapes, generator)
