@@ -21,7 +21,7 @@ import torch
 
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.video import Frame
-from stylefacev_cli.weights.bundle import Networks, load_bundle
+from stylefacev_cli.weights.bundle import Networks, load_bundle, needed
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 from stylefacev_cli.weights.manifest import Manifest
 
@@ -39,7 +39,8 @@ def load_model(
     """Load a model, ready to sample from.
 
     Args:
-        name_or_folder: the name of a shipped model, or a folder that holds `bundle.yaml`.
+        name_or_folder: the name of a shipped or imported model, or a folder that holds
+            `bundle.yaml`. A partial model does what its networks can do.
         device: `auto` (CUDA, else Apple's MPS, else the CPU), `cpu`, `cuda` or `mps`.
         dtype: of the generator's convolutions: `float32`, or `bfloat16`, which is coarser.
 
@@ -52,7 +53,7 @@ def load_model(
         raise UsageError(f"no such dtype: {dtype}; give one of {', '.join(DTYPES)}")
     place = choose_device(device)
     bundle = load_bundle(name_or_folder)
-    for network in vars(bundle.networks).values():
+    for network in bundle.networks.present().values():
         network.to(place)
     return Model(bundle.manifest, bundle.networks, place, DTYPES[dtype])
 
@@ -63,7 +64,7 @@ class Model:
 
     Attributes:
         manifest: what the model is: name, resolution, fps, hash, licence, provenance.
-        networks: its five networks.
+        networks: its networks; a partial model lacks some.
         device: where they are.
         dtype: of the generator's convolutions.
     """
@@ -101,7 +102,9 @@ class Model:
 
         Raises:
             UsageError: a number out of range.
+            MissingWeightsError: the model is partial, and lacks networks that videos need.
         """
+        self.manifest.check_complete()
         motion_seed = seed if motion_seed is None else motion_seed
         batch = self.default_batch if batch is None else batch
         _check(seed, num_frames, motion_seed, batch)
@@ -145,18 +148,20 @@ class Model:
     @torch.inference_mode()
     def encode(self, frame: torch.Tensor) -> torch.Tensor:
         """A frame [1, 3, R, R] → the appearance that stays [1, C, 8, 8]."""
-        return self.networks.appearance.encode(frame)
+        return needed(self.networks.appearance, "appearance").encode(frame)
 
     @torch.inference_mode()
     def extract_pose(self, frames: torch.Tensor) -> torch.Tensor:
         """Frames [N, 3, R, R] → landmark heatmaps → poses [N, 1, 8, 8]."""
-        heatmaps = self.networks.landmarks((frames + 1) / 2)  # the detector sees [0, 1]
-        poses: torch.Tensor = self.networks.pose(heatmaps)
+        heatmaps = needed(self.networks.landmarks, "landmarks")(
+            (frames + 1) / 2
+        )  # the detector sees [0, 1]
+        poses: torch.Tensor = needed(self.networks.pose, "pose")(heatmaps)
         return poses
 
     def move(self, first_pose: torch.Tensor, motion_seed: int) -> Iterator[torch.Tensor]:
         """The first pose [1, 1, 8, 8], then those that follow from it and noise, without end."""
-        sampler = self.networks.motion
+        sampler = needed(self.networks.motion, "motion")
         noise = noise_of_seed(motion_seed, sampler.config.pose_dim)
         yield first_pose
         with torch.inference_mode():
@@ -169,7 +174,7 @@ class Model:
     @torch.inference_mode()
     def recompose(self, appearance: torch.Tensor, poses: torch.Tensor) -> torch.Tensor:
         """One appearance [1, C, 8, 8] in the poses [N, 1, 8, 8] → ws [N, num_ws, w_dim]."""
-        return self.networks.appearance.recompose(appearance, poses)
+        return needed(self.networks.appearance, "appearance").recompose(appearance, poses)
 
 
 def latent_of_seed(seed: int, z_dim: int) -> torch.Tensor:

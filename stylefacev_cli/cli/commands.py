@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from stylefacev_cli.cli import config, data, generate, train
+from stylefacev_cli.cli import config, data, generate, train, weights
 from stylefacev_cli.cli.options import Quiet, Verbose, Version, give_everywhere
 from stylefacev_cli.cli.terminal import (
     ClosedPipe,
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.command()(generate.generate)
 app.command()(train.train)
 app.add_typer(data.app)
+app.add_typer(weights.app)
 
 
 @app.callback(invoke_without_command=True)

@@ -81,6 +81,12 @@ class Terminal:
         line = " ".join(text.split())
         self._say("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
+    def ask(self, question: str) -> bool:
+        """Ask on stderr whether to go on; whatever is not a yes is a no."""
+        _write(sys.stderr, f"{question} [y/N] ")
+        answer = sys.stdin.readline() if sys.stdin is not None else ""
+        return answer.strip().lower() in ("y", "yes")
+
     def _say(self, text: str) -> None:
         with contextlib.suppress(OSError):  # a full disk behind stderr is no reason to stop
             _write(sys.stderr, ("\r\x1b[2K" if self._on_the_line else "") + text + "\n")
@@ -109,6 +115,35 @@ class Terminal:
             self._on_the_line = True
             try:
                 yield advance
+            finally:
+                self._on_the_line = False
+
+    @contextlib.contextmanager
+    def downloads(self) -> Iterator[Callable[[str, int, int | None], None]]:
+        """Show a bar of bytes with rate and time left while stderr is a terminal.
+
+        Yields:
+            A function that tells what is being fetched, how many bytes of it are there, and of how
+            many, if that is known.
+        """
+        if self.quiet or not is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":
+            yield lambda what, done, total: None
+            return
+        bar = _bytes_bar()
+        task = bar.add_task("", total=None)
+        shown = ""
+
+        def show(what: str, done: int, total: int | None) -> None:
+            nonlocal shown
+            if what != shown:
+                bar.reset(task, total=total)
+            shown = what
+            bar.update(task, completed=done, total=total, description=what)
+
+        with bar:
+            self._on_the_line = True
+            try:
+                yield show
             finally:
                 self._on_the_line = False
 
@@ -212,6 +247,25 @@ def _progress_bar(unit: str) -> Progress:
         console=Console(stderr=True),
         transient=True,
         # Results may go to a pipe: rich must not take them over to the terminal.
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+
+
+def _bytes_bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.progress import TimeRemainingColumn as TimeLeftColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeLeftColumn(),
+        TextColumn("left"),
+        console=Console(stderr=True),
+        transient=True,
         redirect_stdout=False,
         redirect_stderr=False,
     )

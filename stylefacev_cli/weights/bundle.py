@@ -1,33 +1,36 @@
-"""A model on disk: `bundle.yaml` and one safetensors file for each of its five networks.
+"""A model on disk: `bundle.yaml` and one safetensors file for each of its networks.
 
 Weights carry their own architecture; names, shapes and types are matched strictly, and nothing is
-skipped. Large weights may be stored as float16; every network is loaded as float32.
+skipped. Large weights may be stored as float16; every network is loaded as float32. A model may be
+partial: the generator is always there, any other network may be missing.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 import torch
 import yaml
 from safetensors.torch import save
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
-from stylefacev_cli.errors import IntegrityError, StyleFaceVError, UsageError
-from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
-from stylefacev_cli.networks.generator import Generator, GeneratorConfig
-from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
-from stylefacev_cli.networks.motion import MotionSampler, MotionSamplerConfig
-from stylefacev_cli.networks.pose import POSE_SIZE, PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.errors import (
+    IntegrityError,
+    MissingWeightsError,
+    StyleFaceVError,
+)
+from stylefacev_cli.networks.appearance import AppearanceRecomposer
+from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.networks.landmarks import LandmarkDetector
+from stylefacev_cli.networks.motion import MotionSampler
+from stylefacev_cli.networks.pose import PoseExtractor
+from stylefacev_cli.weights.architectures import build_network, check_names, read_configs
 from stylefacev_cli.weights.locate import MANIFEST_NAME
 from stylefacev_cli.weights.manifest import (
     FORMAT,
@@ -37,7 +40,7 @@ from stylefacev_cli.weights.manifest import (
     verify_files,
     weights_path,
 )
-from stylefacev_cli.weights.settings import build, to_plain
+from stylefacev_cli.weights.settings import to_plain
 
 # Small tensors (biases, filters, means, running magnitudes) stay float32: they cost nothing, and
 # the signal passes through each of them.
@@ -48,16 +51,44 @@ _STORED_TYPES = {  # of the safetensors format, by the type that the network wan
     torch.int64: ("I64",),
 }
 
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+
 
 @dataclass(frozen=True)
 class Networks:
-    """The five networks of a model."""
+    """The networks of a model; a partial one lacks some.
+
+    `detector` is the fixed landmark detector that gave the targets of training, where it is kept;
+    `landmarks` is the copy of it that was trained further and that videos need.
+    """
 
     generator: Generator
-    landmarks: LandmarkDetector
-    pose: PoseExtractor
-    appearance: AppearanceRecomposer
-    motion: MotionSampler
+    landmarks: LandmarkDetector | None = None
+    pose: PoseExtractor | None = None
+    appearance: AppearanceRecomposer | None = None
+    motion: MotionSampler | None = None
+    detector: LandmarkDetector | None = None
+
+    def present(self) -> dict[str, nn.Module]:
+        """Those that are there, by name."""
+        return {name: network for name, network in vars(self).items() if network is not None}
+
+
+def needed(network: NetworkT | None, what: str) -> NetworkT:
+    """A network of a model that may be partial.
+
+    Args:
+        network: a field of `Networks`.
+        what: its name, for the message.
+
+    Raises:
+        MissingWeightsError: the model lacks it.
+    """
+    if network is None:
+        raise MissingWeightsError(
+            f"the model lacks the network {what}; import it again with it, or train it"
+        )
+    return network
 
 
 @dataclass(frozen=True)
@@ -96,105 +127,98 @@ def save_bundle(
         StyleFaceVError: the folder cannot be written.
         IntegrityError: a weight is not finite, or the networks do not fit together.
     """
-    parts = {field.name: getattr(networks, field.name) for field in dataclasses.fields(networks)}
+    modules = networks.present()
+    parts = {name: _stored_tensors(module, name, half=half) for name, module in modules.items()}
+    configs = {name: module.config for name, module in modules.items()}
+    return write_bundle(
+        folder, parts, configs, name=name, fps=fps, licence=licence, provenance=provenance
+    )
+
+
+def write_bundle(
+    folder: Path,
+    tensors: Mapping[str, Mapping[str, torch.Tensor]],
+    configs: Mapping[str, Any],
+    *,
+    name: str,
+    fps: float,
+    licence: str,
+    provenance: Mapping[str, Any],
+) -> Manifest:
+    """Write a model from tensors, bit for bit as they are; otherwise as `save_bundle`.
+
+    Args:
+        folder: made if need be; other files in it stay.
+        tensors: the state dict of each network; asked for one after another, so that a lazy
+            mapping keeps memory small.
+        configs: the settings of each network; as many as there are tensors.
+        name: of the model.
+        fps: frames per second that the motion was learnt at.
+        licence: of the weights.
+        provenance: how the weights came to be.
+
+    Raises:
+        StyleFaceVError: the folder cannot be written.
+        IntegrityError: the networks do not fit together.
+    """
     files: dict[str, dict[str, str | int]] = {}
+    names = [network for network in NETWORK_NAMES if network in configs]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for network, module in parts.items():
+        for network in names:
             path = weights_path(folder, network)
-            part = path.with_suffix(".part")
-            data = save(_stored_tensors(module, network, half=half))
-            part.write_bytes(data)
-            os.replace(part, path)
+            data = save(dict(tensors[network]))
+            write_whole(path, data)
             files[path.name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         content = {
             "format": FORMAT,
             "name": name,
-            "resolution": networks.generator.config.img_resolution,
+            "resolution": configs["generator"].img_resolution,
             "fps": float(fps),
             "licence": licence,
             "provenance": dict(provenance),
-            "architecture": {key: to_plain(module.config) for key, module in parts.items()},
+            "architecture": {network: to_plain(configs[network]) for network in names},
             "files": files,
         }
-        part = folder / f"{MANIFEST_NAME}.part"
-        part.write_text(
-            yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8"
-        )
-        os.replace(part, folder / MANIFEST_NAME)
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        write_whole(folder / MANIFEST_NAME, text.encode())
     except OSError as error:
         raise StyleFaceVError(f"cannot write the model to {folder}: {error.strerror}") from error
     manifest = read_manifest(folder.absolute())
-    _configs(manifest)
+    read_configs(manifest)
     return manifest
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it bears its name only when all of it is on the disk."""
+    part = path.with_name(f"{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
 
 
 def load_bundle(name_or_folder: str | Path) -> Bundle:
     """Read a model.
 
     Args:
-        name_or_folder: the name of a shipped model, or a folder that holds `bundle.yaml`.
+        name_or_folder: as for `find_bundle`.
 
     Raises:
         MissingWeightsError: there is no such model, or a file of it is not there.
         IntegrityError: a file is damaged, or is not what `bundle.yaml` says.
     """
     manifest = read_manifest(name_or_folder)
-    configs = _configs(manifest)
+    configs = read_configs(manifest)
     verify_files(manifest)
-    kinds = {
-        "generator": Generator,
-        "landmarks": LandmarkDetector,
-        "pose": PoseExtractor,
-        "appearance": AppearanceRecomposer,
-        "motion": MotionSampler,
-    }
     modules: dict[str, Any] = {}
-    for network in NETWORK_NAMES:
+    for network, record in manifest.files.items():
         path = weights_path(manifest.folder, network)
-        module = _built(kinds[network], configs[network], manifest.files[network].bytes, path)
+        module = build_network(network, configs[network], record.bytes, path)
         _load_weights(module, path)
         modules[network] = module.eval().requires_grad_(False)
     return Bundle(manifest, Networks(**modules))
-
-
-def _configs(manifest: Manifest) -> dict[str, Any]:
-    """The settings of each network, checked on their own and against each other."""
-    kinds = {
-        "generator": GeneratorConfig,
-        "landmarks": LandmarkDetectorConfig,
-        "pose": PoseExtractorConfig,
-        "appearance": AppearanceConfig,
-        "motion": MotionSamplerConfig,
-    }
-    where = f"{manifest.folder / MANIFEST_NAME}: architecture"
-    try:
-        made: dict[str, Any] = {
-            name: build(kind, manifest.architecture[name], f"{where}.{name}")
-            for name, kind in kinds.items()
-        }
-    except (UsageError, ArithmeticError) as error:
-        raise IntegrityError(f"{error}; the model is damaged or of another version") from error
-    generator, appearance = made["generator"], made["appearance"]
-    agreements = {
-        "generator.img_resolution is the bundle's resolution": (
-            generator.img_resolution == manifest.resolution
-        ),
-        "generator makes colour images without labels": (
-            (generator.img_channels, generator.c_dim) == (3, 0)
-        ),
-        "landmarks and pose agree on the heatmaps": (
-            made["landmarks"].heatmap_size == made["pose"].heatmap_size
-        ),
-        "appearance and generator agree on the ws": (
-            (appearance.num_ws, appearance.w_dim) == (generator.num_layers + 2, generator.w_dim)
-        ),
-        "motion and pose agree on the pose": made["motion"].pose_dim == POSE_SIZE**2,
-    }
-    for statement, holds in agreements.items():
-        if not holds:
-            raise IntegrityError(f"{where}: it does not hold that {statement}")
-    return made
 
 
 def _stored_tensors(module: nn.Module, network: str, *, half: bool) -> dict[str, torch.Tensor]:
@@ -212,27 +236,13 @@ def _stored_tensors(module: nn.Module, network: str, *, half: bool) -> dict[str,
     return tensors
 
 
-def _built(kind: Any, config: Any, num_bytes: int, path: Path) -> nn.Module:
-    """Make a network, whose first random weights only take the place of those to come."""
-    try:
-        # Each stored number takes two bytes or more; building needs a few copies of it.
-        with _allocating_at_most(num_bytes * 4 + 2**24, path):
-            module: nn.Module = kind(config)
-    except (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise IntegrityError(
-            f"bundle.yaml: no network can have the architecture of {path.stem}: {reason}"
-        ) from error
-    return module
-
-
 def _load_weights(module: nn.Module, path: Path) -> None:
     """Fill a network from its file: first names, shapes and types, then numbers."""
     wanted = module.state_dict()
     try:
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             found = set(file.keys())
-            _check_names(set(wanted), found, path)
+            check_names(set(wanted), found, path)
             for name, tensor in wanted.items():
                 header = file.get_slice(name)
                 shape, kind = tuple(header.get_shape()), header.get_dtype()
@@ -250,56 +260,3 @@ def _load_weights(module: nn.Module, path: Path) -> None:
                 tensor.copy_(stored)  # the state dict shares its memory with the network
     except (safetensors.SafetensorError, OSError) as error:
         raise IntegrityError(f"cannot read {path}: {error}; fetch it again") from error
-
-
-def _check_names(wanted: set[str], found: set[str], path: Path) -> None:
-    missing, extra = sorted(wanted - found), sorted(found - wanted)
-    complaints = []
-    if missing:
-        complaints.append(f"lacks {_listed(missing)}")
-    if extra:
-        complaints.append(f"has {_listed(extra)} too many")
-    if complaints:
-        raise IntegrityError(f"{path} does not fit its architecture: it {' and '.join(complaints)}")
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
-
-
-class _Counter(TorchFunctionMode):
-    """Counts the elements of the tensors that are made."""
-
-    def __init__(self, most: int, path: Path) -> None:
-        super().__init__()
-        self.left, self.path = most, path
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if isinstance(result, torch.Tensor):
-            self.left -= result.numel()
-            if self.left < 0:
-                raise IntegrityError(
-                    f"the architecture of {self.path.stem} in bundle.yaml is larger than "
-                    f"{self.path}; the model is damaged"
-                )
-        return result
-
-
-@contextmanager
-def _allocating_at_most(num_elements: int, path: Path) -> Iterator[None]:
-    """Stop a network that is far larger than its file, before it takes all memory.
-
-    One thread: what is drawn here is overwritten at once, and threads waiting for each other in the
-    many small operations can take seconds on a busy machine.
-    """
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with _Counter(num_elements, path):
-            yield
-    finally:
-        torch.set_num_threads(num_threads)

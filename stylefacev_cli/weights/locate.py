@@ -1,14 +1,22 @@
-"""Where a model is: a shipped one by its name, any other by its folder."""
+"""Where a model is: a shipped or imported one by its name, any other by its folder."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from pathlib import Path
 
 from stylefacev_cli.errors import MissingWeightsError
 
 DEFAULT_MODEL = "default-64"
 MANIFEST_NAME = "bundle.yaml"
+REPLACED_SUFFIX = ".replaced"  # of the folder `.NAME.replaced`, where a model waits to be replaced
+
+
+def is_model_name(text: str) -> bool:
+    """Tell whether a text can be the name of a model: letters, digits, dots and dashes."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) is not None
 
 
 def shipped_folder() -> Path:
@@ -20,23 +28,47 @@ def shipped_folder() -> Path:
 
 def shipped_models() -> list[str]:
     """The names of the models that come with the package."""
-    return sorted(path.parent.name for path in shipped_folder().glob(f"*/{MANIFEST_NAME}"))
+    return _names_in(shipped_folder())
+
+
+def models_folder() -> Path:
+    """The folder of imported models.
+
+    `$STYLEFACEV_HOME/models`, else `$XDG_DATA_HOME/stylefacev/models`, else
+    `~/.local/share/stylefacev/models`.
+    """
+    home = os.environ.get("STYLEFACEV_HOME")
+    if home:
+        return Path(home).expanduser() / "models"
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "stylefacev" / "models"
+
+
+def imported_models() -> list[str]:
+    """The names of the models that were imported on this machine."""
+    _put_back(models_folder())
+    return _names_in(models_folder())
 
 
 def find_bundle(name_or_folder: str | Path) -> Path:
     """Find the folder of a model.
 
     Args:
-        name_or_folder: the name of a shipped model, or a folder that holds `bundle.yaml`. A shipped
-            name goes first; write `./NAME` for a folder of that name.
+        name_or_folder: the name of a shipped or imported model, or a folder that holds
+            `bundle.yaml`. Names go first, shipped ones before all; write `./NAME` for a folder of
+            that name.
 
     Raises:
         MissingWeightsError: there is no such model.
     """
     text = str(name_or_folder)
-    names = shipped_models()
-    if text in names:
+    shipped = shipped_models()
+    if text in shipped:
         return shipped_folder() / text
+    imported = imported_models()
+    if text in imported:
+        return models_folder() / text
+    names = sorted({*shipped, *imported})
     folder = Path(text).expanduser()
     if text and folder.is_dir():
         if (folder / MANIFEST_NAME).is_file():
@@ -50,6 +82,20 @@ def find_bundle(name_or_folder: str | Path) -> Path:
     raise MissingWeightsError(
         f"unknown model '{text}': give the folder of a bundle, or a name" + _known(names)
     )
+
+
+def _names_in(folder: Path) -> list[str]:
+    names = (path.parent.name for path in folder.glob(f"*/{MANIFEST_NAME}"))
+    return sorted(name for name in names if is_model_name(name))
+
+
+def _put_back(folder: Path) -> None:
+    """A process that was killed between two renames has left a model under its waiting name."""
+    for waiting in folder.glob(f".*{REPLACED_SUFFIX}"):
+        name = waiting.name[1:].removesuffix(REPLACED_SUFFIX)
+        if is_model_name(name) and not (folder / name).exists():
+            with contextlib.suppress(OSError):  # someone else was faster, or we may not
+                waiting.rename(folder / name)
 
 
 def _known(names: list[str]) -> str:

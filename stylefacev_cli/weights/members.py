@@ -1,0 +1,114 @@
+"""One named file out of an archive: nothing else of it is unpacked, and no path of it is used.
+
+The bytes go to a path that we chose, so that `..`, absolute paths and links in an archive have
+nothing to act on; sizes are counted, so that a small archive cannot fill the disk.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO
+
+from stylefacev_cli.errors import IntegrityError, StyleFaceVError
+
+_MAX_MEMBERS = 100_000
+_MAX_UNPACKED_BYTES = 2**34
+_BLOCK_BYTES = 2**20
+
+
+def copy_member(archive: Path, member: str, to: Path, max_bytes: int) -> None:
+    """Copy one file of a zip or tar archive.
+
+    Args:
+        archive: of either kind, told by its content.
+        member: its path in the archive, or the end of that path where it is unique.
+        to: the file to write.
+        max_bytes: the most that it may have.
+
+    Raises:
+        IntegrityError: the archive is damaged, or does not hold exactly one such plain file of
+            that size.
+        StyleFaceVError: the file cannot be written.
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as file:
+                _from_zip(file, archive.name, member, to, max_bytes)
+        else:
+            with tarfile.open(archive, "r:*") as tar:
+                _from_tar(tar, archive.name, member, to, max_bytes)
+    except (
+        *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
+        *(EOFError, NotImplementedError, RuntimeError, ValueError),
+    ) as error:
+        raise IntegrityError(f"{archive.name} is no archive that can be read: {error}") from error
+    except OSError as error:
+        raise StyleFaceVError(f"cannot unpack {archive.name}: {error.strerror or error}") from error
+
+
+def choose_member(names: list[str], member: str, where: str) -> str:
+    """Find the one name that is `member`, or ends in it at a slash.
+
+    Raises:
+        IntegrityError: there is none, or more than one.
+    """
+    found = [name for name in names if name == member]
+    found = found or [name for name in names if name.endswith(f"/{member}")]
+    if len(found) != 1:
+        number = "no" if not found else "more than one"
+        raise IntegrityError(f"{where} holds {number} file {member}")
+    return found[0]
+
+
+def _from_zip(file: zipfile.ZipFile, where: str, member: str, to: Path, max_bytes: int) -> None:
+    infos = file.infolist()
+    _check_number(len(infos), where)
+    name = choose_member([info.filename for info in infos], member, where)
+    info = file.getinfo(name)
+    mode = info.external_attr >> 16
+    if info.is_dir() or (mode and not stat.S_ISREG(mode) and stat.S_IFMT(mode) != 0):
+        raise IntegrityError(f"{where}: {member} is no plain file")
+    with file.open(info) as source:
+        _copy(source, info.file_size, to, where, member, max_bytes)
+
+
+def _from_tar(tar: tarfile.TarFile, where: str, member: str, to: Path, max_bytes: int) -> None:
+    infos, unpacked = [], 0
+    for info in tar:
+        infos.append(info)
+        unpacked += info.size  # what is skipped is unpacked all the same, into nothing
+        _check_number(len(infos), where)
+        if unpacked > _MAX_UNPACKED_BYTES:
+            raise IntegrityError(f"{where} holds more than {_MAX_UNPACKED_BYTES} bytes")
+    name = choose_member([info.name for info in infos], member, where)
+    (info,) = (info for info in infos if info.name == name)
+    source = tar.extractfile(info) if info.isreg() else None
+    if source is None:
+        raise IntegrityError(f"{where}: {member} is no plain file")
+    with source:
+        _copy(source, info.size, to, where, member, max_bytes)
+
+
+def _copy(source: IO[bytes], size: int, to: Path, where: str, member: str, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise IntegrityError(f"{where}: {member} has {size} bytes; {max_bytes} are the most")
+    copied = 0
+    with to.open("wb") as file:
+        while block := source.read(_BLOCK_BYTES):
+            copied += len(block)
+            if copied > size:
+                break
+            file.write(block)
+    if copied != size:
+        raise IntegrityError(f"{where}: {member} does not have the {size} bytes that it claims")
+
+
+def _check_number(number: int, where: str) -> None:
+    if number > _MAX_MEMBERS:
+        raise IntegrityError(f"{where} holds more than {_MAX_MEMBERS} files")
