@@ -1,12 +1,17 @@
-"""What several rooms' tests share: one tiny model with random weights."""
+"""What several rooms' tests share: a tiny model with random weights; a server for downloads."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from faulty_server import FaultyServer
 
 # Before torch is loaded: threads that spin while they wait make tests of small networks ten times
 # slower on a busy machine.
@@ -35,3 +40,27 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         provenance={"made": "for tests, from random numbers"},
     )
     return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of fetched assets; nothing of this machine's settings."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("STYLEFACEV_HOME", str(folder))
+    for name in ("STYLEFACEV_OFFLINE", "STYLEFACEV_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.fixture
+def server(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
+    """An https server that is trusted, while nothing but this machine can be reached."""
+    from faulty_server import running_server
+
+    with running_server(tmp_path) as running:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(running.ca_path))
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(name, "localhost")
+        yield running

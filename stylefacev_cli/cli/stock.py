@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,9 +73,31 @@ def _bytes_of(file: WeightFile) -> int | None:
 
 def all_models() -> list[dict[str, Any]]:
     """The facts of every model that has a name."""
-    from stylefacev_cli.weights.locate import find_bundle, shipped_models
+    from stylefacev_cli.weights.locate import find_bundle
 
-    return [model_facts(find_bundle(name)) for name in shipped_models()]
+    return [model_facts(find_bundle(name)) for name in model_names()]
+
+
+def model_names() -> list[str]:
+    """The names of the models that came with the package or were imported; shipped ones first."""
+    from stylefacev_cli.weights.locate import imported_models, shipped_models
+
+    return list(dict.fromkeys([*shipped_models(), *imported_models()]))
+
+
+def remove_model(folder: Path) -> None:
+    """Delete an imported model; from the first moment on it is none any more.
+
+    Raises:
+        StyleFaceVError: it cannot be deleted.
+    """
+    from stylefacev_cli.weights.locate import MANIFEST_NAME
+
+    try:
+        (folder / MANIFEST_NAME).unlink()
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise StyleFaceVError(f"cannot delete {folder}: {error.strerror}") from error
 
 
 def model_facts(folder: Path) -> dict[str, Any]:
@@ -98,6 +121,7 @@ def model_facts(folder: Path) -> dict[str, Any]:
         "bytes": sum(record.bytes for record in manifest.files.values()),
         "licence": manifest.licence,
         "non_commercial": False,
+        "lacks": list(manifest.missing),
         "path": str(folder),
         "files": [
             {"path": name, "bytes": record.bytes, "sha256": record.sha256}

@@ -81,6 +81,12 @@ class Terminal:
         line = " ".join(text.split())
         self._say("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
+    def ask(self, question: str) -> bool:
+        """Ask on stderr whether to go on; whatever is not a yes is a no."""
+        _write(sys.stderr, f"{question} [y/N] ")
+        answer = sys.stdin.readline() if sys.stdin is not None else ""
+        return answer.strip().lower() in ("y", "yes")
+
     def _say(self, text: str) -> None:
         with contextlib.suppress(OSError):  # a full disk behind stderr is no reason to stop
             _write(sys.stderr, ("\r\x1b[2K" if self._on_the_line else "") + text + "\n")

@@ -1,4 +1,4 @@
-"""`stylefacev weights`: released weights – what there is, fetching it, checking it."""
+"""`stylefacev weights`: models and released weights – fetch, check, import, export them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stylefacev_cli.cli import weights_import
 from stylefacev_cli.cli.stock import (
     all_models,
     model_facts,
     model_folder,
+    model_names,
+    remove_model,
     verified_file,
     verified_model,
     weight_facts,
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from stylefacev_cli.weights.registry import Entry
 
 app = typer.Typer(
-    name="weights", help="Fetch, check and list released weights.", no_args_is_help=True
+    name="weights", help="Fetch, check, import and export weights.", no_args_is_help=True
 )
 
 Name = Annotated[str, typer.Argument(help="As `weights list` shows it.")]
@@ -97,13 +100,12 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read files again and compare their SHA-256; a damaged one ends with code 4."""
-    from stylefacev_cli.weights.locate import shipped_models
     from stylefacev_cli.weights.registry import read_registry
 
     terminal: Terminal = ctx.obj
     registry = read_registry()
     rows: list[dict[str, Any]] = []
-    for each in [name] if name is not None else [*shipped_models(), *registry]:
+    for each in [name] if name is not None else [*model_names(), *registry]:
         if each in registry:
             rows += [verified_file(each, file, terminal) for file in registry[each].files]
         else:
@@ -132,10 +134,15 @@ def remove(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete downloaded weights."""
+    """Delete downloaded weights or an imported model."""
     from stylefacev_cli.weights import cache
     from stylefacev_cli.weights.download import remove_archives
+    from stylefacev_cli.weights.locate import imported_models, models_folder
 
+    if name in imported_models():
+        remove_model(models_folder() / name)
+        _print_paths(ctx.obj, [models_folder() / name], as_json)
+        return
     entry = _entry(name)
     removed = cache.remove(entry, forget=forget)
     remove_archives(entry)
@@ -169,7 +176,8 @@ def download(
     as_json: AsJson = False,
 ) -> None:
     """Fetch released weights, check their SHA-256, and print where they are."""
-    from stylefacev_cli.weights.download import Options, fetch_entry, is_offline
+    from stylefacev_cli.weights.download import fetch_entry
+    from stylefacev_cli.weights.fetch_options import Options, is_offline
 
     terminal: Terminal = ctx.obj
     options = Options(
@@ -215,14 +223,16 @@ def _ask_consent(terminal: Terminal, entry: Entry, *, accept_licence: bool) -> N
         return
     licence = entry.licence
     where = f", see {licence.url}" if licence.url else ""
-    terminal.note(f"{entry.name}: licence {licence.name}{where}; it allows: {licence.allows}")
-    if not accept_licence:
+    told = f"{entry.name}: licence {licence.name}{where}; it allows: {licence.allows}"
+    if accept_licence:
+        terminal.note(told)
+    else:
         if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
             raise UsageError(
                 f"the licence of {entry.name} ({licence.name}: {licence.allows}) has to be "
                 "accepted: add --accept-licence"
             )
-        if not typer.confirm("accept it?", default=False, err=True):
+        if not terminal.ask(f"{told}\naccept it?"):
             raise UsageError(f"{entry.name} was not fetched: its licence was not accepted")
     remember(entry.name)
 
@@ -256,3 +266,5 @@ app.command()(path)
 app.command()(verify)
 app.command()(remove)
 app.command()(download)
+app.command("import")(weights_import.import_bundle)
+app.command("export")(weights_import.export_bundle)

@@ -25,11 +25,12 @@ from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.examples import (
     ExamplePool,
-    LinearView,
     PoseTable,
     Recomposition,
     drawn_examples,
     joined,
+    linear_places,
+    linear_view,
     moved_frames,
     paired_examples,
 )
@@ -77,6 +78,7 @@ class AppearanceStageConfig:
     perceptual_weight: float = 100.0
     embedding_weight: float = 100.0
     view_weight: float = 0.0  # of the linear view's difference, a cheap stand-in for the L1
+    places_weight: float = 0.0  # of the linear guess where the key points are; needs labels
     image_share: float = 1.0  # of a batch: those that are made as images; of the others, ws alone
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
 
@@ -118,8 +120,9 @@ class AppearanceStage(NetworkStage):
         self.networks = {"appearance": self.appearance_net}
         self.others = {"optimisers": self._optimisers}
         if config.view_weight:
-            self._view = LinearView(generator, seed)
-            self.others["view"] = self._view
+            self._view = self.others["view"] = linear_view(generator, seed)
+        if config.places_weight:
+            self._places = self.others["places"] = linear_places(generator, frames, seed)
         self._pose_table = PoseTable(frames, self._pose_of)
         if self._num_pairs or self._num_frames:
             self.others["poses"] = self._pose_table
@@ -197,6 +200,8 @@ class AppearanceStage(NetworkStage):
         found = {"embed": config.embedding_weight * embedding_loss(ws, examples.ws)}
         if config.view_weight:
             found["view"] = config.view_weight * self._view.distance(ws, examples.ws)
+        if config.places_weight:
+            found["places"] = config.places_weight * self._places.distance(ws, examples.ws)
         few = evenly(len(ws), self.config.image_share)
         targets = examples.frames[few]
         images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.networks.landmarks import key_points_from_landmarks
 from stylefacev_cli.networks.pose import POSE_SIZE
 from stylefacev_cli.training.extraction import DTYPES, placed, random_transforms, shifted
 from stylefacev_cli.training.frames import Frames
@@ -25,7 +26,10 @@ from stylefacev_cli.training.frames import Frames
 CHUNK = 32
 VIEW_SIZE_PX = 16
 VIEW_SAMPLES = 1536
-VIEW_RIDGE = 0.03
+GUESS_RIDGE = 0.03
+PLACES_SAMPLES = 8192
+OPENINGS = ((2, 4), (5, 7), (9, 10))  # of the key points: lids of either eye, lips
+OPENING_WEIGHT = 2.0  # they move less than the head, and are seen as much
 PoseOf = Callable[[Tensor], Tensor]  # frames [N, 3, S, S] → poses [N, 1, 8, 8]
 
 
@@ -159,37 +163,32 @@ class ExamplePool:
         return moved[place], frames[place], ws[place], poses[place]
 
 
-class LinearView:
-    """What a change of w does to a small picture, to first order: a cheap stand-in for the image.
+class LinearGuess:
+    """What a change of w does, to first order: a cheap stand-in for making the image.
 
-    A ridge regression from w to the generator's pictures at `VIEW_SIZE_PX`, made once from random
-    samples. For the 64 px model it explains 71 % of the variance of unseen pictures.
+    A ridge regression from w, made once from samples, when it is first asked for.
     """
 
-    def __init__(self, generator: Generator, seed: int) -> None:
-        self._generator, self._seed = generator, seed
-        self._matrix: Tensor | None = None  # [w_dim, 3 · VIEW_SIZE_PX²]
+    def __init__(self, samples: Callable[[], tuple[Tensor, Tensor]]) -> None:
+        """Start unknown.
+
+        Args:
+            samples: gives w [N, w_dim] and what it does [N, D].
+        """
+        self._samples = samples
+        self._matrix: Tensor | None = None  # [w_dim, D]
 
     def distance(self, ws: Tensor, wanted: Tensor) -> Tensor:
-        """Mean absolute difference of the pictures of two ws [N, num_ws, w_dim], about."""
+        """Mean absolute difference of what two ws [N, num_ws, w_dim] do, about."""
         if self._matrix is None:
             self._matrix = self._fit()
         return ((ws - wanted)[:, 1:].mean(dim=1) @ self._matrix).abs().mean()
 
     @torch.no_grad()
     def _fit(self) -> Tensor:
-        random = torch.Generator().manual_seed(self._seed)
-        all_w, all_pictures = [], []
-        for _ in range(VIEW_SAMPLES // CHUNK):
-            z = torch.randn(CHUNK, self._generator.config.z_dim, generator=random)
-            ws = self._generator.mapping(z)
-            pictures = self._generator.synthesis(ws).clamp(-1, 1)
-            all_w.append(ws[:, 0])
-            all_pictures.append(F.adaptive_avg_pool2d(pictures, VIEW_SIZE_PX).flatten(1))
-        w, pictures = torch.cat(all_w), torch.cat(all_pictures)
-        w, pictures = w - w.mean(dim=0), pictures - pictures.mean(dim=0)
-        ridge = VIEW_RIDGE * len(w) * w.square().mean() * torch.eye(w.shape[1])
-        matrix: Tensor = torch.linalg.solve(w.T @ w + ridge, w.T @ pictures)
+        w, effects = (values - values.mean(dim=0) for values in self._samples())
+        ridge = GUESS_RIDGE * len(w) * w.square().mean() * torch.eye(w.shape[1])
+        matrix: Tensor = torch.linalg.solve(w.T @ w + ridge, w.T @ effects)
         return matrix
 
     def state_dict(self) -> dict[str, Any]:
@@ -199,6 +198,46 @@ class LinearView:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the matrix over."""
         self._matrix = state["matrix"]
+
+
+def linear_view(generator: Generator, seed: int) -> LinearGuess:
+    """How the generator's picture looks at `VIEW_SIZE_PX`, colours and light above all.
+
+    For the 64 px model it explains 71 % of the variance of unseen pictures.
+    """
+
+    @torch.no_grad()
+    def samples() -> tuple[Tensor, Tensor]:
+        random = torch.Generator().manual_seed(seed)
+        all_w, all_pictures = [], []
+        for _ in range(VIEW_SAMPLES // CHUNK):
+            z = torch.randn(CHUNK, generator.config.z_dim, generator=random)
+            ws = generator.mapping(z)
+            pictures = generator.synthesis(ws).clamp(-1, 1)
+            all_w.append(ws[:, 0])
+            all_pictures.append(F.adaptive_avg_pool2d(pictures, VIEW_SIZE_PX).flatten(1))
+        return torch.cat(all_w), torch.cat(all_pictures)
+
+    return LinearGuess(samples)
+
+
+def linear_places(generator: Generator, frames: Frames, seed: int) -> LinearGuess:
+    """Where the 14 key points are, and how far mouth and eyes are open; from factors and labels.
+
+    For the 64 px model it explains 99 % of the variance of unseen key points, 86 % of that of the
+    mouth's opening and 42 % of the eyes'.
+    """
+
+    @torch.no_grad()
+    def samples() -> tuple[Tensor, Tensor]:
+        rows = frames.rows(held_out=False)
+        rows = np.random.default_rng(seed).permutation(rows)[:PLACES_SAMPLES]
+        points = key_points_from_landmarks(frames.landmark_batch(rows))
+        openings = [points[:, low, 1:] - points[:, high, 1:] for high, low in OPENINGS]
+        w = generator.mapping(frames.factor_batch(rows))[:, 0]
+        return w, torch.cat([points.flatten(1), OPENING_WEIGHT * torch.cat(openings, dim=1)], dim=1)
+
+    return LinearGuess(samples)
 
 
 def _as_bytes(images: Tensor) -> Tensor:

@@ -31,7 +31,12 @@ from stylefacev_cli.networks.patch_discriminator import (
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.appearance_stage import embedding_loss, evenly
-from stylefacev_cli.training.examples import Recomposition, drawn_examples, joined
+from stylefacev_cli.training.examples import (
+    Recomposition,
+    drawn_examples,
+    joined,
+    linear_places,
+)
 from stylefacev_cli.training.extraction import (
     DTYPES,
     arrange_for,
@@ -84,6 +89,7 @@ class JointStageConfig:
     key_point_weight: float = 1.0
     embedding_weight: float = 10.0  # image part
     video_embedding_weight: float = 0.0  # video part, where the factors of frames are known
+    places_weight: float = 0.0  # video part: linear guess where the key points are; needs labels
     image_share: float = 1.0  # of a batch: those made as images; of the others, ws and key points
     image_weight: float = 0.1  # of the whole image part, after the first phase
     rebalance_from: float = 0.3  # progress at which the second phase begins
@@ -157,6 +163,8 @@ class JointStage(NetworkStage):
             "d_optimisers": self._d_optimisers,
             "windows": self._windows,
         }
+        if config.places_weight:
+            self._places = self.others["places"] = linear_places(generator, frames, seed)
         self.architecture = {
             "landmarks": to_plain(detector.config),
             "pose": to_plain(pose_extractor.config),
@@ -208,7 +216,7 @@ class JointStage(NetworkStage):
         appearance = np.repeat(windows[:, 0], windows.shape[1] - 1)
         shape = len(targets), self._generator.num_ws, self._generator.config.w_dim
         ws = torch.full(shape, torch.nan)  # unknown, and not looked at
-        if self.config.video_embedding_weight:
+        if self.config.video_embedding_weight or self.config.places_weight:
             with torch.no_grad():
                 ws = self._generator.mapping(self.frames.factor_batch(targets))
         return Recomposition(
@@ -252,6 +260,9 @@ class JointStage(NetworkStage):
         if config.video_embedding_weight:
             distance = embedding_loss(ws[:num_video], both.ws[:num_video])
             found["v_embed"] = config.video_embedding_weight * distance
+        if config.places_weight:
+            distance = self._places.distance(ws[:num_video], both.ws[:num_video])
+            found["v_places"] = config.places_weight * distance
         distance = embedding_loss(ws[num_video:], both.ws[num_video:])
         found["i_embed"] = config.embedding_weight * distance
         return images[from_video], found

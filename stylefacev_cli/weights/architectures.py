@@ -18,7 +18,7 @@ from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetector
 from stylefacev_cli.networks.motion import MotionSampler, MotionSamplerConfig
 from stylefacev_cli.networks.pose import POSE_SIZE, PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.weights.locate import MANIFEST_NAME
-from stylefacev_cli.weights.manifest import Manifest
+from stylefacev_cli.weights.manifest import Manifest, refuse_absurd
 from stylefacev_cli.weights.settings import build
 
 _KINDS: dict[str, tuple[Any, Any]] = {  # by network: its settings and its class
@@ -39,11 +39,11 @@ def read_configs(manifest: Manifest) -> dict[str, Any]:
     """
     where = f"{manifest.folder / MANIFEST_NAME}: architecture"
     try:
-        made: dict[str, Any] = {
-            name: build(_KINDS[name][0], settings, f"{where}.{name}")
+        made = {
+            name: read_config(name, settings, f"{where}.{name}")
             for name, settings in manifest.architecture.items()
         }
-    except (UsageError, ArithmeticError) as error:
+    except UsageError as error:
         raise IntegrityError(f"{error}; the model is damaged or of another version") from error
     if made["generator"].img_resolution != manifest.resolution:
         raise IntegrityError(
@@ -51,6 +51,19 @@ def read_configs(manifest: Manifest) -> dict[str, Any]:
         )
     check_fit(made, where)
     return made
+
+
+def read_config(network: str, settings: object, where: str) -> Any:
+    """The settings of one network from plain values.
+
+    Raises:
+        UsageError: a setting is wrong; `where` says in the message what they belong to.
+    """
+    refuse_absurd(settings, where)
+    try:
+        return build(_KINDS[network][0], settings, where)
+    except ArithmeticError as error:
+        raise UsageError(f"{where}: {error}") from error
 
 
 def check_fit(configs: Mapping[str, Any], where: str) -> None:
@@ -118,16 +131,17 @@ def check_names(wanted: set[str], found: set[str], path: Path) -> None:
     missing, extra = sorted(wanted - found), sorted(found - wanted)
     complaints = []
     if missing:
-        complaints.append(f"lacks {_listed(missing)}")
+        complaints.append(f"lacks {listed(missing)}")
     if extra:
-        complaints.append(f"has {_listed(extra)} too many")
+        complaints.append(f"has {listed(extra)} too many")
     if complaints:
         raise IntegrityError(f"{path} does not fit its architecture: it {' and '.join(complaints)}")
 
 
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+def listed(names: list[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are; for messages."""
+    shown = ", ".join(name[:80] for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 class _Counter(TorchFunctionMode):

@@ -12,11 +12,12 @@ import stat
 import struct
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from stylefacev_cli.errors import IntegrityError
+from stylefacev_cli.errors import IntegrityError, StyleFaceVError
 
 MAX_ENTRIES = 4096
 MAX_BYTES = 2**33  # of all members, unpacked
@@ -26,6 +27,10 @@ _MAX_DIRECTORY_BYTES = 2**22
 _MAX_NAME = 512
 _BLOCK_BYTES = 2**20
 _ADVICE = "fetch it again from its publisher"
+_DAMAGES = (  # what `zipfile` raises on damaged files
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError),
+    *(EOFError, ValueError, struct.error),
+)
 
 
 @contextlib.contextmanager
@@ -52,7 +57,7 @@ def open_archive(
             with zipfile.ZipFile(file) as archive:
                 _check_members(archive.infolist(), path, max_entries, max_bytes)
                 yield archive
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, struct.error) as error:
+    except _DAMAGES as error:
         raise IntegrityError(f"{path} is no whole zip ({error}): {_ADVICE}") from error
     except OSError as error:
         raise IntegrityError(f"cannot read {path}: {error.strerror or error}") from error
@@ -101,6 +106,7 @@ def unpack(archive: zipfile.ZipFile, name: str, target: Path) -> None:
 
     Raises:
         IntegrityError: the member is damaged.
+        StyleFaceVError: the path cannot be written.
     """
     info = archive.getinfo(name)
     left = info.file_size
@@ -109,7 +115,10 @@ def unpack(archive: zipfile.ZipFile, name: str, target: Path) -> None:
             left -= len(block)
             if left < 0:
                 raise IntegrityError(f"{name} in the zip is longer than announced: {_ADVICE}")
-            file.write(block)
+            try:
+                file.write(block)
+            except OSError as error:
+                raise StyleFaceVError(f"cannot write {target}: {error.strerror}") from error
     if left:
         raise IntegrityError(f"{name} in the zip is shorter than announced: {_ADVICE}")
 

@@ -16,9 +16,8 @@ import dataclasses
 import hashlib
 import json
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,13 +28,12 @@ from stylefacev_cli.errors import (
     StyleFaceVError,
     UsageError,
 )
+from stylefacev_cli.weights.locking import locked, replace_synced
 from stylefacev_cli.weights.registry import Entry, WeightFile
 from stylefacev_cli.weights.settings import build
 
 INDEX_NAME = "index.json"
 PARTS_NAME = ".parts"
-
-_LOCK_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,8 @@ def state_of(file: WeightFile) -> str:
     except OSError:
         return "missing"
     record = read_records().get(file.path)
+    if record is None and not (file.sha256 or file.sha256_begins or file.bytes):
+        return "present"  # whether it is trusted is asked when it is used
     if (
         record is not None
         and (record.size, record.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
@@ -218,47 +218,6 @@ def lock_of(file: WeightFile) -> Path:
 def part_folder(file: WeightFile) -> Path:
     """Where the unfinished downloads of a file are kept."""
     return assets_folder() / PARTS_NAME / file.path.replace("/", "--")
-
-
-@contextlib.contextmanager
-def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold a lock that other runs respect; it goes with the process, however that ends.
-
-    Args:
-        path: of the lock file, made if need be.
-        on_wait: called once when another run holds the lock.
-
-    Raises:
-        MissingWeightsError: the lock file cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab")
-    except OSError as error:
-        raise MissingWeightsError(f"cannot write to {path.parent}: {error.strerror}") from error
-    with file:
-        if sys.platform != "win32":  # there, two runs at once may fetch a file twice
-            import fcntl
-
-            waits = False
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if not waits:
-                        on_wait()
-                    waits = True
-                    time.sleep(_LOCK_POLL_S)
-        yield
-
-
-def replace_synced(part: Path, path: Path) -> None:
-    """Give a finished file its final name once all of it is on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(part, path)
 
 
 def _record(stat: os.stat_result, sha256: str, source: str | None, known: Record | None) -> Record:

@@ -217,6 +217,9 @@ def _safetensors(path: Path, data: memoryview) -> Checkpoint:
             name: TensorSpec(_SAFETENSORS_TYPES[entry["dtype"]], tuple(entry["shape"]))
             for name, entry in header.items()
         }
+        for spec in specs.values():
+            if not all(type(side) is int and 0 <= side <= len(data) for side in spec.shape):
+                raise ValueError("a side of a tensor cannot be")
         total = sum(math.prod(s.shape) * ITEM_BYTES[s.dtype] for s in specs.values())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError(f"{path} is no safetensors file: its header is malformed") from error

@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import fnmatch
-import html.parser
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 
+from stylefacev_cli.weights.drive_page import DownloadForm
+from stylefacev_cli.weights.failures import SourceError, TryAgain
 from stylefacev_cli.weights.registry import check_url
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -52,6 +53,8 @@ class Remote:
     url: str
     hosts: tuple[str, ...]  # names, or *.name for all below it
     verify: str | None = None  # certificates to trust, if not those of the environment
+    confirms: bool = False  # a page with a form may stand before the file, as on Google Drive
+    login: tuple[str, str] | None = None  # name and password, told to the address's own host only
 
 
 @dataclass(frozen=True)
@@ -64,19 +67,14 @@ class Page:
     is_chunked: bool
 
 
-class SourceError(Exception):
-    """A source does not give the file; the next one may."""
+class Session(requests.Session):
+    """A session that looks at no redirect by itself; requests would read its body, however long."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Leave redirects to `open_remote`, which checks where they lead."""
 
 
-class TryAgain(Exception):  # noqa: N818 - no error yet
-    """Something that another try may get over."""
-
-    def __init__(self, what: str, wait_s: float | None = None, *, restart: bool = False) -> None:
-        super().__init__(what)
-        self.wait_s, self.restart = wait_s, restart
-
-
-def remote(url: str, *more_hosts: str, verify: str | None = None) -> Remote:
+def remote(url: str, *more_hosts: str, verify: str | None = None, confirms: bool = False) -> Remote:
     """An address with its own host and those known to deliver for it.
 
     Raises:
@@ -87,7 +85,8 @@ def remote(url: str, *more_hosts: str, verify: str | None = None) -> Remote:
     except ValueError as error:
         raise SourceError(str(error)) from error
     host = urlsplit(url).hostname or ""
-    return Remote(url, (host, *_DELIVERING_HOSTS.get(host, ()), *more_hosts), verify)
+    hosts = (host, *_DELIVERING_HOSTS.get(host, ()), *more_hosts)
+    return Remote(url, hosts, verify, confirms)
 
 
 @contextlib.contextmanager
@@ -114,8 +113,8 @@ def open_remote(
     """
     response = _follow(session, remote.url, remote, headers, limits)
     try:
-        if _is_page(response) and urlsplit(remote.url).hostname == "drive.google.com":
-            form = _DownloadForm(response.url, _read_page(response))
+        if _is_page(response) and remote.confirms:
+            form = DownloadForm(response.url, _read_page(response))
             response.close()
             response = _follow(session, form.address(), remote, headers, limits)
         if response.status_code not in (200, 206, 416):
@@ -174,7 +173,10 @@ def _follow(
         if response.status_code not in _REDIRECTS:
             return _checked(response)
         response.close()
-        url = urljoin(url, response.headers.get("Location", ""))
+        try:
+            url = urljoin(url, response.headers.get("Location", ""))
+        except ValueError as error:
+            raise SourceError("redirects to something that is no address") from error
     raise SourceError(f"redirects more than {_MAX_REDIRECTS} times")
 
 
@@ -202,6 +204,7 @@ def _ask(
             allow_redirects=False,
             timeout=(limits.connect_timeout_s, limits.stall_timeout_s),
             verify=remote.verify,
+            auth=remote.login if parts.netloc == urlsplit(remote.url).netloc else None,
         )
     except requests.exceptions.SSLError as error:
         raise SourceError(f"the certificate of {host} is not trusted") from error
@@ -242,41 +245,3 @@ def _read_page(response: requests.Response) -> str:
         raise TryAgain(f"broke off ({told(error)})") from error
     text: str = body.decode("utf-8", "replace")
     return text
-
-
-class _DownloadForm(html.parser.HTMLParser):
-    """The form of Google Drive's "cannot scan this file for viruses" page."""
-
-    def __init__(self, url: str, page: str) -> None:
-        super().__init__()
-        self._action: str | None = None
-        self._fields: dict[str, str] = {}
-        self._is_inside = False
-        self.feed(page)
-        self._url = url
-        self._is_quota = "quota" in page.lower()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep the form's address and its hidden fields."""
-        values = {key: value or "" for key, value in attrs}
-        if tag == "form" and values.get("id") == "download-form":
-            self._action, self._is_inside = values.get("action", ""), True
-        elif tag == "input" and self._is_inside and values.get("name"):
-            self._fields[values["name"]] = values.get("value", "")
-
-    def handle_endtag(self, tag: str) -> None:
-        """Leave the form."""
-        self._is_inside = self._is_inside and tag != "form"
-
-    def address(self) -> str:
-        """Where the form leads.
-
-        Raises:
-            SourceError: there is no such form: the file is gone, or was fetched too often.
-        """
-        if self._action is None:
-            reason = "too many people fetched it today" if self._is_quota else "the file is gone"
-            raise SourceError(f"shows a page without a download ({reason})")
-        query = urlencode(self._fields)
-        address = urljoin(self._url, self._action)
-        return f"{address}{'&' if '?' in address else '?'}{query}" if query else address

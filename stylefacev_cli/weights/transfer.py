@@ -27,12 +27,12 @@ from stylefacev_cli.weights.connection import (
     Limits,
     Page,
     Remote,
-    SourceError,
-    TryAgain,
+    Session,
     number_of,
     open_remote,
     told,
 )
+from stylefacev_cli.weights.failures import SourceError, TryAgain
 from stylefacev_cli.weights.settings import build
 
 _BLOCK_BYTES = 2**18
@@ -96,7 +96,7 @@ def fetch_to(
         StyleFaceVError: the file cannot be written.
     """
     failures, furthest = 0, _size_of(part)
-    with requests.Session() as session:
+    with Session() as session:
         while True:
             try:
                 return _try_once(session, part, remote, wanted, limits, on_bytes)

@@ -8,7 +8,10 @@ import stylefacev_cli
 from stylefacev_cli.cli.app import run
 
 
-@pytest.mark.parametrize("command", [[], ["generate"], ["train"], ["data"], ["data", "render"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["generate"], ["train"], ["data"], ["data", "render"], ["weights"], ["weights", "list"]],
+)
 def test_help_version_and_manners_everywhere(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

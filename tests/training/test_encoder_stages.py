@@ -21,7 +21,7 @@ from stylefacev_cli.training.appearance_stage import (
     evenly,
 )
 from stylefacev_cli.training.detector_stage import DetectorStage, DetectorStageConfig
-from stylefacev_cli.training.examples import LinearView
+from stylefacev_cli.training.examples import linear_places, linear_view
 from stylefacev_cli.training.extraction import heatmaps_of, placed, random_transforms, shifted
 from stylefacev_cli.training.frames import ClipWindow, Frames, PairSampler, WindowSampler
 from stylefacev_cli.training.joint_stage import JointStage, JointStageConfig
@@ -292,6 +292,7 @@ def test_joint_learns_and_resumes_exactly(
         lr=2e-3,
         window=WINDOW,
         video_embedding_weight=10.0,
+        places_weight=100.0,
         image_share=0.5,
     )
 
@@ -364,15 +365,24 @@ def test_kept_examples_resume_exactly(
     assert int(whole._pose_table.state_dict()["known"].sum()) <= 6 * 3
 
 
+def test_linear_places_tell_where_the_key_points_are(clips: Frames, generator: Generator) -> None:
+    places = linear_places(generator, clips, seed=1)
+    ws = generator.mapping(clips.factor_batch(np.arange(6)))
+    assert places.distance(ws, ws) == 0
+    near = places.distance(ws + 0.1 * (ws.roll(1, 0) - ws), ws)
+    assert 0 < near < 0.11 * places.distance(ws.roll(1, 0), ws)
+    assert places.state_dict()["matrix"].shape == (generator.config.w_dim, 28 + 3)
+
+
 def test_linear_view_tells_small_changes_from_large_ones(generator: Generator) -> None:
-    view = LinearView(generator, seed=1)
+    view = linear_view(generator, seed=1)
     random = torch.Generator().manual_seed(5)
     ws = generator.mapping(torch.randn(24, generator.config.z_dim, generator=random))
     centre = ws.mean(dim=0, keepdim=True)
     near = centre + 0.1 * (ws - centre)
     assert view.distance(ws, ws) == 0
     assert view.distance(near, centre) < 0.11 * view.distance(ws, centre) + 1e-6
-    other = LinearView(generator, seed=2)
+    other = linear_view(generator, seed=2)
     other.load_state_dict(view.state_dict())
     assert other.distance(ws, centre) == view.distance(ws, centre)
     # It explains a good part of what the generator does.

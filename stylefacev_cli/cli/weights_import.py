@@ -1,0 +1,135 @@
+"""`stylefacev weights import` and `export`: files fetched by hand, and the way back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import stylefacev_cli
+from stylefacev_cli.cli.terminal import Terminal, holding_signals
+
+if TYPE_CHECKING:
+    from stylefacev_cli.weights.manifest import Manifest
+
+_FILES = "Files of the networks"
+
+
+def _file(option: str, text: str) -> Any:
+    return typer.Option(option, metavar="FILE", rich_help_panel=_FILES, help=text)
+
+
+def import_bundle(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the model will be called.")],
+    generator: Annotated[
+        Path | None, _file("--generator", "StyleGAN3, T or R: .pkl, .pt or .safetensors.")
+    ] = None,
+    appearance: Annotated[Path | None, _file("--appearance", "latest_net_FE.pth")] = None,
+    landmarks: Annotated[Path | None, _file("--landmarks", "latest_net_FE_lm.pth")] = None,
+    pose: Annotated[Path | None, _file("--pose", "latest_net_FE_pose.pth")] = None,
+    motion: Annotated[Path | None, _file("--motion", "motion_net.pth")] = None,
+    detector: Annotated[Path | None, _file("--detector", "wing.ckpt; videos do without.")] = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option(
+            "--archive", metavar="ZIP|FOLDER",
+            help="The authors' zip as it is, or a folder with such files, as of an export.",
+        ),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option("--fps", help="Frames a second of its motion.", show_default="15"),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            "--licence", help="Licence of the weights.", show_default="that of the publishers"
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a model of that name.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:  # fmt: skip
+    """Make a model of files that were fetched by hand; no code in them is run.
+
+    A generator alone makes a model that can render single images and be trained on, but no videos.
+
+    Example: stylefacev weights import mine --generator stylegan3-r-ffhqu-256x256.pkl
+    """
+    terminal: Terminal = ctx.obj
+    with holding_signals():
+        from stylefacev_cli.weights.importing import ImportWishes, import_model
+
+    given = {
+        "generator": generator,
+        "appearance": appearance,
+        "landmarks": landmarks,
+        "pose": pose,
+        "motion": motion,
+        "detector": detector,
+    }
+    wishes = ImportWishes(
+        name=name,
+        files={network: path for network, path in given.items() if path is not None},
+        archive=archive,
+        fps=fps,
+        licence=licence,
+        force=force,
+        tool=f"stylefacev {stylefacev_cli.__version__}",
+    )
+    imported = import_model(wishes)
+    manifest = imported.manifest
+    for note in imported.notes:
+        terminal.note(note)
+    terminal.note(f"licence: {manifest.licence}")
+    if manifest.missing:
+        terminal.note(
+            f"{manifest.name} can render images and be trained on, but make no videos: "
+            f"it lacks {', '.join(manifest.missing)}"
+        )
+    if as_json:
+        terminal.result(json.dumps({**_facts(manifest), "notes": list(imported.notes)}, indent=2))
+    else:
+        terminal.result(str(manifest.folder))
+
+
+def export_bundle(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="The model.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the files go.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files that are there.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:  # fmt: skip
+    """Write a model as state dicts under the original file names, for the original code.
+
+    `weights import NAME --archive FOLDER` makes the same model of them again, bit for bit.
+    """
+    terminal: Terminal = ctx.obj
+    with holding_signals():
+        from stylefacev_cli.weights.exporting import export_model
+
+    paths = export_model(name, to, force=force)
+    if as_json:
+        terminal.result(json.dumps({"files": [str(path) for path in paths]}, indent=2))
+        return
+    for path in paths:
+        terminal.result(str(path))
+
+
+def _facts(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "folder": str(manifest.folder),
+        "sha256": manifest.sha256,
+        "resolution": manifest.resolution,
+        "fps": manifest.fps,
+        "licence": manifest.licence,
+        "networks": list(manifest.files),
+        "missing": list(manifest.missing),
+    }

@@ -1,0 +1,85 @@
+"""`stylefacev weights import` and `export`, and what `generate` says of a partial model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylefacev_cli.cli.app import run
+from stylefacev_cli.weights.exporting import export_model
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STYLEFACEV_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+def test_import_and_export(
+    tiny_model: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["weights", "export", str(tiny_model), "--to", "out"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "out/export.yaml"
+    assert run(["weights", "import", "tiny", "--archive", "out"]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{home / 'models' / 'tiny'}\n"
+    assert "licence: CC0-1.0" in told.err
+    assert run(["weights", "import", "tiny", "--archive", "out"]) == 2
+    assert "give --force" in capsys.readouterr().err
+    assert run(["weights", "import", "tiny", "--archive", "out", "--force", "--json", "-q"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["missing"] == [] and told.err == ""
+    assert run(["weights", "export", "tiny", "--to", "out", "--json", "--force"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["files"]) == 6
+    assert run(["generate", "--model", "tiny", "--frames", "2", "-q"]) == 0
+
+
+def test_a_generator_alone_and_what_it_cannot_do(
+    tiny_model: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_model(tiny_model, Path("out"))
+    command = ["weights", "import", "bare", "--generator", "out/generator.pt"]
+    assert run([*command, "--fps", "10", "--licence", "mine"]) == 0
+    told = capsys.readouterr().err
+    assert "bare can render images and be trained on, but make no videos" in told
+    assert "licence: mine" in told
+    assert run(["generate", "--model", "bare"]) == 3
+    told = capsys.readouterr().err
+    assert "bare cannot make videos: it lacks landmarks, pose, appearance, motion" in told
+    assert told.count("\n") == 1
+
+
+def test_errors_have_codes_and_one_line(
+    tiny_model: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"a": torch.zeros(1)}, "a.pt")
+    Path("web.pkl").write_text("<html>")
+    for arguments, code, told in (
+        (["import", "m", "--generator", "nothing.pkl"], 3, "no such file of weights"),
+        (["import", "m", "--generator", "a.pt"], 4, "holds no generator network"),
+        (["import", "m", "--generator", "web.pkl"], 4, "a web page"),
+        (["import", "m"], 2, "--archive"),
+        (["import", "../m", "--generator", "a.pt"], 2, "the name"),
+        (["export", "nobody", "--to", "out"], 3, "unknown model"),
+    ):
+        assert run(["weights", *arguments]) == code
+        streams = capsys.readouterr()
+        assert told in streams.err and streams.err.count("\n") == 1 and streams.out == ""
+    assert not list((home / "models").iterdir())
+
+
+def test_help_does_not_import_torch() -> None:
+    code = (
+        "import sys; from stylefacev_cli.cli.app import run; "
+        "codes = [run(['weights', *a, '-h']) for a in ([], ['import'], ['export'])]; "
+        "print(codes, 'torch' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[0, 0, 0] False"
+    assert "--generator" in done.stdout and "wing.ckpt" in done.stdout

@@ -1,0 +1,397 @@
+"""Files in the original formats become models, and models become such files again, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from persistence_pickles import snapshot_of
+from safetensors.torch import load_file, save_file
+from tiny import tiny_networks
+
+from stylefacev_cli import load_model
+from stylefacev_cli.errors import (
+    IntegrityError,
+    MissingWeightsError,
+    StyleFaceVError,
+    UsageError,
+)
+from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
+from stylefacev_cli.networks.generator import Generator, GeneratorConfig
+from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.motion import MotionSampler
+from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.weights import importing, locate
+from stylefacev_cli.weights.bundle import load_bundle, save_bundle
+from stylefacev_cli.weights.exporting import export_model
+from stylefacev_cli.weights.file_names import EXPORT_NAMES
+from stylefacev_cli.weights.importing import ImportWishes, import_model
+
+SMALL = GeneratorConfig(
+    z_dim=16, w_dim=8, img_resolution=32, channel_base=512, channel_max=16, num_layers=6
+)
+
+
+def fill(module: torch.nn.Module, seed: int = 0) -> None:
+    """Random weights and statistics, as after training."""
+    random = torch.Generator().manual_seed(seed)
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point() and not name.endswith("_filter"):
+            tensor.copy_(torch.rand(tensor.shape, generator=random) * 0.2 + 0.01)
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all files under the published names: published strides, small widths."""
+    folder = tmp_path_factory.mktemp("released")
+    networks: dict[str, torch.nn.Module] = {
+        "appearance": AppearanceRecomposer(
+            AppearanceConfig(base_channels=4, appearance_channels=8, num_ws=8, w_dim=8)
+        ),
+        "landmarks": LandmarkDetector(LandmarkDetectorConfig(width=8)),
+        "pose": PoseExtractor(
+            PoseExtractorConfig((8, 4, 1), (8, 4, 2), head_channels=4, head_inner_channels=8)
+        ),
+        "motion": MotionSampler(),
+        "detector": LandmarkDetector(LandmarkDetectorConfig(width=8)),
+    }
+    for seed, (name, module) in enumerate(networks.items()):
+        fill(module, seed)
+        state: Any = module.state_dict()
+        if name == "landmarks":  # as DataParallel saves it
+            state = OrderedDict((f"module.{key}", tensor) for key, tensor in state.items())
+        elif name == "detector":  # as it is published: with further hourglasses, in the old format
+            state |= {"m1.coordconv.conv.weight": torch.zeros(3), "bl0.bias": torch.zeros(3)}
+            state = {"state_dict": state, "epoch": 3}
+        legacy = name == "detector"
+        torch.save(state, folder / EXPORT_NAMES[name], _use_new_zipfile_serialization=not legacy)
+    generator = Generator(SMALL)
+    fill(generator)
+    (folder / "network-snapshot-005000.pkl").write_bytes(snapshot_of(generator))
+    return folder
+
+
+def given(released: Path) -> dict[str, Path]:
+    files = {name: released / EXPORT_NAMES[name] for name in EXPORT_NAMES}
+    return files | {"generator": released / "network-snapshot-005000.pkl"}
+
+
+def test_all_files_make_a_model(released: Path, home: Path) -> None:
+    imported = import_model(ImportWishes("mine", given(released)))
+    manifest = imported.manifest
+    assert manifest.folder == home / "models" / "mine"
+    assert (manifest.resolution, manifest.fps, manifest.missing) == (32, 15.0, ())
+    assert "CC-BY-NC-4.0" in manifest.licence and "NVIDIA" in manifest.licence
+    notes = "; ".join(imported.notes)
+    assert "landmarks: the prefix 'module.' was taken off 281 names" not in notes  # of 281 + …
+    assert "landmarks: the prefix 'module.' was taken off" in notes
+    assert "detector: 2 tensors of the hourglasses beyond the first were left out" in notes
+    assert "generator: G_ema taken of D, G, G_ema" in notes
+
+    networks = load_bundle("mine").networks.present()
+    assert list(networks) == ["generator", "landmarks", "pose", "appearance", "motion", "detector"]
+    for name, network in networks.items():
+        if name == "generator":
+            continue
+        content = torch.load(released / EXPORT_NAMES[name], weights_only=True)
+        content = content.get("state_dict", content)
+        for key, tensor in network.state_dict().items():
+            before = content[f"module.{key}" if name == "landmarks" else key]
+            assert torch.equal(tensor, before), (name, key)
+    assert len(list(load_model("mine").sample(seed=0, num_frames=2))) == 2
+
+
+def same_files(one: Path, other: Path) -> bool:
+    names = sorted(path.name for path in one.iterdir())
+    return names == sorted(path.name for path in other.iterdir()) and all(
+        (one / name).read_bytes() == (other / name).read_bytes() for name in names
+    )
+
+
+def test_export_and_import_are_the_identity(released: Path, home: Path, tmp_path: Path) -> None:
+    first = import_model(ImportWishes("mine", given(released), fps=12, licence="own")).manifest
+    paths = export_model("mine", tmp_path / "out")
+    assert [path.name for path in paths] == [
+        *("generator.pt", "latest_net_FE_lm.pth", "latest_net_FE_pose.pth", "latest_net_FE.pth"),
+        *("motion_net.pth", "wing.ckpt", "export.yaml"),
+    ]
+    shutil.copytree(first.folder, tmp_path / "before")
+    import_model(ImportWishes("mine", archive=tmp_path / "out", force=True))
+    assert same_files(tmp_path / "before", first.folder)
+    files = {name: tmp_path / "out" / EXPORT_NAMES[name] for name in EXPORT_NAMES}
+    import_model(ImportWishes("mine", files, force=True))
+    assert same_files(tmp_path / "before", first.folder)
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_the_identity_holds_for_trained_models(home: Path, tmp_path: Path, half: bool) -> None:
+    """Also where the shapes do not tell the strides, and where weights are stored as float16."""
+    folder = tmp_path / "tiny"
+    save_bundle(
+        folder, tiny_networks(), name="tiny", fps=12, licence="CC0-1.0",
+        provenance={"made": "here", "steps": {"joint": 3}}, half=half,
+    )  # fmt: skip
+    export_model(folder, tmp_path / "out")
+    again = import_model(ImportWishes("tiny", archive=tmp_path / "out")).manifest
+    assert same_files(folder, again.folder)
+
+
+def test_a_file_that_was_trained_further_after_its_export(
+    released: Path, home: Path, tmp_path: Path
+) -> None:
+    """Its entry in export.yaml is no longer its own: the shapes tell, the provenance is new."""
+    import_model(ImportWishes("mine", given(released)))
+    export_model("mine", tmp_path / "out")
+    state = torch.load(tmp_path / "out" / "motion_net.pth", weights_only=True)
+    torch.save(
+        {name: tensor + 1 for name, tensor in state.items()}, tmp_path / "out/motion_net.pth"
+    )
+    manifest = import_model(ImportWishes("other", archive=tmp_path / "out")).manifest
+    assert manifest.provenance["from"]["motion"]["file"] == "motion_net.pth"
+
+
+@pytest.mark.parametrize("radial", [False, True])
+def test_a_generator_alone(home: Path, tmp_path: Path, radial: bool) -> None:
+    """From a snapshot, from its state dict without arguments, and from safetensors: the same."""
+    settings = {"conv_kernel": 1, "use_radial_filters": True} if radial else {}
+    generator = Generator(GeneratorConfig(**{**vars(SMALL), **settings}))
+    fill(generator)
+    (tmp_path / "a.pkl").write_bytes(snapshot_of(generator))
+    torch.save(generator.state_dict(), tmp_path / "a.pt")
+    save_file(generator.state_dict(), tmp_path / "a.safetensors")
+    made = [
+        import_model(ImportWishes(f"m{i}", {"generator": tmp_path / f"a.{kind}"})).manifest
+        for i, kind in enumerate(("pkl", "pt", "safetensors"))
+    ]
+    assert made[0].architecture == made[1].architecture == made[2].architecture
+    assert made[0].files == made[1].files == made[2].files
+    assert made[0].missing == ("landmarks", "pose", "appearance", "motion")
+    assert made[0].licence.startswith("NVIDIA Source Code License")
+
+    model = load_model("m0")
+    ws = model.map(torch.randn(1, 16), 0.7)
+    if not radial:  # test_released renders those with numbers to compare with
+        assert model.render(ws).shape == (1, 3, 32, 32)
+        model.warm_up()
+    with pytest.raises(
+        MissingWeightsError, match="m0 cannot make videos: it lacks landmarks, pose"
+    ):
+        model.sample(0, 1)
+    with pytest.raises(MissingWeightsError, match="lacks the network appearance"):
+        model.encode(torch.zeros(1, 3, 32, 32))
+
+
+def test_what_state_dicts_cannot_tell_is_not_guessed(home: Path, tmp_path: Path) -> None:
+    generator = Generator(GeneratorConfig(**{**vars(SMALL), "first_cutoff": 2.2, "channel_max": 4}))
+    torch.save(generator.state_dict(), tmp_path / "a.pt")
+    with pytest.raises(IntegrityError, match=r"_filter is not the filter of its arch.* give the"):
+        import_model(ImportWishes("m", {"generator": tmp_path / "a.pt"}))
+    (tmp_path / "a.pkl").write_bytes(snapshot_of(generator))
+    import_model(ImportWishes("m", {"generator": tmp_path / "a.pkl"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"channel_max": 12}, "does not fit its architecture"),
+        ({"c_dim": 3}, "class labels"),
+        ({"fused_modconv_default": "inference_only"}, "unknown key 'fused_modconv_default'"),
+        ({"num_layers": 10**12}, "cannot be"),
+        ({"num_layers": 60_000}, "num_layers is 60000, but it has 7 layers, ToRGB among them"),
+        ({"z_dim": None}, "z_dim must be a whole number"),
+        ({"conv_kernel": "1"}, "conv_kernel must be a whole number"),
+        ({"mapping_kwargs": {"lr_multiplier": 1}}, "lr_multiplier is not 0.01"),
+        ({"mapping_kwargs": {"depth": 1}}, "unknown key 'mapping_kwargs.depth'"),
+        ({"mapping_kwargs": 3}, "mapping_kwargs is no section"),
+        ({"use_radial_filters": True}, "does not fit its architecture"),
+        ({"first_cutoff": 2.5}, "does not fit|is not the filter"),
+    ],
+)
+def test_arguments_are_checked(
+    home: Path, tmp_path: Path, change: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import persistence_pickles
+
+    honest = persistence_pickles.generator_kwargs
+
+    def lying(generator: Any) -> Any:
+        kwargs = honest(generator)
+        kwargs.update(change)
+        return kwargs
+
+    monkeypatch.setattr(persistence_pickles, "generator_kwargs", lying)
+    (tmp_path / "a.pkl").write_bytes(snapshot_of(Generator(SMALL)))
+    with pytest.raises(IntegrityError, match=told) as caught:
+        import_model(ImportWishes("m", {"generator": tmp_path / "a.pkl"}))
+    assert "\n" not in str(caught.value)
+    assert not list((home / "models").iterdir())
+
+
+def spoilt(released: Path, tmp_path: Path, network: str, change: Any) -> dict[str, Path]:
+    """A generator, and the file of a network that was changed."""
+    path = tmp_path / EXPORT_NAMES[network]
+    state = torch.load(released / path.name, weights_only=True)
+    change(state)
+    torch.save(state, path)
+    return {"generator": given(released)["generator"], network: path}
+
+
+@pytest.mark.parametrize(
+    ("network", "change", "told"),
+    [
+        ("motion", lambda s: s.pop("b"), "does not fit its architecture: it lacks b"),
+        ("motion", lambda s: s.update(c=s["b"]), "it has c too many"),
+        ("motion", lambda s: s.update(b=s["b"][:3]), r"b is \[3\], not \[64\]"),
+        ("motion", lambda s: s.update(b=s["b"].double()), "b is float64"),
+        ("motion", lambda s: s.update(b=s["b"] * torch.inf), "b holds numbers that are not finite"),
+        ("motion", lambda s: s.pop("enc_cell.weight_hh"), "holds no motion network"),
+        ("pose", lambda s: s.update({"fc.bias": s["fc.bias"].long()}), "fc.bias is int64"),
+        ("appearance", lambda s: s.update({"fc_a.weight": torch.zeros(9, 2)}), "makes 9 numbers"),
+        ("appearance", lambda s: [s.pop(k) for k in list(s) if "bn2" in k], "and [0-9]+ more"),
+    ],
+)
+def test_files_that_do_not_fit(
+    released: Path,
+    home: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    network: str,
+    change: Any,
+    told: str,
+) -> None:
+    files = spoilt(released, tmp_path, network, change)
+    shutil.copytree(tiny_model, home / "models" / "mine")
+    before = load_bundle("mine").manifest
+    with pytest.raises(IntegrityError, match=told) as caught:
+        import_model(ImportWishes("mine", files, force=True))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+    assert load_bundle("mine").manifest == before  # the old model survives
+    assert [path.name for path in (home / "models").iterdir()] == ["mine"]
+
+
+def test_files_in_the_wrong_place(released: Path, home: Path, tmp_path: Path) -> None:
+    files = given(released)
+    swapped = files | {"pose": files["motion"]}
+    with pytest.raises(IntegrityError, match="no pose network: it looks like one for --motion"):
+        import_model(ImportWishes("m", swapped))
+    torch.save({"synthesis.b4.const": torch.zeros(1)}, tmp_path / "g.pt")
+    with pytest.raises(IntegrityError, match="StyleGAN2 generator"):
+        import_model(ImportWishes("m", {"generator": tmp_path / "g.pt"}))
+    with pytest.raises(MissingWeightsError, match="a model needs a generator"):
+        import_model(ImportWishes("m", {"pose": files["pose"]}))
+    with pytest.raises(MissingWeightsError, match="no such file of weights"):
+        import_model(ImportWishes("m", {"generator": tmp_path / "nothing"}))
+
+
+def test_the_authors_archive(released: Path, home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "stylefacev.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in released.iterdir():
+            archive.write(file, f"weights/{file.name}")
+        archive.writestr("weights/pre_net.pth", b"not needed")
+        archive.writestr("__MACOSX/weights/latest_net_FE.pth", b"not needed")
+    from_zip = import_model(ImportWishes("a", archive=path)).manifest
+    from_files = import_model(ImportWishes("b", given(released))).manifest
+    assert from_zip.files == from_files.files and from_zip.architecture == from_files.architecture
+    assert from_zip.provenance == from_files.provenance
+    assert sorted(path.name for path in (home / "models").iterdir()) == ["a", "b"]
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("more/motion_net.pth", b"x")
+    with pytest.raises(IntegrityError, match=r"two files for the motion .*more/motion_net\.pth"):
+        import_model(ImportWishes("c", archive=path))
+    with pytest.raises(MissingWeightsError, match="no such archive"):
+        import_model(ImportWishes("c", archive=tmp_path / "nothing.zip"))
+    (tmp_path / "b.zip").write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(IntegrityError, match="no whole zip"):
+        import_model(ImportWishes("c", archive=tmp_path / "b.zip"))
+
+
+def test_names_of_models(released: Path, home: Path, tmp_path: Path) -> None:
+    files = given(released)
+    for name in ("", "../x", "a/b", ".hidden", "x" * 65):
+        with pytest.raises(UsageError, match="the name"):
+            import_model(ImportWishes(name, files))
+    with pytest.raises(UsageError, match="a model of the package"):
+        import_model(ImportWishes("default-64", files))
+    with pytest.raises(UsageError, match="or one --archive"):
+        import_model(ImportWishes("a"))
+    with pytest.raises(UsageError, match="or one --archive"):
+        import_model(ImportWishes("a", files, archive=released))
+    with pytest.raises(UsageError, match="--fps"):
+        import_model(ImportWishes("a", files, fps=0.0))
+    import_model(ImportWishes("a", files))
+    with pytest.raises(UsageError, match="give --force"):
+        import_model(ImportWishes("a", files))
+
+
+def test_where_imported_models_are(
+    home: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home / "models" / "mine"
+    shutil.copytree(tiny_model, folder)
+    assert locate.imported_models() == ["mine"] and locate.find_bundle("mine") == folder
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert locate.find_bundle("mine") == folder
+    with pytest.raises(MissingWeightsError, match="default-64, mine"):
+        locate.find_bundle("nobody")
+    monkeypatch.delenv("STYLEFACEV_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert locate.models_folder() == tmp_path / "data" / "stylefacev" / "models"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert locate.models_folder() == tmp_path / ".local" / "share" / "stylefacev" / "models"
+
+
+def test_a_replacement_that_was_killed_between_its_two_renames(
+    home: Path, tiny_model: Path
+) -> None:
+    waiting = home / "models" / ".mine.replaced"
+    shutil.copytree(tiny_model, waiting)
+    assert locate.find_bundle("mine") == home / "models" / "mine"
+    assert load_bundle("mine").manifest.name == "tiny" and not waiting.exists()
+
+
+def test_a_full_disk_leaves_the_old_model(
+    released: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_model(ImportWishes("mine", given(released)))
+    before = load_bundle("mine").manifest
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for what in ("os.replace", "os.fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(what, full)
+            with pytest.raises(StyleFaceVError, match="No space left"):
+                import_model(ImportWishes("mine", given(released), fps=9, force=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(importing, "_put_in_place", full)
+        with pytest.raises(StyleFaceVError, match="No space left"):
+            import_model(ImportWishes("mine", given(released), fps=9, force=True))
+    assert load_bundle("mine").manifest == before
+    assert [path.name for path in (home / "models").iterdir()] == ["mine"]
+
+
+def test_exports(tiny_model: Path, home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export_model(tiny_model, out)
+    with pytest.raises(UsageError, match="give --force"):
+        export_model(tiny_model, out)
+    export_model(tiny_model, out, force=True)
+    stored = load_file(tiny_model / "motion.safetensors")
+    state = torch.load(out / "motion_net.pth", weights_only=True)
+    assert all(torch.equal(state[name], tensor) for name, tensor in stored.items())
+    text = (out / "export.yaml").read_text()
+    assert "mapping_kwargs" in text and json.dumps(16) in text
+    for damage in ("format: 9\n", "[", text.replace("generator.pt", "../x"), "a: 1\n"):
+        (out / "export.yaml").write_text(damage)
+        with pytest.raises(IntegrityError, match="export the model again"):
+            import_model(ImportWishes("m", archive=out))
