@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+import torch_fidelity.metric_fid as fidelity_fid
+import torch_fidelity.metric_kid as fidelity_kid
+import torch_fidelity.metric_prc as fidelity_prc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,10 +17,6 @@ from stylefacev_cli.metrics.distances import (
     kernel_distance,
     precision_recall,
 )
-
-fidelity_fid = pytest.importorskip("torch_fidelity.metric_fid")
-fidelity_kid = pytest.importorskip("torch_fidelity.metric_kid")
-fidelity_prc = pytest.importorskip("torch_fidelity.metric_prc")
 
 
 def two_sets(num: int, size: int, seed: int = 0) -> tuple[Features, Features]:
