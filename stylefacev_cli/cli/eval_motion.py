@@ -12,6 +12,7 @@ import typer
 from stylefacev_cli.cli.sources import open_source
 from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 
 def motion(
@@ -28,7 +29,7 @@ def motion(
     ] = None,
     detector: Annotated[
         str, typer.Option("--detector", help="Model whose landmark detector finds the key points.")
-    ] = "default-64",
+    ] = DEFAULT_MODEL,
     skip_damaged: Annotated[
         bool, typer.Option("--skip-damaged", help="Go on after videos that cannot be read.")
     ] = False,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from stylefacev_cli.weights.locate import DEFAULT_MODEL
+
 
 class Format(str, Enum):
     """Formats of `--format`; raw goes down a pipe only."""
@@ -87,7 +89,7 @@ def generate(
             "--model", "-m", envvar="STYLEFACEV_MODEL", rich_help_panel=_HOW, metavar="NAME|FOLDER",
             help="A model that came with the package, or the folder of one.",
         ),
-    ] = "default-64",
+    ] = DEFAULT_MODEL,
     batch: Annotated[
         int | None,
         typer.Option(
