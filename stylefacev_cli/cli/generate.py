@@ -85,7 +85,7 @@ def generate(
         str,
         typer.Option(
             "--model", "-m", envvar="STYLEFACEV_MODEL", rich_help_panel=_HOW, metavar="NAME|FOLDER",
-            help="A model that came with the package, or the folder of one.",
+            help="A model that came with the package or was imported, or the folder of one.",
         ),
     ] = "default-64",
     batch: Annotated[
