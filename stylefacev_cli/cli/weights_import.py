@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import stylefacev_cli
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
-from stylefacev_cli.weights.manifest import Manifest
+
+if TYPE_CHECKING:
+    from stylefacev_cli.weights.manifest import Manifest
 
 _FILES = "Files of the networks"
 

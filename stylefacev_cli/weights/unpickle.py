@@ -7,8 +7,8 @@ lie in them as the bytes of an older `torch.save`, a pickle of its own, read by 
     read_stylegan_pickle(data) → {"G_ema": Record("Generator", state={…}), …}
     read_torch_pickle(data, …) → {"conv1.weight": StoredTensor(…), …}
 
-Source of the formats: what `torch.save` writes, and the description in shared notes of what the
-persistence of StyleGAN3 does; no code of either is used.
+Source of the formats: what `torch.save` and the persistence of StyleGAN3 write; none of their code
+is used.
 """
 
 from __future__ import annotations
