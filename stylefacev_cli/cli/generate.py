@@ -87,7 +87,7 @@ def generate(
         str,
         typer.Option(
             "--model", "-m", envvar="STYLEFACEV_MODEL", rich_help_panel=_HOW, metavar="NAME|FOLDER",
-            help="A model that came with the package, or the folder of one.",
+            help="A model that came with the package or was imported, or the folder of one.",
         ),
     ] = DEFAULT_MODEL,
     batch: Annotated[

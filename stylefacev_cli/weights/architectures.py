@@ -19,6 +19,7 @@ from stylefacev_cli.networks.motion import MotionSampler, MotionSamplerConfig
 from stylefacev_cli.networks.pose import POSE_SIZE, PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.weights.locate import MANIFEST_NAME
 from stylefacev_cli.weights.manifest import Manifest, refuse_absurd
+from stylefacev_cli.weights.pickle_values import shown
 from stylefacev_cli.weights.settings import build
 
 _KINDS: dict[str, tuple[Any, Any]] = {  # by network: its settings and its class
@@ -140,8 +141,8 @@ def check_names(wanted: set[str], found: set[str], path: Path) -> None:
 
 def listed(names: list[str], most: int = 5) -> str:
     """The first of some names, and how many more there are; for messages."""
-    shown = ", ".join(name[:80] for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+    first = ", ".join(shown(name, 80) for name in names[:most])
+    return first if len(names) <= most else f"{first} and {len(names) - most} more"
 
 
 class _Counter(TorchFunctionMode):

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError
 from stylefacev_cli.weights.archives import member_bytes, open_archive
 from stylefacev_cli.weights.persistence import averaged_generator
-from stylefacev_cli.weights.pickle_values import PickleRefused
+from stylefacev_cli.weights.pickle_values import PickleRefused, shown
 from stylefacev_cli.weights.stored_tensor import ITEM_BYTES, StoredTensor, total_bytes
 from stylefacev_cli.weights.unpickle import (
     LEGACY_MAGIC,
@@ -152,7 +152,7 @@ def _torch_zip(path: Path, num_bytes: int) -> Checkpoint:
     for key, storage in storages.items():
         if sizes.get(f"{folder}data/{key}") != storage.num_bytes:
             raise IntegrityError(
-                f"{path} is damaged: its storage {key[:40]!r} has not the announced "
+                f"{path} is damaged: its storage {shown(key, 40)!r} has not the announced "
                 f"{storage.num_bytes} bytes; fetch it again"
             )
     specs, notes = _state_dict(path, described, num_bytes)
@@ -180,7 +180,7 @@ def _state_dict(
     """The tensors of a state dict, which may lie under the key `state_dict`."""
     notes: tuple[str, ...] = ()
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        others = [str(key)[:40] for key in content if key != "state_dict"]
+        others = [shown(key, 40) for key in content if key != "state_dict"]
         content = content["state_dict"]
         if others:
             notes = (f"state_dict taken, left out: {', '.join(sorted(others)[:5])}",)
@@ -189,7 +189,7 @@ def _state_dict(
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, StoredTensor):
             raise IntegrityError(
-                f"{path}: {str(name)[:60]!r} in it is no tensor: a state dict was expected"
+                f"{path}: {shown(name)!r} in it is no tensor: a state dict was expected"
             )
     _check_total(path, content, num_bytes)
     return {name: TensorSpec(t.dtype, t.shape) for name, t in content.items()}, notes

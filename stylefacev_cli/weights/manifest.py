@@ -159,6 +159,8 @@ def _parse(folder: Path, data: bytes, where: str) -> Manifest:
     plain = build(_PlainKeys, plain_keys, where)
     if not is_model_name(plain.name):
         raise UsageError(f"{where}.name must be letters, digits, dots and dashes")
+    if not plain.licence.isprintable():
+        raise UsageError(f"{where}.licence has control characters")
     if not 8 <= plain.resolution <= 4096:
         raise UsageError(f"{where}.resolution {plain.resolution} is not from 8 to 4096")
     if not 0 < plain.fps <= 240:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stylefacev_cli.weights.pickle_values import PickleRefused, Record
+from stylefacev_cli.weights.pickle_values import PickleRefused, Record, shown
 from stylefacev_cli.weights.stored_tensor import StoredTensor
 
 _KEY = "G_ema"  # the running average of the generator: what NVIDIA's own scripts draw with
@@ -41,7 +41,9 @@ def averaged_generator(content: object) -> SnapshotNetwork:
     notes = ["the Python source in it was not run"]
     network = content
     if isinstance(content, dict):
-        names = sorted(str(key)[:40] for key, value in content.items() if isinstance(value, Record))
+        names = sorted(
+            shown(key, 40) for key, value in content.items() if isinstance(value, Record)
+        )
         if _KEY not in content:
             raise PickleRefused(f"it holds no {_KEY}, only {', '.join(names[:8]) or 'no network'}")
         network = content[_KEY]
@@ -49,7 +51,7 @@ def averaged_generator(content: object) -> SnapshotNetwork:
     if not isinstance(network, Record) or not isinstance(network.state, dict):
         raise PickleRefused("it holds no network")
     if network.path != "Generator":
-        raise PickleRefused(f"it holds a {network.path[:60]}, not a Generator")
+        raise PickleRefused(f"it holds a {shown(network.path)}, not a Generator")
     arguments = network.state.get("_init_kwargs")
     if network.state.get("_init_args") not in ((), []) or not isinstance(arguments, dict):
         raise PickleRefused("it does not say by name what its Generator was made with")
@@ -69,21 +71,21 @@ def _collect(
         raise PickleRefused("its modules are nested too deeply")
     state = module.state
     if not isinstance(state, dict):
-        raise PickleRefused(f"the module {prefix[:60]!r} in it has no state")
+        raise PickleRefused(f"the module {shown(prefix)!r} in it has no state")
     passing = state.get("_non_persistent_buffers_set", set())
     for group in ("_parameters", "_buffers"):
         for name, tensor in _named(state, group, prefix):
             if tensor is None or (isinstance(passing, set) and name in passing):
                 continue
             if not isinstance(tensor, StoredTensor):
-                raise PickleRefused(f"{prefix[:60]}{name[:60]} in it is no tensor")
+                raise PickleRefused(f"{shown(prefix + name)} in it is no tensor")
             seen[0] += 1
             tensors[prefix + name] = tensor
     for name, child in _named(state, "_modules", prefix):
         if child is None:
             continue
         if not isinstance(child, Record):
-            raise PickleRefused(f"{prefix[:60]}{name[:60]} in it is no module")
+            raise PickleRefused(f"{shown(prefix + name)} in it is no module")
         _collect(child, f"{prefix}{name}.", tensors, seen, depth + 1)
 
 
@@ -92,7 +94,7 @@ def _named(state: dict[Any, Any], group: str, prefix: str) -> list[tuple[str, An
     if not isinstance(items, dict) or not all(
         isinstance(name, str) and re.fullmatch("[A-Za-z0-9_]{1,64}", name) for name in items
     ):
-        raise PickleRefused(f"the {group} of {prefix[:60] or 'the network'} in it are malformed")
+        raise PickleRefused(f"the {group} of {shown(prefix) or 'the network'} in it are malformed")
     return list(items.items())
 
 

@@ -16,7 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from stylefacev_cli.weights.pickle_values import Budget, PickleRefused, Record, check_key
+from stylefacev_cli.weights.pickle_values import (
+    Budget,
+    PickleRefused,
+    PickleStack,
+    Record,
+    check_key,
+)
 
 _MAX_TEXT_BYTES: Final = 2**24
 _MAX_NAME_BYTES = 256
@@ -35,7 +41,7 @@ class _Known:
     make: Make
 
 
-class PickleMachine:
+class PickleMachine(PickleStack):
     """Runs one pickle.
 
     Attributes:
@@ -59,11 +65,9 @@ class PickleMachine:
             find: gives the meaning of a global, or raises `PickleRefused`.
             persistent: gives the meaning of a persistent id; without it there are none.
         """
+        super().__init__()
         self.data, self.position, self.budget = data, start, budget
         self.find, self.persistent = find, persistent
-        self.stack: list[Any] = []
-        self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}
 
     def run(self) -> object:
         """Run to STOP and give the value.
@@ -119,49 +123,6 @@ class PickleMachine:
             raise PickleRefused(f"a text of {length} bytes is longer than any in files of weights")
         self.budget.spend(length // _TEXT_BYTES_PER_STEP)
         return str(self.take(length), "utf-8")
-
-    def push(self, value: object) -> None:
-        """Put a value on the stack."""
-        self.stack.append(value)
-
-    def pop(self) -> Any:
-        """Take a value from the stack, from above the last mark."""
-        if len(self.stack) <= (self.marks[-1] if self.marks else 0):
-            raise PickleRefused("it takes more values than it has given")
-        return self.stack.pop()
-
-    def top(self) -> Any:
-        """The value on top of the stack, which stays there."""
-        value = self.pop()
-        self.stack.append(value)
-        return value
-
-    def pop_to_mark(self) -> list[Any]:
-        """Take all values above the last mark, and the mark."""
-        if not self.marks:
-            raise PickleRefused("it ends a list that it never began")
-        mark = self.marks.pop()
-        values = self.stack[mark:]
-        del self.stack[mark:]
-        return values
-
-    def drop(self) -> None:
-        """POP."""
-        self.pop()
-
-    def drop_to_mark(self) -> None:
-        """POP_MARK."""
-        self.pop_to_mark()
-
-    def remember(self, index: int) -> None:
-        """Put the value on top into the memo."""
-        self.memo[index] = self.top()
-
-    def recall(self, index: int) -> None:
-        """Push a value of the memo."""
-        if index not in self.memo:
-            raise PickleRefused(f"it recalls value {index}, which it never stored")
-        self.push(self.memo[index])
 
     def push_global(self, module: object, name: object) -> None:
         """Push what a global stands for."""

@@ -1,4 +1,4 @@
-"""What a pickle machine deals in: inert records, a budget, and refusals."""
+"""What a pickle machine deals in: inert records, a budget, a stack, and refusals."""
 
 from __future__ import annotations
 
@@ -49,6 +49,58 @@ class Budget:
             raise PickleRefused("it has more steps than any file of weights")
 
 
+class PickleStack:
+    """The values, marks and memo of a machine."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+
+    def push(self, value: object) -> None:
+        """Put a value on the stack."""
+        self.stack.append(value)
+
+    def pop(self) -> Any:
+        """Take a value from the stack, from above the last mark."""
+        if len(self.stack) <= (self.marks[-1] if self.marks else 0):
+            raise PickleRefused("it takes more values than it has given")
+        return self.stack.pop()
+
+    def top(self) -> Any:
+        """The value on top of the stack, which stays there."""
+        value = self.pop()
+        self.stack.append(value)
+        return value
+
+    def pop_to_mark(self) -> list[Any]:
+        """Take all values above the last mark, and the mark."""
+        if not self.marks:
+            raise PickleRefused("it ends a list that it never began")
+        mark = self.marks.pop()
+        values = self.stack[mark:]
+        del self.stack[mark:]
+        return values
+
+    def drop(self) -> None:
+        """POP."""
+        self.pop()
+
+    def drop_to_mark(self) -> None:
+        """POP_MARK."""
+        self.pop_to_mark()
+
+    def remember(self, index: int) -> None:
+        """Put the value on top into the memo."""
+        self.memo[index] = self.top()
+
+    def recall(self, index: int) -> None:
+        """Push a value of the memo."""
+        if index not in self.memo:
+            raise PickleRefused(f"it recalls value {index}, which it never stored")
+        self.push(self.memo[index])
+
+
 def check_key(key: object) -> None:
     """Refuse keys of dictionaries and sets that are not plain.
 
@@ -57,3 +109,9 @@ def check_key(key: object) -> None:
     """
     if not isinstance(key, _KEY_TYPES):
         raise PickleRefused(f"a key in it is a {type(key).__name__}")
+
+
+def shown(text: object, most: int = 60) -> str:
+    """A text of a stranger in a message: short, and without control characters."""
+    clean = "".join(c if c.isprintable() else "?" for c in str(text)[: most + 1])
+    return clean if len(clean) <= most else clean[: most - 3] + "..."

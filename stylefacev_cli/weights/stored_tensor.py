@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.weights.pickle_values import PickleRefused
+from stylefacev_cli.weights.pickle_values import PickleRefused, shown
 
 if TYPE_CHECKING:
     import torch
@@ -143,7 +143,7 @@ def storage_of(reference: tuple[Any, ...], known: dict[str, Storage]) -> Storage
     (count,) = _sizes((num_elements,), "storage")
     storage = known.setdefault(key, Storage(dtype, count))
     if (storage.dtype, storage.num_elements) != (dtype, count):
-        raise PickleRefused(f"it describes the storage {key[:40]!r} in two ways")
+        raise PickleRefused(f"it describes the storage {shown(key, 40)!r} in two ways")
     return storage
 
 

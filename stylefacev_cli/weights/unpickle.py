@@ -7,17 +7,16 @@ lie in them as the bytes of an older `torch.save`, a pickle of its own, read by 
     read_stylegan_pickle(data) → {"G_ema": Record("Generator", state={…}), …}
     read_torch_pickle(data, …) → {"conv1.weight": StoredTensor(…), …}
 
-Source of the formats: what `torch.save` writes, and the description in shared notes of what the
-persistence of StyleGAN3 does; no code of either is used.
+Source of the formats: what `torch.save` and the persistence of StyleGAN3 write; none of their code
+is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from stylefacev_cli.weights.pickle_machine import Find, Make, PickleMachine
-from stylefacev_cli.weights.pickle_values import Budget, PickleRefused, Record, check_key
+from stylefacev_cli.weights.pickle_values import Budget, PickleRefused, Record, check_key, shown
 from stylefacev_cli.weights.stored_tensor import (
     STORAGE_TYPES,
     Storage,
@@ -152,7 +151,7 @@ def _read_legacy(data: memoryview, budget: Budget, find: Find) -> object:
 
 
 def _refuse_global(module: str, name: str) -> Make:
-    raise PickleRefused(f"{_shown(module, name)} has no place in it")
+    raise PickleRefused(f"{shown(f'{module}.{name}', 80)} has no place in it")
 
 
 class _Meanings:
@@ -188,21 +187,21 @@ class _Meanings:
             return self.stylegan[path]
         if path in _INERT or path.startswith(_INERT_PREFIXES):
             return self.record(path)
-        raise PickleRefused(f"it wants {_shown(module, name)}, which is not on the list")
+        raise PickleRefused(f"it wants {shown(f'{module}.{name}', 80)}, which is not on the list")
 
     def of_torch(self, module: str, name: str) -> Make:
         """The list for state dicts."""
         path = f"{module}.{name}"
         if path in self.torch:
             return self.torch[path]
-        raise PickleRefused(f"it wants {_shown(module, name)}, which is not on the list")
+        raise PickleRefused(f"it wants {shown(f'{module}.{name}', 80)}, which is not on the list")
 
     def of_storage(self, module: str, name: str) -> Make:
         """The list for the bytes of a single storage: nothing but its type."""
         if module == "torch" and name in STORAGE_TYPES:
             return _constant(STORAGE_TYPES[name])
         raise PickleRefused(
-            f"a nested pickle inside a storage wants {_shown(module, name)}; it is refused"
+            f"a nested pickle inside a storage wants {shown(f'{module}.{name}', 80)}; it is refused"
         )
 
     def record(self, path: str) -> Make:
@@ -281,12 +280,3 @@ def _constant(value: str) -> Make:
         return value
 
     return make
-
-
-def _shown(*names: str) -> str:
-    return _printable(".".join(names))
-
-
-def _printable(characters: Iterable[str]) -> str:
-    text = "".join(c if c.isprintable() else "?" for c in characters)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -105,7 +105,9 @@ def persistent(module: nn.Module, kwargs: dict[str, Any], source: str = SOURCE) 
         for name, child in module._modules.items()
         if child is not None
     )
-    state["size"] = np.broadcast_to(np.asarray(36), [2])  # the original keeps such arrays
+    # The original keeps arrays and numbers of numpy beside its tensors.
+    state["size"] = np.broadcast_to(np.asarray(36), [2])
+    state["bandwidth"], state["use_fp16"] = np.float64(2.0), np.bool_(True)
     state["_init_args"] = ()
     state["_init_kwargs"] = kwargs
     return Persistent(type(module).__name__, state, source)

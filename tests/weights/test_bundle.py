@@ -18,7 +18,7 @@ from tiny import TINY_RESOLUTION_PX, tiny_networks
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFaceVError
 from stylefacev_cli.weights import locate
-from stylefacev_cli.weights.bundle import load_bundle, save_bundle
+from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
 from stylefacev_cli.weights.locate import find_bundle
 from stylefacev_cli.weights.manifest import VIDEO_NETWORKS, read_manifest
 
@@ -109,6 +109,21 @@ def test_shipped_models_have_names(
         find_bundle("nobody")
 
 
+def test_a_partial_model_says_what_it_lacks(tmp_path: Path) -> None:
+    networks = tiny_networks()
+    some = Networks(networks.generator, landmarks=networks.landmarks, detector=networks.landmarks)
+    common: dict[str, Any] = {"fps": 15, "licence": "CC0-1.0", "provenance": {}}
+    saved = save_bundle(tmp_path / "m", some, name="m", **common)
+    bundle = load_bundle(tmp_path / "m")
+    assert list(bundle.manifest.files) == ["generator", "landmarks", "detector"]
+    assert list(bundle.networks.present()) == list(saved.files)
+    assert saved.missing == ("pose", "appearance", "motion")
+    with pytest.raises(MissingWeightsError, match="m cannot make videos: it lacks pose, appear"):
+        saved.check_complete()
+    whole = save_bundle(tmp_path / "w", networks, name="w", **common)
+    whole.check_complete()
+
+
 def test_missing_file(model: Path) -> None:
     (model / "pose.safetensors").unlink()
     with pytest.raises(MissingWeightsError, match=r"pose\.safetensors"):
@@ -170,6 +185,8 @@ def test_a_file_that_is_no_safetensors(model: Path) -> None:
         (lambda c: c.update(fps=0), "fps 0"),
         (lambda c: c.update(fps=float("nan")), "finite"),
         (lambda c: c.update(name="../x"), "name must be"),
+        (lambda c: c.update(licence="\x1b[2J"), "control characters"),
+        (lambda c: c["architecture"].update(detector={}), "files.detector"),
         (lambda c: c.update(resolution=32), "generator.img_resolution"),
         (lambda c: c.update(resolution="16"), "whole number"),
         (lambda c: c.pop("files"), "'files' is missing"),

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -356,6 +360,46 @@ def test_a_replacement_that_was_killed_between_its_two_renames(
     shutil.copytree(tiny_model, waiting)
     assert locate.find_bundle("mine") == home / "models" / "mine"
     assert load_bundle("mine").manifest.name == "tiny" and not waiting.exists()
+
+
+@pytest.mark.parametrize("moment", ["while it writes", "between its two renames"])
+def test_a_killed_import_leaves_the_old_model(
+    tiny_model: Path, home: Path, tmp_path: Path, moment: str
+) -> None:
+    export_model(tiny_model, tmp_path / "out")
+    before = import_model(ImportWishes("mine", archive=tmp_path / "out")).manifest
+    victim = "os.replace" if moment == "while it writes" else "pathlib.Path.rename"
+    code = f"""
+import os, pathlib, signal
+from stylefacev_cli.weights.importing import ImportWishes, import_model
+calls, real = [], {victim}
+def deadly(*paths):
+    calls.append(paths)
+    if len(calls) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*paths)
+{victim} = deadly
+archive = pathlib.Path({str(tmp_path / "out")!r})
+import_model(ImportWishes("mine", archive=archive, fps=9, force=True))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert load_bundle("mine").manifest == before
+    assert locate.imported_models() == ["mine"]
+    import_model(ImportWishes("mine", archive=tmp_path / "out", fps=9, force=True))
+    assert load_bundle("mine").manifest.fps == 9
+
+
+def test_leftovers_of_killed_imports_go_after_a_day(
+    tiny_model: Path, home: Path, tmp_path: Path
+) -> None:
+    old, new = home / "models" / ".a.1.part", home / "models" / ".a.2.part"
+    for leftover in (old, new):
+        leftover.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    export_model(tiny_model, tmp_path / "out")
+    import_model(ImportWishes("mine", archive=tmp_path / "out"))
+    assert new.exists() and not old.exists()
 
 
 def test_a_full_disk_leaves_the_old_model(
