@@ -87,7 +87,8 @@ class Model:
 
         The frames are the same whatever `batch` is, up to rounding, and a shorter video is the
         beginning of a longer one. As in the authors' sampling, frame 0 is the first frame taken
-        apart and put together again: G(R(appearance, p_0)), not the frame itself.
+        apart and put together again: G(R(appearance, p_0)), not the frame itself. A model that
+        lacks networks gives single frames (`num_frames=1`), and those are what its generator makes.
 
         Args:
             seed: 0 to 2^32 − 1; says who it is, and how the first frame looks.
@@ -104,7 +105,8 @@ class Model:
             UsageError: a number out of range.
             MissingWeightsError: the model is partial, and lacks networks that videos need.
         """
-        self.manifest.check_complete()
+        if num_frames > 1:
+            self.manifest.check_complete()
         motion_seed = seed if motion_seed is None else motion_seed
         batch = self.default_batch if batch is None else batch
         _check(seed, num_frames, motion_seed, batch)
@@ -115,6 +117,9 @@ class Model:
     ) -> Iterator[Frame]:
         z = latent_of_seed(seed, self.networks.generator.config.z_dim)
         first_frame = self.render(self.map(z, truncation))
+        if num_frames == 1 and self.manifest.missing:
+            yield from as_pictures(first_frame)
+            return
         appearance = self.encode(first_frame)
         first_pose = self.extract_pose(first_frame)
         poses = islice(self.move(first_pose, motion_seed), num_frames)

@@ -166,7 +166,8 @@ def _plan(wishes: Wishes, terminal: Terminal) -> tuple[Manifest, str, list[Targe
             raise UsageError("--format raw goes down a pipe only: add -o - and one seed")
         targets = plan_targets(wishes.out, format_name, seeds, grid=wishes.grid)
     manifest = read_manifest(wishes.model)
-    manifest.check_complete()
+    if wishes.num_frames > 1:
+        manifest.check_complete()  # a single frame takes the generator alone
     if format_name == "gif" and (wishes.fps or manifest.fps) > GIF_MAX_FPS:
         raise UsageError(f"a gif has at most {GIF_MAX_FPS:g} frames per second; give a lower --fps")
     if wishes.grid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,14 @@ def train(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")
     ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--start-from",
+            metavar="NAME|FOLDER",
+            help="Model whose generator takes the place of the first stage.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Override a setting: section.key=value; can be repeated."),
@@ -48,7 +57,10 @@ def train(
         from stylefacev_cli.training.settings import load_settings
 
     terminal: Terminal = ctx.obj
-    loaded = load_settings(config, settings or [])
+    overrides = list(settings or [])
+    if start_from is not None:
+        overrides.append(f"start_from={json.dumps(start_from)}")
+    loaded = load_settings(config, overrides)
     keep_freed_memory()
     if threads:
         set_num_threads(threads)

@@ -88,8 +88,8 @@ def import_bundle(
     terminal.note(f"licence: {manifest.licence}")
     if manifest.missing:
         terminal.note(
-            f"{manifest.name} can render images and be trained on, but make no videos: "
-            f"it lacks {', '.join(manifest.missing)}"
+            f"{manifest.name} can render images (generate --frames 1) and be trained on "
+            f"(train --start-from), but make no videos: it lacks {', '.join(manifest.missing)}"
         )
     if as_json:
         terminal.result(json.dumps({**_facts(manifest), "notes": list(imported.notes)}, indent=2))

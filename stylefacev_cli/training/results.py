@@ -14,7 +14,7 @@ from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetector
 from stylefacev_cli.networks.motion import MotionSampler, MotionSamplerConfig
 from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.training.checkpoint import CheckpointStore
-from stylefacev_cli.weights.bundle import Networks, save_bundle
+from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
 from stylefacev_cli.weights.settings import build
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
@@ -60,8 +60,20 @@ def load_network(
     return network.eval().requires_grad_(False)
 
 
-def load_generator(run: Path) -> Generator:
-    """The averaged generator of the newest generator stage."""
+def load_generator(run: Path, start_from: str | None = None) -> Generator:
+    """The averaged generator of the newest generator stage.
+
+    Args:
+        run: folder of the training run.
+        start_from: a model whose generator is taken while the run has none of its own.
+
+    Raises:
+        DataError: there is none yet.
+        MissingWeightsError: there is no such model.
+        IntegrityError: the model is damaged.
+    """
+    if start_from is not None and newest_state(run, ("finish", "generator")) is None:
+        return load_bundle(start_from).networks.generator.eval().requires_grad_(False)
     return load_network(
         run, ("finish", "generator"), "generator", GeneratorConfig, Generator, key="ema"
     )
@@ -91,15 +103,22 @@ def load_motion(run: Path) -> MotionSampler:
 
 
 def write_bundle(
-    run: Path, name: str, fps: float, licence: str, provenance: dict[str, Any]
+    run: Path,
+    name: str,
+    fps: float,
+    licence: str,
+    provenance: dict[str, Any],
+    start_from: str | None = None,
 ) -> Path:
     """Put the networks of a run together as a model bundle in `run/bundle`.
+
+    `start_from` as for `load_generator`.
 
     Raises:
         DataError: a stage has not been trained yet.
     """
     networks = Networks(
-        generator=load_generator(run),
+        generator=load_generator(run, start_from),
         landmarks=load_detector(run),
         pose=load_pose_extractor(run),
         appearance=load_appearance(run),

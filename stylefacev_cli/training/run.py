@@ -10,6 +10,7 @@ from typing import Any
 
 from stylefacev_cli import __version__
 from stylefacev_cli.errors import StyleFaceVError, UsageError
+from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.training.appearance_stage import AppearanceStage
 from stylefacev_cli.training.detector_stage import DetectorStage
 from stylefacev_cli.training.frames import Frames, load_frames
@@ -65,6 +66,8 @@ def train(
     if stage != "all" and getattr(config, stage) is None:
         raise UsageError(f"the config has no section {stage!r}")
     wanted = [name for name in STAGES if stage in (name, "all") and getattr(config, name)]
+    if stage == "all" and config.start_from is not None:
+        wanted.remove("generator")  # it is there
     save_settings(config, run / "config.yaml")
     trainer = _Trainer(config, [*data, *map(Path, config.data)], run, report)
     outcome = Outcome("done", 0)
@@ -102,11 +105,11 @@ class _Trainer:
         """The stage, with the networks of earlier ones that it needs."""
         run, seed, frames = self._run, self._config.seed, self._read_frames()
         perceptual = self._perceptual(section)
-        if name == "generator":
+        if name == "generator" and self._config.start_from is None:
             return GeneratorStage(section, frames, seed, perceptual)
-        if name == "finish":
-            return GeneratorStage(section, frames, seed, perceptual, load_generator(run), name)
-        generator = load_generator(run)
+        generator = self._generator()
+        if name in ("generator", "finish"):
+            return GeneratorStage(section, frames, seed, perceptual, generator, name)
         if name == "detector":
             return DetectorStage(section, frames, seed, generator)
         if name == "pose":
@@ -134,6 +137,16 @@ class _Trainer:
         renderer = Renderer(generator, load_appearance(run), shown)
         return MotionStage(section, tracks, seed, renderer)
 
+    def _generator(self) -> Generator:
+        """The run's generator, or that of the model that it starts from."""
+        generator = load_generator(self._run, self._config.start_from)
+        if generator.config != self._config.generator.architecture:
+            raise UsageError(
+                f"generator.architecture is not that of {self._config.start_from or self._run}: "
+                f"give it {to_plain(generator.config)}"
+            )
+        return generator
+
     def bundle(self) -> Path:
         """Write the model of a finished run."""
         config, frames = self._config, self._read_frames()
@@ -145,7 +158,9 @@ class _Trainer:
             "perceptual": perceptual.name if perceptual else "none",
             "config": to_plain(config),
         }
-        return write_bundle(self._run, config.name, frames.fps, config.licence, provenance)
+        return write_bundle(
+            self._run, config.name, frames.fps, config.licence, provenance, config.start_from
+        )
 
     def _read_frames(self) -> Frames:
         if self._frames is None:

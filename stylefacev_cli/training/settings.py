@@ -34,6 +34,7 @@ class TrainingConfig:
     joint: JointStageConfig
     motion: MotionStageConfig
     finish: GeneratorStageConfig | None = None  # a second, adversarial pass over the generator
+    start_from: str | None = None  # model whose generator takes the place of the first stage
     seed: int = 1
     data: tuple[str, ...] = ()  # folders, beside those of --data
     held_out_permille: int = 20  # persons in a thousand kept for validation

@@ -78,7 +78,8 @@ class Manifest:
         if self.missing:
             raise MissingWeightsError(
                 f"the model {self.name} cannot make videos: it lacks {', '.join(self.missing)}; "
-                "import it again with them (stylefacev weights import -h), or train them"
+                "give --frames 1 for single images, import it again with them, or train them "
+                "(stylefacev train --start-from)"
             )
 
 

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from stylefacev_cli.cli.app import run
+from stylefacev_cli.pipeline import as_pictures, latent_of_seed, load_model
 from stylefacev_cli.weights.exporting import export_model
 
 
@@ -47,12 +50,21 @@ def test_a_generator_alone_and_what_it_cannot_do(
     command = ["weights", "import", "bare", "--generator", "out/generator.pt"]
     assert run([*command, "--fps", "10", "--licence", "mine"]) == 0
     told = capsys.readouterr().err
-    assert "bare can render images and be trained on, but make no videos" in told
+    assert "bare can render images (generate --frames 1) and be trained on" in told
     assert "licence: mine" in told
     assert run(["generate", "--model", "bare"]) == 3
     told = capsys.readouterr().err
     assert "bare cannot make videos: it lacks landmarks, pose, appearance, motion" in told
     assert told.count("\n") == 1
+    command = ["generate", "--model", "bare", "--frames", "1", "--format", "png", "--seeds", "3"]
+    assert run(command) == 0
+    (folder,) = capsys.readouterr().out.split()
+    (picture,) = Path(folder).glob("*.png")
+    model = load_model("bare", device="cpu")
+    image = as_pictures(
+        model.render(model.map(latent_of_seed(3, model.networks.generator.config.z_dim), 1.0))
+    )[0]
+    assert np.abs(np.asarray(Image.open(picture)).astype(int) - image).max() <= 1
 
 
 def test_errors_have_codes_and_one_line(

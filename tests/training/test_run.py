@@ -81,6 +81,20 @@ def test_all_stages_then_a_model_that_loads(clip_folder: Path, tmp_path: Path) -
     outcome = train(more, [clip_folder], tmp_path, stage="generator", report=lines.append)
     assert outcome.step == 8 and any("resumed from step 6" in line for line in lines)
 
+    # Another run starts from the generator of this model; it has no stage "generator" then.
+    wanted = f"start_from={tmp_path / 'bundle'}"
+    other = load_settings(EXAMPLES / "tiny.yaml", [wanted])
+    train(other, [clip_folder], tmp_path / "other", stage="finish", report=lines.append)
+    start = bundle.networks.generator.state_dict()["synthesis.input.weight"]
+    state = CheckpointStore(tmp_path / "other" / "finish" / "checkpoints").load_newest()
+    assert state is not None
+    moved = state["stage"]["networks"]["ema"]["synthesis.input.weight"]
+    assert 0 < (moved - start).abs().mean() < 0.1 * start.abs().mean()
+    wide = load_settings(EXAMPLES / "tiny.yaml", [wanted, "generator.architecture.channel_max=20",
+                                                  "finish=null"])  # fmt: skip
+    with pytest.raises(UsageError, match="generator.architecture is not that of"):
+        train(wide, [clip_folder], tmp_path / "wide", report=lines.append)
+
 
 def test_stages_need_those_before_them(clip_folder: Path, tmp_path: Path) -> None:
     config = load_settings(EXAMPLES / "tiny.yaml", [])

@@ -186,7 +186,7 @@ def test_a_generator_alone(home: Path, tmp_path: Path, radial: bool) -> None:
     with pytest.raises(
         MissingWeightsError, match="m0 cannot make videos: it lacks landmarks, pose"
     ):
-        model.sample(0, 1)
+        model.sample(0, 2)
     with pytest.raises(MissingWeightsError, match="lacks the network appearance"):
         model.encode(torch.zeros(1, 3, 32, 32))
 
