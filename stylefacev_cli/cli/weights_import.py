@@ -10,6 +10,7 @@ import typer
 
 import stylefacev_cli
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
+from stylefacev_cli.errors import MissingWeightsError
 
 if TYPE_CHECKING:
     from stylefacev_cli.weights.manifest import Manifest
@@ -58,7 +59,9 @@ def import_bundle(
 
     A generator alone makes a model that can render single images and be trained on, but no videos.
 
-    Example: stylefacev weights import mine --generator stylegan3-r-ffhqu-256x256.pkl
+    A name that `weights download` knows stands for what it fetched.
+
+    Example: stylefacev weights import mine --generator stylegan3-r-ffhqu-256
     """
     terminal: Terminal = ctx.obj
     with holding_signals():
@@ -74,8 +77,8 @@ def import_bundle(
     }
     wishes = ImportWishes(
         name=name,
-        files={network: path for network, path in given.items() if path is not None},
-        archive=archive,
+        files={network: _located(path) for network, path in given.items() if path is not None},
+        archive=None if archive is None else _located(archive),
         fps=fps,
         licence=licence,
         force=force,
@@ -120,6 +123,26 @@ def export_bundle(
         return
     for path in paths:
         terminal.result(str(path))
+
+
+def _located(path: Path) -> Path:
+    """The path itself, or where downloaded weights of that name are.
+
+    Raises:
+        MissingWeightsError: they are not downloaded yet.
+    """
+    from stylefacev_cli.weights.cache import path_of
+    from stylefacev_cli.weights.registry import read_registry
+
+    entry = None if path.exists() else read_registry().get(str(path))
+    if entry is None:
+        return path
+    files = [path_of(file) for file in entry.files]
+    if not all(file.is_file() for file in files):
+        raise MissingWeightsError(
+            f"{path} is not there: run `stylefacev weights download {path}` first"
+        )
+    return files[0] if len(files) == 1 else files[0].parent
 
 
 def _facts(manifest: Manifest) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_networks
 
 from stylefacev_cli import load_model
+from stylefacev_cli.cli.app import run
 from stylefacev_cli.errors import (
     IntegrityError,
     MissingWeightsError,
@@ -33,9 +34,11 @@ from stylefacev_cli.networks.motion import MotionSampler
 from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.weights import importing, locate
 from stylefacev_cli.weights.bundle import load_bundle, save_bundle
+from stylefacev_cli.weights.cache import path_of
 from stylefacev_cli.weights.exporting import export_model
 from stylefacev_cli.weights.file_names import EXPORT_NAMES
 from stylefacev_cli.weights.importing import ImportWishes, import_model
+from stylefacev_cli.weights.registry import find_entry
 
 SMALL = GeneratorConfig(
     z_dim=16, w_dim=8, img_resolution=32, channel_base=512, channel_max=16, num_layers=6
@@ -439,3 +442,19 @@ def test_exports(tiny_model: Path, home: Path, tmp_path: Path) -> None:
         (out / "export.yaml").write_text(damage)
         with pytest.raises(IntegrityError, match="export the model again"):
             import_model(ImportWishes("m", archive=out))
+
+
+def test_downloaded_weights_go_by_their_names(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["weights", "import", "mine", "--generator", "stylegan3-t-ffhqu-256"]
+    assert run(command) == 3
+    assert "run `stylefacev weights download stylegan3-t-ffhqu-256`" in capsys.readouterr().err
+    (file,) = find_entry("stylegan3-t-ffhqu-256").files
+    path_of(file).parent.mkdir(parents=True)
+    generator = Generator(SMALL)
+    fill(generator)
+    path_of(file).write_bytes(snapshot_of(generator))
+    assert run(command) == 0
+    made = load_model("mine").networks.generator.state_dict()
+    assert all(torch.equal(made[name], value) for name, value in generator.state_dict().items())
