@@ -28,7 +28,7 @@ class Frames:
         starts: int64 [C + 1], where each clip begins; the last entry is N.
         moving: bool [C], whether frames follow each other; not so in stills of one person, each
             of which has its own scene.
-        fps: of the clips; 0 if there are only stills.
+        fps: of the longest clip, since motion is learnt from long ones; 0 if there are only stills.
     """
 
     images: np.ndarray
@@ -88,7 +88,7 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
     parts: dict[str, list[np.ndarray]] = {key: [] for key in _LABELS}
     lengths: list[int] = []
     moving: list[bool] = []
-    fps = 0.0
+    longest, fps = 0, 0.0
     for folder in folders:
         clip_set = ClipSet(folder)
         for clip in clip_set:
@@ -108,8 +108,8 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
             parts["held_out"].append(np.full(len(images), held_out))
             lengths.append(len(images))
             moving.append(clip.entry.kind == "clip")
-            if clip.entry.kind == "clip":
-                fps = float(clip.entry.fps)
+            if clip.entry.kind == "clip" and len(images) > longest:
+                longest, fps = len(images), float(clip.entry.fps)
     if not lengths:
         raise DataError(f"no clips in {', '.join(map(str, folders))}")
     try:

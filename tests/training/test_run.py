@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from stylefacev_cli.data.clips import ClipEntry, write_clip
+from stylefacev_cli.data.clips import INDEX_NAME, ClipEntry, write_clip
 from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
 from stylefacev_cli.training.checkpoint import CheckpointStore
 from stylefacev_cli.training.frames import Frames, load_frames
@@ -49,6 +49,15 @@ def test_frames_are_read_as_they_were_written(clip_folder: Path, clips: Frames) 
         load_frames([clip_folder], 32, 0)
     with pytest.raises(DataError, match="--data"):
         load_frames([], 16, 0)
+
+
+def test_long_clips_tell_the_rate(clip_folder: Path, clips: Frames, tmp_path: Path) -> None:
+    labels = {"factors": clips.factors[:2], "landmarks": clips.landmarks[:2]}
+    entry = ClipEntry("slow", "clips/slow.png", "clips/slow.npz", 2, 16, 2.0, 0, "clip")
+    write_clip(tmp_path, entry, clips.images[:2], labels)
+    (tmp_path / INDEX_NAME).write_text(entry.to_line())
+    assert load_frames([tmp_path], 16, 0).fps == 2
+    assert load_frames([clip_folder, tmp_path], 16, 0).fps == 25
 
 
 def test_all_stages_then_a_model_that_loads(clip_folder: Path, tmp_path: Path) -> None:
