@@ -14,10 +14,9 @@ STREAM_FORMATS = ("mp4", "webm", "mkv", "gif", "raw")
 
 GIF_MAX_FPS = 50.0  # delays are hundredths of a second; viewers slow down anything under 2
 
-# One thread encodes small pictures fast enough. The number depends on the size alone, because x264
-# and VP9 give identical bytes only for equal numbers of threads.
-_ONE_THREAD_MAX_PX = 256 * 256
-_NUM_THREADS_LARGE = 4
+# Identical bytes need an equal number of threads. With four, x264 once gave other bytes in one of
+# some seventy runs; one is fast enough beside the synthesis.
+_NUM_THREADS = 1
 
 _NUM_PALETTE_FRAMES = 32
 
@@ -67,7 +66,7 @@ def encoder_arguments(format_name: str, settings: VideoSettings, *, to_pipe: boo
         The arguments between ffmpeg's input and its output.
     """
     common = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact"]
-    common += ["-threads", str(_num_threads(settings))]
+    common += ["-threads", str(_NUM_THREADS)]
     if settings.provenance:
         common += ["-metadata", f"comment={settings.provenance}"]
     if format_name == "gif":
@@ -78,11 +77,6 @@ def encoder_arguments(format_name: str, settings: VideoSettings, *, to_pipe: boo
         return [*_h264(settings), *common, "-f", "matroska"]
     flags = "+frag_keyframe+empty_moov+default_base_moof" if to_pipe else "+faststart"
     return [*_h264(settings), *common, "-movflags", flags + "+use_metadata_tags", "-f", "mp4"]
-
-
-def _num_threads(settings: VideoSettings) -> int:
-    small = settings.width_px * settings.height_px <= _ONE_THREAD_MAX_PX
-    return 1 if small else _NUM_THREADS_LARGE
 
 
 def _colours(pixel_format: str) -> list[str]:
