@@ -153,7 +153,7 @@ class _Trainer:
         perceptual = load_perceptual(config.perceptual)
         provenance = {
             "made_by": f"stylefacev {__version__}",
-            "data": [str(folder) for folder in self._data],
+            "data": [folder.resolve().name for folder in self._data],
             "frames": len(frames.images),
             "perceptual": perceptual.name if perceptual else "none",
             "config": to_plain(config),
