@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stylefacev_cli.cli.options import AsJson
 from stylefacev_cli.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def render(
     fps: Annotated[float, typer.Option(help="Frames a second.")] = 25.0,
     framing: Annotated[str, typer.Option(help="canonical (eyes in place) or wide.")] = "canonical",
     processes: Annotated[int, typer.Option(help="Processes that render at once.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Render synthetic faces with exact labels: landmarks, expressions, pose, gaze, latents."""
     from stylefacev_cli.faces.dataset import RenderSettings, render_set
@@ -65,7 +66,7 @@ def inspect(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Folder of a set.")],
     check: Annotated[bool, typer.Option("--check", help="Read every clip once.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a set holds."""
     from stylefacev_cli.data.clips import ClipSet

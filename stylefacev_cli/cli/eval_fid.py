@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stylefacev_cli.cli.options import AsJson, SkipDamaged, Threads
 from stylefacev_cli.cli.sources import open_source
 from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.errors import UsageError
@@ -33,13 +34,9 @@ def fid(
     ] = "inception-2015",
     resize: Annotated[str, typer.Option("--resize", help="clean or tensorflow1.")] = "clean",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the order of real images.")] = 0,
-    skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="Go on after files that cannot be read.")
-    ] = False,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    skip_damaged: SkipDamaged = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fréchet distance of images (FID), with KID, precision and recall, and the floor.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stylefacev_cli.cli.options import AsJson, SkipDamaged, Threads
 from stylefacev_cli.cli.sources import open_source
 from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.errors import UsageError
@@ -41,13 +42,9 @@ def fvd(
         bool,
         typer.Option("--controls", help="Real clips frozen and shuffled, measured as well."),
     ] = False,
-    skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="Go on after videos that cannot be read.")
-    ] = False,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    skip_damaged: SkipDamaged = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fréchet video distance (I3D), with KVD, the real sets' own floor and, on wish, controls.
 
@@ -117,23 +114,17 @@ def _measure_fvd(
         **asdict(result),
     }
     if controls:
-        again = list(
-            clips_of(
-                sets["real"],
-                rule,
-                protocol.num_clips,
-                seed=seed,
-                skip_damaged=skip_damaged,
-                taken=Taken(),
-            )
-        )
         base = features["real"][: protocol.num_clips]
-        made = {"frozen": [metric.frozen(c) for c in again]}
-        made["shuffled"] = [metric.shuffled(clip, i) for i, clip in enumerate(again)]
-        report["controls"] = {
-            name: frechet_distance(metric.clip_features(network, some), base)
-            for name, some in made.items()
-        }
+        report["controls"] = {}
+        for name, spoil in metric.CONTROLS.items():
+            clips = clips_of(
+                sets["real"], rule, len(base), seed=seed, skip_damaged=skip_damaged, taken=Taken()
+            )
+            with terminal.progress(len(base), "clips") as advance:
+                spoilt = metric.clip_features(
+                    network, map(spoil, clips), each=partial(advance, name)
+                )
+            report["controls"][name] = frechet_distance(spoilt, base)
     return report
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stylefacev_cli.cli.options import AsJson, SkipDamaged, Threads
 from stylefacev_cli.cli.sources import open_source
 from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.errors import DataError, UsageError
@@ -30,13 +31,9 @@ def motion(
     detector: Annotated[
         str, typer.Option("--detector", help="Model whose landmark detector finds the key points.")
     ] = DEFAULT_MODEL,
-    skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="Go on after videos that cannot be read.")
-    ] = False,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    skip_damaged: SkipDamaged = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
 ) -> None:
     """How faces move: speed, jitter, range, mouth, blinks and drift of their key points.
 

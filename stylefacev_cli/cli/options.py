@@ -1,4 +1,4 @@
-"""What every command has: -q, -v and --version.
+"""What every command has – -q, -v and --version – and options that several have.
 
 They set the `Terminal` in `ctx.obj` as soon as they are read. The root command declares them;
 `give_everywhere` hands them on, so that no other command needs to know of them.
@@ -54,6 +54,15 @@ Version = Annotated[
         help="Print the version and end.",
     ),
 ]  # fmt: skip
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")
+]
+SkipDamaged = Annotated[
+    bool, typer.Option("--skip-damaged", help="Go on after files that cannot be read.")
+]
 
 
 def give_everywhere(command: Any, standard: list[Any] | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from stylefacev_cli.cli.options import Threads
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
 
 
@@ -30,9 +31,7 @@ def train(
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0, help="End this run after so many minutes.")
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")
-    ] = None,
+    threads: Threads = None,
     start_from: Annotated[
         str | None,
         typer.Option(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stylefacev_cli.cli import weights_import
+from stylefacev_cli.cli.options import AsJson
 from stylefacev_cli.cli.stock import (
     all_models,
     model_facts,
@@ -32,7 +33,6 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="As `weights list` shows it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def list_weights(ctx: typer.Context, as_json: AsJson = False) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import stylefacev_cli
+from stylefacev_cli.cli.options import AsJson
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
 from stylefacev_cli.errors import MissingWeightsError
 
@@ -53,7 +54,7 @@ def import_bundle(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a model of that name.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Make a model of files that were fetched by hand; no code in them is run.
 
@@ -107,7 +108,7 @@ def export_bundle(
     force: Annotated[
         bool, typer.Option("--force", help="Replace files that are there.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Write a model as state dicts under the original file names, for the original code.
 

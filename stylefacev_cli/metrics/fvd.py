@@ -5,6 +5,7 @@ Source: Unterthiner et al. 2018; the clip rules are those of StyleGAN-V's `fvd20
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -156,7 +157,11 @@ def frozen(clip: Clip) -> Clip:
     return np.broadcast_to(clip[:1], clip.shape)
 
 
-def shuffled(clip: Clip, seed: int) -> Clip:
-    """The control without order: the frames, mixed."""
+def shuffled(clip: Clip) -> Clip:
+    """The control without order: the frames, mixed, each clip in an order of its own."""
+    seed = zlib.crc32(clip.tobytes())
     mixed: Clip = clip[np.random.default_rng(seed).permutation(len(clip))]
     return mixed
+
+
+CONTROLS: dict[str, Callable[[Clip], Clip]] = {"frozen": frozen, "shuffled": shuffled}
