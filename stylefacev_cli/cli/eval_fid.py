@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from stylefacev_cli.cli.options import AsJson, SkipDamaged, Threads
+from stylefacev_cli.cli.reports import prepare, tell
 from stylefacev_cli.cli.sources import open_source
 from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.errors import UsageError
@@ -45,13 +45,11 @@ def fid(
     from stylefacev_cli.data.videos import Taken, images_of, mixed
     from stylefacev_cli.metrics import fid as metric
     from stylefacev_cli.metrics.feature_networks import image_network
-    from stylefacev_cli.networks.threads import set_num_threads
 
     terminal: Terminal = ctx.obj
     if resize not in metric.RESIZES:
         raise UsageError(f"no resize rule {resize!r}; there are {', '.join(metric.RESIZES)}")
-    if threads:
-        set_num_threads(threads)
+    prepare(threads)
     network = image_network(features)
     sets = {
         "fake": [open_source(fake, per_video)],
@@ -89,13 +87,7 @@ def fid(
         "sides": sides,
         **asdict(result),
     }
-    if as_json:
-        terminal.result(json.dumps(report))
-        return
-    for warning in report["warnings"]:
-        terminal.note(f"warning: {warning}")
-    for line in _table(report):
-        terminal.result(line)
+    tell(terminal, report, _table(report), as_json)
 
 
 def _table(report: dict[str, Any]) -> Iterator[str]:

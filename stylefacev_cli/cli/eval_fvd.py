@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stylefacev_cli.cli.options import AsJson, SkipDamaged, Threads
+from stylefacev_cli.cli.reports import prepare, tell
 from stylefacev_cli.cli.sources import open_source
 from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.errors import UsageError
@@ -56,14 +56,9 @@ def fvd(
     if protocol is not None and protocol not in PROTOCOLS:
         raise UsageError(f"no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}")
     chosen = PROTOCOLS[protocol] if protocol else FvdProtocol(clips, frames, stride)
-    report = _measure_fvd(terminal, chosen, fake, real, seed, controls, skip_damaged, threads)
-    if as_json:
-        terminal.result(json.dumps(report))
-        return
-    for warning in report["warnings"]:
-        terminal.note(f"warning: {warning}")
-    for line in _table(report):
-        terminal.result(line)
+    prepare(threads)
+    report = _measure_fvd(terminal, chosen, fake, real, seed, controls, skip_damaged)
+    tell(terminal, report, _table(report), as_json)
 
 
 def _measure_fvd(
@@ -74,18 +69,12 @@ def _measure_fvd(
     seed: int,
     controls: bool,
     skip_damaged: bool,
-    threads: int | None,
 ) -> dict[str, Any]:
     from stylefacev_cli.data.videos import ClipRule, Taken, clips_of
     from stylefacev_cli.metrics import fvd as metric
     from stylefacev_cli.metrics.distances import frechet_distance
-    from stylefacev_cli.networks.memory import keep_freed_memory
-    from stylefacev_cli.networks.threads import set_num_threads
     from stylefacev_cli.weights.i3d_weights import load_i3d
 
-    keep_freed_memory()
-    if threads:
-        set_num_threads(threads)
     rule = ClipRule(protocol.num_frames, protocol.stride)
     sets = {"fake": open_source(fake, rule.span), "real": open_source(real, rule.span)}
     network = load_i3d()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from stylefacev_cli.cli.options import AsJson, SkipDamaged, Threads
+from stylefacev_cli.cli.reports import prepare, tell
 from stylefacev_cli.cli.sources import open_source
 from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.errors import DataError, UsageError
@@ -43,12 +43,10 @@ def motion(
     from stylefacev_cli.data.videos import ClipRule, Taken, clips_of
     from stylefacev_cli.metrics.motion import mean_motion, measure_motion
     from stylefacev_cli.metrics.tracks import key_point_tracks
-    from stylefacev_cli.networks.threads import set_num_threads
     from stylefacev_cli.weights.bundle import load_bundle
 
     terminal: Terminal = ctx.obj
-    if threads:
-        set_num_threads(threads)
+    prepare(threads)
     bundle, rule = load_bundle(detector), ClipRule(frames)
     landmark_detector = bundle.networks.landmarks
     if landmark_detector is None:
@@ -76,11 +74,7 @@ def motion(
             raise DataError(f"{place}: no video has {frames} frames")
         facts = {"from": videos.name, "codec": videos.codec, "fps": rate, **asdict(taken)}
         report["sides"][side] = facts | {"motion": asdict(mean_motion(found))}
-    if as_json:
-        terminal.result(json.dumps(report))
-        return
-    for line in _motion_table(report):
-        terminal.result(line)
+    tell(terminal, report, _motion_table(report), as_json)
 
 
 def _motion_table(report: dict[str, Any]) -> Iterator[str]:

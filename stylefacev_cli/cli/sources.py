@@ -54,6 +54,4 @@ def open_source(place: str, num_frames: int) -> VideoSet:
         return Video(f"seed {seed}", num_frames, read)
 
     seeds = parse_seeds(wishes.get("seeds", "0-2047"))
-    digest = f"{model.manifest.sha256} {query}"
-    fps = model.manifest.fps
-    return VideoSet(place, fps, "none", [made(seed) for seed in seeds], digest)
+    return VideoSet(place, model.manifest.fps, "none", [made(seed) for seed in seeds])

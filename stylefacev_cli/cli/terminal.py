@@ -16,7 +16,7 @@ from stylefacev_cli.errors import StyleFaceVError
 if TYPE_CHECKING:
     from types import FrameType
 
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn
 
 
 class Stopped(BaseException):
@@ -102,21 +102,13 @@ class Terminal:
         Yields:
             A function that counts one more; its argument says what is being worked on.
         """
-        if self.quiet or not is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":
+        if not self._shows_bars():
             yield lambda what: None
             return
         bar = _progress_bar(unit)
         task = bar.add_task("", total=total)
-
-        def advance(what: str) -> None:
-            bar.update(task, advance=1, description=what)
-
-        with bar:
-            self._on_the_line = True
-            try:
-                yield advance
-            finally:
-                self._on_the_line = False
+        with self._showing(bar):
+            yield lambda what: bar.update(task, advance=1, description=what)
 
     @contextlib.contextmanager
     def downloads(self) -> Iterator[Callable[[str, int, int | None], None]]:
@@ -126,7 +118,7 @@ class Terminal:
             A function that tells what is being fetched, how many bytes of it are there, and of how
             many, if that is known.
         """
-        if self.quiet or not is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":
+        if not self._shows_bars():
             yield lambda what, done, total: None
             return
         bar = _bytes_bar()
@@ -140,10 +132,18 @@ class Terminal:
             shown = what
             bar.update(task, completed=done, total=total, description=what)
 
+        with self._showing(bar):
+            yield show
+
+    def _shows_bars(self) -> bool:
+        return not self.quiet and is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+
+    @contextlib.contextmanager
+    def _showing(self, bar: Progress) -> Iterator[None]:
         with bar:
             self._on_the_line = True
             try:
-                yield show
+                yield
             finally:
                 self._on_the_line = False
 
@@ -228,44 +228,37 @@ def _write(stream: TextIO | None, text: str) -> None:
 
 
 def _progress_bar(unit: str) -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeftColumn
+    from rich.progress import ProgressColumn, Task, TextColumn
     from rich.text import Text
 
     class RateColumn(ProgressColumn):
         def render(self, task: Task) -> Text:
             return Text(f"{task.speed:.1f} {unit}/s" if task.speed else f"– {unit}/s")
 
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        RateColumn(),
-        TimeLeftColumn(),
-        TextColumn("left"),
-        console=Console(stderr=True),
-        transient=True,
-        # Results may go to a pipe: rich must not take them over to the terminal.
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
+    return _bar(TextColumn("{task.completed}/{task.total}"), RateColumn())
 
 
 def _bytes_bar() -> Progress:
+    from rich.progress import DownloadColumn, TransferSpeedColumn
+
+    return _bar(DownloadColumn(), TransferSpeedColumn())
+
+
+def _bar(*columns: ProgressColumn) -> Progress:
+    """What is worked on, a bar, the columns, and the time left."""
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeftColumn
 
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+        *columns,
         TimeLeftColumn(),
         TextColumn("left"),
         console=Console(stderr=True),
         transient=True,
+        # Results may go to a pipe: rich must not take them over to the terminal.
         redirect_stdout=False,
         redirect_stderr=False,
     )

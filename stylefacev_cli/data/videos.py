@@ -18,6 +18,7 @@ from PIL import Image
 from stylefacev_cli.data.clips import INDEX_NAME, ClipSet
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.video import read_frames
+from stylefacev_cli.weights.hashing import sha256_of
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".gif")
 LOSSY_SUFFIXES = (".mp4", ".webm", ".mov", ".avi", ".gif")
@@ -52,17 +53,35 @@ class VideoSet:
         fps: frames a second, where it is known.
         codec: what the frames went through: the suffix of lossy files, else `lossless`.
         videos: in a fixed order.
-        digest: SHA-256 of names and contents; None for what is made on the fly.
+        files: what they are kept in; none if they are made on the fly.
     """
 
     name: str
     fps: float | None
     codec: str
     videos: list[Video]
-    digest: str | None
+    files: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.videos)
+
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 of the names and contents of all files, read anew; None if there are none.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        if not self.files:
+            return None
+        digest = hashlib.sha256()
+        for path in self.files:
+            try:
+                record = f"{path.relative_to(self.name)}\0{sha256_of(path)}\0"
+            except OSError as error:
+                raise DataError(f"cannot read {path}: {error.strerror}") from error
+            digest.update(record.encode())
+        return digest.hexdigest()
 
 
 def open_videos(folder: Path) -> VideoSet:
@@ -80,14 +99,14 @@ def open_videos(folder: Path) -> VideoSet:
         ]
         used = [folder / entry.file for entry in clips.entries]
         fps = clips.entries[0].fps or None
-        return VideoSet(str(folder), fps, "lossless", videos, _digest(folder, used))
+        return VideoSet(str(folder), fps, "lossless", videos, tuple(used))
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
     movies = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     if movies:
         lossy = sorted({p.suffix.lower()[1:] for p in movies if p.suffix.lower() in LOSSY_SUFFIXES})
         videos = [Video(str(path), None, _of_movie(path)) for path in movies]
         codec = "+".join(lossy) or "lossless"
-        return VideoSet(str(folder), None, codec, videos, _digest(folder, movies))
+        return VideoSet(str(folder), None, codec, videos, tuple(movies))
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise DataError(
@@ -104,7 +123,7 @@ def open_videos(folder: Path) -> VideoSet:
         videos = [
             Video(str(place), len(group), _of_images(group)) for place, group in groups.items()
         ]
-    return VideoSet(str(folder), None, codec, videos, _digest(folder, images))
+    return VideoSet(str(folder), None, codec, videos, tuple(images))
 
 
 def _of_array(load: Callable[[], U8]) -> Callable[[int, int, int], U8]:
@@ -147,19 +166,6 @@ def read_image(path: Path) -> U8:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: cannot be read as an image ({error})") from error
     return pixels
-
-
-def _digest(folder: Path, files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.relative_to(folder)}\0".encode())
-        try:
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}") from error
-    return digest.hexdigest()
 
 
 def run_of(video: Video, rule: ClipRule, random: np.random.Generator | None) -> U8 | None:
@@ -229,26 +235,12 @@ def clips_of(
     Raises:
         DataError: a video cannot be read.
     """
-    order = np.arange(len(videos))
-    if seed is not None:
-        order = np.random.default_rng(seed).permutation(order)
-    for number in order:
-        if taken.used == num_clips:
-            return
-        random = None if seed is None else np.random.default_rng([seed, int(number)])
-        video = videos.videos[number]
-        try:
-            clip = run_of(video, rule, random)
-        except DataError:
-            if not skip_damaged:
-                raise
-            taken.damaged.append(video.name)
-            continue
-        if clip is None:
-            taken.too_short += 1
-            continue
-        taken.used += 1
-        yield clip
+
+    def take(video: Video, random: np.random.Generator | None) -> list[U8] | None:
+        clip = run_of(video, rule, random)
+        return None if clip is None else [clip]
+
+    return _taken_from(videos, take, num_clips, seed, skip_damaged, taken)
 
 
 def images_of(
@@ -264,23 +256,43 @@ def images_of(
 
     Arguments and errors as for `clips_of`.
     """
+
+    def take(video: Video, random: np.random.Generator | None) -> list[U8]:
+        return list(_spread(video, per_video))
+
+    return _taken_from(videos, take, num_images, seed, skip_damaged, taken)
+
+
+def _taken_from(
+    videos: VideoSet,
+    take: Callable[[Video, np.random.Generator | None], list[U8] | None],
+    count: int,
+    seed: int | None,
+    skip_damaged: bool,
+    taken: Taken,
+) -> Iterator[U8]:
+    """What `take` gives of one video after the other; None stands for one that is too short."""
     order = np.arange(len(videos))
     if seed is not None:
         order = np.random.default_rng(seed).permutation(order)
     for number in order:
+        if taken.used == count:
+            return
+        random = None if seed is None else np.random.default_rng([seed, int(number)])
         video = videos.videos[number]
         try:
-            frames = _spread(video, per_video)
+            items = take(video, random)
         except DataError:
             if not skip_damaged:
                 raise
             taken.damaged.append(video.name)
             continue
-        for frame in frames:
-            if taken.used == num_images:
-                return
+        if items is None:
+            taken.too_short += 1
+            continue
+        for item in items[: count - taken.used]:
             taken.used += 1
-            yield frame
+            yield item
 
 
 def _spread(video: Video, count: int) -> U8:

@@ -65,6 +65,33 @@ def frechet_distance(fake: Features, real: Features) -> float:
     return float(difference @ difference + (a * a).sum() + (b * b).sum() - 2 * cross)
 
 
+@dataclass(frozen=True)
+class Floor:
+    """The Fréchet distance of real from real: what no made set can be expected to beat."""
+
+    distance: float
+    count: int  # samples in each of the two sets
+
+    def warning(self, num_compared: int, what: str) -> list[str]:
+        """What is to be said if the floor is that of fewer samples than were compared."""
+        if self.count >= num_compared:
+            return []
+        return [
+            f"the floor is that of {self.count} {what} a side, for want of real ones: at the size "
+            "of this measurement it would be lower"
+        ]
+
+
+def floor_of(real: Features, at_most: int) -> Floor:
+    """The floor from real samples [N, D] in random order, with `at_most` in each set.
+
+    Raises:
+        DataError: there are too few, or values that are not finite.
+    """
+    count = min(len(real) // 2, at_most)
+    return Floor(frechet_distance(real[:count], real[count : 2 * count]), count)
+
+
 def _root_of_covariance(samples: Features) -> Features:
     """R [≤ D, D] with RᵀR the covariance."""
     centred = (samples - samples.mean(axis=0)) / np.sqrt(len(samples) - 1)

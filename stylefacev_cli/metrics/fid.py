@@ -21,6 +21,7 @@ from stylefacev_cli.metrics.distances import (
     Coverage,
     Estimate,
     Features,
+    floor_of,
     frechet_distance,
     kernel_distance,
     precision_recall,
@@ -129,26 +130,22 @@ def compare_images(fake: Features, real: Features, num_images: int, seed: int = 
     """
     every, fake, real = real, fake[:num_images], real[:num_images]
     fewest = min(len(fake), len(real))
-    floor_images = min(len(every) // 2, len(real))
+    floor = floor_of(every, len(real))
     warnings = []
     if fewest < TRUSTED_IMAGES:
         warnings.append(
             f"{fewest} images are few (papers take 50,000): read the number beside its floor, and "
             "compare it with none of another size"
         )
-    if floor_images < fewest:
-        warnings.append(
-            f"the floor is that of {floor_images} images a side, for want of real ones: at the "
-            "size of this measurement it would be lower"
-        )
+    warnings += floor.warning(fewest, "images")
     return FidResult(
         num_fake=len(fake),
         num_real=len(real),
         fid=frechet_distance(fake, real),
         kid=kernel_distance(fake, real, subset_size=min(KERNEL_SUBSET, fewest), seed=seed),
         coverage=precision_recall(fake, real),
-        floor=frechet_distance(every[:floor_images], every[floor_images : 2 * floor_images]),
-        floor_images=floor_images,
+        floor=floor.distance,
+        floor_images=floor.count,
         warnings=tuple(warnings),
     )
 

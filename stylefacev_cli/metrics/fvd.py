@@ -17,6 +17,7 @@ from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.metrics.distances import (
     Estimate,
     Features,
+    floor_of,
     frechet_distance,
     kernel_distance,
 )
@@ -116,7 +117,7 @@ def compare(fake: Features, real: Features, num_clips: int, seed: int = 0) -> Fv
     fewest = min(len(fake), len(real))
     if fewest < LEAST_CLIPS:
         raise DataError(f"FVD needs at least {LEAST_CLIPS} clips of each side; there are {fewest}")
-    floor_clips = min(len(every) // 2, len(real))
+    floor = floor_of(every, len(real))
     warnings = []
     if fewest < TRUSTED_CLIPS:
         warnings.append(
@@ -125,11 +126,7 @@ def compare(fake: Features, real: Features, num_clips: int, seed: int = 0) -> Fv
         )
     if len(fake) != len(real):
         warnings.append(f"{len(fake)} made and {len(real)} real clips: the sides are not equal")
-    if floor_clips < fewest:
-        warnings.append(
-            f"the floor is that of {floor_clips} clips a side, for want of real ones: at the size "
-            "of this measurement it would be lower"
-        )
+    warnings += floor.warning(fewest, "clips")
     random = np.random.default_rng(seed)
     resampled = [
         frechet_distance(_some(fake, fewest // 2, random), _some(real, fewest // 2, random))
@@ -141,8 +138,8 @@ def compare(fake: Features, real: Features, num_clips: int, seed: int = 0) -> Fv
         fvd=frechet_distance(fake, real),
         fvd_resampled=Estimate(float(np.mean(resampled)), float(np.std(resampled, ddof=1))),
         kvd=kernel_distance(fake, real, subset_size=min(KERNEL_SUBSET, fewest), seed=seed),
-        floor=frechet_distance(every[:floor_clips], every[floor_clips : 2 * floor_clips]),
-        floor_clips=floor_clips,
+        floor=floor.distance,
+        floor_clips=floor.count,
         warnings=tuple(warnings),
     )
 

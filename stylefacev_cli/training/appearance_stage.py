@@ -44,9 +44,10 @@ from stylefacev_cli.training.extraction import (
 )
 from stylefacev_cli.training.frames import Frames, PairSampler, Sampler
 from stylefacev_cli.training.loop import Losses
-from stylefacev_cli.training.losses import key_point_weights, psnr, weighted_mean
+from stylefacev_cli.training.losses import psnr
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
 from stylefacev_cli.training.perceptual import PerceptualLoss
+from stylefacev_cli.training.reconstruction import reconstruction_losses
 from stylefacev_cli.training.stage import NetworkStage, step_generator
 from stylefacev_cli.weights.settings import to_plain
 
@@ -202,20 +203,13 @@ class AppearanceStage(NetworkStage):
             found["view"] = config.view_weight * self._view.distance(ws, examples.ws)
         if config.places_weight:
             found["places"] = config.places_weight * self._places.distance(ws, examples.ws)
-        few = evenly(len(ws), self.config.image_share)
-        targets = examples.frames[few]
+        few = evenly(len(ws), config.image_share)
         images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])
         with torch.no_grad():
             points = self._pose_extractor.key_points(poses[few])
-        weights = key_point_weights(
-            points, images.shape[-1], config.face_weight, config.feature_weight
+        return found | reconstruction_losses(
+            config, self._perceptual, images, examples.frames[few], points
         )
-        found["l1"] = config.l1_weight * weighted_mean((images - targets).abs(), weights)
-        if self._perceptual is not None and config.perceptual_weight:
-            with products_in(config.dtype):
-                distance = self._perceptual(images, targets)
-            found["perc"] = config.perceptual_weight * distance
-        return found
 
     @torch.no_grad()
     def _validation_examples(self) -> Recomposition:

@@ -50,14 +50,13 @@ from stylefacev_cli.training.frames import ClipWindow, Frames, WindowSampler
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.losses import (
     face_box,
-    key_point_weights,
     non_saturating,
     psnr,
     ssim,
-    weighted_mean,
 )
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
 from stylefacev_cli.training.perceptual import PerceptualLoss
+from stylefacev_cli.training.reconstruction import reconstruction_losses
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
 from stylefacev_cli.weights.settings import to_plain
 
@@ -254,7 +253,10 @@ class JointStage(NetworkStage):
             if is_in.any():
                 chosen = few[is_in]
                 made = images[is_in]
-                found |= self._image_losses(prefix, made, both.frames[chosen], wanted[chosen])
+                losses = reconstruction_losses(
+                    config, self._perceptual, made, both.frames[chosen], wanted[chosen]
+                )
+                found |= {prefix + key: value for key, value in losses.items()}
             points = F.mse_loss(key_points[part], wanted[part])
             found[prefix + "points"] = config.key_point_weight * points
         if config.video_embedding_weight:
@@ -266,21 +268,6 @@ class JointStage(NetworkStage):
         distance = embedding_loss(ws[num_video:], both.ws[num_video:])
         found["i_embed"] = config.embedding_weight * distance
         return images[from_video], found
-
-    def _image_losses(
-        self, prefix: str, images: Tensor, targets: Tensor, key_points: Tensor
-    ) -> dict[str, Tensor]:
-        config = self.config
-        weights = key_point_weights(
-            key_points, images.shape[-1], config.face_weight, config.feature_weight
-        )
-        distance = weighted_mean((images - targets).abs(), weights)
-        found = {prefix + "l1": config.l1_weight * distance}
-        if self._perceptual is not None and config.perceptual_weight:
-            with products_in(config.dtype):
-                distance = self._perceptual(images, targets)
-            found[prefix + "perc"] = config.perceptual_weight * distance
-        return found
 
     def _train_discriminator(self, real: Tensor, made: Tensor, scale: float) -> float:
         with restored_if_bad(self.discriminator) as marks:

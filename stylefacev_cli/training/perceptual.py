@@ -72,18 +72,34 @@ def load_perceptual(name: str) -> PerceptualLoss | None:
         UsageError: another name.
         MissingWeightsError: the weights are not there and cannot be fetched.
     """
-    if name not in NAMES:
-        raise UsageError(f"perceptual: {name!r} is not one of {', '.join(NAMES)}")
+    name = chosen_perceptual(name)
     if name == "none":
         return None
-    vgg_file = Path(torch.hub.get_dir()) / "checkpoints" / VGG16_FILE
-    if name == "vgg16" or (name == "auto" and vgg_file.exists()):
-        if not vgg_file.exists():
+    if name == "vgg16":
+        if not _vgg16_file().exists():
             raise MissingWeightsError(
-                f"{vgg_file} is not there: put torchvision's file there, or use efficientnet-lite0"
+                f"{_vgg16_file()} is not there: put torchvision's file there, or use "
+                "efficientnet-lite0"
             )
-        return PerceptualLoss(_Vgg16(), "vgg16")
-    return PerceptualLoss(load_efficientnet(EFFICIENTNET_GROUPS), "efficientnet-lite0")
+        return PerceptualLoss(_Vgg16(), name)
+    return PerceptualLoss(load_efficientnet(EFFICIENTNET_GROUPS), name)
+
+
+def chosen_perceptual(name: str) -> str:
+    """The network that a name stands for; nothing is loaded.
+
+    Raises:
+        UsageError: no such name.
+    """
+    if name not in NAMES:
+        raise UsageError(f"perceptual: {name!r} is not one of {', '.join(NAMES)}")
+    if name == "auto":
+        return "vgg16" if _vgg16_file().exists() else "efficientnet-lite0"
+    return name
+
+
+def _vgg16_file() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / VGG16_FILE
 
 
 class _Vgg16(nn.Module):

@@ -18,7 +18,11 @@ from stylefacev_cli.training.generator_stage import GeneratorStage
 from stylefacev_cli.training.joint_stage import JointStage
 from stylefacev_cli.training.loop import Outcome, Stage, StopFlag, finished, run_stage
 from stylefacev_cli.training.motion_stage import MotionStage, Renderer, cached_poses
-from stylefacev_cli.training.perceptual import PerceptualLoss, load_perceptual
+from stylefacev_cli.training.perceptual import (
+    PerceptualLoss,
+    chosen_perceptual,
+    load_perceptual,
+)
 from stylefacev_cli.training.pose_stage import PoseStage
 from stylefacev_cli.training.results import (
     load_appearance,
@@ -150,12 +154,11 @@ class _Trainer:
     def bundle(self) -> Path:
         """Write the model of a finished run."""
         config, frames = self._config, self._read_frames()
-        perceptual = load_perceptual(config.perceptual)
         provenance = {
             "made_by": f"stylefacev {__version__}",
             "data": [folder.resolve().name for folder in self._data],
             "frames": len(frames.images),
-            "perceptual": perceptual.name if perceptual else "none",
+            "perceptual": chosen_perceptual(config.perceptual),
             "config": to_plain(config),
         }
         return write_bundle(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import time
@@ -28,6 +27,7 @@ from stylefacev_cli.errors import (
     StyleFaceVError,
     UsageError,
 )
+from stylefacev_cli.weights.hashing import sha256_of
 from stylefacev_cli.weights.locking import locked, replace_synced
 from stylefacev_cli.weights.registry import Entry, WeightFile
 from stylefacev_cli.weights.settings import build
@@ -63,15 +63,6 @@ def assets_folder() -> Path:
 def path_of(file: WeightFile) -> Path:
     """Where a file of the registry is kept."""
     return assets_folder() / file.path
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def state_of(file: WeightFile) -> str:

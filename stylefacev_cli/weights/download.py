@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFaceVError, UsageError
 from stylefacev_cli.weights import cache
 from stylefacev_cli.weights.fetch_options import Listener, Options, Silence
+from stylefacev_cli.weights.hashing import sha256_of
 from stylefacev_cli.weights.locking import locked, replace_synced
 from stylefacev_cli.weights.registry import (
     MAX_FILE_BYTES,
@@ -205,7 +206,7 @@ def _bring_whole(
             listener.note(f"{what}: {text}")
 
         is_pieced = fetch_to(part, place, wanted, limits, on_bytes, note)
-        if is_pieced and sha256 is not None and cache.sha256_of(part) != sha256:
+        if is_pieced and sha256 is not None and sha256_of(part) != sha256:
             note("the pieces are not of one file: starting again")
             _discard(part)
             fetch_to(part, place, wanted, limits, on_bytes, note)
@@ -220,7 +221,7 @@ def _remote(source: Source) -> Remote:
 
 
 def _check_package(package: PackageFile, part: Path) -> None:
-    found = cache.sha256_of(part)
+    found = sha256_of(part)
     if found != package.sha256:
         _discard(part)
         raise IntegrityError(

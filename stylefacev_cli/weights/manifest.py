@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
+from stylefacev_cli.weights.hashing import sha256_of
 from stylefacev_cli.weights.locate import MANIFEST_NAME, find_bundle, is_model_name
 from stylefacev_cli.weights.settings import build
 from stylefacev_cli.weights.yaml_text import MAX_BYTES, parse_yaml
@@ -136,11 +137,7 @@ def verify_files(manifest: Manifest) -> None:
                 f"{path} is damaged: {size} bytes, {wanted} expected; fetch it again"
             )
     for name, path in paths.items():
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(2**20):
-                digest.update(block)
-        if digest.hexdigest() != manifest.files[name].sha256:
+        if sha256_of(path) != manifest.files[name].sha256:
             raise IntegrityError(
                 f"{path} is damaged: its SHA-256 is not that of bundle.yaml; fetch it again"
             )
