@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from stylefacev_cli.weights.registry import Entry, WeightFile
 
 
+_NON_COMMERCIAL = "non-commercial"  # stands in the licences that `weights import` writes
+
+
 def weight_facts(entry: Entry, *, details: bool = False) -> dict[str, Any]:
     """Name, role, state, size and licence of released weights; with details, all of the registry.
 
@@ -120,7 +123,7 @@ def model_facts(folder: Path) -> dict[str, Any]:
         "state": state,
         "bytes": sum(record.bytes for record in manifest.files.values()),
         "licence": manifest.licence,
-        "non_commercial": False,
+        "non_commercial": _NON_COMMERCIAL in manifest.licence,
         "lacks": list(manifest.missing),
         "path": str(folder),
         "files": [

@@ -46,7 +46,9 @@ def list_weights(ctx: typer.Context, as_json: AsJson = False) -> None:
         return
     table = [("NAME", "STATE", "SIZE", "LICENCE", "ROLE")]
     for row in rows:
-        licence = row["licence"] + (" (non-commercial)" if row["non_commercial"] else "")
+        licence = row["licence"]
+        if row["non_commercial"] and "non-commercial" not in licence:
+            licence += " (non-commercial)"
         table.append((row["name"], row["state"], _megabytes(row["bytes"]), licence, row["role"]))
     for line in _aligned(table):
         terminal.result(line)

@@ -52,6 +52,11 @@ def test_a_generator_alone_and_what_it_cannot_do(
     told = capsys.readouterr().err
     assert "bare can render images (generate --frames 1) and be trained on" in told
     assert "licence: mine" in told
+    assert run([*command[:2], "nvidia", *command[3:]]) == 0
+    capsys.readouterr()
+    assert run(["weights", "list", "--json"]) == 0
+    bound = {row["name"]: row["non_commercial"] for row in json.loads(capsys.readouterr().out)}
+    assert bound["nvidia"] and not bound["bare"]
     assert run(["generate", "--model", "bare"]) == 3
     told = capsys.readouterr().err
     assert "bare cannot make videos: it lacks landmarks, pose, appearance, motion" in told
