@@ -52,7 +52,8 @@ def test_a_generator_alone_and_what_it_cannot_do(
     told = capsys.readouterr().err
     assert "bare can render images (generate --frames 1) and be trained on" in told
     assert "licence: mine" in told
-    assert run([*command[:2], "nvidia", *command[3:]]) == 0
+    licence = ["--licence", "NVIDIA's (non-commercial)"]
+    assert run([*command[:2], "nvidia", *command[3:], *licence]) == 0
     capsys.readouterr()
     assert run(["weights", "list", "--json"]) == 0
     bound = {row["name"]: row["non_commercial"] for row in json.loads(capsys.readouterr().out)}
