@@ -19,6 +19,7 @@ from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.training import losses, sheets
 from stylefacev_cli.training.extraction import DTYPES, check_dtype
 from stylefacev_cli.training.frames import Frames, Sampler, spread
+from stylefacev_cli.training.growing import grow
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.optim import (
     AveragedModel,
@@ -46,6 +47,7 @@ class GeneratorStageConfig:
     minutes: float | None = None  # … or this many minutes of training
     batch_size: int = 8
     conv_dtype: str = "float32"  # or bfloat16: products of the convolutions, sums stay float32
+    grow_from: str | None = None  # model of the same latents, whose first layers are taken over
     num_factors: int = 0  # leading numbers of z that mean something; the others start and stay at 0
     # optimisers
     muon_lr: float = 0.6  # of convolutions and styles; 0 gives them to Adam
@@ -92,6 +94,7 @@ class GeneratorStage(NetworkStage):
         perceptual: PerceptualLoss | None = None,
         initial: Generator | None = None,
         name: str = "generator",
+        smaller: Generator | None = None,
     ) -> None:
         super().__init__(config.batch_size)
         self.name = name
@@ -107,6 +110,8 @@ class GeneratorStage(NetworkStage):
         self.generator = Generator(config.architecture)
         if initial is not None:
             self.generator.load_state_dict(initial.state_dict())
+        elif smaller is not None:
+            grow(self.generator, smaller)
         self._is_new = initial is None
         self._silence_fillers()
         self._ema = AveragedModel(self.generator, config.ema_half_life_images)

@@ -32,6 +32,7 @@ from stylefacev_cli.training.results import (
     write_bundle,
 )
 from stylefacev_cli.training.settings import TrainingConfig, budget_of, save_settings
+from stylefacev_cli.weights.bundle import load_bundle
 from stylefacev_cli.weights.settings import to_plain
 
 STAGES = ("generator", "finish", "detector", "pose", "appearance", "joint", "motion")
@@ -110,7 +111,8 @@ class _Trainer:
         run, seed, frames = self._run, self._config.seed, self._read_frames()
         perceptual = self._perceptual(section)
         if name == "generator" and self._config.start_from is None:
-            return GeneratorStage(section, frames, seed, perceptual)
+            smaller = section.grow_from and load_bundle(section.grow_from).networks.generator
+            return GeneratorStage(section, frames, seed, perceptual, smaller=smaller)
         generator = self._generator()
         if name in ("generator", "finish"):
             return GeneratorStage(section, frames, seed, perceptual, generator, name)
