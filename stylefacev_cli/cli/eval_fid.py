@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from stylefacev_cli.cli.options import AsJson, SkipDamaged, Threads
-from stylefacev_cli.cli.reports import prepare, tell
+from stylefacev_cli.cli.gathering import Laboratory
+from stylefacev_cli.cli.options import AsJson, NoCache, SkipDamaged, Threads
+from stylefacev_cli.cli.reports import Report, laboratory, plain, side, side_line, tell
 from stylefacev_cli.cli.sources import open_source
-from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.errors import UsageError
 
 
@@ -35,6 +33,7 @@ def fid(
     resize: Annotated[str, typer.Option("--resize", help="clean or tensorflow1.")] = "clean",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the order of real images.")] = 0,
     skip_damaged: SkipDamaged = False,
+    no_cache: NoCache = False,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,63 +41,67 @@ def fid(
 
     With --features efficientnet-lite0 it works offline, and the numbers bear that name.
     """
-    from stylefacev_cli.data.videos import Taken, images_of, mixed
+    with laboratory(ctx.obj, threads, skip_damaged=skip_damaged, use_store=not no_cache) as lab:
+        report = measure_fid(lab, fake, real, images, per_video, features, resize, seed)
+        tell(lab, report, table, as_json)
+
+
+def measure_fid(
+    lab: Laboratory,
+    fake: str,
+    real: list[str],
+    images: int,
+    per_video: int,
+    features: str,
+    resize: str,
+    seed: int,
+) -> Report:
+    """Measure FID, KID, precision and recall; arguments and results as those of the command."""
+    from stylefacev_cli.data.videos import ItemRule
     from stylefacev_cli.metrics import fid as metric
     from stylefacev_cli.metrics.feature_networks import image_network
 
-    terminal: Terminal = ctx.obj
     if resize not in metric.RESIZES:
         raise UsageError(f"no resize rule {resize!r}; there are {', '.join(metric.RESIZES)}")
-    prepare(threads)
     network = image_network(features)
-    sets = {
-        "fake": [open_source(fake, per_video)],
-        "real": [open_source(place, per_video) for place in real],
-    }
+    facts = {"name": network.name, "sha256": network.sha256, "resize": resize}
     found, sides = {}, {}
-    for side, parts in sets.items():
+    for name, places in {"fake": [fake], "real": real}.items():
         # Twice as many real images, if there are: their two halves are the floor.
-        number = images * (2 if side == "real" else 1)
-        share = -(-number // len(parts))
-        taken = [Taken() for _ in parts]
-        streams = [
-            images_of(
-                part, per_video, share,
-                seed=seed if side == "real" else None, skip_damaged=skip_damaged, taken=one,
+        count = images * (2 if name == "real" else 1)
+        rule = ItemRule(per_video=per_video, seed=seed if name == "real" else None)
+        sets = [open_source(place, per_video) for place in places]
+        parts = [
+            lab.gather(
+                one, rule, -(-count // len(sets)),
+                lambda some: metric.feature_rows(network, some, resize),
+                facts, label=name, unit="images",
             )
-            for part, one in zip(parts, taken, strict=True)
+            for one in sets
         ]  # fmt: skip
-        total = sum(min(share, len(part) * per_video) for part in parts)
-        with terminal.progress(total, "images") as advance:
-            found[side] = metric.image_features(
-                network, mixed(streams), resize, each=partial(advance, side)
-            )
-        sides[side] = [
-            {"from": part.name, "codec": part.codec, **asdict(one)}
-            for part, one in zip(parts, taken, strict=True)
-        ]
+        found[name] = metric.evenly_mixed([part.rows for part in parts])
+        sides[name] = [side(one, part) for one, part in zip(sets, parts, strict=True)]
     result = metric.compare_images(found["fake"], found["real"], images, seed)
-    report: dict[str, Any] = {
+    return {
         "metric": "fid" if features == "inception-2015" else f"fid-{features}",
         "protocol": f"{features}_{resize}_{images}",
         "network": network.name,
+        "network_sha256": network.sha256,
         "resize": f"{metric.RESIZES[resize]}, {network.size_px} px",
+        "per_video": per_video,
         "seed": seed,
         "sides": sides,
-        **asdict(result),
+        **plain(result),
     }
-    tell(terminal, report, _table(report), as_json)
 
 
-def _table(report: dict[str, Any]) -> Iterator[str]:
+def table(report: Report) -> Iterator[str]:
+    """The report as lines."""
     kid, coverage = report["kid"], report["coverage"]
     yield f"{report['metric'].upper()}   {report['fid']:.3f}   ({report['protocol']})"
     yield f"  floor   {report['floor']:.3f}   (real images, {report['floor_images']} each)"
     yield f"KID       {kid['mean']:.5f} ± {kid['sd']:.5f}"
     yield f"precision {coverage['precision']:.3f}   recall {coverage['recall']:.3f}"
-    for side, parts in report["sides"].items():
+    for name, parts in report["sides"].items():
         for facts in parts:
-            yield (
-                f"{side:9} {facts['used']} images of {facts['from']} ({facts['codec']}), "
-                f"{len(facts['damaged'])} damaged"
-            )
+            yield side_line(name, facts, "images")

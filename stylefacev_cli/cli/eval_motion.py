@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from stylefacev_cli.cli.options import AsJson, SkipDamaged, Threads
-from stylefacev_cli.cli.reports import prepare, tell
-from stylefacev_cli.cli.sources import open_source
-from stylefacev_cli.cli.terminal import Terminal
-from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.cli.figures import MOTION_UNITS
+from stylefacev_cli.cli.gathering import Laboratory
+from stylefacev_cli.cli.options import AsJson, NoCache, SkipDamaged, Threads
+from stylefacev_cli.cli.reports import Report, laboratory, plain, side, side_line, tell
+from stylefacev_cli.cli.tracking import gather_tracks
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 
@@ -32,6 +31,7 @@ def motion(
         str, typer.Option("--detector", help="Model whose landmark detector finds the key points.")
     ] = DEFAULT_MODEL,
     skip_damaged: SkipDamaged = False,
+    no_cache: NoCache = False,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -40,56 +40,59 @@ def motion(
     Lengths are in distances between the eyes. Jitter without speed beside it says nothing:
     smoothing lowers both.
     """
-    from stylefacev_cli.data.videos import ClipRule, Taken, clips_of
-    from stylefacev_cli.metrics.motion import mean_motion, measure_motion
-    from stylefacev_cli.metrics.tracks import key_point_tracks
-    from stylefacev_cli.weights.bundle import load_bundle
+    with laboratory(ctx.obj, threads, skip_damaged=skip_damaged, use_store=not no_cache) as lab:
+        report = measure_motion(lab, fake, real, clips, frames, fps, detector)
+        tell(lab, report, table, as_json)
 
-    terminal: Terminal = ctx.obj
-    prepare(threads)
-    bundle, rule = load_bundle(detector), ClipRule(frames)
-    landmark_detector = bundle.networks.landmarks
-    if landmark_detector is None:
-        raise UsageError(f"--detector {detector}: this model has no landmark detector")
-    report: dict[str, Any] = {
+
+def measure_motion(
+    lab: Laboratory,
+    fake: str,
+    real: str | None,
+    clips: int,
+    frames: int,
+    fps: float | None,
+    detector: str,
+) -> Report:
+    """Measure how faces move; arguments and results as those of the command."""
+    from stylefacev_cli.metrics import motion as metric
+
+    found = gather_tracks(lab, fake, real, clips, frames, fps, detector)
+    report: Report = {
         "metric": "motion",
-        "detector": f"{bundle.manifest.name} {bundle.manifest.sha256[:12]}",
+        "protocol": f"motion{clips}_{frames}f",
+        "network": found.detector,
+        "network_sha256": found.detector_sha256,
         "num_frames": frames,
         "sides": {},
+        "warnings": [],
     }
-    for side, place in (("fake", fake), ("real", real)):
-        if place is None:
-            continue
-        videos, taken = open_source(place, frames), Taken()
-        rate = videos.fps or fps
-        if rate is None:
-            raise UsageError(f"{place} does not say how many frames a second it has: give --fps")
-        chosen = clips_of(videos, rule, clips, seed=None, skip_damaged=skip_damaged, taken=taken)
-        found = []
-        with terminal.progress(min(clips, len(videos)), "videos") as advance:
-            for track in key_point_tracks(landmark_detector, chosen):
-                found.append(measure_motion(track, rate))
-                advance(side)
-        if not found:
-            raise DataError(f"{place}: no video has {frames} frames")
-        facts = {"from": videos.name, "codec": videos.codec, "fps": rate, **asdict(taken)}
-        report["sides"][side] = facts | {"motion": asdict(mean_motion(found))}
-    tell(terminal, report, _motion_table(report), as_json)
+    for name, tracked in found.sides.items():
+        motions = [metric.measure_motion(track, tracked.fps) for track in tracked.tracks.rows]
+        report["sides"][name] = {
+            **side(tracked.videos, tracked.tracks),
+            "fps": tracked.fps,
+            "motion": plain(metric.mean_motion(motions)),
+            "per_video": [
+                {"name": video, **plain(one)}
+                for video, one in zip(tracked.tracks.videos, motions, strict=True)
+            ],
+        }
+    rates = {name: facts["fps"] for name, facts in report["sides"].items()}
+    if len(set(rates.values())) > 1:
+        report["warnings"].append(
+            f"the sides have {rates['fake']:g} and {rates['real']:g} frames a second: as many "
+            "frames are not as many seconds"
+        )
+    return report
 
 
-def _motion_table(report: dict[str, Any]) -> Iterator[str]:
-    units = {
-        "speed": "eye distances / s",
-        "jitter": "eye distances / s²",
-        "range": "eye distances",
-        "mouth": "eye distances",
-        "blinks": "a minute",
-        "drift": "eye distances",
-    }
+def table(report: Report) -> Iterator[str]:
+    """The report as lines."""
     sides = report["sides"]
     yield f"{'':9}" + "".join(f"{side:>10}" for side in sides)
-    for name, unit in units.items():
+    for name, unit in MOTION_UNITS.items():
         values = "".join(f"{facts['motion'][name]:10.3f}" for facts in sides.values())
         yield f"{name:9}{values}   {unit}"
-    for side, facts in sides.items():
-        yield f"{side:9}{facts['used']} videos of {facts['from']}, {report['num_frames']} frames"
+    for name, facts in sides.items():
+        yield side_line(name, facts, f"videos of {report['num_frames']} frames")

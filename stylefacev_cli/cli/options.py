@@ -63,6 +63,10 @@ Threads = Annotated[
 SkipDamaged = Annotated[
     bool, typer.Option("--skip-damaged", help="Go on after files that cannot be read.")
 ]
+NoCache = Annotated[
+    bool,
+    typer.Option("--no-cache", help="Compute all features anew, and keep none."),
+]
 
 
 def give_everywhere(command: Any, standard: list[Any] | None = None) -> None:

@@ -3,28 +3,83 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
+from stylefacev_cli.cli.gathering import Laboratory
+from stylefacev_cli.cli.processes import joined_processes
 from stylefacev_cli.cli.terminal import Terminal
 
+if TYPE_CHECKING:
+    from stylefacev_cli.data.feature_store import Gathered
+    from stylefacev_cli.data.videos import VideoSet
 
-def prepare(num_threads: int | None) -> None:
-    """Keep freed memory, and use so many CPU threads; None: all."""
+Report = dict[str, Any]
+
+
+@contextmanager
+def laboratory(
+    terminal: Terminal, num_threads: int | None, *, skip_damaged: bool, use_store: bool = True
+) -> Iterator[Laboratory]:
+    """Set up for measuring: memory, threads, and the processes that torchrun has started.
+
+    Args:
+        terminal: of the command; only that of the first process is heard.
+        num_threads: CPU threads; None: all.
+        skip_damaged: go on after files that cannot be read.
+        use_store: keep features of files, and take those that were kept.
+    """
     from stylefacev_cli.networks.memory import keep_freed_memory
     from stylefacev_cli.networks.threads import set_num_threads
 
     keep_freed_memory()
     if num_threads:
         set_num_threads(num_threads)
+    with joined_processes() as processes:
+        terminal.quiet = terminal.quiet or not processes.is_first
+        yield Laboratory(terminal, processes, skip_damaged, use_store)
 
 
-def tell(terminal: Terminal, report: dict[str, Any], table: Iterable[str], as_json: bool) -> None:
+def side(videos: VideoSet, gathered: Gathered) -> Report:
+    """The facts of one side of a measurement."""
+    return {
+        "from": videos.name,
+        "codec": videos.codec,
+        "used": len(gathered.rows),
+        "too_short": gathered.too_short,
+        "damaged": gathered.damaged,
+        "cached": gathered.cached,
+    }
+
+
+def side_line(name: str, facts: Report, unit: str) -> str:
+    """Those facts as a line of a table."""
+    notes = [f"{facts['too_short']} too short"] if facts["too_short"] else []
+    notes += [f"{len(facts['damaged'])} damaged"] if facts["damaged"] else []
+    notes += ["features from the cache"] if facts["cached"] else []
+    return f"{name:9} {facts['used']} {unit} of {facts['from']} ({facts['codec']})" + "".join(
+        f", {note}" for note in notes
+    )
+
+
+def plain(result: Any) -> Report:
+    """A result's dataclass as JSON values."""
+    return asdict(result)
+
+
+def tell(
+    lab: Laboratory, report: Report, table: Callable[[Report], Iterable[str]], as_json: bool
+) -> None:
     """Print a report, as JSON or as the lines of a table with its warnings on stderr."""
+    if not lab.processes.is_first:
+        return
+    terminal = lab.terminal
     if as_json:
         terminal.result(json.dumps(report))
         return
     for warning in report.get("warnings", ()):
         terminal.note(f"warning: {warning}")
-    for line in table:
+    for line in table(report):
         terminal.result(line)

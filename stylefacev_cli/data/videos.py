@@ -205,11 +205,99 @@ class ClipRule:
 
 @dataclass
 class Taken:
-    """What became of the videos of a set."""
+    """What became of the videos of a set.
+
+    Attributes:
+        used: how many items, clips or images, were taken.
+        too_short: how many videos have too few frames.
+        damaged: names of the videos that cannot be read.
+    """
 
     used: int = 0
     too_short: int = 0
     damaged: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A clip [T, H, W, 3] or an image [H, W, 3], and where it is from."""
+
+    frames: U8
+    video: str  # its name
+    place: int  # of the video in the order in which videos are taken
+
+
+@dataclass(frozen=True)
+class ItemRule:
+    """What is taken of each video: a clip, or images evenly spread over it.
+
+    Attributes:
+        clip: which frames make the clip; None takes images.
+        per_video: how many images.
+        seed: of the places where clips begin, and of the order in which videos are taken; None:
+            one after the other, from their first frames.
+    """
+
+    clip: ClipRule | None = None
+    per_video: int = 1
+    seed: int | None = None
+
+    @property
+    def most(self) -> int:
+        """Items that a video gives at most."""
+        return 1 if self.clip else self.per_video
+
+
+def items_of(
+    videos: VideoSet,
+    rule: ItemRule,
+    places: range,
+    *,
+    skip_damaged: bool,
+    taken: Taken,
+) -> Iterator[Item]:
+    """Items of the videos that stand at some places of the order.
+
+    Args:
+        videos: from which.
+        rule: what is taken of each.
+        places: in the order; those beyond its end are nothing.
+        skip_damaged: go on after a video that cannot be read, and remember its name.
+        taken: is kept up to date.
+
+    Raises:
+        DataError: a video cannot be read.
+    """
+    order = np.arange(len(videos))
+    if rule.seed is not None:
+        order = np.random.default_rng(rule.seed).permutation(order)
+    for place in places:
+        if place >= len(order):
+            return
+        number = int(order[place])
+        random = None if rule.seed is None else np.random.default_rng([rule.seed, number])
+        video = videos.videos[number]
+        try:
+            frames = _taken_of(video, rule, random)
+        except DataError:
+            if not skip_damaged:
+                raise
+            taken.damaged.append(video.name)
+            continue
+        if frames is None:
+            taken.too_short += 1
+            continue
+        for one in frames:
+            taken.used += 1
+            yield Item(one, video.name, place)
+
+
+def _taken_of(video: Video, rule: ItemRule, random: np.random.Generator | None) -> list[U8] | None:
+    """The items of a video; None if it is too short."""
+    if rule.clip is None:
+        return list(_spread(video, rule.per_video))
+    clip = run_of(video, rule.clip, random)
+    return None if clip is None else [clip]
 
 
 def clips_of(
@@ -241,26 +329,6 @@ def clips_of(
         return None if clip is None else [clip]
 
     return _taken_from(videos, take, num_clips, seed, skip_damaged, taken)
-
-
-def images_of(
-    videos: VideoSet,
-    per_video: int,
-    num_images: int,
-    *,
-    seed: int | None,
-    skip_damaged: bool,
-    taken: Taken,
-) -> Iterator[U8]:
-    """At most `num_images` images [H, W, 3], `per_video` of each video, evenly spread over it.
-
-    Arguments and errors as for `clips_of`.
-    """
-
-    def take(video: Video, random: np.random.Generator | None) -> list[U8]:
-        return list(_spread(video, per_video))
-
-    return _taken_from(videos, take, num_images, seed, skip_damaged, taken)
 
 
 def _taken_from(
@@ -301,9 +369,3 @@ def _spread(video: Video, count: int) -> U8:
     frames = video.read(0, 1, MAX_FRAMES if video.num_frames is None else video.num_frames)
     chosen = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
     return np.asarray(frames[chosen])
-
-
-def mixed(streams: list[Iterator[U8]]) -> Iterator[U8]:
-    """One item of each stream in turn, until the first of them ends: an even mix."""
-    for some in zip(*streams, strict=False):
-        yield from some

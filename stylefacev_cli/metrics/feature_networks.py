@@ -8,6 +8,7 @@ from torch import Tensor
 from stylefacev_cli.errors import IntegrityError, UsageError
 from stylefacev_cli.metrics.fid import FeatureNetwork
 from stylefacev_cli.networks import inception
+from stylefacev_cli.weights.cache import hash_of
 from stylefacev_cli.weights.download import fetch_entry
 from stylefacev_cli.weights.efficientnet import ENTRY as EFFICIENTNET_ENTRY
 from stylefacev_cli.weights.efficientnet import load_efficientnet
@@ -27,7 +28,7 @@ def image_network(name: str) -> FeatureNetwork:
         IntegrityError: its weights are damaged.
     """
     if name == INCEPTION_ENTRY:
-        return inception_network(_read_inception())
+        return inception_network(_read_inception(), hash_of(find_entry(name)))
     if name != EFFICIENTNET_ENTRY:
         raise UsageError(f"no feature network {name!r}; there are {', '.join(NAMES)}")
     trunk = load_efficientnet()
@@ -36,17 +37,20 @@ def image_network(name: str) -> FeatureNetwork:
         pooled: Tensor = trunk(images / 127.5 - 1)[-1].mean(dim=(2, 3))
         return pooled
 
-    return FeatureNetwork(f"{name}, the last block, pooled", EFFICIENTNET_SIZE_PX, features)
+    return FeatureNetwork(
+        f"{name}, the last block, pooled", hash_of(find_entry(name)), EFFICIENTNET_SIZE_PX, features
+    )
 
 
-def inception_network(network: inception.InceptionV3) -> FeatureNetwork:
-    """Inception-v3's 2048 pooled features."""
+def inception_network(network: inception.InceptionV3, sha256: str) -> FeatureNetwork:
+    """Inception-v3's 2048 pooled features; `sha256` is that of its weights."""
 
     def features(images: Tensor) -> Tensor:
         pooled: Tensor = network((images - 128) / 128)
         return pooled
 
-    return FeatureNetwork(f"{INCEPTION_ENTRY}-12-05, pool_3", inception.INPUT_SIZE_PX, features)
+    name = f"{INCEPTION_ENTRY}-12-05, pool_3"
+    return FeatureNetwork(name, sha256, inception.INPUT_SIZE_PX, features)
 
 
 def _read_inception() -> inception.InceptionV3:

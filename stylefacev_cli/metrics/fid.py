@@ -44,11 +44,13 @@ class FeatureNetwork:
 
     Attributes:
         name: goes into the metric's name.
+        sha256: of the file of its weights.
         size_px: side of its input.
         features: [N, 3, S, S] with values from 0 to 255 → [N, D].
     """
 
     name: str
+    sha256: str
     size_px: int
     features: Callable[[torch.Tensor], torch.Tensor]
 
@@ -91,28 +93,35 @@ def resized(image: Picture, size_px: int, resize: str) -> torch.Tensor:
 
 
 def image_features(
-    network: FeatureNetwork,
-    images: Iterable[Picture],
-    resize: str = "clean",
-    *,
-    each: Callable[[], None] = lambda: None,
+    network: FeatureNetwork, images: Iterable[Picture], resize: str = "clean"
 ) -> Features:
-    """Features of images, `BATCH` at a time: float32 [N, D].
+    """Features of images: float32 [N, D]; arguments as for `feature_rows`."""
+    rows = list(feature_rows(network, images, resize))
+    return np.stack(rows) if rows else np.zeros((0, 1), np.float32)
+
+
+def feature_rows(
+    network: FeatureNetwork, images: Iterable[Picture], resize: str = "clean"
+) -> Iterator[Features]:
+    """Features of one image after the other, `BATCH` at a time: float32 [D].
 
     Args:
         network: gives the features.
         images: uint8 [H, W, 3], of any sizes.
         resize: one of `RESIZES`.
-        each: is called after each image.
     """
-    rows = []
-    with torch.inference_mode():
-        for some in _batches(images):
-            inputs = torch.stack([resized(image, network.size_px, resize) for image in some])
-            rows.append(network.features(inputs).float().numpy())
-            for _ in some:
-                each()
-    return np.concatenate(rows) if rows else np.zeros((0, 1), np.float32)
+    for some in _batches(images):
+        inputs = torch.stack([resized(image, network.size_px, resize) for image in some])
+        with torch.inference_mode():
+            rows = network.features(inputs).float().numpy()
+        yield from rows
+
+
+def evenly_mixed(parts: list[Features]) -> Features:
+    """Features of several sets in turn, one of each, until the first set ends: an even mix."""
+    shortest = min(len(part) for part in parts)
+    mixed: Features = np.stack([part[:shortest] for part in parts], axis=1)
+    return mixed.reshape(-1, *parts[0].shape[1:])
 
 
 def compare_images(fake: Features, real: Features, num_images: int, seed: int = 0) -> FidResult:

@@ -6,7 +6,7 @@ Source: Unterthiner et al. 2018; the clip rules are those of StyleGAN-V's `fvd20
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,28 +76,29 @@ class FvdResult:
 
 
 def clip_features(
-    network: Callable[[torch.Tensor], torch.Tensor],
-    clips: Iterable[Clip],
-    *,
-    each: Callable[[], None] = lambda: None,
+    network: Callable[[torch.Tensor], torch.Tensor], clips: Iterable[Clip]
 ) -> Features:
-    """The network's logits of clips, one after another: memory holds one clip.
+    """The network's logits of clips: float32 [N, 400]; arguments as for `feature_rows`."""
+    return np.concatenate(
+        [np.zeros((0, NUM_LOGITS), np.float32)]
+        + [row[None] for row in feature_rows(network, clips)]
+    )
+
+
+def feature_rows(
+    network: Callable[[torch.Tensor], torch.Tensor], clips: Iterable[Clip]
+) -> Iterator[Features]:
+    """The network's logits of one clip after another: float32 [400]; memory holds one clip.
 
     Args:
         network: clips [1, 3, T, 224, 224] → [1, 400].
         clips: uint8 [T, H, W, 3].
-        each: is called after each clip.
-
-    Returns:
-        float32 [N, 400].
     """
-    rows = [np.zeros((0, NUM_LOGITS), np.float32)]
-    with torch.inference_mode():
-        for clip in clips:
-            frames = torch.tensor(clip).permute(0, 3, 1, 2)
-            rows.append(network(preprocess(frames)[None]).numpy())
-            each()
-    return np.concatenate(rows)
+    for clip in clips:
+        frames = torch.tensor(clip).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            row: Features = network(preprocess(frames)[None])[0].numpy()
+        yield row
 
 
 def compare(fake: Features, real: Features, num_clips: int, seed: int = 0) -> FvdResult:

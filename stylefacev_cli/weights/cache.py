@@ -146,6 +146,23 @@ def read_records() -> dict[str, Record]:
         raise _damaged_index() from error
 
 
+def hash_of(entry: Entry) -> str:
+    """The SHA-256 of the one file of an entry that is there, for reports.
+
+    Raises:
+        IntegrityError: the index is damaged.
+        MissingWeightsError: the file is not there, or was never looked at.
+    """
+    (file,) = entry.files
+    record = read_records().get(file.path)
+    known = file.sha256 or (record.sha256 if record else None)
+    if known is None:
+        raise MissingWeightsError(
+            f"{path_of(file)} has not been checked: `stylefacev weights verify`"
+        )
+    return known
+
+
 def accepted_licences() -> list[str]:
     """The names of the entries whose licences were accepted here.
 

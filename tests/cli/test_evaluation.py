@@ -85,7 +85,7 @@ def test_motion_of_a_model(evaluate: Evaluate, frames: Path, tiny_model: Path) -
 def test_fid_of_an_even_mix(
     evaluate: Evaluate, frames: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = FeatureNetwork("means", 8, lambda images: images.mean(dim=(2, 3)))
+    network = FeatureNetwork("means", "", 8, lambda images: images.mean(dim=(2, 3)))
     monkeypatch.setattr(feature_networks, "image_network", lambda name: network)
     code, out, _ = evaluate(
         "fid", "--fake", str(frames), "--real", str(frames), "--real",

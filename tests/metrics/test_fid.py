@@ -55,7 +55,7 @@ def test_agrees_with_torch_fidelity_on_the_same_weights_and_images(
     ours, oracle = [], []
     for seed, count in ((1, 14), (2, 12)):
         images = pictures(count, seed)
-        ours.append(image_features(inception_network(inception), images, "tensorflow1"))
+        ours.append(image_features(inception_network(inception, ""), images, "tensorflow1"))
         batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
         oracle.append(theirs(batch)[0].double())
     statistics = [fid_features_to_statistics(features) for features in oracle]
@@ -90,7 +90,7 @@ def test_features_are_made_in_batches_and_in_order() -> None:
         sizes.append(len(inputs))
         return inputs.mean(dim=(2, 3))
 
-    features = image_features(FeatureNetwork("mean", 8, mean), images)
+    features = image_features(FeatureNetwork("mean", "", 8, mean), images)
     np.testing.assert_allclose(features[:, 0], range(40), atol=1e-3)
     assert sizes == [16, 16, 8]
 
