@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from stylefacev_cli.cli import eval_fid, eval_fvd, eval_motion
+from stylefacev_cli.cli import eval_all, eval_compare, eval_fid, eval_fvd, eval_motion
 
 app = typer.Typer(
     name="eval", help="Measure videos: FVD, FID and motion, with protocol.", no_args_is_help=True
@@ -12,3 +12,5 @@ app = typer.Typer(
 app.command()(eval_fvd.fvd)
 app.command()(eval_fid.fid)
 app.command()(eval_motion.motion)
+app.command("all")(eval_all.evaluate_all)
+app.command()(eval_compare.compare)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stylefacev_cli.errors import StyleFaceVError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -95,18 +97,26 @@ class Laboratory:
                 places = range(begin + self.processes.rank, end, self.processes.count)
 
                 items = items_of(videos, rule, places, skip_damaged=self.skip_damaged, taken=taken)
-                mine = []
-                for row in extract(_noting(items, seen)):
-                    mine.append(row)
-                    advance(label)
-                parts = self.processes.exchange((seen, mine, taken))
-                found = [pair for some, its, _ in parts for pair in zip(some, its, strict=True)]
+                mine, failure = [], None
+                try:
+                    for row in extract(_noting(items, seen)):
+                        mine.append(row)
+                        advance(label)
+                except StyleFaceVError as error:
+                    if self.processes.count == 1:
+                        raise
+                    failure = error  # for all: none may wait for another one
+                parts = self.processes.exchange((seen, mine, taken, failure))
+                for *_, failure in parts:
+                    if failure is not None:
+                        raise failure
+                found = [pair for some, its, *_ in parts for pair in zip(some, its, strict=True)]
                 for (_, video), row in sorted(found, key=lambda pair: pair[0][0]):
                     if len(rows) < count:
                         rows.append(row)
                         gathered.videos.append(video)
-                gathered.too_short += sum(part.too_short for _, _, part in parts)
-                gathered.damaged += [name for _, _, part in parts for name in part.damaged]
+                gathered.too_short += sum(part.too_short for _, _, part, _ in parts)
+                gathered.damaged += [name for _, _, part, _ in parts for name in part.damaged]
                 begin = end
         gathered.damaged.sort()
         if rows:

@@ -1,0 +1,147 @@
+"""`stylefacev eval all`: every measurement that can be made, as report.json and report.html."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stylefacev_cli import __version__
+from stylefacev_cli.cli import eval_fid, eval_fvd, eval_motion
+from stylefacev_cli.cli.examples import strips_of, worst_and_best
+from stylefacev_cli.cli.figures import figures_of
+from stylefacev_cli.cli.gathering import Laboratory
+from stylefacev_cli.cli.options import NoCache, SkipDamaged, Threads
+from stylefacev_cli.cli.report_page import Section, page
+from stylefacev_cli.cli.reports import Report, laboratory
+from stylefacev_cli.errors import StyleFaceVError
+from stylefacev_cli.weights.locate import DEFAULT_MODEL
+
+FVD_FRAMES = 16
+JSON_NAME, PAGE_NAME = "report.json", "report.html"
+OFFLINE_FEATURES = "efficientnet-lite0"
+
+
+def evaluate_all(
+    ctx: typer.Context,
+    fake: Annotated[str, typer.Option("--fake", help="Made videos, as for `eval fvd`.")],
+    real: Annotated[str, typer.Option("--real", help="Real videos, in the same forms.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for report.json and report.html.")
+    ] = Path("report"),
+    clips: Annotated[int, typer.Option("--clips", help="Clips of each side, for FVD.")] = 2048,
+    images: Annotated[int, typer.Option("--images", help="Images of each side, for FID.")] = 2048,
+    videos: Annotated[
+        int, typer.Option("--videos", help="Videos of each side, for motion and identity.")
+    ] = 64,
+    frames: Annotated[int, typer.Option("--frames", help="Frames of those videos.")] = 64,
+    features: Annotated[
+        str, typer.Option("--features", help="Network of FID, as for `eval fid`.")
+    ] = OFFLINE_FEATURES,
+    fps: Annotated[
+        float | None,
+        typer.Option("--fps", min=1, help="Frames a second, where the source does not say."),
+    ] = None,
+    detector: Annotated[
+        str, typer.Option("--detector", help="Model whose landmark detector finds the key points.")
+    ] = DEFAULT_MODEL,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn.")] = 0,
+    skip_damaged: SkipDamaged = False,
+    no_cache: NoCache = False,
+    threads: Threads = None,
+) -> None:
+    """Measure everything: FVD with controls, FID, KID, identity, motion, diversity.
+
+    Writes report.json and one self-contained report.html with tables, curves and the worst and
+    best examples; prints their folder. What cannot be measured is listed with the reason.
+    """
+    from stylefacev_cli.metrics.fvd import FvdProtocol
+
+    protocol = FvdProtocol(clips, FVD_FRAMES)
+    with laboratory(ctx.obj, threads, skip_damaged=skip_damaged, use_store=not no_cache) as lab:
+        jobs: dict[str, Callable[[], Report]] = {
+            "fvd": lambda: eval_fvd.measure_fvd(lab, protocol, fake, real, seed, controls=True),
+            "fid": lambda: eval_fid.measure_fid(
+                lab, fake, [real], images, 1, features, "clean", seed
+            ),
+            "motion": lambda: eval_motion.measure_motion(
+                lab, fake, real, videos, frames, fps, detector
+            ),
+        }
+        report = _measured(lab, jobs)
+        report |= {"fake": fake, "real": real, "command": _command(lab)}
+        if lab.processes.is_first:
+            _write(out, report, frames)
+            lab.terminal.result(str(out))
+
+
+def _measured(lab: Laboratory, jobs: dict[str, Callable[[], Report]]) -> dict[str, Any]:
+    results, skipped, seconds = {}, {}, {}
+    failure: StyleFaceVError | None = None
+    for name, measure in jobs.items():
+        lab.terminal.note(f"measuring {name}")
+        started = time.perf_counter()
+        try:
+            results[name] = measure()
+        except StyleFaceVError as error:
+            lab.terminal.note(f"{name} cannot be measured: {error}")
+            skipped[name], failure = str(error), failure or error
+            continue
+        seconds[name] = round(time.perf_counter() - started, 1)
+    if not results:
+        assert failure is not None
+        raise failure
+    return {
+        "report": 1,
+        "made_by": f"stylefacev {__version__}",
+        "date": time.strftime("%Y-%m-%d"),
+        "results": results,
+        "skipped": skipped,
+        "seconds": seconds,
+    }
+
+
+def _command(lab: Laboratory) -> str:
+    import shlex
+
+    return shlex.join(["stylefacev", *lab.terminal.arguments])
+
+
+def _write(out: Path, report: dict[str, Any], frames: int) -> None:
+    facts = {
+        "made": report["fake"],
+        "real": report["real"],
+        "command": report["command"],
+        "made by": f"{report['made_by']}, {report['date']}",
+        "seconds": ", ".join(f"{name} {value}" for name, value in report["seconds"].items()),
+    }
+    facts |= {f"no {name}": reason for name, reason in report["skipped"].items()}
+    results: dict[str, Report] = report["results"]
+    figures = [figure for result in results.values() for figure in figures_of(result)]
+    sections = [_section(name, result, report["fake"], frames) for name, result in results.items()]
+    html = page(f"Evaluation of {report['fake']}", facts, figures, sections, report)
+    text = json.dumps(report, indent=1) + "\n"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in ((JSON_NAME, text), (PAGE_NAME, html)):
+            part = out / f"{name}.part"
+            part.write_text(content, encoding="utf-8")
+            part.replace(out / name)
+    except OSError as error:
+        raise StyleFaceVError(f"cannot write to {out}: {error.strerror}") from error
+
+
+def _section(name: str, result: Report, fake: str, frames: int) -> Section:
+    lines = list(_TABLES[name](result))
+    warnings = result.get("warnings", ())
+    if name != "motion":
+        return Section(name.upper(), lines, warnings)
+    chosen = worst_and_best(result["sides"]["fake"]["per_video"], "speed")
+    return Section("Motion", lines, warnings, strips=strips_of(fake, frames, chosen))
+
+
+_TABLES = {"fvd": eval_fvd.table, "fid": eval_fid.table, "motion": eval_motion.table}
