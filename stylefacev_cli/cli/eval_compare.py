@@ -31,8 +31,7 @@ def compare(
     Reports are those of `eval all`, or of one metric with --json.
     """
     terminal: Terminal = ctx.obj
-    reports = {str(path): read_report(path) for path in (a, b)}
-    ours, theirs = reports.values()
+    ours, theirs = read_report(a), read_report(b)
     common = [name for name in ours if name in theirs]
     if not common:
         raise UsageError(f"{a} and {b} have no metric in common")
