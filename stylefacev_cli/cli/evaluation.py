@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from stylefacev_cli.cli import eval_fid, eval_fvd, eval_motion, eval_recomposition
+from stylefacev_cli.cli import (
+    eval_fid,
+    eval_fvd,
+    eval_motion,
+    eval_recomposition,
+    eval_reconstruction,
+)
 
 app = typer.Typer(
     name="eval",
-    help="Measure videos and models, with protocol: FVD, FID, motion, recomposition.",
+    help="Measure videos and models, with protocol: FVD, FID, motion, recomposition, identity.",
     no_args_is_help=True,
 )
 app.command()(eval_fvd.fvd)
 app.command()(eval_fid.fid)
 app.command()(eval_motion.motion)
 app.command()(eval_recomposition.recomposition)
+app.command()(eval_reconstruction.reconstruction)
