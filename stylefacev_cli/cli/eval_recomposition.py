@@ -41,8 +41,8 @@ def recomposition(
 ) -> None:
     """How near A in the pose of B comes to the truth, on people rendered on the spot.
 
-    Image errors and key points of the recomposed image against the render of A in that pose; beside
-    them those of copies, of the mean image, of the generator and of the truth itself.
+    Errors of image and key points, beside those of copies, of the mean image, of the generator and
+    of the truth itself.
     """
     terminal: Terminal = ctx.obj
     prepare(threads)
