@@ -151,9 +151,9 @@ class Model:
         return frames.clamp(-1, 1)
 
     @torch.inference_mode()
-    def encode(self, frame: torch.Tensor) -> torch.Tensor:
-        """A frame [1, 3, R, R] → the appearance that stays [1, C, 8, 8]."""
-        return needed(self.networks.appearance, "appearance").encode(frame)
+    def encode(self, frames: torch.Tensor) -> torch.Tensor:
+        """Frames [N, 3, R, R] → the appearance of each, which stays [N, C, 8, 8]."""
+        return needed(self.networks.appearance, "appearance").encode(frames)
 
     @torch.inference_mode()
     def extract_pose(self, frames: torch.Tensor) -> torch.Tensor:
@@ -178,7 +178,7 @@ class Model:
 
     @torch.inference_mode()
     def recompose(self, appearance: torch.Tensor, poses: torch.Tensor) -> torch.Tensor:
-        """One appearance [1, C, 8, 8] in the poses [N, 1, 8, 8] → ws [N, num_ws, w_dim]."""
+        """Appearances [N, C, 8, 8], or one for all, in poses [N, 1, 8, 8] → ws of each."""
         return needed(self.networks.appearance, "appearance").recompose(appearance, poses)
 
 

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import typer
 
-from stylefacev_cli.cli import eval_all, eval_compare, eval_fid, eval_fvd, eval_motion
+from stylefacev_cli.cli import (
+    eval_all,
+    eval_compare,
+    eval_fid,
+    eval_fvd,
+    eval_motion,
+    eval_recomposition,
+    eval_reconstruction,
+)
 
 app = typer.Typer(
-    name="eval", help="Measure videos: FVD, FID and motion, with protocol.", no_args_is_help=True
+    name="eval",
+    help="Measure videos and models, with protocol: FVD, FID, motion, recomposition.",
+    no_args_is_help=True,
 )
 app.command()(eval_fvd.fvd)
 app.command()(eval_fid.fid)
 app.command()(eval_motion.motion)
+app.command()(eval_recomposition.recomposition)
+app.command()(eval_reconstruction.reconstruction)
 app.command("all")(eval_all.evaluate_all)
 app.command()(eval_compare.compare)

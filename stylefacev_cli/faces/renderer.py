@@ -1,6 +1,7 @@
 """The renderer: a head, a scene and a pose → a picture with its landmarks.
 
-moderngl on EGL; Mesa's llvmpipe serves on a machine without a GPU. One context per process.
+moderngl on EGL; Mesa's llvmpipe serves on a machine without a GPU. Each renderer has a
+context of its own.
 """
 
 from __future__ import annotations
@@ -69,13 +70,14 @@ class FaceRenderer:
     def render(self, head: Head, scene: Scene, pose: Pose) -> FaceFrame:
         """Draw one frame of a person in a scene and pose."""
         posed = pose_head(self.mesh, head, pose)
-        self._use_head(head)
-        self._use_scene(scene, head)
-        self._upload(posed)
-        self._draw()
-        image = _shrink(self._read_pixels(), self.supersampling)
         landmarks, depth = posed.landmarks()
-        visible = self._visible(landmarks, depth, posed.view)
+        with self._context:  # another renderer of this process may have been at work since
+            self._use_head(head)
+            self._use_scene(scene, head)
+            self._upload(posed)
+            self._draw()
+            image = _shrink(self._read_pixels(), self.supersampling)
+            visible = self._visible(landmarks, depth, posed.view)
         return FaceFrame(image, landmarks.astype(np.float32), visible, posed.expressions)
 
     # --- what is drawn -----------------------------------------------------------------------

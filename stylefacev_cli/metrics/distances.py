@@ -5,6 +5,7 @@ Rows are samples, columns are features; everything is computed in float64.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,15 @@ Features = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number from resampling."""
+    """A mean and the spread around it: of resamples, or of the pairs that were measured."""
 
     mean: float
     sd: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """The mean and the standard deviation of a sample; 0 if there is only one value."""
+        return cls(float(np.mean(values)), float(np.std(values, ddof=min(1, len(values) - 1))))
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,24 @@ def key_point_tracks(
         [T, 14, 2], fractions of the frame.
     """
     for clip in clips:
-        frames = torch.tensor(clip).permute(0, 3, 1, 2)
-        found = []
-        with torch.inference_mode():
-            for some in torch.split(frames, BATCH):
-                landmarks = landmarks_from_heatmaps(detector(some.float() / 255))
-                found.append(key_points_from_landmarks(landmarks).numpy())
-        yield np.concatenate(found)
+        yield key_points_from_landmarks(torch.from_numpy(find_landmarks(detector, clip))).numpy()
+
+
+def find_landmarks(detector: LandmarkDetector, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The 98 WFLW landmarks of each image.
+
+    Args:
+        detector: on any device.
+        images: uint8 [N, S, S, 3].
+
+    Returns:
+        [N, 98, 2], fractions of the frame.
+    """
+    device = next(detector.parameters()).device
+    frames = torch.tensor(images).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        found = [
+            landmarks_from_heatmaps(detector(some.to(device).float() / 255)).cpu()
+            for some in torch.split(frames, BATCH)
+        ]
+    return torch.cat(found).numpy()

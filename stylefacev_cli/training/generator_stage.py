@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.metrics.images import face_box, psnr, ssim
 from stylefacev_cli.networks.discriminator import DiscriminatorConfig, ImageDiscriminator
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.training import losses, sheets
@@ -259,10 +260,10 @@ class GeneratorStage(NetworkStage):
             part = rows[start : start + self.images_per_step]
             images = self._ema.network(self.frames.factor_batch(part))
             real, landmarks = self.frames.image_batch(part), self.frames.landmark_batch(part)
-            box = losses.face_box(landmarks, real.shape[-1])
+            box = face_box(landmarks, real.shape[-1])
             for prefix, mask in (("", torch.ones_like(box)), ("face_", box)):
-                found[prefix + "psnr"].append(losses.psnr(images, real, mask))
-                found[prefix + "ssim"].append(losses.ssim(images, real, mask))
+                found[prefix + "psnr"].append(psnr(images, real, mask))
+                found[prefix + "ssim"].append(ssim(images, real, mask))
         return {key: float(torch.cat(values).mean()) for key, values in found.items()}
 
 

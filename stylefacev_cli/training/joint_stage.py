@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylefacev_cli.metrics.images import face_box, psnr, ssim
 from stylefacev_cli.networks.appearance import AppearanceRecomposer
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.landmarks import LandmarkDetector
@@ -48,12 +49,7 @@ from stylefacev_cli.training.extraction import (
 )
 from stylefacev_cli.training.frames import ClipWindow, Frames, WindowSampler
 from stylefacev_cli.training.loop import Losses
-from stylefacev_cli.training.losses import (
-    face_box,
-    non_saturating,
-    psnr,
-    ssim,
-)
+from stylefacev_cli.training.losses import non_saturating
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
 from stylefacev_cli.training.perceptual import PerceptualLoss
 from stylefacev_cli.training.reconstruction import reconstruction_losses

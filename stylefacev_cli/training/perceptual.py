@@ -76,9 +76,9 @@ def load_perceptual(name: str) -> PerceptualLoss | None:
     if name == "none":
         return None
     if name == "vgg16":
-        if not _vgg16_file().exists():
+        if not vgg16_file().exists():
             raise MissingWeightsError(
-                f"{_vgg16_file()} is not there: put torchvision's file there, or use "
+                f"{vgg16_file()} is not there: put torchvision's file there, or use "
                 "efficientnet-lite0"
             )
         return PerceptualLoss(_Vgg16(), name)
@@ -94,11 +94,12 @@ def chosen_perceptual(name: str) -> str:
     if name not in NAMES:
         raise UsageError(f"perceptual: {name!r} is not one of {', '.join(NAMES)}")
     if name == "auto":
-        return "vgg16" if _vgg16_file().exists() else "efficientnet-lite0"
+        return "vgg16" if vgg16_file().exists() else "efficientnet-lite0"
     return name
 
 
-def _vgg16_file() -> Path:
+def vgg16_file() -> Path:
+    """Where torch hub keeps VGG16's weights."""
     return Path(torch.hub.get_dir()) / "checkpoints" / VGG16_FILE
 
 

@@ -47,6 +47,7 @@ def test_help_and_version_come_without_torch(environment: dict[str, str]) -> Non
     script = (
         "import sys; from stylefacev_cli.cli.app import run\n"
         "commands = ['generate -h', 'train --help', 'weights download -h', '--version']\n"
+        "commands += ['eval recomposition -h', 'eval reconstruction -h']\n"
         "code = max(run(command.split()) for command in commands)\n"
         "heavy = {'torch', 'numba', 'scipy', 'numpy', 'yaml', 'requests'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -33,6 +33,16 @@ def test_same_latent_same_bytes(studio: Studio) -> None:
     assert first.image.shape == (64, 64, 3) and first.image.dtype == np.uint8
 
 
+def test_studios_of_two_sizes_can_take_turns(studio: Studio) -> None:
+    rng = np.random.default_rng(4)
+    a, b = (studio.factors.sample(rng) for _ in range(2))
+    first = studio.render(a)
+    other = Studio(size_px=32)
+    small = other.render(b)
+    np.testing.assert_array_equal(studio.render(a).image, first.image)
+    np.testing.assert_array_equal(other.render(b).image, small.image)
+
+
 def test_pictures_show_somebody_well_lit(studio: Studio) -> None:
     rng = np.random.default_rng(5)
     for _ in range(12):

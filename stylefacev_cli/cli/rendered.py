@@ -1,0 +1,177 @@
+"""Rendered people for evaluation, and a model that recomposes them: faces joined with a model.
+
+Pair n of a seed is two people that no rendered set has: `data render` draws its people from
+`default_rng([seed, number])`, evaluation from `default_rng([seed, number, person, STREAM])`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from stylefacev_cli.errors import UsageError
+from stylefacev_cli.faces.factors import Z_DIM, FramingRange
+from stylefacev_cli.metrics.recomposition import Images, Pair, Recompose
+from stylefacev_cli.pipeline import MAX_SEED, Model, as_pictures
+from stylefacev_cli.weights.bundle import needed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from stylefacev_cli.faces.studio import Studio
+    from stylefacev_cli.weights.manifest import Manifest
+
+STREAM = 20220906  # keeps these people apart from those of rendered sets
+SEED_RULE = (
+    f"A and B of pair n: numpy's default_rng([seed, n, 1 or 2, {STREAM}]); no set of "
+    "`data render` has them"
+)
+FRAMINGS = ("canonical", "wide")
+
+
+@dataclass(frozen=True)
+class PairRule:
+    """Which people are rendered, and how."""
+
+    num_pairs: int = 64
+    seed: int = 0
+    framing: str = "canonical"
+
+    def __post_init__(self) -> None:
+        """Check the values once."""
+        if self.num_pairs < 2:
+            raise UsageError(f"--pairs {self.num_pairs}: give 2 or more")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"--seed {self.seed}: give a number from 0 to {MAX_SEED}")
+        if self.framing not in FRAMINGS:
+            raise UsageError(f"--framing {self.framing}: choose {' or '.join(FRAMINGS)}")
+
+
+class RenderedPairs:
+    """People in pairs, with the truth of what a model is to make of them."""
+
+    def __init__(self, rule: PairRule, size_px: int) -> None:
+        """Open the renderer.
+
+        Raises:
+            StyleFaceVError: no EGL, no moderngl.
+            MissingWeightsError: the render assets are not there and cannot be fetched.
+        """
+        self.rule, self._size_px = rule, size_px
+        self._studio = open_studio(size_px, FramingRange.named(rule.framing))
+
+    def latents(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Z [256] of A and of B."""
+        factors = self._studio.factors
+        a, b = (
+            factors.sample(np.random.default_rng([self.rule.seed, number, person, STREAM]))
+            for person in (1, 2)
+        )
+        return a, b
+
+    def truth(self, number: int) -> NDArray[np.float32]:
+        """Z [256] of A in the pose of B."""
+        a, b = self.latents(number)
+        return self._studio.factors.combine(identity_from=a, pose_from=b)
+
+    def pair(self, number: int, generator: Model | None = None) -> Pair:
+        """A pair's images and labels; with a model, also what its generator makes of the truth."""
+        a, b = self.latents(number)
+        own, donor, wanted = (self._studio.render(z) for z in (a, b, self.truth(number)))
+        generated = None
+        if generator is not None:
+            z = torch.from_numpy(self.truth(number))[None]
+            generated = as_pictures(generator.render(generator.map(z, 1.0)))[0]
+        return Pair(
+            own.image, donor.image, wanted.image, own.landmarks, wanted.landmarks, generated
+        )
+
+    def pairs(self, generator: Model | None = None) -> Iterator[Pair]:
+        """All pairs, one at a time in memory."""
+        return (self.pair(number, generator) for number in range(self.rule.num_pairs))
+
+    def mean_truth(self) -> Images:
+        """The mean of the true images of all pairs, uint8 [S, S, 3]."""
+        total = np.zeros((self._size_px, self._size_px, 3))
+        for number in range(self.rule.num_pairs):
+            total += self._studio.render(self.truth(number)).image
+        mean: Images = (total / self.rule.num_pairs).round().astype(np.uint8)
+        return mean
+
+
+def open_studio(size_px: int, framing: FramingRange) -> Studio:
+    """A studio for a process that uses torch, too.
+
+    Triton, which torch may import later, crashes if Mesa has loaded its own LLVM before: so it is
+    imported first, where it is installed.
+    """
+    with contextlib.suppress(ImportError):
+        import_module("triton")
+    from stylefacev_cli.faces.studio import Studio
+
+    return Studio(size_px, framing)
+
+
+def recomposer(model: Model) -> Recompose:
+    """What a model makes of images that show the appearance and images that show the pose.
+
+    Raises:
+        MissingWeightsError: the model lacks a network.
+    """
+    networks = model.networks
+    for name in ("landmarks", "pose", "appearance"):
+        needed(getattr(networks, name), name)
+
+    def recompose(appearance_from: Images, pose_from: Images) -> Images:
+        appearance = model.encode(_frames_of(appearance_from, model))
+        poses = model.extract_pose(_frames_of(pose_from, model))
+        return as_pictures(model.render(model.recompose(appearance, poses)))
+
+    return recompose
+
+
+def _frames_of(images: Images, model: Model) -> torch.Tensor:
+    """Images [N, R, R, 3] → frames [N, 3, R, R] in [−1, 1], where the model is."""
+    return torch.tensor(images, device=model.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+@dataclass(frozen=True)
+class PairPictures:
+    """A pair to look at, each uint8 [S, S, 3]."""
+
+    a: Images
+    b: Images
+    truth: Images
+    made: Images
+
+
+def pair_pictures(pairs: RenderedPairs, number: int, recompose: Recompose) -> PairPictures:
+    """The pictures of a pair, rendered and recomposed anew: for a report, by the pair's number."""
+    pair = pairs.pair(number)
+    return PairPictures(pair.a, pair.b, pair.truth, recompose(pair.a[None], pair.b[None])[0])
+
+
+def why_no_ceiling(manifest: Manifest) -> str | None:
+    """Why a generator cannot be asked for the picture of true factors; None: it can.
+
+    It can if it was trained to make renders from their factors, which its bundle says.
+    """
+    provenance = manifest.provenance
+    z_dim = manifest.architecture["generator"].get("z_dim")
+    if z_dim != Z_DIM:
+        return f"its generator takes {z_dim} latents, not the renderer's {Z_DIM} factors"
+    config, steps = provenance.get("config"), provenance.get("steps")
+    if isinstance(config, dict) and isinstance(steps, dict):
+        for stage in ("finish", "generator"):  # the later one is what the generator is
+            settings = config.get(stage)
+            if stage in steps and isinstance(settings, dict):
+                if settings.get("objective") == "paired" or settings.get("paired_weight"):
+                    return None
+                return "its generator was trained without the factors of renders"
+    return "its bundle does not say that its generator was trained on renders"

@@ -1,0 +1,245 @@
+"""`stylefacev eval recomposition` and `eval reconstruction`, on people rendered here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import TINY_RESOLUTION_PX
+
+from stylefacev_cli.cli import rendered
+from stylefacev_cli.cli.app import run
+from stylefacev_cli.cli.eval_recomposition import worst_and_best
+from stylefacev_cli.errors import StyleFaceVError, UsageError
+from stylefacev_cli.faces.dataset import RenderSettings, sample_latents
+from stylefacev_cli.metrics.recomposition import Images, Instruments, measure_pairs, summary
+from stylefacev_cli.pipeline import load_model
+from stylefacev_cli.weights.manifest import read_manifest
+
+pytestmark = pytest.mark.render
+RULE = rendered.PairRule(num_pairs=3, seed=5)
+Evaluate = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def people() -> rendered.RenderedPairs:
+    pytest.importorskip("moderngl")
+    try:
+        return rendered.RenderedPairs(RULE, 32)
+    except StyleFaceVError as error:
+        pytest.skip(f"no rendering here: {error}")
+
+
+@pytest.fixture
+def evaluate(people: rendered.RenderedPairs, capfd: pytest.CaptureFixture[str]) -> Evaluate:
+    def evaluation(*arguments: str) -> tuple[int, str, str]:
+        code = run(["eval", *arguments])
+        return (code, *capfd.readouterr())
+
+    return evaluation
+
+
+def test_pairs_are_fixed_by_seed_and_number_and_in_no_rendered_set(
+    people: rendered.RenderedPairs,
+) -> None:
+    a, b = people.latents(1)
+    truth = people.truth(1)
+    factors = people._studio.factors
+    np.testing.assert_array_equal(truth[factors.identity], a[factors.identity])
+    np.testing.assert_array_equal(truth[factors.scene], a[factors.scene])
+    np.testing.assert_array_equal(truth[factors.pose], b[factors.pose])
+    more = rendered.RenderedPairs(replace(RULE, num_pairs=9), 32)
+    np.testing.assert_array_equal(people.pair(1).truth, more.pair(1).truth)
+    drawn = sample_latents(RenderSettings(3, 1, 32, seed=5), 1)[0]
+    assert not np.isclose(drawn, a).any() and not np.isclose(drawn, b).any()
+
+
+def test_perfect_and_copying_models_on_rendered_people(people: rendered.RenderedPairs) -> None:
+    pairs = list(people.pairs())
+    labels = {pair.truth.tobytes(): pair.truth_landmarks for pair in pairs}
+    labels |= {pair.a.tobytes(): pair.a_landmarks for pair in pairs}
+    answers = {(pair.a.tobytes(), pair.b.tobytes()): pair.truth for pair in pairs}
+
+    def perfect(appearance: Images, pose: Images) -> Images:
+        both = zip(appearance, pose, strict=True)
+        return np.stack([answers.get((a.tobytes(), b.tobytes()), b) for a, b in both])
+
+    nowhere = np.full((98, 2), 0.5, np.float32)
+    instruments = Instruments(
+        lambda images: np.stack([labels.get(image.tobytes(), nowhere) for image in images])
+    )
+    constant = people.mean_truth()
+    wanted = np.mean([pair.truth for pair in pairs], axis=0)
+    assert np.abs(constant - wanted).max() <= 0.5
+    for rows in measure_pairs(people.pairs(), perfect, instruments, constant):
+        assert rows["recomposed"] == rows["same_person"] == rows["truth"]
+        assert rows["self"].psnr > 106 and rows["recomposed"].landmarks == 0
+        assert rows["constant"].psnr > rows["donor"].psnr
+    for rows in measure_pairs(people.pairs(), lambda a, b: a, instruments, constant):
+        assert rows["recomposed"] == rows["copy"] and 5 < rows["copy"].psnr < 40
+    assert summary([rows["truth"]])["points"] == {"mean": 0, "sd": 0}
+
+
+def test_the_default_model_through_the_door(evaluate: Evaluate) -> None:
+    options = ["recomposition", "--pairs", "4", "--perceptual", "none", "--threads", "1"]
+    code, out, err = evaluate(*options, "--json")
+    assert (code, err) == (0, "")
+    report: dict[str, Any] = json.loads(out)
+    assert report["metric"] == "recomposition" and report["num_pairs"] == 4
+    assert report["protocol"] == "recomposition_canonical_64px_4_seed0"
+    manifest = read_manifest("default-64")
+    assert report["model"] == {"name": "default-64", "sha256": manifest.sha256}
+    assert report["networks"]["detector"]["sha256"] == manifest.files["landmarks"].sha256
+    assert report["networks"]["perceptual"] is None and report["left_out"] == {}
+    rows = {name: row["face_psnr"]["mean"] for name, row in report["rows"].items()}
+    assert rows["truth"] > 100 > rows["generator"] > rows["recomposed"] > rows["copy"] + 2
+    assert rows["recomposed"] > rows["constant"] + 2
+    points = {name: row["points"]["mean"] for name, row in report["rows"].items()}
+    assert points["truth"] < points["recomposed"] < points["copy"] / 2
+    assert report["points_to_detector"] == points["recomposed"] / points["truth"]
+
+    assert [pair["pair"] for pair in report["per_pair"]] == [0, 1, 2, 3]
+    mean = np.mean([pair["recomposed"]["psnr"] for pair in report["per_pair"]])
+    assert mean == pytest.approx(report["rows"]["recomposed"]["psnr"]["mean"])
+    worst, best = worst_and_best(report, 4)
+    assert worst == best[::-1] and sorted(worst) == [0, 1, 2, 3]
+    by_points = worst_and_best(report, 1, by="points")[0][0]
+    assert report["per_pair"][by_points]["recomposed"]["points"] >= points["recomposed"]
+
+    code, out, err = evaluate(*options)
+    assert code == 0 and out.startswith("RECOMPOSITION   default-64") and "4 pairs are few" in err
+    assert f"{report['rows']['recomposed']['psnr']['mean']:.2f} ±" in out  # the same number again
+
+
+def test_a_generator_of_other_latents_has_no_ceiling(evaluate: Evaluate, tiny_model: Path) -> None:
+    code, out, _ = evaluate(
+        "recomposition", "--model", str(tiny_model), "--pairs", "2", "--perceptual", "none",
+        "--json", "--seed", "3", "--framing", "wide",
+    )  # fmt: skip
+    assert code == 0
+    report = json.loads(out)
+    assert "generator" not in report["rows"] and "24 latents" in report["left_out"]["generator"]
+    assert report["protocol"] == f"recomposition_wide_{TINY_RESOLUTION_PX}px_2_seed3"
+
+
+def test_why_a_generator_has_no_ceiling() -> None:
+    manifest = read_manifest("default-64")
+    assert rendered.why_no_ceiling(manifest) is None
+    settings: dict[str, Any] = {"objective": "adversarial", "paired_weight": 0.0}
+    config = manifest.provenance["config"] | {"generator": settings}
+    other = replace(manifest, provenance=manifest.provenance | {"config": config})
+    assert "without the factors" in str(rendered.why_no_ceiling(other))
+    settings["paired_weight"] = 1.0
+    assert rendered.why_no_ceiling(other) is None
+    imported = replace(manifest, provenance={"imported_from": "a file"})
+    assert "does not say" in str(rendered.why_no_ceiling(imported))
+
+
+def test_pictures_of_a_pair(people: rendered.RenderedPairs, tiny_model: Path) -> None:
+    model = load_model(tiny_model, device="cpu")
+    small = rendered.RenderedPairs(RULE, TINY_RESOLUTION_PX)
+    recompose = rendered.recomposer(model)
+    found = rendered.pair_pictures(small, 2, recompose)
+    shape = (TINY_RESOLUTION_PX, TINY_RESOLUTION_PX, 3)
+    for picture in vars(found).values():
+        assert picture.shape == shape and picture.dtype == np.uint8
+    pair = small.pair(2)
+    np.testing.assert_array_equal(found.truth, pair.truth)
+    both = recompose(np.stack([pair.b, pair.a]), np.stack([pair.a, pair.b]))  # in a batch
+    assert np.abs(both[1].astype(int) - found.made).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--pairs", "1"], 2, "give 2 or more"),
+        (["--seed", "-1"], 2, "from 0 to"),
+        (["--framing", "narrow"], 2, "canonical or wide"),
+        (["--model", "nobody"], 3, "unknown model"),
+        (["--perceptual", "lpips"], 2, "not one of"),
+    ],
+)
+def test_bad_input_gets_one_line(
+    evaluate: Evaluate, options: list[str], code: int, message: str
+) -> None:
+    found, out, err = evaluate("recomposition", *options)
+    assert (found, out) == (code, "") and message in err and err.count("\n") == 1
+
+
+def test_torch_may_import_triton_after_rendering(people: rendered.RenderedPairs) -> None:
+    pytest.importorskip("triton")
+    script = (
+        "import numpy as np\n"
+        "from stylefacev_cli.cli.rendered import PairRule, RenderedPairs\n"
+        "RenderedPairs(PairRule(2), 16).pair(0)\n"
+        "import triton, torch.optim\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+# --- identity --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands for the identity network: who has the same mean colour is the same person."""
+
+    def face_network(name: str = "auto") -> Any:
+        if name != "auto":
+            raise UsageError(f"no identity network {name!r}")
+        return SimpleNamespace(
+            name="mean colour",
+            sha256="0" * 64,
+            embed=lambda images: images.mean(axis=(1, 2)).astype(np.float32) - 127.5,
+        )
+
+    module = ModuleType("face_networks")
+    module.face_network = face_network  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "stylefacev_cli.metrics.face_networks", module)
+
+
+@pytest.mark.usefixtures("colours")
+def test_similarity_of_reconstruction_on_rendered_people(
+    evaluate: Evaluate, tiny_model: Path
+) -> None:
+    code, out, err = evaluate("reconstruction", "--pairs", "4", "--threads", "1", "--json")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    means = {name: number["mean"] for name, number in report["similarities"].items()}
+    assert set(means) == {"reconstruction", "kept", "leaked", "strangers", "same_person"}
+    assert means["reconstruction"] > means["strangers"] and len(report["per_pair"]) == 4
+    assert report["metric"] == "reconstruction similarity, mean colour"
+    assert report["networks"]["identity"]["sha256"] == "0" * 64
+    code, out, _ = evaluate("reconstruction", "--pairs", "4", "--threads", "1")
+    assert code == 0 and f"{means['kept']:.3f} ±" in out and "mean colour" in out
+    code, out, err = evaluate("reconstruction", "--identity", "nobody")
+    assert code == 2 and "no identity network" in err and err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("colours")
+def test_similarity_of_reconstruction_on_photographs(
+    evaluate: Evaluate, tiny_model: Path, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    for i in range(3):
+        color = random.integers(0, 256, (1, 1, 3), dtype=np.uint8)
+        Image.fromarray(color.repeat(40, 0).repeat(40, 1)).save(tmp_path / f"{i}.png")
+    options = ["reconstruction", "--model", str(tiny_model), "--real", str(tmp_path)]
+    code, out, err = evaluate(*options, "--json")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert report["num_pairs"] == 3 and report["source"]["used"] == 3
+    assert "same_person" not in report["similarities"]
+    assert "3 pairs instead of 64" in report["warnings"][0]
+    Image.new("RGB", (40, 30)).save(tmp_path / "9.png")
+    code, _, err = evaluate(*options)
+    assert code == 5 and "40 × 30 px; crop the faces to squares" in err
