@@ -10,9 +10,10 @@ Source: StyleFaceV (2022), "Decomposing and recomposing pretrained StyleGAN3".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy.typing as npt
 import torch
 
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.networks.stabiliser import Stabiliser
 from stylefacev_cli.video import Frame
 from stylefacev_cli.weights.bundle import Networks, load_bundle, needed
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
@@ -31,6 +33,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _MOTION_STREAM = 1  # keeps the noise of a motion apart from the z of the same seed
 _PIXELS_PER_BATCH = 2**18  # so many frames are rendered at once; 64 px: 16 (the most), 512 px: 1
 _MAX_BATCH = 16
+_REST_SEEDS = 32  # so many first poses give the pose of rest
 
 
 def load_model(
@@ -81,6 +84,7 @@ class Model:
         *,
         motion_seed: int | None = None,
         truncation: float = 1.0,
+        stabilise: bool = True,
         batch: int | None = None,
     ) -> Iterator[Frame]:
         """Make the frames of the video of a seed; memory does not grow with their number.
@@ -96,6 +100,8 @@ class Model:
             motion_seed: says how the face moves from there; by default the same number as `seed`.
                 One motion seed with several seeds gives them the same noise, not the same poses.
             truncation: 1 samples as trained, 0 gives the mean face; applies to the first frame.
+            stabilise: keep poses among those of training where the video is longer than training's
+                sequences; without it they drift away.
             batch: frames rendered at once; a number that suits the resolution by default.
 
         Returns:
@@ -110,10 +116,16 @@ class Model:
         motion_seed = seed if motion_seed is None else motion_seed
         batch = self.default_batch if batch is None else batch
         _check(seed, num_frames, motion_seed, batch)
-        return self._frames(seed, num_frames, motion_seed, truncation, batch)
+        return self._frames(seed, num_frames, motion_seed, truncation, stabilise, batch)
 
     def _frames(
-        self, seed: int, num_frames: int, motion_seed: int, truncation: float, batch: int
+        self,
+        seed: int,
+        num_frames: int,
+        motion_seed: int,
+        truncation: float,
+        stabilise: bool,
+        batch: int,
     ) -> Iterator[Frame]:
         z = latent_of_seed(seed, self.networks.generator.config.z_dim)
         first_frame = self.render(self.map(z, truncation))
@@ -122,7 +134,9 @@ class Model:
             return
         appearance = self.encode(first_frame)
         first_pose = self.extract_pose(first_frame)
-        poses = islice(self.move(first_pose, motion_seed), num_frames)
+        is_long = num_frames > self.manifest.motion_frames
+        stabiliser = self.stabiliser if stabilise and is_long else None
+        poses = islice(self.move(first_pose, motion_seed, stabiliser), num_frames)
         while some_poses := list(islice(poses, batch)):
             ws = self.recompose(appearance, torch.cat(some_poses))
             yield from as_pictures(self.render(ws))
@@ -164,17 +178,34 @@ class Model:
         poses: torch.Tensor = needed(self.networks.pose, "pose")(heatmaps)
         return poses
 
-    def move(self, first_pose: torch.Tensor, motion_seed: int) -> Iterator[torch.Tensor]:
+    def move(
+        self, first_pose: torch.Tensor, motion_seed: int, stabiliser: Stabiliser | None = None
+    ) -> Iterator[torch.Tensor]:
         """The first pose [1, 1, 8, 8], then those that follow from it and noise, without end."""
         sampler = needed(self.networks.motion, "motion")
         noise = noise_of_seed(motion_seed, sampler.config.pose_dim)
         yield first_pose
         with torch.inference_mode():
             state = sampler.start(first_pose.flatten(1))
-        while True:
+        for frame in count(1):
             with torch.inference_mode():
                 pose, state = sampler.step(state, next(noise).to(self.device))
+                if stabiliser is not None:
+                    pose = stabiliser.hold(pose, frame)
+                    state = state._replace(pose=pose)
             yield pose.view_as(first_pose)
+
+    @cached_property
+    def stabiliser(self) -> Stabiliser:
+        """For long videos; its pose of rest is the mean pose of the first seeds' frames."""
+        z_dim, size = self.networks.generator.config.z_dim, self.default_batch
+        seeds = [range(start, start + size) for start in range(0, _REST_SEEDS, size)]
+        poses = [
+            self.extract_pose(self.render(self.map(latents_of_seeds(some, z_dim), 1.0)))
+            for some in seeds
+        ]
+        rest = torch.cat(poses).flatten(1).mean(dim=0, keepdim=True)
+        return Stabiliser(rest, self.manifest.motion_frames)
 
     @torch.inference_mode()
     def recompose(self, appearance: torch.Tensor, poses: torch.Tensor) -> torch.Tensor:
@@ -186,6 +217,11 @@ def latent_of_seed(seed: int, z_dim: int) -> torch.Tensor:
     """The z [1, z_dim] of a seed, drawn as in NVIDIA's scripts (numpy's `RandomState`)."""
     z = np.random.RandomState(seed).randn(1, z_dim)
     return torch.from_numpy(z.astype(np.float32))
+
+
+def latents_of_seeds(seeds: Iterable[int], z_dim: int) -> torch.Tensor:
+    """The z [N, z_dim] of seeds."""
+    return torch.cat([latent_of_seed(seed, z_dim) for seed in seeds])
 
 
 def noise_of_seed(motion_seed: int, pose_dim: int) -> Iterator[torch.Tensor]:

@@ -79,6 +79,13 @@ def generate(
             help="Noise of the motion: the same person, another motion.",
         ),
     ] = None,
+    stabilise: Annotated[
+        bool,
+        typer.Option(
+            "--stabilise/--no-stabilise", rich_help_panel=_WHAT,
+            help="Beyond the length that motion was learnt at, keep poses from drifting away.",
+        ),
+    ] = True,
     grid: Annotated[
         bool,
         typer.Option("--grid", rich_help_panel=_WHAT, help="One video of all seeds, side by side."),
@@ -168,6 +175,7 @@ def generate(
         fps=fps,
         truncation=truncation,
         motion_seed=motion_seed,
+        stabilise=stabilise,
         grid=grid,
         model=model,
         batch=batch,

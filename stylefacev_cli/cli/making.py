@@ -58,6 +58,7 @@ class Wishes:
     fps: float | None  # None: the model's
     truncation: float
     motion_seed: int | None  # None: each video's own seed
+    stabilise: bool
     grid: bool
     model: str
     batch: int | None  # None: by resolution
@@ -206,6 +207,7 @@ def _frames(model: Model, wishes: Wishes, target: Target) -> Iterator[Frame]:
             wishes.num_frames,
             motion_seed=wishes.motion_seed,
             truncation=wishes.truncation,
+            stabilise=wishes.stabilise,
             batch=wishes.batch,
         )
         for seed in target.seeds
@@ -322,6 +324,7 @@ def _describe(
         "width": columns * manifest.resolution,
         "height": rows * manifest.resolution,
         "truncation": wishes.truncation,
+        "stabilise": wishes.stabilise,
         "dtype": wishes.dtype,
         "format": format_name,
     }

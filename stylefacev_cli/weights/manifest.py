@@ -19,6 +19,7 @@ from stylefacev_cli.weights.settings import build
 from stylefacev_cli.weights.yaml_text import MAX_BYTES, parse_yaml
 
 FORMAT = 1
+PUBLISHED_FRAMES = 60  # of the videos that StyleFaceV's authors show
 VIDEO_NETWORKS = ("generator", "landmarks", "pose", "appearance", "motion")
 NETWORK_NAMES = (*VIDEO_NETWORKS, "detector")
 FILE_NAMES = tuple(f"{name}.safetensors" for name in NETWORK_NAMES)
@@ -64,6 +65,15 @@ class Manifest:
     architecture: Mapping[str, Mapping[str, Any]]
     provenance: Mapping[str, Any]
     files: Mapping[str, FileRecord]
+
+    @property
+    def motion_frames(self) -> int:
+        """Frames of the sequences that motion was learnt from, as far as the bundle says."""
+        value: Any = self.provenance
+        for key in ("config", "motion", "num_frames"):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        known = isinstance(value, int) and value > 0
+        return value if known else PUBLISHED_FRAMES
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -145,3 +145,36 @@ def test_unknown_model_device_dtype(tiny_model: Path) -> None:
         assert choose_device("auto").type in ("cpu", "mps")
         with pytest.raises(UsageError, match="no cuda device"):
             choose_device("cuda")
+
+
+def far(model: Model, num_frames: int, stabilise: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """The poses of a long roll-out of the default model, and the pose of rest."""
+    first_pose = model.extract_pose(model.render(model.map(latent_of_seed(3, 256), 1.0)))
+    stabiliser = model.stabiliser if stabilise else None
+    poses = torch.cat(list(islice(model.move(first_pose, 3, stabiliser), num_frames)))
+    return poses.flatten(1), model.stabiliser.rest
+
+
+def test_long_videos_stay_among_the_poses_of_short_ones() -> None:
+    model = load_model(device="cpu")
+    trained = model.manifest.motion_frames
+    assert trained == 60
+    (held, rest), (free, _) = far(model, 1500, True), far(model, 1500, False)
+    torch.testing.assert_close(held[:trained], free[:trained], rtol=0, atol=0)
+
+    def distance(poses: torch.Tensor) -> float:
+        return float((poses - rest).norm(dim=1).mean())
+
+    def speed(poses: torch.Tensor) -> float:
+        return float((poses[1:] - poses[:-1]).norm(dim=1).mean())
+
+    early, late = slice(0, 300), slice(-300, None)
+    assert distance(held[late]) < 1.5 * distance(held[early]) < distance(free[late]) / 3
+    assert 0.75 < speed(held[late]) / speed(free[late]) < 1.25  # it moves as much as before
+    assert held[2 * trained :].min() >= 0
+
+
+def test_stabilising_begins_beyond_the_trained_length(model: Model) -> None:
+    assert model.manifest.motion_frames == 60  # the published length: the tiny one says nothing
+    held, free = (video(model, num_frames=64, stabilise=value) for value in (True, False))
+    assert difference(held[:60], free[:60]) == 0 and difference(held[60:], free[60:]) > 0
