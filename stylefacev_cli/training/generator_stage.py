@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.discriminator import DiscriminatorConfig, ImageDiscriminator
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.training import losses, sheets
@@ -28,7 +29,6 @@ from stylefacev_cli.training.optim import (
     Schedule,
     restored_if_bad,
 )
-from stylefacev_cli.training.perceptual import PerceptualLoss
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
 from stylefacev_cli.weights.settings import to_plain
 
