@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from stylefacev_cli.cli.detectors import DetectorOption, choose_detector
 from stylefacev_cli.cli.options import AsJson, SkipDamaged, Threads
 from stylefacev_cli.cli.reports import prepare, tell
-from stylefacev_cli.cli.sources import open_source
+from stylefacev_cli.cli.sources import each_video, open_source
 from stylefacev_cli.cli.terminal import Terminal
-from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 
@@ -28,9 +29,7 @@ def motion(
         float | None,
         typer.Option("--fps", min=1, help="Frames a second, where the source does not say."),
     ] = None,
-    detector: Annotated[
-        str, typer.Option("--detector", help="Model whose landmark detector finds the key points.")
-    ] = DEFAULT_MODEL,
+    detector: DetectorOption = DEFAULT_MODEL,
     skip_damaged: SkipDamaged = False,
     threads: Threads = None,
     as_json: AsJson = False,
@@ -40,22 +39,41 @@ def motion(
     Lengths are in distances between the eyes. Jitter without speed beside it says nothing:
     smoothing lowers both.
     """
-    from stylefacev_cli.data.videos import ClipRule, Taken, clips_of
-    from stylefacev_cli.metrics.motion import mean_motion, measure_motion
-    from stylefacev_cli.metrics.tracks import key_point_tracks
-    from stylefacev_cli.weights.bundle import load_bundle
-
     terminal: Terminal = ctx.obj
     prepare(threads)
-    bundle, rule = load_bundle(detector), ClipRule(frames)
-    landmark_detector = bundle.networks.landmarks
-    if landmark_detector is None:
-        raise UsageError(f"--detector {detector}: this model has no landmark detector")
+    report = measure_motion(
+        terminal, fake, real, clips=clips, frames=frames, fps=fps, detector=detector,
+        skip_damaged=skip_damaged,
+    )  # fmt: skip
+    tell(terminal, report, table(report), as_json)
+
+
+def measure_motion(
+    terminal: Terminal,
+    fake: str,
+    real: str | None,
+    *,
+    clips: int = 100,
+    frames: int = 64,
+    fps: float | None = None,
+    detector: str = DEFAULT_MODEL,
+    skip_damaged: bool = False,
+) -> dict[str, Any]:
+    """The report of `eval motion`; arguments are its options."""
+    from stylefacev_cli.data.videos import ClipRule, Taken
+    from stylefacev_cli.metrics import motion as metric
+    from stylefacev_cli.metrics.tracks import key_point_track
+
+    chosen, rule = choose_detector(detector), ClipRule(frames)
     report: dict[str, Any] = {
         "metric": "motion",
-        "detector": f"{bundle.manifest.name} {bundle.manifest.sha256[:12]}",
+        "protocol": f"motion_{frames}f",
+        "network": f"landmarks of {chosen.name}",
+        "network_sha256": chosen.sha256,
+        "detector": chosen.name,
         "num_frames": frames,
         "sides": {},
+        "warnings": [],
     }
     for side, place in (("fake", fake), ("real", real)):
         if place is None:
@@ -64,20 +82,19 @@ def motion(
         rate = videos.fps or fps
         if rate is None:
             raise UsageError(f"{place} does not say how many frames a second it has: give --fps")
-        chosen = clips_of(videos, rule, clips, seed=None, skip_damaged=skip_damaged, taken=taken)
-        found = []
-        with terminal.progress(min(clips, len(videos)), "videos") as advance:
-            for track in key_point_tracks(landmark_detector, chosen):
-                found.append(measure_motion(track, rate))
-                advance(side)
-        if not found:
-            raise DataError(f"{place}: no video has {frames} frames")
+        found = {}
+        for video, clip in each_video(terminal, side, videos, rule, clips, skip_damaged, taken):
+            found[video.name] = metric.measure_motion(key_point_track(chosen.network, clip), rate)
         facts = {"from": videos.name, "codec": videos.codec, "fps": rate, **asdict(taken)}
-        report["sides"][side] = facts | {"motion": asdict(mean_motion(found))}
-    tell(terminal, report, _motion_table(report), as_json)
+        report["sides"][side] = facts | {
+            "motion": asdict(metric.mean_motion(list(found.values()))),
+            "per_video": [{"video": name, **asdict(one)} for name, one in found.items()],
+        }
+    return report
 
 
-def _motion_table(report: dict[str, Any]) -> Iterator[str]:
+def table(report: dict[str, Any]) -> Iterator[str]:
+    """The lines that a person reads."""
     units = {
         "speed": "eye distances / s",
         "jitter": "eye distances / s²",

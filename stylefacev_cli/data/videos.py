@@ -37,11 +37,13 @@ class Video:
         num_frames: how many there are; None if only reading tells.
         read: (first, step, count) → uint8 [≤ count, H, W, 3], the frames that there are of
             first, first + step, …
+        person: who is in it, where that is known; the same text is the same person.
     """
 
     name: str
     num_frames: int | None
     read: Callable[[int, int, int], U8]
+    person: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,12 @@ def open_videos(folder: Path) -> VideoSet:
     if (folder / INDEX_NAME).is_file():
         clips = ClipSet(folder)
         videos = [
-            Video(clip.entry.id, clip.entry.num_frames, _of_array(clip.frames)) for clip in clips
-        ]
+            Video(
+                clip.entry.id, clip.entry.num_frames, _of_array(clip.frames),
+                person=str(clip.entry.identity),
+            )
+            for clip in clips
+        ]  # fmt: skip
         used = [folder / entry.file for entry in clips.entries]
         fps = clips.entries[0].fps or None
         return VideoSet(str(folder), fps, "lossless", videos, tuple(used))
@@ -235,6 +241,22 @@ def clips_of(
     Raises:
         DataError: a video cannot be read.
     """
+    named = named_clips_of(
+        videos, rule, num_clips, seed=seed, skip_damaged=skip_damaged, taken=taken
+    )
+    return (clip for _, clip in named)
+
+
+def named_clips_of(
+    videos: VideoSet,
+    rule: ClipRule,
+    num_clips: int,
+    *,
+    seed: int | None,
+    skip_damaged: bool,
+    taken: Taken,
+) -> Iterator[tuple[Video, U8]]:
+    """As `clips_of`, each clip with the video that it is from."""
 
     def take(video: Video, random: np.random.Generator | None) -> list[U8] | None:
         clip = run_of(video, rule, random)
@@ -260,7 +282,8 @@ def images_of(
     def take(video: Video, random: np.random.Generator | None) -> list[U8]:
         return list(_spread(video, per_video))
 
-    return _taken_from(videos, take, num_images, seed, skip_damaged, taken)
+    named = _taken_from(videos, take, num_images, seed, skip_damaged, taken)
+    return (image for _, image in named)
 
 
 def _taken_from(
@@ -270,7 +293,7 @@ def _taken_from(
     seed: int | None,
     skip_damaged: bool,
     taken: Taken,
-) -> Iterator[U8]:
+) -> Iterator[tuple[Video, U8]]:
     """What `take` gives of one video after the other; None stands for one that is too short."""
     order = np.arange(len(videos))
     if seed is not None:
@@ -292,7 +315,7 @@ def _taken_from(
             continue
         for item in items[: count - taken.used]:
             taken.used += 1
-            yield item
+            yield video, item
 
 
 def _spread(video: Video, count: int) -> U8:
