@@ -42,11 +42,29 @@ def fid(
 
     With --features efficientnet-lite0 it works offline, and the numbers bear that name.
     """
+    report = measure_fid(
+        ctx.obj, fake, real, images, per_video, features, resize, seed, skip_damaged, threads
+    )
+    tell(ctx.obj, report, table(report), as_json)
+
+
+def measure_fid(
+    terminal: Terminal,
+    fake: str,
+    real: list[str],
+    images: int = 10_000,
+    per_video: int = 1,
+    features: str = "inception-2015",
+    resize: str = "clean",
+    seed: int = 0,
+    skip_damaged: bool = False,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """The report of `eval fid`; arguments are its options."""
     from stylefacev_cli.data.videos import Taken, images_of, mixed
     from stylefacev_cli.metrics import fid as metric
     from stylefacev_cli.metrics.feature_networks import image_network
 
-    terminal: Terminal = ctx.obj
     if resize not in metric.RESIZES:
         raise UsageError(f"no resize rule {resize!r}; there are {', '.join(metric.RESIZES)}")
     prepare(threads)
@@ -87,10 +105,11 @@ def fid(
         "sides": sides,
         **asdict(result),
     }
-    tell(terminal, report, _table(report), as_json)
+    return report
 
 
-def _table(report: dict[str, Any]) -> Iterator[str]:
+def table(report: dict[str, Any]) -> Iterator[str]:
+    """The lines that a person reads."""
     kid, coverage = report["kid"], report["coverage"]
     yield f"{report['metric'].upper()}   {report['fid']:.3f}   ({report['protocol']})"
     yield f"  floor   {report['floor']:.3f}   (real images, {report['floor_images']} each)"

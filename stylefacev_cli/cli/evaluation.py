@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from stylefacev_cli.cli import eval_fid, eval_fvd, eval_motion
+from stylefacev_cli.cli import (
+    eval_diversity,
+    eval_fid,
+    eval_fvd,
+    eval_identity,
+    eval_kid,
+    eval_motion,
+)
 
 app = typer.Typer(
-    name="eval", help="Measure videos: FVD, FID and motion, with protocol.", no_args_is_help=True
+    name="eval",
+    help="Measure videos: FVD, FID, KID, motion, identity, diversity.",
+    no_args_is_help=True,
 )
 app.command()(eval_fvd.fvd)
 app.command()(eval_fid.fid)
+app.command()(eval_kid.kid)
 app.command()(eval_motion.motion)
+app.command()(eval_identity.identity)
+app.command()(eval_diversity.diversity)
