@@ -5,13 +5,13 @@ not comparable, and say something only beside the cosine of different people.
 
 ACD, the average content distance, comes from MoCoGAN (Tulyakov et al. 2018): the mean L2 distance
 of all pairs of frames of a video, in OpenFace's features, which are of unit length. MoCoGAN-HD's
-maintainers never released their code for it; asked (issue 13 of snap-research/MoCoGAN-HD), they
-said that they follow MoCoGAN, and posted a part of a script: facenet-pytorch's InceptionResnetV1
-(VGGFace2; unit length as well), 1,024 videos of 16 frames, halved by averaging to 128 px, faces not
-cropped. The end of that script was not to be found in the copy that was read, so `acd` here is
-MoCoGAN's formula: all pairs of frames, L2, unit length, mean over videos. It is that variant in the
-features of the network named beside it, and not comparable with either paper's numbers. (Another
-thing goes by the same name for talking heads: the distance to a reference picture.)
+maintainers did not put their code for it into their repository; asked in its issue 13, they said
+that they follow MoCoGAN, and posted a script: facenet-pytorch's InceptionResnetV1 (VGGFace2; unit
+length as well), 1,024 videos of 16 frames, halved by averaging to 128 px. Only the beginning of
+that script could be read here, not how it goes from features to the number, so `acd` is MoCoGAN's
+formula: all pairs of frames, L2, unit length, mean over videos. It is that variant in the features
+of the network named beside it, and not comparable with either paper's numbers. (Another thing goes
+by the same name for talking heads: the distance to a reference picture.)
 """
 
 from __future__ import annotations
