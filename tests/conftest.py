@@ -64,3 +64,17 @@ def server(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.setenv(name, "localhost")
         yield running
+
+
+@pytest.fixture(scope="session")
+def studio() -> Iterator[object]:
+    """For the tests that render; they are skipped where no picture can be made."""
+    pytest.importorskip("moderngl")
+    from stylefacev_cli.errors import StyleFaceVError
+    from stylefacev_cli.faces.studio import Studio
+
+    try:
+        made = Studio(size_px=64)
+    except StyleFaceVError as error:
+        pytest.skip(f"no rendering here: {error}")
+    yield made

@@ -9,7 +9,7 @@ import typer
 
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import AsJson, NoCache, SkipDamaged, Threads
-from stylefacev_cli.cli.reports import Report, laboratory, plain, side, side_line, tell
+from stylefacev_cli.cli.reports import Report, facts_of, laboratory, plain, side_line, tell
 from stylefacev_cli.cli.sources import open_source
 from stylefacev_cli.errors import UsageError
 
@@ -80,7 +80,7 @@ def measure_fid(
             for one in sets
         ]  # fmt: skip
         found[name] = metric.evenly_mixed([part.rows for part in parts])
-        sides[name] = [side(one, part) for one, part in zip(sets, parts, strict=True)]
+        sides[name] = [facts_of(one, part) for one, part in zip(sets, parts, strict=True)]
     result = metric.compare_images(found["fake"], found["real"], images, seed)
     return {
         "metric": "fid" if features == "inception-2015" else f"fid-{features}",

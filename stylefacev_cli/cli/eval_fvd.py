@@ -9,7 +9,7 @@ import typer
 
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import AsJson, NoCache, SkipDamaged, Threads
-from stylefacev_cli.cli.reports import Report, laboratory, plain, side, side_line, tell
+from stylefacev_cli.cli.reports import Report, facts_of, laboratory, plain, side_line, tell
 from stylefacev_cli.cli.sources import open_source
 from stylefacev_cli.errors import DataError, UsageError
 
@@ -104,7 +104,7 @@ def measure_fvd(
         "stride": protocol.stride,
         "clip_rule": "made: from the first frame; real: one run anywhere in each video",
         "seed": seed,
-        "sides": {name: side(sets[name], gathered) for name, gathered in found.items()},
+        "sides": {name: facts_of(sets[name], gathered) for name, gathered in found.items()},
         **plain(result),
     }
     if controls:

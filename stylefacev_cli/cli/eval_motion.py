@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from stylefacev_cli.cli.detectors import DetectorOption
 from stylefacev_cli.cli.figures import MOTION_UNITS
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import AsJson, NoCache, SkipDamaged, Threads
-from stylefacev_cli.cli.reports import Report, laboratory, plain, side, side_line, tell
+from stylefacev_cli.cli.reports import Report, facts_of, laboratory, plain, side_line, tell
 from stylefacev_cli.cli.tracking import gather_tracks
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
@@ -27,9 +28,7 @@ def motion(
         float | None,
         typer.Option("--fps", min=1, help="Frames a second, where the source does not say."),
     ] = None,
-    detector: Annotated[
-        str, typer.Option("--detector", help="Model whose landmark detector finds the key points.")
-    ] = DEFAULT_MODEL,
+    detector: DetectorOption = DEFAULT_MODEL,
     skip_damaged: SkipDamaged = False,
     no_cache: NoCache = False,
     threads: Threads = None,
@@ -61,8 +60,8 @@ def measure_motion(
     report: Report = {
         "metric": "motion",
         "protocol": f"motion{clips}_{frames}f",
-        "network": found.detector,
-        "network_sha256": found.detector_sha256,
+        "network": f"landmarks of {found.detector.name}",
+        "network_sha256": found.detector.sha256,
         "num_frames": frames,
         "sides": {},
         "warnings": [],
@@ -70,11 +69,11 @@ def measure_motion(
     for name, tracked in found.sides.items():
         motions = [metric.measure_motion(track, tracked.fps) for track in tracked.tracks.rows]
         report["sides"][name] = {
-            **side(tracked.videos, tracked.tracks),
+            **facts_of(tracked.videos, tracked.tracks),
             "fps": tracked.fps,
             "motion": plain(metric.mean_motion(motions)),
             "per_video": [
-                {"name": video, **plain(one)}
+                {"video": video, **plain(one)}
                 for video, one in zip(tracked.tracks.videos, motions, strict=True)
             ],
         }

@@ -82,7 +82,7 @@ def measure_recomposition(
 
     from stylefacev_cli.cli import rendered
     from stylefacev_cli.metrics import recomposition as metric
-    from stylefacev_cli.metrics.tracks import find_landmarks
+    from stylefacev_cli.metrics.tracks import landmarks_of
     from stylefacev_cli.pipeline import load_model
     from stylefacev_cli.weights.bundle import needed
 
@@ -93,7 +93,7 @@ def measure_recomposition(
     eye = "landmarks" if model.networks.detector is None else "detector"
     detector = needed(getattr(model.networks, eye), eye)
     distance, perceptual_facts = _perceptual_distance(perceptual)
-    instruments = metric.Instruments(partial(find_landmarks, detector), distance)
+    instruments = metric.Instruments(partial(landmarks_of, detector), distance)
     no_ceiling = rendered.why_no_ceiling(manifest)
     people = rendered.RenderedPairs(rule, manifest.resolution)
     stream = people.pairs(model if no_ceiling is None else None)
@@ -216,7 +216,7 @@ def _perceptual_distance(
     name: str,
 ) -> tuple[Callable[[Tensor, Tensor], Tensor] | None, dict[str, str] | None]:
     """The distance of two images, and the name and hash of the network it looks through."""
-    from stylefacev_cli.training import perceptual
+    from stylefacev_cli.metrics import perceptual
     from stylefacev_cli.weights.efficientnet import ENTRY
     from stylefacev_cli.weights.hashing import sha256_of
     from stylefacev_cli.weights.registry import find_entry

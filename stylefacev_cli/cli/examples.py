@@ -17,10 +17,10 @@ NUM_EACH = 2  # of the worst, and of the best
 
 def worst_and_best(per_video: Iterable[dict[str, Any]], key: str) -> list[tuple[str, str]]:
     """The videos with the lowest and with the highest number: (what it is, name) of each."""
-    ordered = sorted(per_video, key=lambda one: (one[key], one["name"]))
+    ordered = sorted(per_video, key=lambda one: (one[key], one["video"]))
     chosen = ordered[:NUM_EACH] + ordered[max(NUM_EACH, len(ordered) - NUM_EACH) :]
     return [
-        (f"{'lowest' if place < NUM_EACH else 'highest'} {key}, {one[key]:.3g}", one["name"])
+        (f"{'lowest' if place < NUM_EACH else 'highest'} {key}, {one[key]:.3g}", one["video"])
         for place, one in enumerate(chosen)
     ]
 

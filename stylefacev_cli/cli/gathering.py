@@ -127,5 +127,5 @@ class Laboratory:
 def _noting(items: Iterator[Item], seen: list[tuple[int, str]]) -> Iterator[Frames]:
     """The frames of items, while their places and videos are noted."""
     for item in items:
-        seen.append((item.place, item.video))
+        seen.append((item.place, item.video.name))
         yield item.frames

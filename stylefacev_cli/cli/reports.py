@@ -42,7 +42,7 @@ def laboratory(
         yield Laboratory(terminal, processes, skip_damaged, use_store)
 
 
-def side(videos: VideoSet, gathered: Gathered) -> Report:
+def facts_of(videos: VideoSet, gathered: Gathered) -> Report:
     """The facts of one side of a measurement."""
     return {
         "from": videos.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stylefacev_cli.cli.detectors import ChosenDetector, choose_detector
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.sources import open_source
 from stylefacev_cli.errors import DataError, UsageError
@@ -27,8 +28,7 @@ class Tracked:
 class Tracks:
     """Tracks of each side that was given, and who found them."""
 
-    detector: str
-    detector_sha256: str
+    detector: ChosenDetector
     sides: dict[str, Tracked]
 
 
@@ -57,14 +57,9 @@ def gather_tracks(
         DataError: no video is long enough.
     """
     from stylefacev_cli.data.videos import ClipRule, ItemRule
-    from stylefacev_cli.metrics.tracks import key_point_tracks
-    from stylefacev_cli.weights.bundle import load_bundle
+    from stylefacev_cli.metrics.tracks import key_point_track
 
-    bundle, rule = load_bundle(detector), ItemRule(ClipRule(frames))
-    landmarks = bundle.networks.landmarks
-    if landmarks is None:
-        raise UsageError(f"--detector {detector}: this model has no landmark detector")
-    name, sha256 = f"{bundle.manifest.name} {bundle.manifest.sha256[:12]}", bundle.manifest.sha256
+    chosen, rule = choose_detector(detector), ItemRule(ClipRule(frames))
     sides: dict[str, Tracked] = {}
     for side, place in (("fake", fake), ("real", real)):
         if place is None:
@@ -75,11 +70,11 @@ def gather_tracks(
             raise UsageError(f"{place} does not say how many frames a second it has: give --fps")
         gathered = lab.gather(
             videos, rule, clips,
-            lambda clips: key_point_tracks(landmarks, clips),
-            {"name": "key points", "sha256": sha256},
+            lambda clips: (key_point_track(chosen.network, clip) for clip in clips),
+            {"name": "key points", "sha256": chosen.sha256},
             label=side, unit="videos",
         )  # fmt: skip
         if not len(gathered.rows):
             raise DataError(f"{place}: no video has {frames} frames")
         sides[side] = Tracked(videos, rate, gathered)
-    return Tracks(f"landmark detector of {name}", sha256, sides)
+    return Tracks(chosen, sides)

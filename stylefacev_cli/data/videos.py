@@ -37,11 +37,13 @@ class Video:
         num_frames: how many there are; None if only reading tells.
         read: (first, step, count) → uint8 [≤ count, H, W, 3], the frames that there are of
             first, first + step, …
+        person: who is in it, where that is known; the same text is the same person.
     """
 
     name: str
     num_frames: int | None
     read: Callable[[int, int, int], U8]
+    person: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,12 @@ def open_videos(folder: Path) -> VideoSet:
     if (folder / INDEX_NAME).is_file():
         clips = ClipSet(folder)
         videos = [
-            Video(clip.entry.id, clip.entry.num_frames, _of_array(clip.frames)) for clip in clips
-        ]
+            Video(
+                clip.entry.id, clip.entry.num_frames, _of_array(clip.frames),
+                person=str(clip.entry.identity),
+            )
+            for clip in clips
+        ]  # fmt: skip
         used = [folder / entry.file for entry in clips.entries]
         fps = clips.entries[0].fps or None
         return VideoSet(str(folder), fps, "lossless", videos, tuple(used))
@@ -223,7 +229,7 @@ class Item:
     """A clip [T, H, W, 3] or an image [H, W, 3], and where it is from."""
 
     frames: U8
-    video: str  # its name
+    video: Video
     place: int  # of the video in the order in which videos are taken
 
 
@@ -289,7 +295,7 @@ def items_of(
             continue
         for one in frames:
             taken.used += 1
-            yield Item(one, video.name, place)
+            yield Item(one, video, place)
 
 
 def _taken_of(video: Video, rule: ItemRule, random: np.random.Generator | None) -> list[U8] | None:
@@ -298,69 +304,6 @@ def _taken_of(video: Video, rule: ItemRule, random: np.random.Generator | None) 
         return list(_spread(video, rule.per_video))
     clip = run_of(video, rule.clip, random)
     return None if clip is None else [clip]
-
-
-def clips_of(
-    videos: VideoSet,
-    rule: ClipRule,
-    num_clips: int,
-    *,
-    seed: int | None,
-    skip_damaged: bool,
-    taken: Taken,
-) -> Iterator[U8]:
-    """At most `num_clips` clips, one of each video, in the order of the set.
-
-    Args:
-        videos: from which.
-        rule: of the clips.
-        num_clips: how many.
-        seed: of the places where clips begin, and, if there are more videos than clips, of which
-            are taken; None: the first ones from their first frames.
-        skip_damaged: go on after a video that cannot be read, and remember its name.
-        taken: is kept up to date.
-
-    Raises:
-        DataError: a video cannot be read.
-    """
-
-    def take(video: Video, random: np.random.Generator | None) -> list[U8] | None:
-        clip = run_of(video, rule, random)
-        return None if clip is None else [clip]
-
-    return _taken_from(videos, take, num_clips, seed, skip_damaged, taken)
-
-
-def _taken_from(
-    videos: VideoSet,
-    take: Callable[[Video, np.random.Generator | None], list[U8] | None],
-    count: int,
-    seed: int | None,
-    skip_damaged: bool,
-    taken: Taken,
-) -> Iterator[U8]:
-    """What `take` gives of one video after the other; None stands for one that is too short."""
-    order = np.arange(len(videos))
-    if seed is not None:
-        order = np.random.default_rng(seed).permutation(order)
-    for number in order:
-        if taken.used == count:
-            return
-        random = None if seed is None else np.random.default_rng([seed, int(number)])
-        video = videos.videos[number]
-        try:
-            items = take(video, random)
-        except DataError:
-            if not skip_damaged:
-                raise
-            taken.damaged.append(video.name)
-            continue
-        if items is None:
-            taken.too_short += 1
-            continue
-        for item in items[: count - taken.used]:
-            taken.used += 1
-            yield item
 
 
 def _spread(video: Video, count: int) -> U8:

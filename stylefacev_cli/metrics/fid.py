@@ -63,6 +63,7 @@ class FidResult:
     num_real: int
     fid: float
     kid: Estimate
+    kid_floor: Estimate  # KID of two halves of the real images: about 0, and how far it scatters
     coverage: Coverage
     floor: float  # FID of two halves of the real images
     floor_images: int  # in each of the halves
@@ -140,6 +141,7 @@ def compare_images(fake: Features, real: Features, num_images: int, seed: int = 
     every, fake, real = real, fake[:num_images], real[:num_images]
     fewest = min(len(fake), len(real))
     floor = floor_of(every, len(real))
+    halves = every[: floor.count], every[floor.count : 2 * floor.count]
     warnings = []
     if fewest < TRUSTED_IMAGES:
         warnings.append(
@@ -152,6 +154,9 @@ def compare_images(fake: Features, real: Features, num_images: int, seed: int = 
         num_real=len(real),
         fid=frechet_distance(fake, real),
         kid=kernel_distance(fake, real, subset_size=min(KERNEL_SUBSET, fewest), seed=seed),
+        kid_floor=kernel_distance(
+            *halves, subset_size=min(KERNEL_SUBSET, fewest, floor.count), seed=seed
+        ),
         coverage=precision_recall(fake, real),
         floor=floor.distance,
         floor_images=floor.count,

@@ -1,13 +1,12 @@
-"""From frames to key points over time."""
+"""From frames to landmarks and key points over time."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stylefacev_cli.errors import DataError
 from stylefacev_cli.metrics.motion import Track
 from stylefacev_cli.networks.landmarks import (
     LandmarkDetector,
@@ -18,37 +17,31 @@ from stylefacev_cli.networks.landmarks import (
 BATCH = 16
 
 
-def key_point_tracks(
-    detector: LandmarkDetector, clips: Iterable[NDArray[np.uint8]]
-) -> Iterator[Track]:
-    """The 14 key points of each frame of each clip.
+def landmarks_of(detector: LandmarkDetector, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The 98 WFLW points of each frame.
 
     Args:
-        detector: of the 98 WFLW landmarks.
-        clips: uint8 [T, S, S, 3].
-
-    Yields:
-        [T, 14, 2], fractions of the frame.
-    """
-    for clip in clips:
-        yield key_points_from_landmarks(torch.from_numpy(find_landmarks(detector, clip))).numpy()
-
-
-def find_landmarks(detector: LandmarkDetector, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The 98 WFLW landmarks of each image.
-
-    Args:
-        detector: on any device.
-        images: uint8 [N, S, S, 3].
+        detector: gives them as heatmaps; on any device.
+        frames: uint8 [T, S, S, 3].
 
     Returns:
-        [N, 98, 2], fractions of the frame.
+        [T, 98, 2], fractions of the frame.
+
+    Raises:
+        DataError: the frames are not square.
     """
+    height, width = frames.shape[1:3]
+    if height != width:
+        raise DataError(f"frames of {width}×{height} pixels: landmarks need square ones; crop them")
     device = next(detector.parameters()).device
-    frames = torch.tensor(images).permute(0, 3, 1, 2)
+    found = []
     with torch.inference_mode():
-        found = [
-            landmarks_from_heatmaps(detector(some.to(device).float() / 255)).cpu()
-            for some in torch.split(frames, BATCH)
-        ]
+        for some in torch.split(torch.tensor(frames).permute(0, 3, 1, 2), BATCH):
+            heatmaps = detector(some.to(device).float() / 255)
+            found.append(landmarks_from_heatmaps(heatmaps).cpu())
     return torch.cat(found).numpy()
+
+
+def key_point_track(detector: LandmarkDetector, clip: NDArray[np.uint8]) -> Track:
+    """The 14 key points of each frame of a clip: [T, 14, 2]; arguments as `landmarks_of`."""
+    return key_points_from_landmarks(torch.from_numpy(landmarks_of(detector, clip))).numpy()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from stylefacev_cli.metrics.images import psnr
+from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.initial_weights import start_residual
@@ -46,7 +47,6 @@ from stylefacev_cli.training.extraction import (
 from stylefacev_cli.training.frames import Frames, PairSampler, Sampler
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
-from stylefacev_cli.training.perceptual import PerceptualLoss
 from stylefacev_cli.training.reconstruction import reconstruction_losses
 from stylefacev_cli.training.stage import NetworkStage, step_generator
 from stylefacev_cli.weights.settings import to_plain

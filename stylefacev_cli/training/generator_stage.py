@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.metrics.images import face_box, psnr, ssim
+from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.discriminator import DiscriminatorConfig, ImageDiscriminator
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.training import losses, sheets
@@ -29,7 +30,6 @@ from stylefacev_cli.training.optim import (
     Schedule,
     restored_if_bad,
 )
-from stylefacev_cli.training.perceptual import PerceptualLoss
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
 from stylefacev_cli.weights.settings import to_plain
 

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylefacev_cli.metrics.images import face_box, psnr, ssim
+from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.appearance import AppearanceRecomposer
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.landmarks import LandmarkDetector
@@ -51,7 +52,6 @@ from stylefacev_cli.training.frames import ClipWindow, Frames, WindowSampler
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.losses import non_saturating
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
-from stylefacev_cli.training.perceptual import PerceptualLoss
 from stylefacev_cli.training.reconstruction import reconstruction_losses
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
 from stylefacev_cli.weights.settings import to_plain

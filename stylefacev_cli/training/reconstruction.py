@@ -6,9 +6,9 @@ from typing import Protocol
 
 from torch import Tensor
 
+from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.training.extraction import products_in
 from stylefacev_cli.training.losses import key_point_weights, weighted_mean
-from stylefacev_cli.training.perceptual import PerceptualLoss
 
 
 class ReconstructionWeights(Protocol):

@@ -10,6 +10,11 @@ from typing import Any
 
 from stylefacev_cli import __version__
 from stylefacev_cli.errors import StyleFaceVError, UsageError
+from stylefacev_cli.metrics.perceptual import (
+    PerceptualLoss,
+    chosen_perceptual,
+    load_perceptual,
+)
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.training.appearance_stage import AppearanceStage
 from stylefacev_cli.training.detector_stage import DetectorStage
@@ -18,11 +23,6 @@ from stylefacev_cli.training.generator_stage import GeneratorStage
 from stylefacev_cli.training.joint_stage import JointStage
 from stylefacev_cli.training.loop import Outcome, Stage, StopFlag, finished, run_stage
 from stylefacev_cli.training.motion_stage import MotionStage, Renderer, cached_poses
-from stylefacev_cli.training.perceptual import (
-    PerceptualLoss,
-    chosen_perceptual,
-    load_perceptual,
-)
 from stylefacev_cli.training.pose_stage import PoseStage
 from stylefacev_cli.training.results import (
     load_appearance,

@@ -7,7 +7,17 @@ import pytest
 from PIL import Image
 
 from stylefacev_cli.data.clips import INDEX_NAME, ClipEntry, write_clip
-from stylefacev_cli.data.videos import U8, ClipRule, Taken, Video, clips_of, open_videos, run_of
+from stylefacev_cli.data.videos import (
+    U8,
+    ClipRule,
+    ItemRule,
+    Taken,
+    Video,
+    VideoSet,
+    items_of,
+    open_videos,
+    run_of,
+)
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.video import VideoSettings, video_writer
 
@@ -22,6 +32,25 @@ def numbered(num_frames: int = NUM_FRAMES, size: int = 16, first: int = 0) -> U8
 
 def numbers(frames: U8) -> list[int]:
     return [round(float(frame.mean()) / 10) for frame in frames]
+
+
+def clips_of(
+    videos: VideoSet,
+    rule: ClipRule,
+    *,
+    seed: int | None = None,
+    skip_damaged: bool = False,
+    taken: Taken | None = None,
+) -> list[U8]:
+    """Clips of all videos."""
+    items = items_of(
+        videos,
+        ItemRule(rule, seed=seed),
+        range(len(videos)),
+        skip_damaged=skip_damaged,
+        taken=Taken() if taken is None else taken,
+    )
+    return [item.frames for item in items]
 
 
 def write_movie(path: Path, frames: U8) -> None:
@@ -54,9 +83,7 @@ def test_every_form_gives_the_same_clips(folder: Path) -> None:
     videos = open_videos(folder)
     assert len(videos) == 3 and videos.digest is not None
     taken = Taken()
-    clips = list(
-        clips_of(videos, ClipRule(4, stride=2), 8, seed=None, skip_damaged=False, taken=taken)
-    )
+    clips = clips_of(videos, ClipRule(4, stride=2), taken=taken)
     assert [numbers(clip) for clip in clips] == [[0, 2, 4, 6]] * 2
     assert (taken.used, taken.too_short, taken.damaged) == (2, 1, [])
 
@@ -65,8 +92,7 @@ def test_places_are_random_but_repeatable(folder: Path) -> None:
     videos, rule = open_videos(folder), ClipRule(3)
 
     def taken_with(seed: int) -> list[list[int]]:
-        found = clips_of(videos, rule, 3, seed=seed, skip_damaged=False, taken=Taken())
-        return [numbers(clip) for clip in found]
+        return [numbers(clip) for clip in clips_of(videos, rule, seed=seed)]
 
     runs = [taken_with(seed) for seed in range(8)]
     assert runs[3] == taken_with(3)
@@ -88,9 +114,9 @@ def test_damaged_videos_are_never_skipped_in_silence(folder: Path) -> None:
     victim = next(path for path in sorted(folder.rglob("*")) if path.suffix in (".png", ".mp4"))
     victim.write_bytes(victim.read_bytes()[:40])
     with pytest.raises(DataError, match="cannot be read|cannot read"):
-        list(clips_of(videos, rule, 3, seed=None, skip_damaged=False, taken=Taken()))
+        clips_of(videos, rule)
     taken = Taken()
-    assert len(list(clips_of(videos, rule, 3, seed=None, skip_damaged=True, taken=taken))) == 2
+    assert len(clips_of(videos, rule, skip_damaged=True, taken=taken)) == 2
     assert len(taken.damaged) == 1
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from stylefacev_cli.errors import DataError
+from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
@@ -25,7 +26,6 @@ from stylefacev_cli.training.examples import linear_places, linear_view
 from stylefacev_cli.training.extraction import heatmaps_of, placed, random_transforms, shifted
 from stylefacev_cli.training.frames import ClipWindow, Frames, PairSampler, WindowSampler
 from stylefacev_cli.training.joint_stage import JointStage, JointStageConfig
-from stylefacev_cli.training.perceptual import PerceptualLoss
 from stylefacev_cli.training.pose_stage import PoseStage, PoseStageConfig
 
 DETECTOR = LandmarkDetectorConfig(input_size=64, stem_stride=1, width=8, depth=1)

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from stylefacev_cli.errors import MissingWeightsError, UsageError
-from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
-from stylefacev_cli.training.perceptual import (
+from stylefacev_cli.metrics.perceptual import (
     PerceptualLoss,
     load_perceptual,
 )
+from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
 from stylefacev_cli.weights.cache import path_of
 from stylefacev_cli.weights.registry import find_entry
 

@@ -1,4 +1,6 @@
-"""Perceptual loss: the L1 distance of two images in the features of a trained image network.
+"""Perceptual distance: the L1 distance of two images in the features of a trained image network.
+
+Training takes it as a loss, `eval diversity` as a measure.
 
 The paper uses VGG16. Where its weights are at hand (torch hub's cache) it is taken, through lpips;
 else EfficientNet-Lite0 from the package index, a named offline network. Both are compared with
@@ -45,13 +47,17 @@ class PerceptualLoss(nn.Module):
 
     def forward(self, images: Tensor, targets: Tensor) -> Tensor:
         """Distance of images [N, 3, S, S] in [−1, 1] to targets of the same shape: a scalar."""
+        return self.distances(images, targets).mean()
+
+    def distances(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Distance of each image [N, 3, S, S] in [−1, 1] to its target: [N]."""
         with torch.no_grad():
             wanted = self._features(targets)
         distances = [
-            (a - b).abs().sum(dim=1).mean()
+            (a - b).abs().sum(dim=1).mean(dim=(1, 2))
             for a, b in zip(self._features(images), wanted, strict=True)
-        ]
-        return SCALE * torch.stack(distances).mean()
+        ]  # of each layer, [N]
+        return SCALE * torch.stack(distances).mean(dim=0)
 
     def _features(self, images: Tensor) -> list[Tensor]:
         size = images.shape[-1]
