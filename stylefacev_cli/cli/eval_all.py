@@ -11,17 +11,27 @@ from typing import Annotated, Any
 import typer
 
 from stylefacev_cli import __version__
-from stylefacev_cli.cli import eval_fid, eval_fvd, eval_motion
-from stylefacev_cli.cli.examples import strips_of, worst_and_best
+from stylefacev_cli.cli import (
+    eval_diversity,
+    eval_fid,
+    eval_fvd,
+    eval_identity,
+    eval_motion,
+    eval_recomposition,
+    eval_reconstruction,
+)
+from stylefacev_cli.cli.detectors import DetectorOption
 from stylefacev_cli.cli.figures import figures_of
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import NoCache, SkipDamaged, Threads
-from stylefacev_cli.cli.report_page import Section, page
+from stylefacev_cli.cli.report_page import page
+from stylefacev_cli.cli.report_sections import section_of
 from stylefacev_cli.cli.reports import Report, laboratory
+from stylefacev_cli.cli.sources import model_of
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
-FVD_FRAMES = 16
+SHORT_FRAMES = 16  # of clips for FVD and for diversity
 JSON_NAME, PAGE_NAME = "report.json", "report.html"
 OFFLINE_FEATURES = "efficientnet-lite0"
 
@@ -39,6 +49,10 @@ def evaluate_all(
         int, typer.Option("--videos", help="Videos of each side, for motion and identity.")
     ] = 64,
     frames: Annotated[int, typer.Option("--frames", help="Frames of those videos.")] = 64,
+    pairs: Annotated[
+        int, typer.Option("--pairs", min=2, help="Rendered pairs of people, for recomposition.")
+    ] = 64,
+    framing: eval_recomposition.Framing = "canonical",
     features: Annotated[
         str, typer.Option("--features", help="Network of FID, as for `eval fid`.")
     ] = OFFLINE_FEATURES,
@@ -46,9 +60,7 @@ def evaluate_all(
         float | None,
         typer.Option("--fps", min=1, help="Frames a second, where the source does not say."),
     ] = None,
-    detector: Annotated[
-        str, typer.Option("--detector", help="Model whose landmark detector finds the key points.")
-    ] = DEFAULT_MODEL,
+    detector: DetectorOption = DEFAULT_MODEL,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn.")] = 0,
     skip_damaged: SkipDamaged = False,
     no_cache: NoCache = False,
@@ -56,22 +68,44 @@ def evaluate_all(
 ) -> None:
     """Measure everything: FVD with controls, FID, KID, identity, motion, diversity.
 
+    Of a model also recomposition and reconstruction, on people rendered on the spot.
+
     Writes report.json and one self-contained report.html with tables, curves and the worst and
     best examples; prints their folder. What cannot be measured is listed with the reason.
     """
     from stylefacev_cli.metrics.fvd import FvdProtocol
 
-    protocol = FvdProtocol(clips, FVD_FRAMES)
+    protocol = FvdProtocol(clips, SHORT_FRAMES)
     with laboratory(ctx.obj, threads, skip_damaged=skip_damaged, use_store=not no_cache) as lab:
+        model = model_of(fake)
         jobs: dict[str, Callable[[], Report]] = {
             "fvd": lambda: eval_fvd.measure_fvd(lab, protocol, fake, real, seed, controls=True),
             "fid": lambda: eval_fid.measure_fid(
                 lab, fake, [real], images, 1, features, "clean", seed
             ),
+            "identity": lambda: eval_identity.measure_identity(
+                lab, fake, real, clips=videos, frames=frames
+            ),
             "motion": lambda: eval_motion.measure_motion(
                 lab, fake, real, videos, frames, fps, detector
             ),
+            "diversity": lambda: eval_diversity.measure_diversity(
+                lab,
+                fake,
+                real,
+                clips=videos,
+                frames=min(frames, SHORT_FRAMES),
+                seed=seed,
+                detector=detector,
+            ),
         }
+        if model is not None:
+            jobs["recomposition"] = lambda: eval_recomposition.measure_recomposition(
+                lab, model, num_pairs=pairs, seed=seed, framing=framing
+            )
+            jobs["reconstruction"] = lambda: eval_reconstruction.measure_reconstruction(
+                lab, model, num_pairs=pairs, seed=seed, framing=framing
+            )
         report = _measured(lab, jobs)
         report |= {"fake": fake, "real": real, "command": _command(lab)}
         if lab.processes.is_first:
@@ -122,7 +156,7 @@ def _write(out: Path, report: dict[str, Any], frames: int) -> None:
     facts |= {f"no {name}": reason for name, reason in report["skipped"].items()}
     results: dict[str, Report] = report["results"]
     figures = [figure for result in results.values() for figure in figures_of(result)]
-    sections = [_section(name, result, report["fake"], frames) for name, result in results.items()]
+    sections = [section_of(name, one, report["fake"], frames) for name, one in results.items()]
     html = page(f"Evaluation of {report['fake']}", facts, figures, sections, report)
     text = json.dumps(report, indent=1) + "\n"
     try:
@@ -133,15 +167,3 @@ def _write(out: Path, report: dict[str, Any], frames: int) -> None:
             part.replace(out / name)
     except OSError as error:
         raise StyleFaceVError(f"cannot write to {out}: {error.strerror}") from error
-
-
-def _section(name: str, result: Report, fake: str, frames: int) -> Section:
-    lines = list(_TABLES[name](result))
-    warnings = result.get("warnings", ())
-    if name != "motion":
-        return Section(name.upper(), lines, warnings)
-    chosen = worst_and_best(result["sides"]["fake"]["per_video"], "speed")
-    return Section("Motion", lines, warnings, strips=strips_of(fake, frames, chosen))
-
-
-_TABLES = {"fvd": eval_fvd.table, "fid": eval_fid.table, "motion": eval_motion.table}

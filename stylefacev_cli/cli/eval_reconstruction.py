@@ -123,10 +123,11 @@ def measure_reconstruction(
         raise DataError(f"{real}: {taken.used} images; at least 2 are needed")
     where = f"{framing}_seed{seed}" if source is None else "real"
     return {
-        "metric": f"reconstruction similarity, {network.name}",
+        "metric": f"reconstruction-{network.name}",
         "protocol": f"reconstruction_{where}_{manifest.resolution}px_{len(found)}",
         "model": {"name": manifest.name, "sha256": manifest.sha256},
-        "networks": {"identity": {"name": network.name, "sha256": network.sha256}},
+        "network": network.name,
+        "network_sha256": network.sha256,
         "num_pairs": len(found),
         "seed": seed,
         "seed_rule": rendered.SEED_RULE if source is None else "order of the images",
@@ -144,7 +145,7 @@ def measure_reconstruction(
 
 def table(report: Report) -> Iterator[str]:
     """The report as lines."""
-    model, identity = report["model"], report["networks"]["identity"]
+    model = report["model"]
     yield (
         f"RECONSTRUCTION   {model['name']} {model['sha256'][:12]}, {report['num_pairs']} pairs "
         f"({report['protocol']})"
@@ -152,7 +153,7 @@ def table(report: Report) -> Iterator[str]:
     for name, number in report["similarities"].items():
         yield f"{name:16}{number['mean']:.3f} ± {number['sd']:.3f}   {MEANINGS[name]}"
     yield f"{'from':16}{report['source']['from']}"
-    yield f"{'identity':16}{identity['name']} {identity['sha256'][:12]}, cosine; mean ± sd"
+    yield f"{'identity':16}{report['network']} {report['network_sha256'][:12]}, cosine; mean ± sd"
 
 
 def _neighbours(images: Iterator[Images]) -> Iterator[Couple]:

@@ -78,4 +78,57 @@ def _motion(report: dict[str, Any]) -> list[Figure]:
     ]
 
 
-_READERS = {"fvd": _fvd, "fid": _fid, "kid": _fid, "motion": _motion}
+def _identity(report: dict[str, Any]) -> list[Figure]:
+    made = report["sides"]["fake"]
+    real = report["sides"].get("real")
+    names = {"mean_to_first": "cosine to first frame", "neighbours": "cosine of neighbours"}
+    figures = [
+        Figure(label, made["identity"][name]["mean"], real and real["identity"][name]["mean"],
+               "reference")
+        for name, label in names.items()
+    ]  # fmt: skip
+    return [*figures, Figure("identity kept", made["kept"], real and real["kept"], "higher")]
+
+
+def _diversity(report: dict[str, Any]) -> list[Figure]:
+    def value(side: str, name: str) -> float | None:
+        found = report["sides"].get(side, {}).get("diversity", {}).get(name)
+        return found["mean"] if found else None
+
+    names = {"people_first_frames": "people apart", "motions_same_index": "motions apart"}
+    return [
+        Figure(label, value("fake", name), value("real", name), "reference")
+        for name, label in names.items()
+    ]
+
+
+def _recomposition(report: dict[str, Any]) -> list[Figure]:
+    made, copied = report["rows"]["recomposed"], report["rows"]["copy"]
+    names = {"face_psnr": ("face PSNR", "higher", "dB"), "face_ssim": ("face SSIM", "higher", "")}
+    figures = [
+        Figure(f"{label} (copy)", made[name]["mean"], copied[name]["mean"], aim, unit)
+        for name, (label, aim, unit) in names.items()
+    ]
+    share = report["points_to_detector"]
+    return [*figures, Figure("key points / detector's", share, 1.0, "lower")]
+
+
+def _reconstruction(report: dict[str, Any]) -> list[Figure]:
+    found = report["similarities"]
+    strangers = found["strangers"]["mean"]
+    return [
+        Figure(f"{name} (strangers)", found[name]["mean"], strangers, aim)
+        for name, aim in (("reconstruction", "higher"), ("kept", "higher"), ("leaked", "lower"))
+    ]
+
+
+_READERS = {
+    "fvd": _fvd,
+    "fid": _fid,
+    "kid": _fid,
+    "identity": _identity,
+    "motion": _motion,
+    "diversity": _diversity,
+    "recomposition": _recomposition,
+    "reconstruction": _reconstruction,
+}

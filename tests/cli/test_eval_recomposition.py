@@ -217,8 +217,8 @@ def test_similarity_of_reconstruction_on_rendered_people(
     means = {name: number["mean"] for name, number in report["similarities"].items()}
     assert set(means) == {"reconstruction", "kept", "leaked", "strangers", "same_person"}
     assert means["reconstruction"] > means["strangers"] and len(report["per_pair"]) == 4
-    assert report["metric"] == "reconstruction similarity, mean colour"
-    assert report["networks"]["identity"]["sha256"] == "0" * 64
+    assert report["metric"] == "reconstruction-mean colour"
+    assert report["network_sha256"] == "0" * 64
     code, out, _ = evaluate("reconstruction", "--pairs", "4", "--threads", "1")
     assert code == 0 and f"{means['kept']:.3f} ±" in out and "mean colour" in out
     code, out, err = evaluate("reconstruction", "--identity", "nobody")

@@ -1,5 +1,7 @@
 """`eval all` and `eval compare` at the shell's door."""
 
+# ruff: noqa: F811  (fixtures of the tests next door)
+
 from __future__ import annotations
 
 import json
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_eval_people import straw  # noqa: F401
+from test_evaluation import evaluate, frames  # noqa: F401
 
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.cli.figures import Figure
@@ -109,3 +113,37 @@ def test_a_chart_draws_its_curves() -> None:
     assert made[0] == real[0] and made[1][1] > made[2][1] > real[2][1]  # y grows downwards
     assert made[0][0] < made[1][0] < made[2][0]
     assert len({y for _, y in real}) == 1
+
+
+def test_all_writes_one_report_and_one_page(
+    evaluate: Evaluate, straw: None, frames: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+    code, stdout, err = evaluate(
+        "all", "--fake", f"model:{tiny_model}?seeds=0-19", "--real", str(frames), "--fps", "12",
+        "--out", str(out), "--clips", "16", "--images", "16", "--videos", "3", "--frames", "12",
+        "--pairs", "2", "--detector", str(tiny_model),
+    )  # fmt: skip
+    assert (code, stdout) == (0, f"{out}\n")
+    report = json.loads((out / "report.json").read_text())
+    # Real videos of 12 frames have no clips of 16: said, not hidden.
+    assert "16 frames" in report["skipped"]["fvd"] and "fvd cannot be measured" in err
+    assert {"fid", "identity", "motion", "diversity"} <= set(report["results"]), report["skipped"]
+    assert set(report["results"]) | set(report["skipped"]) == {
+        "fvd", "fid", "identity", "motion", "diversity", "recomposition", "reconstruction",
+    }  # fmt: skip
+    assert "eval all --fake" in report["command"]
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/png;base64,") >= 6 and page.count("<svg") == 2
+    assert not re.search(r"(src|href)=[\"'](?!data:)", page) and "http" not in page
+    value = report["results"]["motion"]["sides"]["fake"]["motion"]["speed"]
+    assert format(value, ".4g") in page
+
+    code, stdout, _ = evaluate("compare", *[str(out / "report.json")] * 2)
+    assert code == 0 and "speed" in stdout
+
+
+def test_all_fails_if_nothing_can_be_measured(evaluate: Evaluate, tmp_path: Path) -> None:
+    code, out, err = evaluate("all", "--fake", "no", "--real", "no", "--out", str(tmp_path / "r"))
+    assert (code, out) == (5, "") and err.splitlines()[-1] == "error: no such folder: no"
+    assert not (tmp_path / "r").exists()
