@@ -38,12 +38,18 @@ _IDENTITY_NAMES = (
     *("beard", "hair_shade", "hair_red", "hair_grey", "hairline", "recession"),
     *("hair_length", "fringe", "hair_volume", "quiff", "parting", "iris_shade"),
     *("shirt_light", "shirt_red", "shirt_blue", "collar_light", "neckline"),
+    *("hair_curl", "hair_sweep", "hair_tied"),
+    *("glasses", "glasses_width", "glasses_height", "glasses_square", "glasses_weight"),
+    *("glasses_light", "glasses_red", "earrings", "earring_drop", "earring_gold"),
+    *("neckline_v", "jacket", "jacket_light", "jacket_red", "jacket_blue"),
 )
 _SCENE_NAMES = (
     *("light_azimuth", "light_elevation", "light_temperature"),
     *("key_light", "sky_light", "side_light"),
     *("background_light", "background_red", "background_blue"),
     *("background_right", "background_up", "background_centre"),
+    *("floor_height", "floor_light", "panel_place", "panel_width", "panel_light"),
+    *("lamps", "lamps_right", "lamps_up", "backdrop_warmth", "backdrop_blur"),
 )
 
 
@@ -205,13 +211,19 @@ class FaceFactors:
         ruddiness = float(max(0.35 + 0.18 * f["ruddiness"], 0) * (1 - 0.5 * tone))
         grown_up = float(smooth_step(0.4, 0.5, age))
         length = 0.65 * f["hair_length"] + 1.0 * (female - male) + 0.06
-        fringe = float(np.clip(0.22 * f["fringe"] - 0.10, 0, 0.40))
+        tied = float(smooth_step(0.5, 1.3, f["hair_tied"] - 0.3 * male) * smooth_step(0, 0.5, length))
+        curl = float(smooth_step(-0.9, 2.2, f["hair_curl"] + 2.2 * ancestry[0] - 0.8 * ancestry[1]))
+        fringe = float(np.clip(0.22 * f["fringe"] - 0.16, 0, 0.40) * (1 - tied))
         fringe *= float(smooth_step(0.02, 0.12, fringe) * _sigmoid(4 * (length + 0.3)))
+        length = length + (-0.25 - length) * tied
         shade = hair_shade(ancestry, f["hair_shade"])
         shape = np.clip([f[f"shape_{i}"] for i in range(NUM_SHAPE_FACTORS)], -2.2, 2.2)
         grey = float(np.clip(3 * (age - 0.77) + 0.2 * f["hair_grey"], 0, 0.9) * (age > 0.6))
         shirt = tinted_color(
-            0.26, 0.6 * f["shirt_light"], 0.3 * f["shirt_red"], 0.3 * f["shirt_blue"]
+            0.24, 0.7 * f["shirt_light"], 0.16 * f["shirt_red"], 0.20 * f["shirt_blue"]
+        )
+        jacket = tinted_color(
+            0.07, 0.7 * f["jacket_light"], 0.12 * f["jacket_red"], 0.16 * f["jacket_blue"]
         )
         collar = tuple(min(c * float(np.exp(0.5 * f["collar_light"])), 0.9) for c in shirt)
         return Identity(
@@ -223,10 +235,10 @@ class FaceFactors:
             skin_tone=tone,
             ruddiness=ruddiness,
             make_up=float(np.clip(0.15 + 0.4 * f["make_up"], 0, 1) * female),
-            brow_height_dm=0.012 * f["brow_height"],
-            brow_arch_dm=0.042 + 0.010 * f["brow_arch"],
-            brow_thickness_dm=0.037 * female + 0.048 * male + 0.006 * f["brow_thickness"],
-            brow_slant_dm=0.006 + 0.007 * f["brow_slant"],
+            brow_height_dm=0.014 + 0.012 * f["brow_height"],
+            brow_arch_dm=0.034 + 0.010 * f["brow_arch"],
+            brow_thickness_dm=0.032 * female + 0.043 * male + 0.005 * f["brow_thickness"],
+            brow_slant_dm=-0.008 + 0.007 * f["brow_slant"],
             beard=float(np.clip(0.6 * f["beard"] - 0.05, 0, 1) * male * grown_up),
             hair_color=hair_color(shade, f["hair_red"], grey, ancestry),
             hairline_dm=0.04 * f["hairline"],
@@ -242,6 +254,23 @@ class FaceFactors:
             shirt_color=shirt,
             collar_color=(collar[0], collar[1], collar[2]),
             neckline_dm=5.52 + 0.09 * f["neckline"],
+            hair_curl=curl,
+            hair_sweep=float(smooth_step(-1.6, 0.9, f["hair_sweep"]) * (1 - tied)),
+            hair_tied=tied,
+            glasses=float(smooth_step(0.7, 1.1, f["glasses"] + 0.5 * (age - 0.6))),
+            glasses_width=float(np.tanh(0.6 * f["glasses_width"])),
+            glasses_height=float(np.tanh(0.6 * f["glasses_height"])),
+            glasses_square=float(ndtr(f["glasses_square"])),
+            glasses_weight=float(ndtr(f["glasses_weight"] - 0.4)),
+            glasses_color=tinted_color(
+                0.035, 0.8 * f["glasses_light"], 0.3 * f["glasses_red"], -0.3 * f["glasses_red"]
+            ),
+            earrings=float(smooth_step(0.2, 0.9, f["earrings"] + 1.2 * (female - male) - 0.5)),
+            earring_drop=float(ndtr(1.2 * f["earring_drop"] - 0.5)),
+            earring_gold=float(ndtr(1.5 * f["earring_gold"])),
+            neckline_v=float(smooth_step(-0.3, 1.5, f["neckline_v"])),
+            jacket=float(smooth_step(0.1, 0.6, f["jacket"])),
+            jacket_color=jacket,
         )
 
     def scene_of(self, z: F32) -> Scene:
@@ -255,16 +284,29 @@ class FaceFactors:
             sky_light=float(0.55 * np.exp(0.22 * f["sky_light"])),
             side_light=f["side_light"],
             background_color=tinted_color(
-                0.27,
+                0.22,
                 0.5 * f["background_light"],
-                0.2 * f["background_red"],
-                0.2 * f["background_blue"],
+                0.09 * f["background_red"],
+                0.11 * f["background_blue"],
             ),
             background_shading=(
                 0.3 * f["background_right"],
-                0.3 * f["background_up"],
-                0.3 * f["background_centre"],
+                0.2 * f["background_up"],
+                0.2 * f["background_centre"],
             ),
+            backdrop_floor=(0.15 + 0.4 * f["floor_height"], 0.35 * f["floor_light"]),
+            backdrop_panel=(
+                1.2 * float(np.tanh(0.8 * f["panel_place"])),
+                float(0.35 * np.exp(0.35 * f["panel_width"])),
+                0.55 * f["panel_light"],
+            ),
+            backdrop_lights=(
+                float(0.5 * smooth_step(0.3, 2.0, f["lamps"])),
+                0.35 * f["lamps_right"],
+                0.35 * f["lamps_up"],
+            ),
+            backdrop_warmth=0.18 * f["backdrop_warmth"],
+            backdrop_blur=float(0.16 * np.exp(0.4 * f["backdrop_blur"])),
         )
 
     def _fill(self, draw: F64) -> F32:

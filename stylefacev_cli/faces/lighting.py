@@ -37,6 +37,11 @@ def scene_uniforms(scene: Scene, identity: Identity) -> Uniforms:
         "exposure": 0.76 * (0.80 / light) ** 0.75 * (1 + 0.5 * identity.skin_tone),
         "backdrop": scene.background_color,
         "shading": scene.background_shading,
+        "floor_line": scene.backdrop_floor,
+        "panel": scene.backdrop_panel,
+        "lamps": scene.backdrop_lights,
+        "warmth": scene.backdrop_warmth,
+        "blur": scene.backdrop_blur,
         "light_projection": _light_projection(direction),
     }
 
@@ -59,6 +64,10 @@ def identity_uniforms(identity: Identity) -> Uniforms:
         "iris_rim": tuple(rim),
         "iris_center": tuple(center),
         "hair_color": identity.hair_color,
+        "curl": identity.hair_curl,
+        "neckline_v": identity.neckline_v,
+        "jacket": identity.jacket,
+        "jacket_color": identity.jacket_color,
     }
 
 

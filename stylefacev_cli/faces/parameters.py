@@ -43,6 +43,21 @@ class Identity:
     shirt_color: tuple[float, float, float]
     collar_color: tuple[float, float, float]
     neckline_dm: float  # height of the shirt's neckline
+    hair_curl: float  # 0 straight … 1 tight curls
+    hair_sweep: float  # 0 combed back or down … 1 from the parting to the sides
+    hair_tied: float  # 0 loose … 1 tied behind the head
+    glasses: float  # 0 none … 1 worn; between, frames fade in
+    glasses_width: float  # -1 narrow … 1 wide
+    glasses_height: float  # -1 low … 1 high
+    glasses_square: float  # 0 round … 1 square
+    glasses_weight: float  # 0 thin wire … 1 thick
+    glasses_color: tuple[float, float, float]
+    earrings: float  # 0 none … 1 worn; between, they grow
+    earring_drop: float  # 0 stud … 1 hanging
+    earring_gold: float  # 0 silver … 1 gold
+    neckline_v: float  # 0 round … 1 pointed
+    jacket: float  # 0 none … 1 worn open over the shirt
+    jacket_color: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,11 @@ class Scene:
     side_light: float  # fill from a side, sign tells which
     background_color: tuple[float, float, float]
     background_shading: tuple[float, float, float]  # log gradients: right, up, centre
+    backdrop_floor: tuple[float, float]  # height of the wall's lower part, and its log brightness
+    backdrop_panel: tuple[float, float, float]  # a door, window or shelf: place, width, brightness
+    backdrop_lights: tuple[float, float, float]  # blurred lamps: brightness, and where
+    backdrop_warmth: float  # of floor, panel and lights against the wall
+    backdrop_blur: float  # width of the blurred edges, frames
 
 
 @dataclass(frozen=True)

@@ -241,7 +241,7 @@ class FaceRenderer:
         for unit, (name, texture) in enumerate(self._textures.items()):
             texture.use(unit)
             self._set({name: unit})
-        self._set({"pivot": tuple(NECK_PIVOT)})
+        self._set({"pivot": tuple(NECK_PIVOT), "samples": float(self.supersampling)})
 
     def _part_array(self, program: Any, moving: Any, part: MouthAndEyes | LashSheet) -> Any:
         gl = self._context

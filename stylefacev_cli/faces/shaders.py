@@ -45,6 +45,15 @@ vec3 tone(vec3 c) {  // filmic curve (Narkowicz' fit), then gamma
 }
 """
 
+# Opacity as a share of a pixel's samples: nothing needs to be sorted, and edges stay soft.
+_COVERAGE = """
+uniform float samples;
+bool covers(float opacity) {
+  vec2 at = floor(mod(gl_FragCoord.xy, samples));
+  return opacity > (at.x * samples + at.y + .5) / (samples * samples);
+}
+"""
+
 _SKIN_BODY = """
 in vec3 position; in vec3 normal; in vec3 canonical; in vec2 texcoord; in vec3 traits;
 invariant gl_Position;
@@ -202,29 +211,39 @@ void main() {
 HAIR_FRAGMENT = (
     _VERSION
     + _LIGHT
+    + _COVERAGE
     + """
-in vec3 P; in vec3 N; in vec3 S; in vec4 K; out vec4 o; uniform vec3 hair_color;
+in vec3 P; in vec3 N; in vec3 S; in vec4 K; out vec4 o;
+uniform vec3 hair_color; uniform float curl;
 void main() {
-  float u = K.x, t = K.y, level = K.z, tip = K.w;
-  vec3 n = normalize(N), v = normalize(camera - P);
-  if (dot(n, v) < 0.) n = -n * .6;
-  float s1 = texture(noise, vec2(u * 18., t * .5 + level * .37)).r;
-  float s2 = texture(noise, vec2(u * 55.8 + .3, t * .85 + level * .11)).g;
-  if (s1 * .6 + s2 * .4 < .04 + .30 * level * level + .66 * tip * tip * (.4 + .6 * level)) discard;
+  float t = K.y, level = K.z, tip = K.w;
+  // Waves bend the strands; tight curls are lumps that run no way in particular.
+  float u = K.x + curl * .006 * sin(t * 34. + 6. * sin(K.x * 25.));
+  vec3 fine = texture(noise, vec2(u * 18., t * .5 + level * .37)).rgb;
+  float s1 = fine.r, s2 = texture(noise, vec2(u * 55.8 + .3, t * .85 + level * .11)).g;
+  float lock = texture(noise, vec2(u * 7., t * .45 + .2)).b;
+  float lump = texture(noise, vec2(K.x * 9., t * 4.5 + level * .2)).r;
+  float tight = smoothstep(.55, .95, curl);
+  s1 = mix(s1, lump, tight * .8); lock = mix(lock, lump, tight * .6);
+  float keep = s1 * .45 + s2 * .25 + lock * .3;
+  float bound = .04 + .24 * level * level + tip * (.45 + .55 * level);
+  if (!covers((keep - bound) * 2.4 + .5)) discard;
 
   // Strands: diffuse light by the angle to the tangent, two highlights (Kajiya and Kay).
-  vec3 tangent = normalize(S + n * (s2 - .5) * .35);
-  vec3 albedo = hair_color * (.8 + .75 * smoothstep(.3, .75, s2)) * (.75 + .5 * s1);
-  albedo *= .5 + .5 * level;
+  vec3 n = normalize(N), v = normalize(camera - P);
+  if (dot(n, v) < 0.) n = -n * .6;
+  vec3 tangent = normalize(normalize(S) + n * (s2 + lock - 1.) * (.35 + .3 * curl));
+  vec3 albedo = hair_color * (.75 + .5 * s2) * (.6 + .8 * lock) * (.75 + .5 * s1);
+  albedo *= .55 + .45 * level;
   float shade = mix(.35, 1., lit(P, n)), tl = dot(tangent, key_direction), tv = dot(tangent, v);
   float sl = sqrt(max(1. - tl * tl, 0.)), sv = sqrt(max(1. - tv * tv, 0.));
-  float wrapped = clamp(dot(n, key_direction) * .7 + .3, 0., 1.);
-  float first = pow(max(sl * sv - tl * tv, 0.), 26.);
+  float wrapped = clamp(dot(n, key_direction) * .6 + .4, 0., 1.);
+  float first = pow(max(sl * sv - tl * tv, 0.), 26.) * (1. - .7 * tight);
   float second = pow(max(sl * sv - (tl + .15) * (tv + .15), 0.), 9.);
   vec3 color = albedo * (key * wrapped * (.35 + .65 * sl) * shade + ambient(n) * (.4 + .6 * level)
                          + rim * max(dot(n, rim_direction) + .2, 0.) * .8);
-  color += key * shade * wrapped * (first * vec3(.035) + second * albedo * .9) * .6 * level;
-  color += ambient(n) * pow(1. - abs(dot(n, v)), 3.) * .04 * level;
+  color += key * shade * wrapped * (first * vec3(.022) + second * albedo * .8) * .6 * level;
+  color += ambient(n) * pow(1. - abs(dot(n, v)), 3.) * .03 * level;
   o = vec4(tone(color), 1.);
 }
 """
@@ -248,14 +267,27 @@ BACKGROUND_VERTEX = (
     _VERSION + "in vec2 corner; out vec2 q;\n"
     "void main() { q = corner; gl_Position = vec4(corner, .9999, 1.); }\n"
 )
+# A room out of focus: a wall with a lower part, an upright panel (door, window, shelf), lamps.
 BACKGROUND_FRAGMENT = (
     _VERSION
     + """
-in vec2 q; out vec4 o; uniform vec3 backdrop; uniform vec3 shading;
+in vec2 q; out vec4 o;
+uniform vec3 backdrop; uniform vec3 shading; uniform vec2 floor_line; uniform vec3 panel;
+uniform vec3 lamps; uniform float warmth; uniform float blur;
+float disc(vec2 at, float radius) { return smoothstep(radius + blur, radius - blur, length(q - at)); }
 void main() {
   float centre = cos(1.5708 * q.x) * cos(1.5708 * q.y) - .4;
+  vec3 warm = vec3(1., .1, -1.) * warmth;
   vec3 c = backdrop * exp(shading.x * q.x + shading.y * q.y + shading.z * centre);
-  o = vec4(pow(clamp(c, 0., 1.), vec3(1. / 2.2)), 1.);
+  float soft = 1.4 * blur, lower = smoothstep(soft, -soft, q.y - floor_line.x + .05 * q.x);
+  c *= exp(lower * (floor_line.y - warm * .6));
+  float inside = smoothstep(panel.y + soft, panel.y - soft, abs(q.x - panel.x));
+  inside *= 1. - .8 * lower;
+  c *= exp(inside * (panel.z + warm));
+  float glow = disc(lamps.yz + vec2(-.75, .55), .10) + .7 * disc(lamps.yz + vec2(-.38, .80), .07)
+    + .8 * disc(lamps.yz + vec2(.72, .35), .13) + .5 * disc(lamps.yz + vec2(.95, .75), .09);
+  c += lamps.x * glow * vec3(1., .82, .6) * exp(.5 * warm);
+  o = vec4(pow(clamp(c / (1. + .25 * c), 0., 1.), vec3(1. / 2.2)), 1.);
 }
 """
 )
