@@ -100,9 +100,9 @@ WIDE = FramingRange(
 # mean, standard deviation, lowest, highest of the expression's and the gaze's parameters; the
 # framing adds its own. A clipped normal is flat where a face is at rest: lips closed, eyes open.
 _POSE_RANGES = {
-    "jaw": (0.05, 0.21, 0.0, 0.75),
-    "smile": (0.32, 0.38, -0.35, 1.1),
-    "pucker": (0.0, 0.33, -0.9, 0.9),
+    "jaw": (0.04, 0.20, 0.0, 0.75),
+    "smile": (0.42, 0.36, -0.25, 1.1),
+    "pucker": (-0.02, 0.28, -0.8, 0.8),
     "lips": (0.05, 0.18, 0.0, 0.6),
     "press": (-0.25, 0.3, 0.0, 0.6),
     "brows": (0.12, 0.36, -0.8, 1.0),
@@ -238,7 +238,7 @@ class FaceFactors:
             brow_height_dm=0.014 + 0.012 * f["brow_height"],
             brow_arch_dm=0.034 + 0.010 * f["brow_arch"],
             brow_thickness_dm=0.032 * female + 0.043 * male + 0.005 * f["brow_thickness"],
-            brow_slant_dm=-0.008 + 0.007 * f["brow_slant"],
+            brow_slant_dm=-0.002 + 0.007 * f["brow_slant"],
             beard=float(np.clip(0.6 * f["beard"] - 0.05, 0, 1) * male * grown_up),
             hair_color=hair_color(shade, f["hair_red"], grey, ancestry),
             hairline_dm=0.04 * f["hairline"],

@@ -56,6 +56,11 @@ def place_landmarks(mesh: FaceMesh, identity: Identity) -> LandmarkPlaces:
     return LandmarkPlaces(vertices, weights)
 
 
+def landmark_points(places: LandmarkPlaces, vertices: NDArray[np.float32]) -> F64:
+    """The landmarks before the pupils [96, 3] of a head with these vertices [V, 3]."""
+    return np.asarray((vertices[places.vertices] * places.weights[..., None]).sum(1), np.float64)
+
+
 @lru_cache(maxsize=1)
 def landmark_table() -> LandmarkPlaces:
     """The shipped table on the mesh; brows are zero."""

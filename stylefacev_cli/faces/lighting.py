@@ -13,6 +13,7 @@ F64 = NDArray[np.float64]
 Uniforms = dict[str, object]
 
 _SHADOW_HALF_EXTENT_DM = 2.4
+_GOLD, _SILVER = np.array([0.62, 0.40, 0.14]), np.array([0.52, 0.52, 0.53])
 _RIM_AZIMUTH_RAD = np.radians(135)
 
 
@@ -54,6 +55,7 @@ def identity_uniforms(identity: Identity) -> Uniforms:
     painted = min(1.4 * identity.make_up, 1.0)
     red = np.array([0.42, 0.06, 0.08]) * (1 - 0.4 * identity.skin_tone)
     rim, center = iris_colors(identity.iris_shade)
+    old = max(0.0, identity.age - 0.5) / 0.5
     return {
         "lip_color": tuple(lip + (red - lip) * painted),
         "lip_cover": 0.75,
@@ -66,6 +68,9 @@ def identity_uniforms(identity: Identity) -> Uniforms:
         "hair_color": identity.hair_color,
         "curl": identity.hair_curl,
         "neckline_v": identity.neckline_v,
+        "glasses_color": identity.glasses_color,
+        "metal": tuple(_SILVER + (_GOLD - _SILVER) * identity.earring_gold),
+        "enamel": tuple(np.array([0.74, 0.68, 0.58]) - np.array([0.10, 0.13, 0.16]) * old),
         "jacket": identity.jacket,
         "jacket_color": identity.jacket_color,
     }

@@ -131,13 +131,15 @@ def expression_weights(pose: Pose, names: NDArray[np.str_]) -> F32:
     gaze_x, gaze_y = pose.gaze_x_rad, pose.gaze_y_rad
     wanted = {
         "jawOpen": pose.jaw,
-        "mouthSmile": 0.9 * smile,
-        "cheekSquint": 0.4 * smile * eyes_open,
+        # At rest the corners of the mouth lie a little higher than the mesh has them.
+        "mouthSmile": 0.08 * (1.0 - min(frown, 1.0)) + 0.85 * smile + 0.25 * stretch,
+        "mouthDimple": 0.2 * smile,
+        "cheekSquint": 0.5 * smile * eyes_open,
         "mouthFrown": 0.6 * frown,
-        "mouthPucker": pucker,
-        "mouthFunnel": 0.7 * pucker,
-        "mouthStretch": 0.7 * stretch,
-        "mouthUpperUp": 0.6 * pose.lips,
+        "mouthPucker": 0.9 * pucker,
+        "mouthFunnel": 0.5 * pucker,
+        "mouthStretch": 0.5 * stretch + 0.25 * smile,
+        "mouthUpperUp": 0.6 * pose.lips + 0.25 * pose.jaw,
         "mouthLowerDown": pose.lips,
         "mouthPress": pose.press,
         "mouthRollLower": 0.5 * pose.press,

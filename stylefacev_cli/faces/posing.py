@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from stylefacev_cli.faces.camera import View, gaze_directions, make_view, project, turn_points
 from stylefacev_cli.faces.head import Head
+from stylefacev_cli.faces.landmarks import landmark_points
 from stylefacev_cli.faces.mesh import FaceMesh
 from stylefacev_cli.faces.parameters import Pose, expression_weights
+from stylefacev_cli.faces.wrinkles import wrinkle_depths
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -27,11 +29,11 @@ class PosedHead(NamedTuple):
     expressions: F32  # [52]
     gaze: F64  # [2, 3] unit vectors of left and right eye in the head's frame
     view: View
+    wrinkles: F64  # [4] depths of the groups of folds
 
     def landmarks(self) -> tuple[F64, F64]:
         """Fractions of the frame [98, 2], x right and y down, and their window depth [98]."""
-        places = self.head.landmarks
-        points = (self.vertices[places.vertices] * places.weights[..., None]).sum(1)
+        points = landmark_points(self.head.landmarks, self.vertices)
         pupils = self.head.eye_centers + self.head.eye_radius * self.gaze
         points = np.concatenate([points, pupils[::-1]])  # 96 is the right pupil, 97 the left
         return project(self.view, turn_points(self.view, points, self.head.landmark_shares))
@@ -55,4 +57,5 @@ def pose_head(mesh: FaceMesh, head: Head, pose: Pose) -> PosedHead:
             pose.shift_x,
             pose.shift_y,
         ),
+        wrinkles=wrinkle_depths(head.identity, pose),
     )

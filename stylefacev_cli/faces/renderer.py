@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stylefacev_cli.errors import StyleFaceVError
-from stylefacev_cli.faces import hair, kernels, lighting, shaders
+from stylefacev_cli.faces import accessories, hair, kernels, lighting, shaders
 from stylefacev_cli.faces.camera import NECK_PIVOT, View
 from stylefacev_cli.faces.head import Head
 from stylefacev_cli.faces.landmarks import JAW
@@ -21,6 +21,7 @@ from stylefacev_cli.faces.mesh import FaceMesh
 from stylefacev_cli.faces.parameters import Pose, Scene
 from stylefacev_cli.faces.parts import LashSheet, MouthAndEyes
 from stylefacev_cli.faces.posing import PosedHead, pose_head
+from stylefacev_cli.faces.wrinkles import wrinkle_map
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -85,7 +86,9 @@ class FaceRenderer:
             return
         self._head = head
         self._scene = None  # the exposure depends on the head
+        self._wears_something = head.identity.glasses + head.identity.earrings > 0
         self._hair_buffer.write(head.hair.vertices.tobytes())
+        self._accessory_buffer.write(head.accessories.tobytes())
         self._paint.write(head.paint.tobytes())
         self._paint.build_mipmaps()
         self._set(lighting.identity_uniforms(head.identity))
@@ -109,6 +112,7 @@ class FaceRenderer:
                 "view_projection": view.view_projection,
                 "camera": tuple(view.position),
                 "gaze": posed.gaze,
+                "wrinkles": tuple(posed.wrinkles),
             }
         )
 
@@ -140,6 +144,8 @@ class FaceRenderer:
         self._target.depth_mask = False
         arrays["lashes"].render()
         self._target.depth_mask = True
+        if self._wears_something:
+            arrays["accessories"].render()
         gl.disable(self._gl.BLEND)
 
     def _read_pixels(self) -> U8:
@@ -186,12 +192,15 @@ class FaceRenderer:
         size = self.mesh.paint_positions.shape[0]
         self._paint = gl.texture((size, size), 4)
         self._paint.repeat_x = self._paint.repeat_y = False
-        for texture in (noise, self._paint):
+        folds = gl.texture((size, size), 4, wrinkle_map(self.mesh.paint_positions).tobytes())
+        folds.repeat_x = folds.repeat_y = False
+        for texture in (noise, folds, self._paint):
             texture.build_mipmaps()
             texture.filter = (moderngl.LINEAR_MIPMAP_NEAREST, moderngl.LINEAR)
         self._textures = {
             "shadow_map": self._shadow,
             "paint": self._paint,
+            "folds": folds,
             "lip_mask": lip_mask,
             "noise": noise,
         }
@@ -202,6 +211,7 @@ class FaceRenderer:
         depth = self._program(shaders.SKIN_DEPTH_VERTEX, shaders.EMPTY_FRAGMENT)
         part = self._program(shaders.PART_VERTEX, shaders.PART_FRAGMENT)
         lash = self._program(shaders.PART_VERTEX, shaders.LASH_FRAGMENT)
+        worn = self._program(shaders.ACCESSORY_VERTEX, shaders.ACCESSORY_FRAGMENT)
         strand = self._program(shaders.HAIR_VERTEX, shaders.HAIR_FRAGMENT)
         shadow = self._program(shaders.SHADOW_VERTEX, shaders.EMPTY_FRAGMENT)
         background = self._program(shaders.BACKGROUND_VERTEX, shaders.BACKGROUND_FRAGMENT)
@@ -215,6 +225,9 @@ class FaceRenderer:
         self._lash_buffer = gl.buffer(reserve=self._lashes.num_vertices * 24)
         num_hair = len(hair.SHELL_LEVELS) * hair.SHELL_VERTICES
         self._hair_buffer = gl.buffer(reserve=num_hair * hair.VERTEX_FLOATS * 4)
+        worn_triangles = accessories.accessory_triangles()
+        num_worn = int(worn_triangles.max()) + 1
+        self._accessory_buffer = gl.buffer(reserve=num_worn * accessories.VERTEX_FLOATS * 4)
         triangles = gl.buffer(mesh.render_triangles.tobytes())
         hair_triangles = gl.buffer(hair.hair_triangles().tobytes())
         corners = np.array([-1, -1, 3, -1, -1, 3], np.float32)
@@ -230,6 +243,12 @@ class FaceRenderer:
             ),
             "parts": self._part_array(part, self._part_buffer, self._parts),
             "lashes": self._part_array(lash, self._lash_buffer, self._lashes),
+            "accessories": _array(
+                gl,
+                worn,
+                [(self._accessory_buffer, "3f 3f 2f", "position", "normal", "kind")],
+                gl.buffer(worn_triangles.tobytes()),
+            ),
             "hair": _array(gl, strand, [(self._hair_buffer, *strands)], hair_triangles),
             "hair_shadow": _array(gl, shadow, [(self._hair_buffer, *strands)], hair_triangles),
             "background": _array(gl, background, [(gl.buffer(corners.tobytes()), "2f", "corner")]),

@@ -85,11 +85,15 @@ in vec3 P; in vec3 N; in vec3 C; in vec2 UV; in vec3 T; out vec4 o;
 uniform sampler2D paint; uniform sampler2D lip_mask;
 uniform vec3 lip_color; uniform float lip_cover;
 uniform vec3 shirt; uniform vec3 collar; uniform float neckline; uniform vec3 scatter;
+uniform sampler2D folds; uniform vec4 wrinkles;
+uniform float neckline_v; uniform float jacket; uniform vec3 jacket_color;
 void main() {
   vec3 n = normalize(N), v = normalize(camera - P);
   vec2 place = vec2(.5 + atan(C.x, C.z - PAINT_AXIS_Z) / (2. * PAINT_AZIMUTH),
                     (C.y - PAINT_LOW) / (PAINT_HIGH - PAINT_LOW));
   vec3 root = texture(paint, place).rgb, albedo = root * root, wrap = scatter;
+  float fold = dot(texture(folds, place) * 2. - 254. / 255., wrinkles);
+  albedo *= max(1. + fold * vec3(.42, .58, .60), .2);
   float ao = T.y, inside = smoothstep(.25, .6, T.z), gloss = .65, sharp = 22.;
 
   // Lips and the inside of the mouth.
@@ -100,9 +104,15 @@ void main() {
   ao = mix(ao, .12 + .45 * depth, inside);
 
   // The shirt, painted below a curved neckline.
-  float edge = neckline + .3 * pow(abs(C.x), 1.6) + .26 * (1.3 - C.z) - C.y;
+  float dip = .32 * neckline_v * exp(-abs(C.x) * 5.5) * smoothstep(.9, 1.3, C.z);
+  float edge = neckline - dip + .3 * pow(abs(C.x), 1.6) + .26 * (1.3 - C.z) - C.y;
   float cloth = smoothstep(0., .02, edge) * step(C.y, 6.0);
-  albedo = mix(albedo, mix(shirt, collar, smoothstep(.11, .09, edge)), cloth);
+  vec3 fabric = mix(shirt, collar, smoothstep(.11, .09, edge));
+  float open = .40 + .75 * (C.y - 5.5) - .25 * (1.2 - C.z);  // half width of the jacket's opening
+  float lapel = abs(C.x) - mix(2.2, open, jacket);
+  vec3 coat = jacket_color * (.7 + .3 * smoothstep(.0, .03, lapel) + .25 * smoothstep(.20, .16, lapel));
+  fabric = mix(fabric * (.75 + .25 * smoothstep(.0, -.10, lapel)), coat, smoothstep(-.01, .01, lapel));
+  albedo = mix(albedo, fabric, cloth);
   gloss *= 1. - cloth; wrap *= 1. - .6 * cloth;
   ao *= mix(.7 + .3 * smoothstep(0., .09, -edge), .8 + .2 * smoothstep(0., .08, edge), cloth);
 
@@ -140,13 +150,13 @@ void main() {
 """
 )
 
-# kind.x: 1 eye (y: 0 left, 1 right), 2 teeth, 3 tongue (y: how far in front).
+# kind.x: 1 eye (y: 0 left, 1 right), 2 teeth (y, z: place), 3 tongue (y: how far in front).
 PART_FRAGMENT = (
     _VERSION
     + _LIGHT
     + """
 in vec3 P; in vec3 N; in vec3 Q; in vec4 K; out vec4 o;
-uniform vec3 gaze[2]; uniform vec3 iris_rim; uniform vec3 iris_center;
+uniform vec3 gaze[2]; uniform vec3 iris_rim; uniform vec3 iris_center; uniform vec3 enamel;
 vec3 eye(vec3 n, vec3 v, float shade) {
   vec3 g = K.y < .5 ? gaze[0] : gaze[1], q = normalize(Q);
   float c = dot(q, g), a = acos(clamp(c, -1., 1.)), r = a / IRIS_RAD;
@@ -167,12 +177,19 @@ vec3 eye(vec3 n, vec3 v, float shade) {
   color += key * glint * 1.4 * mix(.3, 1., shade) + sky * window * .8;
   return color;
 }
+vec3 teeth(vec3 n, float shade) {  // K.y: side to side, K.z: biting edge to gum
+  float gap = abs(fract(abs(K.y) * 7.2 + .5) - .5);
+  vec3 albedo = enamel * (1. - .22 * smoothstep(.14, .0, gap)) * (1. - .12 * K.z);
+  albedo = mix(albedo, vec3(.42, .17, .15), smoothstep(.62, .80, K.z - .10 * gap));
+  float deep = 1. - .93 * smoothstep(.25, .95, abs(K.y));
+  float facing = clamp(dot(n, key_direction) * .5 + .5, 0., 1.);
+  return albedo * deep * (key * facing * mix(.5, .85, shade) + sky * .55);
+}
 void main() {
   vec3 n = normalize(N), v = normalize(camera - P), color;
   float shade = lit(P, n), wrapped = max(dot(n, key_direction) * .6 + .35, 0.);
   if (K.x < 1.5) color = eye(n, v, shade);
-  else if (K.x < 2.5) color = vec3(.58, .54, .47) * pow(K.y, 1.5)
-    * (key * wrapped * mix(.35, .85, shade) + ambient(n) * .75);
+  else if (K.x < 2.5) color = teeth(n, shade);
   else color = vec3(.36, .11, .10) * pow(K.y, 1.4)
     * (key * wrapped * mix(.3, .9, shade) + ambient(n) * .7);
   o = vec4(tone(color), 1.);
@@ -189,6 +206,32 @@ in vec3 P; in vec3 N; in vec3 Q; in vec4 K; out vec4 o;
 void main() {
   float opacity = K.z * (1. - smoothstep(.15, 1., K.y));
   o = vec4(tone(vec3(.008, .006, .005) * (ambient(vec3(0., 1., 0.)) + key * .2)), opacity);
+}
+"""
+)
+
+ACCESSORY_VERTEX = PART_VERTEX.replace("in vec4 kind;", "in vec2 kind;").replace(
+    "K = kind;", "K = vec4(kind, 0., 0.);"
+)
+
+# kind: x 1 frame, 2 lens, 3 earring; y opacity.
+ACCESSORY_FRAGMENT = (
+    _VERSION
+    + _LIGHT
+    + """
+in vec3 P; in vec3 N; in vec3 Q; in vec4 K; out vec4 o;
+uniform vec3 glasses_color; uniform vec3 metal;
+void main() {
+  vec3 n = normalize(N), v = normalize(camera - P);
+  if (dot(n, v) < 0.) n = -n;
+  float facing = max(dot(n, key_direction), 0.), shade = lit(P, n);
+  float glint = pow(max(dot(n, normalize(key_direction + v)), 0.), 40.);
+  vec3 mirror = ambient(reflect(-v, n)), color;
+  if (K.x < 1.5) color = glasses_color * (key * facing * shade + ambient(n)) + .06 * mirror;
+  else if (K.x < 2.5) color = mirror * (.5 + .5 * n.y) + key * glint;
+  else color = metal * (.35 * ambient(n) + .9 * mirror + key * shade * (.4 * facing + 1.5 * glint));
+  if (K.x < 1.5) color += key * glint * shade * .25;
+  o = vec4(tone(color), K.y);
 }
 """
 )

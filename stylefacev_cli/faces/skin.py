@@ -67,8 +67,7 @@ def paint_skin(identity: Identity) -> NDArray[np.uint8]:
             identity.ruddiness,
             0.16,
             0.12 * (0.4 + identity.age),
-            0.06 + 0.22 * old,
-            0.16 * old,
+            0.30,
             0.45 * identity.make_up,
             0.35 * identity.make_up,
             max(0.9 * identity.beard, stubble),
@@ -94,7 +93,7 @@ class _Features(NamedTuple):
     width: F32  # |x|
     height: F32  # y
     depth: F32  # z
-    masks: F32  # [8, W, W], one for each of `paint_skin`'s amounts
+    masks: F32  # [7, W, W], one for each of `paint_skin`'s amounts
     noise: F32
 
 
@@ -125,8 +124,6 @@ def _features() -> _Features:
 
     red = spot(0.42, 6.98, 0.22, 0.22) + 0.7 * spot(0, 7.05, 0.16, 0.14, 1.2)
     red += 0.35 * spot(0, 6.38, 0.25, 0.12)
-    forehead = sum(fold([(0, h), (0.2, h + 0.015), (0.4, h - 0.01)], 0.013) for h in (7.68, 7.77))
-    crow = sum(fold([(0.47, 7.36 + 0.01 * k), (0.60, 7.37 + 0.06 * k)], 0.011) for k in (-1, 0, 1))
     cheek_line = 6.70 + 0.62 * smooth_step(0.28, 0.78, a)
     jaw = 1 - smooth_step(-0.10, 0.10, y - cheek_line)
     jaw = jaw * smooth_step(6.16, 6.34, y) * smooth_step(0.35, 0.55, z)
@@ -138,8 +135,7 @@ def _features() -> _Features:
         red,
         spot(0.30, 7.36, 0.20, 0.13, 0.8),
         spot(0.28, 7.235, 0.15, 0.035, 0.8),
-        fold([(0.15, 7.02), (0.22, 6.9), (0.27, 6.76), (0.28, 6.62)], 0.022),
-        forehead + crow,
+        fold([(0.16, 7.375), (0.23, 7.428), (0.33, 7.435), (0.43, 7.385)], 0.013),
         spot(0.30, 7.44, 0.16, 0.05, 0.8),
         spot(0.50, 7.0, 0.15, 0.12),
         beard,
@@ -180,8 +176,7 @@ _TAKES = np.array(
         [0.04, 0.30, 0.30],  # ruddiness
         [0.55, 0.80, 0.75],  # eye sockets
         [0.70, 0.90, 0.70],  # bags under the eyes
-        [0.80, 1.00, 1.00],  # nasolabial fold
-        [0.80, 1.00, 1.00],  # forehead and crow's feet
+        [0.80, 1.00, 1.00],  # crease of the upper lid
         [0.50, 0.80, 0.55],  # lid shadow
         [0.05, 0.60, 0.50],  # blush
     ],
@@ -208,7 +203,7 @@ def _paint(
             y, z = features.height[row, column], features.depth[row, column]
             for c in range(3):
                 color[c] = base[c] * (1.0 + 0.02 * features.noise[row, column])
-            for k in range(7):
+            for k in range(6):
                 amount = amounts[k] * features.masks[k, row, column]
                 if amount > 1e-4:
                     for c in range(3):
@@ -221,7 +216,7 @@ def _paint(
                 cover *= (1.0 - _step(0.95, 1.12, along)) * _step(-0.14, 0.05, along) * 0.9
                 for c in range(3):
                     color[c] += (brow[c] - color[c]) * cover
-            cover = amounts[7] * features.masks[7, row, column]
+            cover = amounts[6] * features.masks[6, row, column]
             for c in range(3):
                 color[c] += (brow[c] - color[c]) * cover
             cover = 0.97 * _step(-0.05, 0.11, y - line[column])
