@@ -208,7 +208,7 @@ class FaceFactors:
         age = float(0.36 + 0.5 * ndtr(f["age"]) ** 1.3)
         ancestry = _ancestry(f["ancestry_0"], f["ancestry_1"])
         tone = float(np.clip(average_tone(ancestry) + 0.09 * f["skin_tone"], 0.02, 0.95))
-        ruddiness = float(max(0.35 + 0.18 * f["ruddiness"], 0) * (1 - 0.5 * tone))
+        ruddiness = float(max(0.42 + 0.18 * f["ruddiness"], 0) * (1 - 0.5 * tone))
         grown_up = float(smooth_step(0.4, 0.5, age))
         length = 0.65 * f["hair_length"] + 1.0 * (female - male) + 0.06
         tied = float(smooth_step(0.5, 1.3, f["hair_tied"] - 0.3 * male) * smooth_step(0, 0.5, length))
@@ -247,7 +247,7 @@ class FaceFactors:
             ),
             hair_length_dm=float(np.clip(length, -0.9, 1.7)),
             fringe_dm=fringe,
-            hair_volume_dm=float(0.14 * np.exp(0.25 * f["hair_volume"])),
+            hair_volume_dm=float((0.15 + 0.05 * curl) * np.exp(0.28 * f["hair_volume"])),
             quiff=float(np.clip(0.4 + 0.45 * f["quiff"], 0, 1.2) * _sigmoid(-3 * length)),
             parting=float(np.clip(0.5 * f["parting"], -1, 1)),
             iris_shade=float(np.clip(hair_shade(ancestry, f["iris_shade"]) + 0.05, 0, 1)),
@@ -257,7 +257,7 @@ class FaceFactors:
             hair_curl=curl,
             hair_sweep=float(smooth_step(-1.6, 0.9, f["hair_sweep"]) * (1 - tied)),
             hair_tied=tied,
-            glasses=float(smooth_step(0.7, 1.1, f["glasses"] + 0.5 * (age - 0.6))),
+            glasses=float(smooth_step(0.7, 1.1, f["glasses"] + 0.8 * (age - 0.75))),
             glasses_width=float(np.tanh(0.6 * f["glasses_width"])),
             glasses_height=float(np.tanh(0.6 * f["glasses_height"])),
             glasses_square=float(ndtr(f["glasses_square"])),
@@ -284,7 +284,7 @@ class FaceFactors:
             sky_light=float(0.55 * np.exp(0.22 * f["sky_light"])),
             side_light=f["side_light"],
             background_color=tinted_color(
-                0.22,
+                0.26,
                 0.5 * f["background_light"],
                 0.09 * f["background_red"],
                 0.11 * f["background_blue"],

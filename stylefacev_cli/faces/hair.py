@@ -66,7 +66,9 @@ def make_hair(mesh: FaceMesh, identity: Identity, vertices: F32) -> Hair:
     azimuth = np.arange(bake.NUM_AZIMUTHS) / bake.NUM_AZIMUTHS * 2 * np.pi - np.pi
     away = np.abs(azimuth)
     line = hairline(azimuth, identity) + 0.02 + 0.012 * noise.fine
-    front = 1 - smooth_step(np.radians(40), np.radians(64), away)
+    # Swept long hair frames the face: it hangs from farther in front.
+    framing = 12 * identity.hair_sweep * float(smooth_step(0.0, 0.5, identity.hair_length_dm))
+    front = 1 - smooth_step(np.radians(40 - framing), np.radians(64 - framing), away)
     length = identity.hair_length_dm
     curl = identity.hair_curl
     side = max(length, 0.0)

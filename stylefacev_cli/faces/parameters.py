@@ -139,7 +139,7 @@ def expression_weights(pose: Pose, names: NDArray[np.str_]) -> F32:
         "mouthPucker": 0.9 * pucker,
         "mouthFunnel": 0.5 * pucker,
         "mouthStretch": 0.5 * stretch + 0.25 * smile,
-        "mouthUpperUp": 0.6 * pose.lips + 0.25 * pose.jaw,
+        "mouthUpperUp": 0.6 * pose.lips + 0.12 * pose.jaw,
         "mouthLowerDown": pose.lips,
         "mouthPress": pose.press,
         "mouthRollLower": 0.5 * pose.press,

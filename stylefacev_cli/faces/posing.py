@@ -9,13 +9,17 @@ from numpy.typing import NDArray
 
 from stylefacev_cli.faces.camera import View, gaze_directions, make_view, project, turn_points
 from stylefacev_cli.faces.head import Head
-from stylefacev_cli.faces.landmarks import landmark_points
+from stylefacev_cli.faces.landmarks import INNER_LIPS, landmark_points
 from stylefacev_cli.faces.mesh import FaceMesh
+from stylefacev_cli.faces.palette import smooth_step
 from stylefacev_cli.faces.parameters import Pose, expression_weights
 from stylefacev_cli.faces.wrinkles import wrinkle_depths
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+
+
+_LIT_GAP_DM = 0.06
 
 
 class PosedHead(NamedTuple):
@@ -30,6 +34,11 @@ class PosedHead(NamedTuple):
     gaze: F64  # [2, 3] unit vectors of left and right eye in the head's frame
     view: View
     wrinkles: F64  # [4] depths of the groups of folds
+
+    def lips_parted(self) -> float:
+        """0 lips closed … 1 clearly open: how much light reaches the teeth."""
+        upper, lower = landmark_points(self.head.landmarks, self.vertices)[list(INNER_LIPS)]
+        return float(smooth_step(0.0, _LIT_GAP_DM, upper[1] - lower[1]))
 
     def landmarks(self) -> tuple[F64, F64]:
         """Fractions of the frame [98, 2], x right and y down, and their window depth [98]."""

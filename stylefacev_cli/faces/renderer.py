@@ -113,6 +113,7 @@ class FaceRenderer:
                 "camera": tuple(view.position),
                 "gaze": posed.gaze,
                 "wrinkles": tuple(posed.wrinkles),
+                "parted": posed.lips_parted(),
             }
         )
 

@@ -26,7 +26,7 @@ uniform vec3 ground; uniform vec3 side; uniform vec3 side_direction; uniform vec
 uniform vec3 rim_direction; uniform mat4 light_projection; uniform sampler2DShadow shadow_map;
 uniform float exposure; uniform sampler2D noise;
 float lit(vec3 P, vec3 N) {  // four taps of the shadow map
-  vec3 s = (light_projection * vec4(P + N * .018, 1.)).xyz * .5 + .5;
+  vec3 s = (light_projection * vec4(P + N * .03, 1.)).xyz * .5 + .5;
   float o = 1.6 / SHADOW_SIZE, r = 0.;
   r += texture(shadow_map, vec3(s.xy + vec2(-o, -.4 * o), s.z - .004));
   r += texture(shadow_map, vec3(s.xy + vec2(o, .4 * o), s.z - .004));
@@ -157,6 +157,7 @@ PART_FRAGMENT = (
     + """
 in vec3 P; in vec3 N; in vec3 Q; in vec4 K; out vec4 o;
 uniform vec3 gaze[2]; uniform vec3 iris_rim; uniform vec3 iris_center; uniform vec3 enamel;
+uniform float parted;
 vec3 eye(vec3 n, vec3 v, float shade) {
   vec3 g = K.y < .5 ? gaze[0] : gaze[1], q = normalize(Q);
   float c = dot(q, g), a = acos(clamp(c, -1., 1.)), r = a / IRIS_RAD;
@@ -179,9 +180,10 @@ vec3 eye(vec3 n, vec3 v, float shade) {
 }
 vec3 teeth(vec3 n, float shade) {  // K.y: side to side, K.z: biting edge to gum
   float gap = abs(fract(abs(K.y) * 7.2 + .5) - .5);
-  vec3 albedo = enamel * (1. - .22 * smoothstep(.14, .0, gap)) * (1. - .12 * K.z);
+  vec3 albedo = enamel * (1. - .15 * smoothstep(.14, .0, gap)) * (1. - .12 * K.z);
   albedo = mix(albedo, vec3(.42, .17, .15), smoothstep(.62, .80, K.z - .10 * gap));
-  float deep = 1. - .93 * smoothstep(.25, .95, abs(K.y));
+  // Little light falls into a mouth that is hardly open.
+  float deep = (1. - .93 * smoothstep(.25, .95, abs(K.y))) * (.15 + .85 * parted);
   float facing = clamp(dot(n, key_direction) * .5 + .5, 0., 1.);
   return albedo * deep * (key * facing * mix(.5, .85, shade) + sky * .55);
 }
@@ -268,7 +270,7 @@ void main() {
   float lump = texture(noise, vec2(K.x * 9., t * 4.5 + level * .2)).r;
   float tight = smoothstep(.55, .95, curl);
   s1 = mix(s1, lump, tight * .8); lock = mix(lock, lump, tight * .6);
-  float keep = s1 * .45 + s2 * .25 + lock * .3;
+  float keep = mix(s1 * .45 + s2 * .25 + lock * .3, s1 * .3 + lock * .7, tip);
   float bound = .04 + .24 * level * level + tip * (.45 + .55 * level);
   if (!covers((keep - bound) * 2.4 + .5)) discard;
 
@@ -276,7 +278,7 @@ void main() {
   vec3 n = normalize(N), v = normalize(camera - P);
   if (dot(n, v) < 0.) n = -n * .6;
   vec3 tangent = normalize(normalize(S) + n * (s2 + lock - 1.) * (.35 + .3 * curl));
-  vec3 albedo = hair_color * (.75 + .5 * s2) * (.6 + .8 * lock) * (.75 + .5 * s1);
+  vec3 albedo = hair_color * (.75 + .5 * s2) * (.5 + lock) * (.7 + .6 * s1);
   albedo *= .55 + .45 * level;
   float shade = mix(.35, 1., lit(P, n)), tl = dot(tangent, key_direction), tv = dot(tangent, v);
   float sl = sqrt(max(1. - tl * tl, 0.)), sv = sqrt(max(1. - tv * tv, 0.));
@@ -285,7 +287,7 @@ void main() {
   float second = pow(max(sl * sv - (tl + .15) * (tv + .15), 0.), 9.);
   vec3 color = albedo * (key * wrapped * (.35 + .65 * sl) * shade + ambient(n) * (.4 + .6 * level)
                          + rim * max(dot(n, rim_direction) + .2, 0.) * .8);
-  color += key * shade * wrapped * (first * vec3(.022) + second * albedo * .8) * .6 * level;
+  color += key * shade * wrapped * (first * (vec3(.018) + .35 * albedo) + second * albedo) * .6 * level;
   color += ambient(n) * pow(1. - abs(dot(n, v)), 3.) * .03 * level;
   o = vec4(tone(color), 1.);
 }

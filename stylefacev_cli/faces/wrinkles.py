@@ -20,8 +20,7 @@ _Line = tuple[tuple[float, float], ...]
 # Polylines in canonical |x| and y (dm), and half widths. The ridge is on the left of the way.
 _FOLDS: dict[str, tuple[tuple[_Line, float], ...]] = {
     "smile": (
-        (((0.275, 6.63), (0.30, 6.74), (0.275, 6.85), (0.215, 6.95), (0.175, 7.02)), 0.026),
-        (((0.10, 6.455), (0.0, 6.465)), 0.030),
+        (((0.172, 7.02), (0.215, 6.945), (0.275, 6.85), (0.30, 6.74), (0.28, 6.64)), 0.024),
     ),
     "eyes": (
         (((0.475, 7.375), (0.55, 7.42), (0.60, 7.46)), 0.013),
@@ -47,7 +46,9 @@ def wrinkle_map(positions: NDArray[np.float32]) -> NDArray[np.uint8]:
         light = np.zeros(x.shape)
         for line, width in _FOLDS[name]:
             distance, along = _from_line(x, y, line)
-            ends = smooth_step(-0.02, 0.25, along) * smooth_step(1.02, 0.7, along)
+            ends = smooth_step(-0.02, 0.25, along)
+            if line[-1][0] > 0:  # else it goes on on the other side
+                ends = ends * smooth_step(1.02, 0.7, along)
             dark = np.exp(-((distance / width) ** 2))
             ridge = np.exp(-(((distance - 2.2 * width) / (1.6 * width)) ** 2))
             light += (0.5 * ridge - dark) * ends
@@ -62,9 +63,9 @@ def wrinkle_depths(identity: Identity, pose: Pose) -> F64:
     opened = 1.0 - pose.blink
     squint = max(pose.squint, 0.0) * opened + 0.3 * pose.blink
     depths = [
-        0.10 + 0.35 * old + (0.42 + 0.35 * old) * smile + 0.15 * max(-pose.pucker, 0.0),
+        0.08 + 0.35 * old + (0.50 + 0.35 * old) * smile + 0.15 * max(-pose.pucker, 0.0),
         0.02 + 0.30 * old + (0.16 + 0.55 * old) * (smile + squint),
-        0.30 * old**1.5 + (0.22 + 0.65 * old) * max(pose.brows, 0.0),
+        0.30 * old**1.5 + (0.20 + 0.65 * old) * max(pose.brows, 0.0) ** 1.5,
         0.15 * old + (0.45 + 0.45 * old) * max(-pose.brows, 0.0),
     ]
     return np.minimum(np.array(depths), 1.2)
