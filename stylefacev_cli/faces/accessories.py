@@ -55,9 +55,9 @@ def accessory_triangles() -> I32:
     tubes += [fan] * 2 + [_tube(_RING_POINTS, closed=True)] * 2
     sizes += [_RIM_POINTS + 1] * 2 + [_RING_POINTS * _AROUND] * 2
     starts = np.cumsum([0, *sizes[:-1]])
-    return np.concatenate(
-        [part + start for part, start in zip(tubes, starts, strict=True)]
-    ).astype(np.int32)
+    return np.concatenate([part + start for part, start in zip(tubes, starts, strict=True)]).astype(
+        np.int32
+    )
 
 
 _Piece = tuple[F64, float, float]  # points, kind, opacity

@@ -74,16 +74,29 @@ class FramingRange:
 
     @classmethod
     def named(cls, name: str) -> FramingRange:
-        """`canonical` (eyes nearly in place) or `wide` (off-centre, small and turned heads).
+        """One of `FRAMINGS`.
 
         Raises:
             KeyError: any other name.
         """
-        return {"canonical": CANONICAL, "wide": WIDE}[name]
+        return FRAMINGS[name]
 
 
-CANONICAL = FramingRange()
-WIDE = FramingRange(
+CANONICAL = FramingRange()  # eyes nearly in place
+UNALIGNED = FramingRange(  # as a tracker's box cuts talking heads out of footage
+    yaw_sigma_deg=13.0,
+    yaw_limit_deg=35.0,
+    pitch_sigma_deg=6.0,
+    pitch_limit_deg=17.0,
+    roll_sigma_deg=4.0,
+    roll_limit_deg=14.0,
+    shift_sigma=0.03,
+    shift_limit=0.08,
+    size_sigma=0.07,
+    size_limit=0.18,
+    head_fraction=0.74,
+)
+WIDE = FramingRange(  # off-centre, small and turned heads
     yaw_sigma_deg=16.0,
     yaw_limit_deg=45.0,
     pitch_sigma_deg=7.0,
@@ -96,6 +109,7 @@ WIDE = FramingRange(
     size_limit=0.2,
     head_fraction=0.66,
 )
+FRAMINGS = {"canonical": CANONICAL, "unaligned": UNALIGNED, "wide": WIDE}
 
 # mean, standard deviation, lowest, highest of the expression's and the gaze's parameters; the
 # framing adds its own. A clipped normal is flat where a face is at rest: lips closed, eyes open.
@@ -211,7 +225,9 @@ class FaceFactors:
         ruddiness = float(max(0.42 + 0.18 * f["ruddiness"], 0) * (1 - 0.5 * tone))
         grown_up = float(smooth_step(0.4, 0.5, age))
         length = 0.65 * f["hair_length"] + 1.0 * (female - male) + 0.06
-        tied = float(smooth_step(0.5, 1.3, f["hair_tied"] - 0.3 * male) * smooth_step(0, 0.5, length))
+        tied = float(
+            smooth_step(0.5, 1.3, f["hair_tied"] - 0.3 * male) * smooth_step(0, 0.5, length)
+        )
         curl = float(smooth_step(-0.9, 2.2, f["hair_curl"] + 2.2 * ancestry[0] - 0.8 * ancestry[1]))
         fringe = float(np.clip(0.22 * f["fringe"] - 0.16, 0, 0.40) * (1 - tied))
         fringe *= float(smooth_step(0.02, 0.12, fringe) * _sigmoid(4 * (length + 0.3)))
@@ -248,7 +264,7 @@ class FaceFactors:
             hair_length_dm=float(np.clip(length, -0.9, 1.7)),
             fringe_dm=fringe,
             hair_volume_dm=float((0.15 + 0.05 * curl) * np.exp(0.28 * f["hair_volume"])),
-            quiff=float(np.clip(0.4 + 0.45 * f["quiff"], 0, 1.2) * _sigmoid(-3 * length)),
+            quiff=float(np.clip(0.3 + 0.4 * f["quiff"], 0, 1.2) * _sigmoid(-3 * length)),
             parting=float(np.clip(0.5 * f["parting"], -1, 1)),
             iris_shade=float(np.clip(hair_shade(ancestry, f["iris_shade"]) + 0.05, 0, 1)),
             shirt_color=shirt,

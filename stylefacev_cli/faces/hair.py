@@ -223,14 +223,14 @@ def _guide_curves(
             along[i, r] = s / _ALONG_DM
             # Short hair thins out over the last finger's breadth before the hairline.
             short = 1 - _step(0.0, 0.12, hanging)
-            tip[i, r] = _step(0.8, 1.0, s / total) * (1 - short) + short * _step(0.3, 0.0, total - s)
+            tip[i, r] = _step(0.8, 1.0, s / total) * (1 - short) + short * _step(
+                0.3, 0.0, total - s
+            )
     return points, offsets, along, tip
 
 
 @njit(cache=True)
-def _shells(
-    points: F64, offsets: F64, along: F64, tip: F64, shear: F64, levels: F64
-) -> F32:
+def _shells(points: F64, offsets: F64, along: F64, tip: F64, shear: F64, levels: F64) -> F32:
     """Vertices [L*(A+1)*K, 13] of the offset sheets, with normals and strands' tangents."""
     num, rings = along.shape
     out = np.empty((len(levels) * (num + 1) * rings, VERTEX_FLOATS), np.float32)

@@ -16,11 +16,10 @@ from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.faces import accessories, hair, kernels, lighting, shaders
 from stylefacev_cli.faces.camera import NECK_PIVOT, View
 from stylefacev_cli.faces.head import Head
-from stylefacev_cli.faces.landmarks import JAW
 from stylefacev_cli.faces.mesh import FaceMesh
 from stylefacev_cli.faces.parameters import Pose, Scene
 from stylefacev_cli.faces.parts import LashSheet, MouthAndEyes
-from stylefacev_cli.faces.posing import PosedHead, pose_head
+from stylefacev_cli.faces.posing import PosedHead, SeenLandmarks, pose_head
 from stylefacev_cli.faces.wrinkles import wrinkle_map
 
 F32 = NDArray[np.float32]
@@ -28,7 +27,6 @@ F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 
 _HIDDEN_DM = 0.10  # landmarks this far behind what is drawn are hidden
-_JAW_HIDDEN_DM = 0.35  # the jaw's line is fixed on the mesh and slips a little behind the outline
 _NOISE_SIZE = 256
 
 
@@ -37,7 +35,9 @@ class FaceFrame(NamedTuple):
 
     image: U8  # [S, S, 3] sRGB
     landmarks: F32  # [98, 2] fractions of the frame, x right, y down
-    visible: NDArray[np.bool_]  # [98] inside the frame, and not behind skin or hair
+    # [98] inside the frame, not behind skin or hair; a far cheek's jaw is hidden, though its
+    # landmarks then lie on the visible outline
+    visible: NDArray[np.bool_]
     expressions: F32  # [52]
 
 
@@ -75,9 +75,9 @@ class FaceRenderer:
         self._upload(posed)
         self._draw()
         image = _shrink(self._read_pixels(), self.supersampling)
-        landmarks, depth = posed.landmarks()
-        visible = self._visible(landmarks, depth, posed.view)
-        return FaceFrame(image, landmarks.astype(np.float32), visible, posed.expressions)
+        seen = posed.landmarks()
+        visible = self._visible(seen, posed.view)
+        return FaceFrame(image, seen.points.astype(np.float32), visible, posed.expressions)
 
     # --- what is drawn -----------------------------------------------------------------------
 
@@ -144,9 +144,12 @@ class FaceRenderer:
         gl.enable(self._gl.BLEND)
         self._target.depth_mask = False
         arrays["lashes"].render()
-        self._target.depth_mask = True
+        # What is worn writes no depth either: landmarks behind glass stay visible.
+        gl.enable(self._gl.CULL_FACE)
         if self._wears_something:
             arrays["accessories"].render()
+        gl.disable(self._gl.CULL_FACE)
+        self._target.depth_mask = True
         gl.disable(self._gl.BLEND)
 
     def _read_pixels(self) -> U8:
@@ -154,7 +157,8 @@ class FaceRenderer:
         data = self._target.read(components=3, alignment=1)
         return np.frombuffer(data, np.uint8).reshape(side, side, 3)  # bottom row first
 
-    def _visible(self, landmarks: F64, depth: F64, view: View) -> NDArray[np.bool_]:
+    def _visible(self, seen: SeenLandmarks, view: View) -> NDArray[np.bool_]:
+        landmarks, depth, turned_away = seen
         side = self.size_px * self.supersampling
         drawn = np.frombuffer(self._depth.read(alignment=1), np.float32).reshape(side, side)
         column = np.floor(landmarks[:, 0] * side).astype(int)
@@ -167,9 +171,7 @@ class FaceRenderer:
                 y, x = np.clip(row + dy, 0, side - 1), np.clip(column + dx, 0, side - 1)
                 farthest = np.maximum(farthest, drawn[y, x])
         behind = _distance(depth, view) - _distance(farthest, view)
-        tolerance = np.full(len(landmarks), _HIDDEN_DM)
-        tolerance[JAW] = _JAW_HIDDEN_DM
-        return np.asarray(inside & (behind < tolerance))
+        return np.asarray(inside & (behind < _HIDDEN_DM) & ~turned_away)
 
     # --- GL objects --------------------------------------------------------------------------
 

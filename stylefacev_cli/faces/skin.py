@@ -163,7 +163,9 @@ def _brow_centre(along: float, height: float, arch: float, slant: float) -> floa
 
 @njit(cache=True)
 def _brow_half_width(along: float, thickness: float) -> float:
-    return float(thickness * (0.86 + 0.14 * _step(0.0, 0.3, along) - 0.6 * _step(0.45, 1.05, along)))
+    return float(
+        thickness * (0.86 + 0.14 * _step(0.0, 0.3, along) - 0.6 * _step(0.45, 1.05, along))
+    )
 
 
 @njit(cache=True)

@@ -19,9 +19,7 @@ GROUPS = ("smile", "eyes", "forehead", "frown")  # channels of the map
 _Line = tuple[tuple[float, float], ...]
 # Polylines in canonical |x| and y (dm), and half widths. The ridge is on the left of the way.
 _FOLDS: dict[str, tuple[tuple[_Line, float], ...]] = {
-    "smile": (
-        (((0.172, 7.02), (0.215, 6.945), (0.275, 6.85), (0.30, 6.74), (0.28, 6.64)), 0.024),
-    ),
+    "smile": ((((0.172, 7.02), (0.215, 6.945), (0.275, 6.85), (0.30, 6.74), (0.28, 6.64)), 0.024),),
     "eyes": (
         (((0.475, 7.375), (0.55, 7.42), (0.60, 7.46)), 0.013),
         (((0.475, 7.345), (0.55, 7.35), (0.61, 7.36)), 0.013),
