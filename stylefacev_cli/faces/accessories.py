@@ -6,6 +6,7 @@ shrunk to points), so that presence is a continuous number like everything else.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +46,7 @@ def make_accessories(identity: Identity, places: AccessoryPlaces) -> F32:
     return np.column_stack([points, normals, kinds, opacity]).astype(np.float32)
 
 
+@lru_cache(maxsize=1)
 def accessory_triangles() -> I32:
     """Triangles [T, 3] of `make_accessories`' vertices: frames first, then what is behind them."""
     tubes = [_tube(_RIM_POINTS, closed=True)] * 2

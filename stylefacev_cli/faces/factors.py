@@ -253,7 +253,7 @@ class FaceFactors:
             make_up=float(np.clip(0.15 + 0.4 * f["make_up"], 0, 1) * female),
             brow_height_dm=0.014 + 0.012 * f["brow_height"],
             brow_arch_dm=0.034 + 0.010 * f["brow_arch"],
-            brow_thickness_dm=0.032 * female + 0.043 * male + 0.005 * f["brow_thickness"],
+            brow_thickness_dm=0.035 * female + 0.048 * male + 0.005 * f["brow_thickness"],
             brow_slant_dm=-0.002 + 0.007 * f["brow_slant"],
             beard=float(np.clip(0.6 * f["beard"] - 0.05, 0, 1) * male * grown_up),
             hair_color=hair_color(shade, f["hair_red"], grey, ancestry),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from stylefacev_cli.faces.landmarks import (
     landmark_table,
     place_landmarks,
 )
-from stylefacev_cli.faces.mesh import FaceMesh, macro_weights
+from stylefacev_cli.faces.mesh import FaceMesh, load_mesh, macro_weights
 from stylefacev_cli.faces.parameters import Identity
 from stylefacev_cli.faces.skin import paint_skin
 from stylefacev_cli.faces.teeth import MouthPlace, make_arches
@@ -56,6 +57,7 @@ def build_head(mesh: FaceMesh, identity: Identity) -> Head:
     vertices[np.unique(mesh.part("tongue"))] += np.array(_TONGUE_SHIFT_DM, np.float32)
     eyes = [_eye(vertices[np.unique(mesh.part(f"{side}_eye"))]) for side in ("left", "right")]
     centers = np.array([center for center, _ in eyes])
+    tops, lobes = _on_both_sides(_LEFT_EAR_TOP), _on_both_sides(_LEFT_EAR_LOBE)
     landmarks = place_landmarks(mesh, identity)
     points = landmark_points(landmarks, vertices)
     shares = (mesh.head_share[landmarks.vertices] * landmarks.weights).sum(1)
@@ -72,8 +74,8 @@ def build_head(mesh: FaceMesh, identity: Identity) -> Head:
             AccessoryPlaces(
                 eyes=centers,
                 nose_bridge=points[_NOSE_BRIDGE],
-                ear_tops=_on_both_sides(mesh, vertices, _LEFT_EAR_TOP),
-                ear_lobes=_on_both_sides(mesh, vertices, _LEFT_EAR_LOBE),
+                ear_tops=vertices[list(tops)].astype(np.float64),
+                ear_lobes=vertices[list(lobes)].astype(np.float64),
             ),
         ),
         landmarks=landmarks,
@@ -121,11 +123,13 @@ def _mouth(points: F64) -> MouthPlace:
     )
 
 
-def _on_both_sides(mesh: FaceMesh, vertices: F32, left: tuple[float, float, float]) -> F64:
-    """The head's points [2, 3] nearest to a canonical point on the left, and its mirror image."""
+@lru_cache(maxsize=2)
+def _on_both_sides(left: tuple[float, float, float]) -> tuple[int, int]:
+    """The vertices nearest to a canonical point on the left, and to its mirror image."""
+    canonical = load_mesh().canonical
     places = np.array([left, (-left[0], *left[1:])])
-    gaps = np.linalg.norm(mesh.canonical[None] - places[:, None], axis=2)
-    return np.asarray(vertices[gaps.argmin(1)], np.float64)
+    near_left, near_right = np.linalg.norm(canonical - places[:, None], axis=2).argmin(1)
+    return int(near_left), int(near_right)
 
 
 def _eye(points: F32) -> tuple[F64, float]:

@@ -75,7 +75,8 @@ def jaw_rows() -> LandmarkPlaces:
     """Places [33, K, 3] that the jaw's landmarks march along, from the jaw's line inwards."""
     mesh = load_mesh()
     places = landmark_table()
-    jaw = landmark_points(LandmarkPlaces(*(table[JAW] for table in places)), mesh.canonical)
+    line = LandmarkPlaces(places.vertices[JAW], places.weights[JAW])
+    jaw = landmark_points(line, mesh.canonical)
     targets = jaw[:, None] + _MARCH[1:, None] * (_MARCH_TO - jaw)[:, None]
     directions = (targets - _MARCH_RAYS_FROM).reshape(-1, 3)
     origins = np.tile(_MARCH_RAYS_FROM, (len(directions), 1))

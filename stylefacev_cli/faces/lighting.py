@@ -52,8 +52,8 @@ def identity_uniforms(identity: Identity) -> Uniforms:
     skin = skin_color(identity.skin_tone)
     dark = np.clip((identity.skin_tone - 0.45) * 5, 0, 1)
     lip = skin * (np.array([0.82, 0.50, 0.50]) * (1 - dark) + np.array([1.15, 0.82, 0.88]) * dark)
-    painted = min(1.4 * identity.make_up, 1.0)
-    red = np.array([0.42, 0.06, 0.08]) * (1 - 0.4 * identity.skin_tone)
+    painted = min(1.1 * identity.make_up, 0.85)
+    red = np.array([0.36, 0.075, 0.085]) * (1 - 0.55 * identity.skin_tone)
     rim, center = iris_colors(identity.iris_shade)
     old = max(0.0, identity.age - 0.5) / 0.5
     return {

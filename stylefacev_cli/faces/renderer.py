@@ -129,7 +129,6 @@ class FaceRenderer:
 
         self._target.use()
         self._target.clear(depth=1.0)
-        arrays["background"].render()
         # Depth first: the skin's costly shader then runs once a pixel, and not below the hair.
         gl.enable(self._gl.CULL_FACE)
         arrays["skin_depth"].render()
@@ -141,6 +140,7 @@ class FaceRenderer:
         gl.disable(self._gl.CULL_FACE)
         gl.depth_func = "<"
         arrays["parts"].render()
+        arrays["background"].render()  # where nothing else is
         gl.enable(self._gl.BLEND)
         self._target.depth_mask = False
         arrays["lashes"].render()

@@ -108,10 +108,12 @@ void main() {
   float edge = neckline - dip + .3 * pow(abs(C.x), 1.6) + .26 * (1.3 - C.z) - C.y;
   float cloth = smoothstep(0., .02, edge) * step(C.y, 6.0);
   vec3 fabric = mix(shirt, collar, smoothstep(.11, .09, edge));
-  float open = .40 + .75 * (C.y - 5.5) - .25 * (1.2 - C.z);  // half width of the jacket's opening
-  float lapel = abs(C.x) - mix(2.2, open, jacket);
-  vec3 coat = jacket_color * (.7 + .3 * smoothstep(.0, .03, lapel) + .25 * smoothstep(.20, .16, lapel));
-  fabric = mix(fabric * (.75 + .25 * smoothstep(.0, -.10, lapel)), coat, smoothstep(-.01, .01, lapel));
+  // A jacket, open in front.
+  float lapel = abs(C.x) - mix(2.2, .40 + .75 * (C.y - 5.5) - .25 * (1.2 - C.z), jacket);
+  vec3 coat = jacket_color * (.7 + .3 * smoothstep(.0, .03, lapel)
+                              + .25 * smoothstep(.20, .16, lapel));
+  fabric *= .75 + .25 * smoothstep(.0, -.10, lapel);
+  fabric = mix(fabric, coat, smoothstep(-.01, .01, lapel));
   albedo = mix(albedo, fabric, cloth);
   gloss *= 1. - cloth; wrap *= 1. - .6 * cloth;
   ao *= mix(.7 + .3 * smoothstep(0., .09, -edge), .8 + .2 * smoothstep(0., .08, edge), cloth);
@@ -267,9 +269,11 @@ void main() {
   vec3 fine = texture(noise, vec2(u * 18., t * .5 + level * .37)).rgb;
   float s1 = fine.r, s2 = texture(noise, vec2(u * 55.8 + .3, t * .85 + level * .11)).g;
   float lock = texture(noise, vec2(u * 7., t * .45 + .2)).b;
-  float lump = texture(noise, vec2(K.x * 9., t * 4.5 + level * .2)).r;
   float tight = smoothstep(.55, .95, curl);
-  s1 = mix(s1, lump, tight * .8); lock = mix(lock, lump, tight * .6);
+  if (tight > 0.) {
+    float lump = texture(noise, vec2(K.x * 9., t * 4.5 + level * .2)).r;
+    s1 = mix(s1, lump, tight * .8); lock = mix(lock, lump, tight * .6);
+  }
   float keep = mix(s1 * .45 + s2 * .25 + lock * .3, s1 * .3 + lock * .7, tip);
   float bound = .04 + .24 * level * level + tip * (.45 + .55 * level);
   if (!covers((keep - bound) * 2.4 + .5)) discard;
@@ -287,7 +291,8 @@ void main() {
   float second = pow(max(sl * sv - (tl + .15) * (tv + .15), 0.), 9.);
   vec3 color = albedo * (key * wrapped * (.35 + .65 * sl) * shade + ambient(n) * (.4 + .6 * level)
                          + rim * max(dot(n, rim_direction) + .2, 0.) * .8);
-  color += key * shade * wrapped * (first * (vec3(.018) + .35 * albedo) + second * albedo) * .6 * level;
+  vec3 shine = first * (vec3(.018) + .35 * albedo) + second * albedo;
+  color += key * shade * wrapped * shine * .6 * level;
   color += ambient(n) * pow(1. - abs(dot(n, v)), 3.) * .03 * level;
   o = vec4(tone(color), 1.);
 }
@@ -319,7 +324,9 @@ BACKGROUND_FRAGMENT = (
 in vec2 q; out vec4 o;
 uniform vec3 backdrop; uniform vec3 shading; uniform vec2 floor_line; uniform vec3 panel;
 uniform vec3 lamps; uniform float warmth; uniform float blur;
-float disc(vec2 at, float radius) { return smoothstep(radius + blur, radius - blur, length(q - at)); }
+float disc(vec2 at, float radius) {
+  return smoothstep(radius + blur, radius - blur, length(q - at));
+}
 void main() {
   float centre = cos(1.5708 * q.x) * cos(1.5708 * q.y) - .4;
   vec3 warm = vec3(1., .1, -1.) * warmth;

@@ -56,7 +56,6 @@ def paint_skin(identity: Identity) -> NDArray[np.uint8]:
     features = _features()
     azimuth = (np.arange(bake.PAINT_SIZE) + 0.5) / bake.PAINT_SIZE - 0.5
     line = hairline(azimuth * 2 * bake.PAINT_AZIMUTH, identity)
-    old = max(0.0, (identity.age - 0.55) / 0.45)
     stubble = 0.10 * float(smooth_step(0.6, 0.9, identity.gender))
     hair = np.array(identity.hair_color, np.float32)
     skin = skin_color(identity.skin_tone)

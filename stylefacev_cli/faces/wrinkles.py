@@ -49,7 +49,7 @@ def wrinkle_map(positions: NDArray[np.float32]) -> NDArray[np.uint8]:
                 ends = ends * smooth_step(1.02, 0.7, along)
             dark = np.exp(-((distance / width) ** 2))
             ridge = np.exp(-(((distance - 2.2 * width) / (1.6 * width)) ** 2))
-            light += (0.5 * ridge - dark) * ends
+            light += (0.4 * ridge - dark) * ends
         layers.append(np.clip(0.5 + 0.5 * light * front, 0, 1))
     return np.asarray(np.stack(layers, -1) * 255 + 0.5).astype(np.uint8)
 
@@ -66,7 +66,7 @@ def wrinkle_depths(identity: Identity, pose: Pose) -> F64:
         0.30 * old**1.5 + (0.20 + 0.65 * old) * max(pose.brows, 0.0) ** 1.5,
         0.15 * old + (0.45 + 0.45 * old) * max(-pose.brows, 0.0),
     ]
-    return np.minimum(np.array(depths), 1.2)
+    return np.minimum(np.array(depths, np.float64), 1.2)
 
 
 def _from_line(x: F64, y: F64, line: _Line) -> tuple[F64, F64]:
