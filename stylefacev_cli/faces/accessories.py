@@ -25,6 +25,7 @@ VERTEX_FLOATS = 8  # position 3, normal 3, kind, opacity
 _RIM_POINTS, _ARM_POINTS, _BRIDGE_POINTS, _AROUND = 36, 6, 7, 6
 _RING_POINTS = 16
 _LENS_OPACITY = 0.10
+_HALF_BRIDGE_DM = 0.085
 
 
 class AccessoryPlaces(NamedTuple):
@@ -66,7 +67,7 @@ _Piece = tuple[F64, float, float]  # points, kind, opacity
 
 
 def _frame(identity: Identity, places: AccessoryPlaces) -> list[_Piece]:
-    radius = 0.014 + 0.016 * identity.glasses_weight
+    radius = 0.012 + 0.015 * identity.glasses_weight
     rims, arms = [], []
     for side, ear in zip((0, 1), places.ear_tops, strict=True):
         rim = _rim(identity, places, side)
@@ -74,7 +75,8 @@ def _frame(identity: Identity, places: AccessoryPlaces) -> list[_Piece]:
         out = 1 if side == 0 else -1
         hinge = rim[np.argmax(rim[:, 0] * out)] + [0.0, 0.04, 0.0]
         along = np.linspace(0, 1, _ARM_POINTS)[:, None]
-        arms.append(_sweep(hinge + (ear + [0.03 * out, 0, 0] - hinge) * along, radius))
+        bow = np.sin(np.pi * along) * [0.05 * out, 0.0, 0.0]  # around the temples
+        arms.append(_sweep(hinge + (ear + [0.05 * out, 0.02, 0] - hinge) * along + bow, radius))
     inner = [_rim(identity, places, 0)[_RIM_POINTS // 2], _rim(identity, places, 1)[0]]
     along = np.linspace(0, 1, _BRIDGE_POINTS)[:, None]
     bridge = inner[0] + (inner[1] - inner[0]) * along
@@ -101,12 +103,14 @@ def _rim(identity: Identity, places: AccessoryPlaces, side: int) -> F64:
     """
     turn = np.arange(_RIM_POINTS) / _RIM_POINTS * 2 * np.pi
     power = 2 / (2.1 + 2.2 * identity.glasses_square)
-    x = 0.222 * (1 + 0.10 * identity.glasses_width) * _power(np.cos(turn), power)
-    y = 0.172 * (1 + 0.16 * identity.glasses_height) * _power(np.sin(turn), power)
     centre = places.eyes[side]
-    x = x + centre[0]
+    # Frames are made for eyes a little apart; a bridge's width is left free for the nose.
+    middle = 0.5 * (abs(centre[0]) + 0.33)
+    half_width = min(0.222 * (1 + 0.10 * identity.glasses_width), middle - _HALF_BRIDGE_DM)
+    x = half_width * _power(np.cos(turn), power) + np.sign(centre[0]) * middle
+    y = 0.172 * (1 + 0.16 * identity.glasses_height) * _power(np.sin(turn), power)
     y = y + centre[1] - 0.03
-    front = max(centre[2] + 0.26, places.nose_bridge[2] - 0.02)
+    front = max(centre[2] + 0.28, places.nose_bridge[2] - 0.01)
     z = front - 0.32 * np.maximum(np.abs(x) - 0.12, 0) ** 2 + 0.05 * (y - centre[1])
     return np.stack([x, y, z], -1)
 
@@ -148,7 +152,7 @@ def _tube(num: int, closed: bool) -> NDArray[np.int64]:
     k = np.arange(_AROUND)[None]
     a, b = i * _AROUND + k, i * _AROUND + (k + 1) % _AROUND
     c, d = ((i + 1) % num) * _AROUND + k, ((i + 1) % num) * _AROUND + (k + 1) % _AROUND
-    return np.stack([a, b, c, c, b, d], -1).reshape(-1, 3)
+    return np.stack([a, c, b, b, c, d], -1).reshape(-1, 3)
 
 
 def _power(value: F64, power: float) -> F64:

@@ -5,6 +5,11 @@ The first dimensions of z are the factors of variation, each standard normal: `i
 generator's mapping network normalises z to RMS 1, so the factors reach it unchanged, all frames of
 a person share their identity dimensions, and z ~ N(0, I) stays a proper latent: its factors are
 standard normal up to the few per cent of its norm's spread.
+
+Recipe 1 had 77 factors: identity 0–48, scene 49–60, pose 61–76. Recipe 2 appends to the identity's
+and the scene's: old 0–48 stay, old 49–60 are now 67–78, old 61–76 are now 89–104; new are 49–66
+(hair_curl … jacket_blue) and 79–88 (floor_height … backdrop_blur). A network of recipe 1 can be
+warm-started by moving the columns of its input in this way.
 """
 
 from __future__ import annotations
@@ -234,7 +239,9 @@ class FaceFactors:
         length = length + (-0.25 - length) * tied
         shade = hair_shade(ancestry, f["hair_shade"])
         shape = np.clip([f[f"shape_{i}"] for i in range(NUM_SHAPE_FACTORS)], -2.2, 2.2)
-        grey = float(np.clip(3 * (age - 0.77) + 0.2 * f["hair_grey"], 0, 0.9) * (age > 0.6))
+        grey = float(
+            np.clip(3 * (age - 0.77) + 0.2 * f["hair_grey"], 0, 0.9) * smooth_step(0.55, 0.68, age)
+        )
         shirt = tinted_color(
             0.24, 0.7 * f["shirt_light"], 0.16 * f["shirt_red"], 0.20 * f["shirt_blue"]
         )
@@ -271,7 +278,11 @@ class FaceFactors:
             collar_color=(collar[0], collar[1], collar[2]),
             neckline_dm=5.52 + 0.09 * f["neckline"],
             hair_curl=curl,
-            hair_sweep=float(smooth_step(-1.6, 0.9, f["hair_sweep"]) * (1 - tied)),
+            hair_sweep=float(
+                smooth_step(-1.6, 0.9, f["hair_sweep"])
+                * (1 - tied)
+                * (1 - smooth_step(0.0, 0.12, fringe))
+            ),
             hair_tied=tied,
             glasses=float(smooth_step(0.7, 1.1, f["glasses"] + 0.8 * (age - 0.75))),
             glasses_width=float(np.tanh(0.6 * f["glasses_width"])),

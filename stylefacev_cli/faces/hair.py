@@ -74,7 +74,8 @@ def make_hair(mesh: FaceMesh, identity: Identity, vertices: F32) -> Hair:
     side = max(length, 0.0)
     back = float(np.clip(length * 0.95 + 0.06, 0, 1.5))
     hang = side + (back - side) * smooth_step(np.radians(95), np.radians(125), away)
-    hang = np.where(front > 0.5, identity.fringe_dm * front, hang * (1 + 0.05 * noise.middle))
+    hang = hang * (1 + 0.05 * noise.middle)
+    hang += (identity.fringe_dm * front - hang) * smooth_step(0.3, 0.7, front)
     hang = np.convolve(np.r_[hang[-2:], hang, hang[:2]], np.ones(5) / 5, "valid")
     fade = float(np.clip(0.3 - 0.6 * length, 0, 0.75))
     volume = identity.hair_volume_dm * (1 + (0.10 + 0.08 * curl) * noise.coarse)
@@ -86,7 +87,7 @@ def make_hair(mesh: FaceMesh, identity: Identity, vertices: F32) -> Hair:
     points, offsets, along, tip = _guide_curves(
         scalp.astype(np.float64), heights, azimuth, line, front, hang, volume, settings
     )
-    rough = (0.10 + 0.16 * curl) * noise.sheet * smooth_step(0.05, 0.45, along * 1.1)
+    rough = (0.13 + 0.14 * curl) * noise.sheet * smooth_step(0.05, 0.45, along * 1.1)
     offsets *= (1 + rough)[..., None]
     points = (np.roll(points, 1, 0) + points * 2 + np.roll(points, -1, 0)) / 4
     points = (np.roll(points, 1, 0) + points * 2 + np.roll(points, -1, 0)) / 4
@@ -175,6 +176,7 @@ def _guide_curves(
         on_scalp, hanging = arc[last], max(hang[i], 0.0)
         total = on_scalp + hanging
         widest = 0.0
+        beside = 1 - _step(0.3, 0.7, front[i])
         k = 0
         for r in range(NUM_RINGS):
             s = (r / (NUM_RINGS - 1)) ** 0.9 * total
@@ -186,12 +188,11 @@ def _guide_curves(
                 nx, ny, nz = p[0] - _CENTRE[0], p[1] - _CENTRE[1], p[2] - _CENTRE[2]
                 norm = math.sqrt(nx * nx + ny * ny + nz * nz)
                 radius = math.sqrt(p[0] ** 2 + (p[2] - _CENTRE[2]) ** 2)
-                if hanging > 0.05 and front[i] < 0.5:  # long hair falls, it does not hug the head
-                    widest = max(widest, radius)
-                    gap = widest * 0.95 - radius
-                    if gap > 0:
-                        p[0] += outward_x * gap
-                        p[2] += outward_z * gap
+                # Long hair falls, it does not hug the head.
+                widest = max(widest, radius)
+                gap = max(widest * 0.95 - radius, 0.0) * _step(0.0, 0.1, hanging) * beside
+                p[0] += outward_x * gap
+                p[2] += outward_z * gap
                 way = s / on_scalp
                 loose = _step(0.0, 0.12, hanging)
                 edge = 1 - (0.97 - 0.67 * loose) * _step(0.5 + 0.05 * loose, 1.0, way)
@@ -211,10 +212,8 @@ def _guide_curves(
                 q[:] = p
             else:
                 d = s - on_scalp
-                if front[i] > 0.5:
-                    out = 0.06 * _step(0.0, 0.12, d) + 0.08 * math.sin(min(d / 0.5, 1.0) * 1.6)
-                else:
-                    out = 0.04 * d + 0.10 * _step(0.0, 0.5, d)
+                fringed = 0.06 * _step(0.0, 0.12, d) + 0.08 * math.sin(min(d / 0.5, 1.0) * 1.6)
+                out = fringed + (0.04 * d + 0.10 * _step(0.0, 0.5, d) - fringed) * beside
                 p[0] = q[0] + outward_x * out
                 p[1] = q[1] - d
                 p[2] = q[2] + outward_z * out

@@ -132,8 +132,8 @@ def expression_weights(pose: Pose, names: NDArray[np.str_]) -> F32:
     wanted = {
         "jawOpen": pose.jaw,
         # At rest the corners of the mouth lie a little higher than the mesh has them.
-        "mouthSmile": 0.12 * (1.0 - min(frown, 1.0)) + 0.85 * smile + 0.25 * stretch,
-        "mouthDimple": 0.2 * smile,
+        "mouthSmile": 0.18 * (1.0 - min(frown, 1.0)) + 0.85 * smile + 0.25 * stretch,
+        "mouthDimple": 0.3 * smile,
         "cheekSquint": 0.5 * smile * eyes_open,
         "mouthFrown": 0.6 * frown,
         "mouthPucker": 0.9 * pucker,

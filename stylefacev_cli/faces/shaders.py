@@ -169,7 +169,7 @@ vec3 eye(vec3 n, vec3 v, float shade) {
   iris = mix(iris, vec3(.003), smoothstep(.43, .31, r));
   vec3 into = normalize(key_direction - g * dot(key_direction, g) + 1e-4);
   iris *= .8 + .7 * max(dot(t, -into), 0.) * smoothstep(.2, .9, r);
-  vec3 white = vec3(.66, .62, .60) * (1. - .15 * smoothstep(.7, 1.5, a));
+  vec3 white = vec3(.61, .575, .555) * (1. - .15 * smoothstep(.7, 1.5, a));
   vec3 albedo = mix(white, iris, smoothstep(IRIS_RAD + .04, IRIS_RAD - .05, a));
   float ao = mix(1., .42, smoothstep(.10, .50, q.y)) * mix(1., .75, smoothstep(-.25, -.53, q.y));
   ao *= 1. - .3 * smoothstep(.55, .95, abs(q.x));
@@ -231,7 +231,7 @@ void main() {
   float facing = max(dot(n, key_direction), 0.), shade = lit(P, n);
   float glint = pow(max(dot(n, normalize(key_direction + v)), 0.), 40.);
   vec3 mirror = ambient(reflect(-v, n)), color;
-  if (K.x < 1.5) color = glasses_color * (key * facing * shade + ambient(n)) + .06 * mirror;
+  if (K.x < 1.5) color = glasses_color * (key * facing * shade + ambient(n)) + .03 * mirror;
   else if (K.x < 2.5) color = mirror * (.5 + .5 * n.y) + key * glint;
   else color = metal * (.35 * ambient(n) + .9 * mirror + key * shade * (.4 * facing + 1.5 * glint));
   if (K.x < 1.5) color += key * glint * shade * .25;
@@ -275,7 +275,7 @@ void main() {
     s1 = mix(s1, lump, tight * .8); lock = mix(lock, lump, tight * .6);
   }
   float keep = mix(s1 * .45 + s2 * .25 + lock * .3, s1 * .3 + lock * .7, tip);
-  float bound = .04 + .24 * level * level + tip * (.45 + .55 * level);
+  float bound = .04 + .24 * level * level + tip * (.75 + .35 * level);
   if (!covers((keep - bound) * 2.4 + .5)) discard;
 
   // Strands: diffuse light by the angle to the tangent, two highlights (Kajiya and Kay).

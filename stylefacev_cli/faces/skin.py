@@ -218,7 +218,7 @@ def _paint(
                 # Soft edges, sparse at the inner end: hairs, not a painted bar.
                 cover = math.exp(-(abs((y - centre) / half) ** 2.0))
                 cover *= 1.0 - _step(0.85, 1.12, along)
-                cover *= 0.92 * (0.45 * _step(-0.14, 0.05, along) + 0.55 * _step(0.0, 0.35, along))
+                cover *= 0.92 * (0.6 * _step(-0.16, 0.02, along) + 0.4 * _step(0.0, 0.3, along))
                 cover *= 1.0 + 0.12 * features.noise[row, column]
                 for c in range(3):
                     color[c] += (brow[c] - color[c]) * cover
