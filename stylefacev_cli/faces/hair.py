@@ -196,12 +196,10 @@ def _guide_curves(
                 way = s / on_scalp
                 loose = _step(0.0, 0.12, hanging)
                 edge = 1 - (0.97 - 0.67 * loose) * _step(0.5 + 0.05 * loose, 1.0, way)
-                if front[i] > 0.3 and fringe < 0.02:
-                    # Off the forehead: low at the hairline, highest a finger's breadth behind it.
-                    lift = 1 + 0.9 * quiff * _step(0.4, 0.8, way)
-                    swept = (1 - 0.97 * _step(0.72, 1.0, way)) * lift
-                    mix = _step(0.3, 0.6, front[i])
-                    edge += (swept - edge) * mix
+                # Off the forehead: low at the hairline, highest a finger's breadth behind it.
+                lift = 1 + 0.9 * quiff * _step(0.4, 0.8, way)
+                swept = (1 - 0.97 * _step(0.72, 1.0, way)) * lift
+                edge += (swept - edge) * _step(0.3, 0.6, front[i]) * (1 - _step(0.0, 0.08, fringe))
                 v = volume_dm + (volume[i] - volume_dm) * _step(0.05, 0.5, way)
                 turn = (azimuth[i] - 0.6 * parting) / 0.18
                 v *= 1 - 0.35 * math.exp(-turn * turn) * _step(0.1, 0.5, way)

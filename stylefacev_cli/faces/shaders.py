@@ -187,7 +187,7 @@ vec3 teeth(vec3 n, float shade) {  // K.y: side to side, K.z: biting edge to gum
   // Little light falls into a mouth that is hardly open.
   float deep = (1. - .93 * smoothstep(.25, .95, abs(K.y))) * (.15 + .85 * parted);
   float facing = clamp(dot(n, key_direction) * .5 + .5, 0., 1.);
-  return albedo * deep * (key * facing * mix(.5, .85, shade) + sky * .55);
+  return albedo * deep * (key * facing * mix(.5, .85, shade) + sky * .75);
 }
 void main() {
   vec3 n = normalize(N), v = normalize(camera - P), color;

@@ -162,9 +162,7 @@ def _brow_centre(along: float, height: float, arch: float, slant: float) -> floa
 
 @njit(cache=True)
 def _brow_half_width(along: float, thickness: float) -> float:
-    return float(
-        thickness * (0.86 + 0.14 * _step(0.0, 0.3, along) - 0.6 * _step(0.45, 1.05, along))
-    )
+    return float(thickness * (0.86 + 0.14 * _step(0.0, 0.3, along) - 0.66 * _step(0.4, 1.0, along)))
 
 
 @njit(cache=True)
@@ -218,7 +216,7 @@ def _paint(
                 # Soft edges, sparse at the inner end: hairs, not a painted bar.
                 cover = math.exp(-(abs((y - centre) / half) ** 2.0))
                 cover *= 1.0 - _step(0.85, 1.12, along)
-                cover *= 0.92 * (0.6 * _step(-0.16, 0.02, along) + 0.4 * _step(0.0, 0.3, along))
+                cover *= 0.92 * (0.78 * _step(-0.16, 0.04, along) + 0.22 * _step(0.0, 0.3, along))
                 cover *= 1.0 + 0.12 * features.noise[row, column]
                 for c in range(3):
                     color[c] += (brow[c] - color[c]) * cover
