@@ -127,7 +127,7 @@ def test_teeth_show_when_the_lips_part(studio: Studio) -> None:
 
 
 @pytest.mark.render
-def test_teeth_are_white_and_dark_behind_closed_lips(studio: Studio) -> None:
+def test_teeth_of_an_open_mouth_are_light(studio: Studio) -> None:
     pose = Pose(smile=0.9, jaw=0.35, lips=0.5, head_fraction=0.84)
     open_mouth = studio.render(person(studio, pose, skin_tone=2.5, ancestry_1=-2.0))
     lips = open_mouth.landmarks[88:96] * studio.size_px
