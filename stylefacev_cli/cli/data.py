@@ -33,7 +33,10 @@ def render(
     seed: Annotated[int, typer.Option(help="The same seed gives the same set.")] = 0,
     kind: Annotated[str, typer.Option(help="clips (talking heads) or stills.")] = "clips",
     fps: Annotated[float, typer.Option(help="Frames a second.")] = 25.0,
-    framing: Annotated[str, typer.Option(help="canonical (eyes in place) or wide.")] = "canonical",
+    framing: Annotated[
+        str,
+        typer.Option(help="canonical (eyes in place), unaligned (as trackers cut it out) or wide."),
+    ] = "canonical",
     processes: Annotated[int, typer.Option(help="Processes that render at once.")] = 1,
     as_json: AsJson = False,
 ) -> None:

@@ -20,13 +20,14 @@ class View:
     """A posed head seen by a camera.
 
     axis [3] and angle (rad) turn the head about the neck; view_projection [4, 4] takes the turned
-    points to clip space; position [3] is the camera's.
+    points to clip space; position [3] is the camera's; head_fraction the head's height in frames.
     """
 
     axis: F64
     angle: float
     view_projection: F64
     position: F64
+    head_fraction: float
 
 
 def rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> F64:
@@ -70,7 +71,7 @@ def make_view(
     shift, move = np.eye(4), np.eye(4)
     shift[:2, 3] = 2 * shift_x, 2 * shift_y  # clip space is two units wide; acts on w
     move[:3, 3] = -position
-    return View(axis, angle, shift @ projection @ move, position)
+    return View(axis, angle, shift @ projection @ move, position, head_fraction)
 
 
 def turn_points(view: View, points: F64, shares: NDArray[np.floating]) -> F64:

@@ -25,14 +25,14 @@ from stylefacev_cli.data.clips import (
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.faces.assets import wheel_file
 from stylefacev_cli.faces.camera import FIELD_OF_VIEW_DEG
-from stylefacev_cli.faces.factors import Z_DIM, FaceFactors, FramingRange
+from stylefacev_cli.faces.factors import FRAMINGS, Z_DIM, FaceFactors, FramingRange
 from stylefacev_cli.faces.motion import NATIVE_FPS, sample_motion
 from stylefacev_cli.faces.parameters import flatten
 from stylefacev_cli.faces.studio import Studio
 
 F32 = NDArray[np.float32]
 
-RECIPE = 1  # counts up when the same seed gives other pictures
+RECIPE = 2  # counts up when the same seed gives other pictures
 MAX_SIZE_PX = 1024
 MAX_FRAMES = 10_000
 
@@ -47,7 +47,7 @@ class RenderSettings:
     seed: int = 0
     kind: str = "clips"  # "clips": talking heads; "stills": a new scene and pose in each frame
     fps: float = NATIVE_FPS
-    framing: str = "canonical"  # "canonical" or "wide"
+    framing: str = "canonical"  # one of factors.FRAMINGS
 
     def __post_init__(self) -> None:
         limits = {
@@ -62,8 +62,8 @@ class RenderSettings:
                 raise UsageError(f"--{name} {value}: give a number from {low} to {high}")
         if self.kind not in ("clips", "stills"):
             raise UsageError(f"--kind {self.kind}: choose clips or stills")
-        if self.framing not in ("canonical", "wide"):
-            raise UsageError(f"--framing {self.framing}: choose canonical or wide")
+        if self.framing not in FRAMINGS:
+            raise UsageError(f"--framing {self.framing}: choose one of {', '.join(FRAMINGS)}")
 
 
 class Progress(NamedTuple):
@@ -137,7 +137,7 @@ def render_clip(studio: Studio, latents: F32) -> tuple[NDArray[np.uint8], dict[s
 
     Labels: landmarks [T, 98, 2], visible [T, 98], expressions [T, 52] with expression_names,
     head_pose [T, 3] (yaw, pitch, roll in degrees), gaze [T, 2] (rad, x and y in the head's frame),
-    camera [T, 4] (head fraction, shift x, shift y, field of view in degrees), light [T, 12],
+    camera [T, 4] (head fraction, shift x, shift y, field of view in degrees), light [T, 22],
     identity [I], factors [T, 256]. The manifest names the columns of the last three.
     """
     factors = studio.factors

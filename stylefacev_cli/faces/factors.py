@@ -5,6 +5,11 @@ The first dimensions of z are the factors of variation, each standard normal: `i
 generator's mapping network normalises z to RMS 1, so the factors reach it unchanged, all frames of
 a person share their identity dimensions, and z ~ N(0, I) stays a proper latent: its factors are
 standard normal up to the few per cent of its norm's spread.
+
+Recipe 1 had 77 factors: identity 0–48, scene 49–60, pose 61–76. Recipe 2 appends to the identity's
+and the scene's: old 0–48 stay, old 49–60 are now 67–78, old 61–76 are now 89–104; new are 49–66
+(hair_curl … jacket_blue) and 79–88 (floor_height … backdrop_blur). A network of recipe 1 can be
+warm-started by moving the columns of its input in this way.
 """
 
 from __future__ import annotations
@@ -38,12 +43,18 @@ _IDENTITY_NAMES = (
     *("beard", "hair_shade", "hair_red", "hair_grey", "hairline", "recession"),
     *("hair_length", "fringe", "hair_volume", "quiff", "parting", "iris_shade"),
     *("shirt_light", "shirt_red", "shirt_blue", "collar_light", "neckline"),
+    *("hair_curl", "hair_sweep", "hair_tied"),
+    *("glasses", "glasses_width", "glasses_height", "glasses_square", "glasses_weight"),
+    *("glasses_light", "glasses_red", "earrings", "earring_drop", "earring_gold"),
+    *("neckline_v", "jacket", "jacket_light", "jacket_red", "jacket_blue"),
 )
 _SCENE_NAMES = (
     *("light_azimuth", "light_elevation", "light_temperature"),
     *("key_light", "sky_light", "side_light"),
     *("background_light", "background_red", "background_blue"),
     *("background_right", "background_up", "background_centre"),
+    *("floor_height", "floor_light", "panel_place", "panel_width", "panel_light"),
+    *("lamps", "lamps_right", "lamps_up", "backdrop_warmth", "backdrop_blur"),
 )
 
 
@@ -68,16 +79,29 @@ class FramingRange:
 
     @classmethod
     def named(cls, name: str) -> FramingRange:
-        """`canonical` (eyes nearly in place) or `wide` (off-centre, small and turned heads).
+        """One of `FRAMINGS`.
 
         Raises:
             KeyError: any other name.
         """
-        return {"canonical": CANONICAL, "wide": WIDE}[name]
+        return FRAMINGS[name]
 
 
-CANONICAL = FramingRange()
-WIDE = FramingRange(
+CANONICAL = FramingRange()  # eyes nearly in place
+UNALIGNED = FramingRange(  # as a tracker's box cuts talking heads out of footage
+    yaw_sigma_deg=13.0,
+    yaw_limit_deg=35.0,
+    pitch_sigma_deg=6.0,
+    pitch_limit_deg=17.0,
+    roll_sigma_deg=4.0,
+    roll_limit_deg=14.0,
+    shift_sigma=0.03,
+    shift_limit=0.08,
+    size_sigma=0.07,
+    size_limit=0.18,
+    head_fraction=0.74,
+)
+WIDE = FramingRange(  # off-centre, small and turned heads
     yaw_sigma_deg=16.0,
     yaw_limit_deg=45.0,
     pitch_sigma_deg=7.0,
@@ -90,17 +114,18 @@ WIDE = FramingRange(
     size_limit=0.2,
     head_fraction=0.66,
 )
+FRAMINGS = {"canonical": CANONICAL, "unaligned": UNALIGNED, "wide": WIDE}
 
 # mean, standard deviation, lowest, highest of the expression's and the gaze's parameters; the
 # framing adds its own. A clipped normal is flat where a face is at rest: lips closed, eyes open.
 _POSE_RANGES = {
-    "jaw": (0.05, 0.21, 0.0, 0.75),
-    "smile": (0.32, 0.38, -0.35, 1.1),
-    "pucker": (0.0, 0.33, -0.9, 0.9),
+    "jaw": (0.04, 0.20, 0.0, 0.75),
+    "smile": (0.42, 0.36, -0.25, 1.1),
+    "pucker": (-0.02, 0.28, -0.8, 0.8),
     "lips": (0.05, 0.18, 0.0, 0.6),
     "press": (-0.25, 0.3, 0.0, 0.6),
     "brows": (0.12, 0.36, -0.8, 1.0),
-    "blink": (-0.75, 1.0, 0.0, 1.0),
+    "blink": (-0.9, 1.0, 0.0, 1.0),
     "squint": (0.0, 0.3, -0.7, 0.8),
     "gaze_x_rad": (0.0, 0.14, -0.5, 0.5),
     "gaze_y_rad": (0.0, 0.07, -0.35, 0.35),
@@ -202,16 +227,26 @@ class FaceFactors:
         age = float(0.36 + 0.5 * ndtr(f["age"]) ** 1.3)
         ancestry = _ancestry(f["ancestry_0"], f["ancestry_1"])
         tone = float(np.clip(average_tone(ancestry) + 0.09 * f["skin_tone"], 0.02, 0.95))
-        ruddiness = float(max(0.35 + 0.18 * f["ruddiness"], 0) * (1 - 0.5 * tone))
+        ruddiness = float(max(0.42 + 0.18 * f["ruddiness"], 0) * (1 - 0.5 * tone))
         grown_up = float(smooth_step(0.4, 0.5, age))
         length = 0.65 * f["hair_length"] + 1.0 * (female - male) + 0.06
-        fringe = float(np.clip(0.22 * f["fringe"] - 0.10, 0, 0.40))
+        tied = float(
+            smooth_step(0.5, 1.3, f["hair_tied"] - 0.3 * male) * smooth_step(0, 0.5, length)
+        )
+        curl = float(smooth_step(-0.9, 2.2, f["hair_curl"] + 2.2 * ancestry[0] - 0.8 * ancestry[1]))
+        fringe = float(np.clip(0.22 * f["fringe"] - 0.16, 0, 0.40) * (1 - tied))
         fringe *= float(smooth_step(0.02, 0.12, fringe) * _sigmoid(4 * (length + 0.3)))
+        length = length + (-0.25 - length) * tied
         shade = hair_shade(ancestry, f["hair_shade"])
         shape = np.clip([f[f"shape_{i}"] for i in range(NUM_SHAPE_FACTORS)], -2.2, 2.2)
-        grey = float(np.clip(3 * (age - 0.77) + 0.2 * f["hair_grey"], 0, 0.9) * (age > 0.6))
+        grey = float(
+            np.clip(3 * (age - 0.77) + 0.2 * f["hair_grey"], 0, 0.9) * smooth_step(0.55, 0.68, age)
+        )
         shirt = tinted_color(
-            0.26, 0.6 * f["shirt_light"], 0.3 * f["shirt_red"], 0.3 * f["shirt_blue"]
+            0.24, 0.7 * f["shirt_light"], 0.16 * f["shirt_red"], 0.20 * f["shirt_blue"]
+        )
+        jacket = tinted_color(
+            0.07, 0.7 * f["jacket_light"], 0.12 * f["jacket_red"], 0.16 * f["jacket_blue"]
         )
         collar = tuple(min(c * float(np.exp(0.5 * f["collar_light"])), 0.9) for c in shirt)
         return Identity(
@@ -223,10 +258,10 @@ class FaceFactors:
             skin_tone=tone,
             ruddiness=ruddiness,
             make_up=float(np.clip(0.15 + 0.4 * f["make_up"], 0, 1) * female),
-            brow_height_dm=0.012 * f["brow_height"],
-            brow_arch_dm=0.042 + 0.010 * f["brow_arch"],
-            brow_thickness_dm=0.037 * female + 0.048 * male + 0.006 * f["brow_thickness"],
-            brow_slant_dm=0.006 + 0.007 * f["brow_slant"],
+            brow_height_dm=0.014 + 0.012 * f["brow_height"],
+            brow_arch_dm=0.034 + 0.010 * f["brow_arch"],
+            brow_thickness_dm=0.035 * female + 0.048 * male + 0.005 * f["brow_thickness"],
+            brow_slant_dm=-0.002 + 0.007 * f["brow_slant"],
             beard=float(np.clip(0.6 * f["beard"] - 0.05, 0, 1) * male * grown_up),
             hair_color=hair_color(shade, f["hair_red"], grey, ancestry),
             hairline_dm=0.04 * f["hairline"],
@@ -235,13 +270,34 @@ class FaceFactors:
             ),
             hair_length_dm=float(np.clip(length, -0.9, 1.7)),
             fringe_dm=fringe,
-            hair_volume_dm=float(0.14 * np.exp(0.25 * f["hair_volume"])),
-            quiff=float(np.clip(0.4 + 0.45 * f["quiff"], 0, 1.2) * _sigmoid(-3 * length)),
+            hair_volume_dm=float((0.15 + 0.05 * curl) * np.exp(0.28 * f["hair_volume"])),
+            quiff=float(np.clip(0.3 + 0.4 * f["quiff"], 0, 1.2) * _sigmoid(-3 * length)),
             parting=float(np.clip(0.5 * f["parting"], -1, 1)),
             iris_shade=float(np.clip(hair_shade(ancestry, f["iris_shade"]) + 0.05, 0, 1)),
             shirt_color=shirt,
             collar_color=(collar[0], collar[1], collar[2]),
             neckline_dm=5.52 + 0.09 * f["neckline"],
+            hair_curl=curl,
+            hair_sweep=float(
+                smooth_step(-1.6, 0.9, f["hair_sweep"])
+                * (1 - tied)
+                * (1 - smooth_step(0.0, 0.12, fringe))
+            ),
+            hair_tied=tied,
+            glasses=float(smooth_step(0.7, 1.1, f["glasses"] + 0.8 * (age - 0.75))),
+            glasses_width=float(np.tanh(0.6 * f["glasses_width"])),
+            glasses_height=float(np.tanh(0.6 * f["glasses_height"])),
+            glasses_square=float(ndtr(f["glasses_square"])),
+            glasses_weight=float(ndtr(f["glasses_weight"] - 0.4)),
+            glasses_color=tinted_color(
+                0.035, 0.8 * f["glasses_light"], 0.3 * f["glasses_red"], -0.3 * f["glasses_red"]
+            ),
+            earrings=float(smooth_step(0.2, 0.9, f["earrings"] + 1.2 * (female - male) - 0.5)),
+            earring_drop=float(ndtr(1.2 * f["earring_drop"] - 0.5)),
+            earring_gold=float(ndtr(1.5 * f["earring_gold"])),
+            neckline_v=float(smooth_step(-0.3, 1.5, f["neckline_v"])),
+            jacket=float(smooth_step(0.1, 0.6, f["jacket"])),
+            jacket_color=jacket,
         )
 
     def scene_of(self, z: F32) -> Scene:
@@ -255,16 +311,29 @@ class FaceFactors:
             sky_light=float(0.55 * np.exp(0.22 * f["sky_light"])),
             side_light=f["side_light"],
             background_color=tinted_color(
-                0.27,
+                0.26,
                 0.5 * f["background_light"],
-                0.2 * f["background_red"],
-                0.2 * f["background_blue"],
+                0.09 * f["background_red"],
+                0.11 * f["background_blue"],
             ),
             background_shading=(
                 0.3 * f["background_right"],
-                0.3 * f["background_up"],
-                0.3 * f["background_centre"],
+                0.2 * f["background_up"],
+                0.2 * f["background_centre"],
             ),
+            backdrop_floor=(0.15 + 0.4 * f["floor_height"], 0.35 * f["floor_light"]),
+            backdrop_panel=(
+                1.2 * float(np.tanh(0.8 * f["panel_place"])),
+                float(0.35 * np.exp(0.35 * f["panel_width"])),
+                0.55 * f["panel_light"],
+            ),
+            backdrop_lights=(
+                float(0.5 * smooth_step(0.3, 2.0, f["lamps"])),
+                0.35 * f["lamps_right"],
+                0.35 * f["lamps_up"],
+            ),
+            backdrop_warmth=0.18 * f["backdrop_warmth"],
+            backdrop_blur=float(0.16 * np.exp(0.4 * f["backdrop_blur"])),
         )
 
     def _fill(self, draw: F64) -> F32:

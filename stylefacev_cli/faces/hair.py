@@ -33,6 +33,8 @@ SHELL_INDICES = bake.NUM_AZIMUTHS * (NUM_RINGS - 1) * 6
 VERTEX_FLOATS = 13  # position 3, normal 3, tangent 3, (around, along, level, tip)
 
 _CENTRE = (0.0, 7.55, 0.33)
+_ALONG_DM = 2.5  # the unit of the way along a curve, as the shader's texture has it
+_GIRTH_DM = 5.0  # around the head: what a step of the strands' first coordinate is wide
 
 
 class Hair(NamedTuple):
@@ -64,15 +66,19 @@ def make_hair(mesh: FaceMesh, identity: Identity, vertices: F32) -> Hair:
     azimuth = np.arange(bake.NUM_AZIMUTHS) / bake.NUM_AZIMUTHS * 2 * np.pi - np.pi
     away = np.abs(azimuth)
     line = hairline(azimuth, identity) + 0.02 + 0.012 * noise.fine
-    front = 1 - smooth_step(np.radians(40), np.radians(64), away)
+    # Swept long hair frames the face: it hangs from farther in front.
+    framing = 12 * identity.hair_sweep * float(smooth_step(0.0, 0.5, identity.hair_length_dm))
+    front = 1 - smooth_step(np.radians(40 - framing), np.radians(64 - framing), away)
     length = identity.hair_length_dm
+    curl = identity.hair_curl
     side = max(length, 0.0)
     back = float(np.clip(length * 0.95 + 0.06, 0, 1.5))
     hang = side + (back - side) * smooth_step(np.radians(95), np.radians(125), away)
-    hang = np.where(front > 0.5, identity.fringe_dm * front, hang * (1 + 0.05 * noise.middle))
+    hang = hang * (1 + 0.05 * noise.middle)
+    hang += (identity.fringe_dm * front - hang) * smooth_step(0.3, 0.7, front)
     hang = np.convolve(np.r_[hang[-2:], hang, hang[:2]], np.ones(5) / 5, "valid")
     fade = float(np.clip(0.3 - 0.6 * length, 0, 0.75))
-    volume = identity.hair_volume_dm * (1 + 0.12 * noise.coarse)
+    volume = identity.hair_volume_dm * (1 + (0.10 + 0.08 * curl) * noise.coarse)
     volume = volume * (1 - fade * smooth_step(np.radians(45), np.radians(85), away))
     settings = np.array(
         [identity.hair_volume_dm, identity.quiff, identity.parting, identity.fringe_dm]
@@ -81,10 +87,29 @@ def make_hair(mesh: FaceMesh, identity: Identity, vertices: F32) -> Hair:
     points, offsets, along, tip = _guide_curves(
         scalp.astype(np.float64), heights, azimuth, line, front, hang, volume, settings
     )
-    offsets *= (1 + 0.10 * noise.sheet * smooth_step(0.05, 0.45, along * 1.1))[..., None]
+    rough = (0.13 + 0.14 * curl) * noise.sheet * smooth_step(0.05, 0.45, along * 1.1)
+    offsets *= (1 + rough)[..., None]
     points = (np.roll(points, 1, 0) + points * 2 + np.roll(points, -1, 0)) / 4
     points = (np.roll(points, 1, 0) + points * 2 + np.roll(points, -1, 0)) / 4
-    return Hair(_shells(points, offsets, along, tip, np.array(SHELL_LEVELS)))
+    shear = _combing(identity, azimuth)
+    return Hair(_shells(points, offsets, along, tip, shear, np.array(SHELL_LEVELS)))
+
+
+def _combing(identity: Identity, azimuth: F64) -> F64:
+    """How far strands lean from the curves [A]: steps around the head for a step along them.
+
+    Swept hair runs from the parting to the sides; tied hair runs from the temples to the back.
+    """
+    front = 1 - smooth_step(np.radians(35), np.radians(80), np.abs(azimuth))
+    side = smooth_step(np.radians(25), np.radians(60), np.abs(azimuth))
+    swept = -0.8 * identity.hair_sweep * np.tanh((azimuth - _parting(identity)) / 0.25) * front
+    tied = 0.9 * identity.hair_tied * np.sign(azimuth) * side
+    tied = tied * (1 - smooth_step(np.radians(120), np.radians(175), np.abs(azimuth)))
+    return np.asarray(swept + tied)
+
+
+def _parting(identity: Identity) -> float:
+    return 0.6 * identity.parting  # azimuth in radians
 
 
 class _Noise(NamedTuple):
@@ -151,6 +176,7 @@ def _guide_curves(
         on_scalp, hanging = arc[last], max(hang[i], 0.0)
         total = on_scalp + hanging
         widest = 0.0
+        beside = 1 - _step(0.3, 0.7, front[i])
         k = 0
         for r in range(NUM_RINGS):
             s = (r / (NUM_RINGS - 1)) ** 0.9 * total
@@ -162,23 +188,18 @@ def _guide_curves(
                 nx, ny, nz = p[0] - _CENTRE[0], p[1] - _CENTRE[1], p[2] - _CENTRE[2]
                 norm = math.sqrt(nx * nx + ny * ny + nz * nz)
                 radius = math.sqrt(p[0] ** 2 + (p[2] - _CENTRE[2]) ** 2)
-                if hanging > 0.05 and front[i] < 0.5:  # long hair falls, it does not hug the head
-                    widest = max(widest, radius)
-                    gap = widest * 0.95 - radius
-                    if gap > 0:
-                        p[0] += outward_x * gap
-                        p[2] += outward_z * gap
+                # Long hair falls, it does not hug the head.
+                widest = max(widest, radius)
+                gap = max(widest * 0.95 - radius, 0.0) * _step(0.0, 0.1, hanging) * beside
+                p[0] += outward_x * gap
+                p[2] += outward_z * gap
                 way = s / on_scalp
-                if hanging < 0.05:
-                    edge = 1 - 0.97 * _step(0.5, 1.0, way)
-                else:
-                    edge = 1 - 0.3 * _step(0.55, 1.0, way)
-                if front[i] > 0.3 and fringe < 0.02:
-                    # Off the forehead: low at the hairline, highest a finger's breadth behind it.
-                    lift = 1 + 0.9 * quiff * _step(0.4, 0.8, way)
-                    swept = (1 - _step(0.66, 1.0, way)) * lift
-                    mix = _step(0.3, 0.6, front[i])
-                    edge += (swept - edge) * mix
+                loose = _step(0.0, 0.12, hanging)
+                edge = 1 - (0.97 - 0.67 * loose) * _step(0.5 + 0.05 * loose, 1.0, way)
+                # Off the forehead: low at the hairline, highest a finger's breadth behind it.
+                lift = 1 + 0.9 * quiff * _step(0.4, 0.8, way)
+                swept = (1 - 0.97 * _step(0.72, 1.0, way)) * lift
+                edge += (swept - edge) * _step(0.3, 0.6, front[i]) * (1 - _step(0.0, 0.08, fringe))
                 v = volume_dm + (volume[i] - volume_dm) * _step(0.05, 0.5, way)
                 turn = (azimuth[i] - 0.6 * parting) / 0.18
                 v *= 1 - 0.35 * math.exp(-turn * turn) * _step(0.1, 0.5, way)
@@ -189,26 +210,25 @@ def _guide_curves(
                 q[:] = p
             else:
                 d = s - on_scalp
-                if front[i] > 0.5:
-                    out = 0.06 * _step(0.0, 0.12, d) + 0.08 * math.sin(min(d / 0.5, 1.0) * 1.6)
-                else:
-                    out = 0.04 * d + 0.10 * _step(0.0, 0.5, d)
+                fringed = 0.06 * _step(0.0, 0.12, d) + 0.08 * math.sin(min(d / 0.5, 1.0) * 1.6)
+                out = fringed + (0.04 * d + 0.10 * _step(0.0, 0.5, d) - fringed) * beside
                 p[0] = q[0] + outward_x * out
                 p[1] = q[1] - d
                 p[2] = q[2] + outward_z * out
                 offsets[i, r] = offsets[i, r - 1]
             points[i, r] = p
-            along[i, r] = s / 2.5
-            if hanging > 0.03:
-                tip[i, r] = _step(0.82, 1.0, s / total)
-            else:
-                tip[i, r] = 0.8 * _step(0.6, 1.0, s / total)
+            along[i, r] = s / _ALONG_DM
+            # Short hair thins out over the last finger's breadth before the hairline.
+            short = 1 - _step(0.0, 0.12, hanging)
+            tip[i, r] = _step(0.8, 1.0, s / total) * (1 - short) + short * _step(
+                0.3, 0.0, total - s
+            )
     return points, offsets, along, tip
 
 
 @njit(cache=True)
-def _shells(points: F64, offsets: F64, along: F64, tip: F64, levels: F64) -> F32:
-    """Vertices [L*(A+1)*K, 13] of the offset sheets, with normals and tangents."""
+def _shells(points: F64, offsets: F64, along: F64, tip: F64, shear: F64, levels: F64) -> F32:
+    """Vertices [L*(A+1)*K, 13] of the offset sheets, with normals and strands' tangents."""
     num, rings = along.shape
     out = np.empty((len(levels) * (num + 1) * rings, VERTEX_FLOATS), np.float32)
     sheet = np.empty((num, rings, 3))
@@ -234,8 +254,9 @@ def _shells(points: F64, offsets: F64, along: F64, tip: F64, levels: F64) -> F32
                 out[row, 3] = nx / norm
                 out[row, 4] = ny / norm
                 out[row, 5] = nz / norm
-                out[row, 6:9] = t
-                out[row, 9] = i / num
+                e /= math.sqrt((e * e).sum()) + 1e-9
+                out[row, 6:9] = t - e * (shear[here] * _GIRTH_DM / _ALONG_DM)
+                out[row, 9] = i / num + shear[here] * along[here, r]
                 out[row, 10] = along[here, r]
                 out[row, 11] = level
                 out[row, 12] = tip[here, r]

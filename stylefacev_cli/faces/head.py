@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stylefacev_cli.faces.accessories import AccessoryPlaces, make_accessories
 from stylefacev_cli.faces.hair import Hair, make_hair
 from stylefacev_cli.faces.landmarks import (
     INNER_LIPS,
     LandmarkPlaces,
+    landmark_points,
     landmark_table,
     place_landmarks,
 )
-from stylefacev_cli.faces.mesh import FaceMesh, macro_weights
+from stylefacev_cli.faces.mesh import FaceMesh, load_mesh, macro_weights
 from stylefacev_cli.faces.parameters import Identity
 from stylefacev_cli.faces.skin import paint_skin
+from stylefacev_cli.faces.teeth import MouthPlace, make_arches
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 _EYE_DEPTH = 1.075  # radii between the front of the eye's box and its centre
-_TEETH_SHIFT_DM = {  # the model's teeth stand too far forward and show as a white bar
-    "upper_teeth": (0.0, -0.030, -0.045),
-    "lower_teeth": (0.0, -0.022, -0.045),
-    "tongue": (0.0, -0.02, -0.045),
-}
+_TONGUE_SHIFT_DM = (0.0, -0.03, -0.06)  # behind the teeth
+_LIP_CORNERS, _NOSE_BRIDGE = (88, 92), 51
+_LEFT_EAR_TOP, _LEFT_EAR_LOBE = (0.745, 7.36, 0.50), (0.72, 6.90, 0.50)  # canonical
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Head:
     eye_radius: float
     paint: NDArray[np.uint8]
     hair: Hair
+    teeth: F32  # [2, N, 3] upper and lower arch (see `teeth.make_arches`)
+    accessories: F32  # [N, 8] (see `accessories.make_accessories`)
     landmarks: LandmarkPlaces
     landmark_shares: F64  # [98] share of the head's rotation
 
@@ -50,18 +54,30 @@ class Head:
 def build_head(mesh: FaceMesh, identity: Identity) -> Head:
     """Build a person's head from named parameters."""
     vertices = _close_lips(mesh, _align(mesh, _shape(mesh, identity)))
-    for part, shift in _TEETH_SHIFT_DM.items():
-        vertices[np.unique(mesh.part(part))] += np.array(shift, np.float32)
+    vertices[np.unique(mesh.part("tongue"))] += np.array(_TONGUE_SHIFT_DM, np.float32)
     eyes = [_eye(vertices[np.unique(mesh.part(f"{side}_eye"))]) for side in ("left", "right")]
+    centers = np.array([center for center, _ in eyes])
+    tops, lobes = _on_both_sides(_LEFT_EAR_TOP), _on_both_sides(_LEFT_EAR_LOBE)
     landmarks = place_landmarks(mesh, identity)
+    points = landmark_points(landmarks, vertices)
     shares = (mesh.head_share[landmarks.vertices] * landmarks.weights).sum(1)
     return Head(
         identity=identity,
         vertices=vertices,
-        eye_centers=np.array([center for center, _ in eyes]),
+        eye_centers=centers,
         eye_radius=float(np.mean([radius for _, radius in eyes])),
         paint=paint_skin(identity),
         hair=make_hair(mesh, identity, vertices),
+        teeth=make_arches(_mouth(points)),
+        accessories=make_accessories(
+            identity,
+            AccessoryPlaces(
+                eyes=centers,
+                nose_bridge=points[_NOSE_BRIDGE],
+                ear_tops=vertices[list(tops)].astype(np.float64),
+                ear_lobes=vertices[list(lobes)].astype(np.float64),
+            ),
+        ),
         landmarks=landmarks,
         landmark_shares=np.append(shares, [1.0, 1.0]),
     )
@@ -94,6 +110,26 @@ def _close_lips(mesh: FaceMesh, vertices: F32) -> F32:
     gap = float(vertices[upper, 1] - vertices[lower, 1]) - 0.004
     closes = max(1e-3, float(offsets[lower, 1] - offsets[upper, 1]))
     return np.asarray(vertices + np.float32(np.clip(gap / closes, -0.015, 0.2)) * offsets)
+
+
+def _mouth(points: F64) -> MouthPlace:
+    """The mouth of a head at rest, from its landmarks [96, 3]."""
+    upper, lower = points[list(INNER_LIPS)]
+    corners = points[list(_LIP_CORNERS)]
+    return MouthPlace(
+        line_y=float(upper[1] + lower[1]) / 2,
+        inner_z=float(min(upper[2], lower[2])),
+        half_width=float(np.linalg.norm(corners[1] - corners[0])) / 2,
+    )
+
+
+@lru_cache(maxsize=2)
+def _on_both_sides(left: tuple[float, float, float]) -> tuple[int, int]:
+    """The vertices nearest to a canonical point on the left, and to its mirror image."""
+    canonical = load_mesh().canonical
+    places = np.array([left, (-left[0], *left[1:])])
+    near_left, near_right = np.linalg.norm(canonical - places[:, None], axis=2).argmin(1)
+    return int(near_left), int(near_right)
 
 
 def _eye(points: F32) -> tuple[F64, float]:

@@ -1,7 +1,9 @@
 """The 98 landmarks (WFLW order) as points of the mesh, exact for every face.
 
 `landmarks.json` places most of them as barycentric points between vertices of hm08. Brows are
-painted, so theirs are found per person by rays onto the painted curve; pupils follow the gaze.
+painted, so theirs are found per person by rays onto the painted curve; pupils follow the gaze. The
+jaw's landmarks march: each has a row of places from the jaw's line to the middle of the face, and
+the one that stands out farthest in the picture is the landmark, as annotators have it.
 """
 
 from __future__ import annotations
@@ -24,9 +26,16 @@ I32 = NDArray[np.int32]
 
 NUM_LANDMARKS = 98
 JAW = slice(0, 33)
+_LOWEST_CHIN_DM = 6.1
 INNER_LIPS = (90, 94)  # middle of upper and lower lip
 _RIGHT_BROW, _LEFT_BROW = slice(33, 42), slice(42, 51)
 _NUM_ON_MESH = 96  # all but the pupils
+
+_MARCH = np.linspace(0.0, 0.64, 9)  # shares of the way from the jaw's line to the mouth
+_MARCH_TO = np.array([0.0, 6.85, 1.05])  # canonical: inside the mouth
+_MARCH_RAYS_FROM = np.array([0.0, 6.85, 0.45])
+FACE_AXIS = np.array([0.0, 6.95, 0.55])  # seen from here, out is where the outline lies
+_SHARPNESS = 320.0  # of the choice along the row, per head height; finite, so that nothing jumps
 
 
 class LandmarkPlaces(NamedTuple):
@@ -54,6 +63,45 @@ def place_landmarks(mesh: FaceMesh, identity: Identity) -> LandmarkPlaces:
     vertices[_RIGHT_BROW], weights[_RIGHT_BROW] = front[hits[:9]], at[:9]
     vertices[_LEFT_BROW], weights[_LEFT_BROW] = front[hits[9:]][to_left], at[9:][to_left]
     return LandmarkPlaces(vertices, weights)
+
+
+def landmark_points(places: LandmarkPlaces, vertices: NDArray[np.float32]) -> F64:
+    """Points [..., 3] of a head with these vertices [V, 3]; usually the 96 before the pupils."""
+    return np.asarray((vertices[places.vertices] * places.weights[..., None]).sum(-2), np.float64)
+
+
+@lru_cache(maxsize=1)
+def jaw_rows() -> LandmarkPlaces:
+    """Places [33, K, 3] that the jaw's landmarks march along, from the jaw's line inwards."""
+    mesh = load_mesh()
+    places = landmark_table()
+    line = LandmarkPlaces(places.vertices[JAW], places.weights[JAW])
+    jaw = landmark_points(line, mesh.canonical)
+    targets = jaw[:, None] + _MARCH[1:, None] * (_MARCH_TO - jaw)[:, None]
+    directions = (targets - _MARCH_RAYS_FROM).reshape(-1, 3)
+    origins = np.tile(_MARCH_RAYS_FROM, (len(directions), 1))
+    outer = mesh.skin_triangles[mesh.canonical[mesh.skin_triangles, 1].min(1) > _LOWEST_CHIN_DM]
+    hits, at = kernels.cast_rays(origins, directions, mesh.canonical, outer)
+    assert (hits >= 0).all(), "the rows lie on the face"
+    shape = (len(jaw), len(_MARCH) - 1, 3)
+    vertices = np.concatenate([places.vertices[JAW, None], outer[hits].reshape(shape)], 1)
+    weights = np.concatenate([places.weights[JAW, None], at.reshape(shape)], 1)
+    return LandmarkPlaces(vertices.astype(np.int32), weights)
+
+
+def march(rows: F64, axis: F64, head_fraction: float) -> F64:
+    """How much of each place of a row its landmark is: [33, K], rows sum to 1.
+
+    Args:
+        rows: the places in the picture [33, K, 2].
+        axis: the middle of the face in the picture [2].
+        head_fraction: height of the head in frames.
+    """
+    out = rows[:, 0] - axis
+    out = out / np.linalg.norm(out, axis=1, keepdims=True)
+    stands_out = ((rows - axis) * out[:, None]).sum(2) * (_SHARPNESS / head_fraction)
+    shares = np.exp(stands_out - stands_out.max(1, keepdims=True))
+    return np.asarray(shares / shares.sum(1, keepdims=True))
 
 
 @lru_cache(maxsize=1)

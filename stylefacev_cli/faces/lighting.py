@@ -13,6 +13,7 @@ F64 = NDArray[np.float64]
 Uniforms = dict[str, object]
 
 _SHADOW_HALF_EXTENT_DM = 2.4
+_GOLD, _SILVER = np.array([0.62, 0.40, 0.14]), np.array([0.52, 0.52, 0.53])
 _RIM_AZIMUTH_RAD = np.radians(135)
 
 
@@ -37,6 +38,11 @@ def scene_uniforms(scene: Scene, identity: Identity) -> Uniforms:
         "exposure": 0.76 * (0.80 / light) ** 0.75 * (1 + 0.5 * identity.skin_tone),
         "backdrop": scene.background_color,
         "shading": scene.background_shading,
+        "floor_line": scene.backdrop_floor,
+        "panel": scene.backdrop_panel,
+        "lamps": scene.backdrop_lights,
+        "warmth": scene.backdrop_warmth,
+        "blur": scene.backdrop_blur,
         "light_projection": _light_projection(direction),
     }
 
@@ -46,9 +52,10 @@ def identity_uniforms(identity: Identity) -> Uniforms:
     skin = skin_color(identity.skin_tone)
     dark = np.clip((identity.skin_tone - 0.45) * 5, 0, 1)
     lip = skin * (np.array([0.82, 0.50, 0.50]) * (1 - dark) + np.array([1.15, 0.82, 0.88]) * dark)
-    painted = min(1.4 * identity.make_up, 1.0)
-    red = np.array([0.42, 0.06, 0.08]) * (1 - 0.4 * identity.skin_tone)
+    painted = min(1.1 * identity.make_up, 0.85)
+    red = np.array([0.36, 0.075, 0.085]) * (1 - 0.55 * identity.skin_tone)
     rim, center = iris_colors(identity.iris_shade)
+    old = max(0.0, identity.age - 0.5) / 0.5
     return {
         "lip_color": tuple(lip + (red - lip) * painted),
         "lip_cover": 0.75,
@@ -59,6 +66,13 @@ def identity_uniforms(identity: Identity) -> Uniforms:
         "iris_rim": tuple(rim),
         "iris_center": tuple(center),
         "hair_color": identity.hair_color,
+        "curl": identity.hair_curl,
+        "neckline_v": identity.neckline_v,
+        "glasses_color": identity.glasses_color,
+        "metal": tuple(_SILVER + (_GOLD - _SILVER) * identity.earring_gold),
+        "enamel": tuple(np.array([0.74, 0.68, 0.58]) - np.array([0.10, 0.13, 0.16]) * old),
+        "jacket": identity.jacket,
+        "jacket_color": identity.jacket_color,
     }
 
 

@@ -10,8 +10,8 @@ Color = tuple[float, float, float]
 
 _SKIN = np.array(
     [
-        [0.58, 0.375, 0.295],
-        [0.50, 0.305, 0.225],
+        [0.60, 0.375, 0.28],
+        [0.52, 0.31, 0.22],
         [0.41, 0.24, 0.165],
         [0.34, 0.19, 0.122],
         [0.20, 0.105, 0.065],
@@ -21,12 +21,12 @@ _SKIN = np.array(
 )
 _HAIR = np.array(  # black, dark brown, brown, light brown, blond, platinum
     [
-        [0.012, 0.010, 0.009],
-        [0.028, 0.017, 0.011],
+        [0.016, 0.0125, 0.0105],
+        [0.034, 0.0205, 0.0135],
         [0.065, 0.037, 0.021],
         [0.14, 0.085, 0.047],
-        [0.32, 0.215, 0.11],
-        [0.46, 0.37, 0.25],
+        [0.27, 0.175, 0.085],
+        [0.39, 0.29, 0.17],
     ]
 )
 _RED_HAIR = np.array([0.17, 0.055, 0.020])
@@ -62,8 +62,8 @@ def average_tone(ancestry: tuple[float, float, float]) -> float:
 
 def hair_shade(ancestry: tuple[float, float, float], draw: float) -> float:
     """0 dark … 1 light for a standard normal draw; light shades are rare outside one ancestry."""
-    african, asian, caucasian = ancestry
-    return float(np.clip(0.35 + 0.28 * draw - 0.45 * max(african, asian) + 0.25 * caucasian, 0, 1))
+    light = ancestry[2] ** 1.3
+    return float(np.clip(0.06 + 0.52 * light + (0.08 + 0.22 * light) * draw, 0, 1))
 
 
 def hair_color(

@@ -43,6 +43,21 @@ class Identity:
     shirt_color: tuple[float, float, float]
     collar_color: tuple[float, float, float]
     neckline_dm: float  # height of the shirt's neckline
+    hair_curl: float  # 0 straight … 1 tight curls
+    hair_sweep: float  # 0 combed back or down … 1 from the parting to the sides
+    hair_tied: float  # 0 loose … 1 tied behind the head
+    glasses: float  # 0 none … 1 worn; between, frames fade in
+    glasses_width: float  # -1 narrow … 1 wide
+    glasses_height: float  # -1 low … 1 high
+    glasses_square: float  # 0 round … 1 square
+    glasses_weight: float  # 0 thin wire … 1 thick
+    glasses_color: tuple[float, float, float]
+    earrings: float  # 0 none … 1 worn; between, they grow
+    earring_drop: float  # 0 stud … 1 hanging
+    earring_gold: float  # 0 silver … 1 gold
+    neckline_v: float  # 0 round … 1 pointed
+    jacket: float  # 0 none … 1 worn open over the shirt
+    jacket_color: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,11 @@ class Scene:
     side_light: float  # fill from a side, sign tells which
     background_color: tuple[float, float, float]
     background_shading: tuple[float, float, float]  # log gradients: right, up, centre
+    backdrop_floor: tuple[float, float]  # height of the wall's lower part, and its log brightness
+    backdrop_panel: tuple[float, float, float]  # a door, window or shelf: place, width, brightness
+    backdrop_lights: tuple[float, float, float]  # blurred lamps: brightness, and where
+    backdrop_warmth: float  # of floor, panel and lights against the wall
+    backdrop_blur: float  # width of the blurred edges, frames
 
 
 @dataclass(frozen=True)
@@ -111,13 +131,15 @@ def expression_weights(pose: Pose, names: NDArray[np.str_]) -> F32:
     gaze_x, gaze_y = pose.gaze_x_rad, pose.gaze_y_rad
     wanted = {
         "jawOpen": pose.jaw,
-        "mouthSmile": 0.9 * smile,
-        "cheekSquint": 0.4 * smile * eyes_open,
+        # At rest the corners of the mouth lie a little higher than the mesh has them.
+        "mouthSmile": 0.18 * (1.0 - min(frown, 1.0)) + 0.85 * smile + 0.25 * stretch,
+        "mouthDimple": 0.3 * smile,
+        "cheekSquint": 0.5 * smile * eyes_open,
         "mouthFrown": 0.6 * frown,
-        "mouthPucker": pucker,
-        "mouthFunnel": 0.7 * pucker,
-        "mouthStretch": 0.7 * stretch,
-        "mouthUpperUp": 0.6 * pose.lips,
+        "mouthPucker": 0.9 * pucker,
+        "mouthFunnel": 0.5 * pucker,
+        "mouthStretch": 0.5 * stretch + 0.25 * smile,
+        "mouthUpperUp": 0.6 * pose.lips + 0.12 * pose.jaw,
         "mouthLowerDown": pose.lips,
         "mouthPress": pose.press,
         "mouthRollLower": 0.5 * pose.press,

@@ -9,16 +9,17 @@ from stylefacev_cli.faces import kernels
 from stylefacev_cli.faces.head import Head
 from stylefacev_cli.faces.mesh import FaceMesh
 from stylefacev_cli.faces.palette import smooth_step
+from stylefacev_cli.faces.teeth import LowerJaw, arch_places, arch_triangles
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
 _EYE, _TEETH, _TONGUE = 1.0, 2.0, 3.0  # kinds, as the shader knows them
-_LASH_OPACITY = {"upper": 0.9, "lower": 0.25}
+_LASH_OPACITY = {"upper": 1.0, "lower": 0.3}
 
 
 class MouthAndEyes:
-    """Two analytic eyeballs and the mesh's teeth and tongue as one array.
+    """Two analytic eyeballs, two arches of teeth and the mesh's tongue as one array.
 
     triangles [T, 3]; kinds [N, 4] float32, see `shaders.PART_FRAGMENT`.
     """
@@ -28,22 +29,20 @@ class MouthAndEyes:
         num = len(self._sphere)
         triangles = [sphere_triangles, sphere_triangles + num]
         kinds = [np.tile([_EYE, side, 0, 0], (num, 1)) for side in (0.0, 1.0)]
-        ids = []
         start = 2 * num
-        for part, kind in (
-            ("upper_teeth", _TEETH),
-            ("lower_teeth", _TEETH),
-            ("tongue", _TONGUE),
-        ):
-            used, inverse = np.unique(mesh.part(part), return_inverse=True)
-            triangles.append((inverse.reshape(-1, 3) + start).astype(np.int32))
-            start += len(used)
-            ids.append(used)
-            table = np.zeros((len(used), 4))
-            table[:, 0] = kind
-            table[:, 1] = 0.05 + 0.9 * smooth_step(0.95, 1.45, mesh.canonical[used, 2])
-            kinds.append(table)
-        self._ids = np.concatenate(ids)
+        places = arch_places()
+        for _ in ("upper", "lower"):
+            triangles.append(arch_triangles() + start)
+            start += len(places)
+            kinds.append(np.column_stack([np.full(len(places), _TEETH), places, 0 * places[:, :1]]))
+        used, inverse = np.unique(mesh.part("tongue"), return_inverse=True)
+        triangles.append((inverse.reshape(-1, 3) + start).astype(np.int32))
+        start += len(used)
+        in_front = 0.05 + 0.9 * smooth_step(0.95, 1.45, mesh.canonical[used, 2])
+        zero = np.zeros(len(used))
+        kinds.append(np.column_stack([zero + _TONGUE, in_front, zero, zero]))
+        self._tongue = used
+        self._jaw = LowerJaw(mesh)
         self.triangles = np.concatenate(triangles).astype(np.int32)
         self.kinds = np.concatenate(kinds).astype(np.float32)
         self.num_vertices = start
@@ -52,7 +51,9 @@ class MouthAndEyes:
         """Positions and normals [N, 6] for a head whose vertices with expression are `posed`."""
         num = len(self._sphere)
         eyes = [self._sphere * head.eye_radius + center for center in head.eye_centers]
-        position = np.concatenate([*eyes, posed[self._ids]]).astype(np.float32)
+        lower = self._jaw.move(head.teeth[1], head.vertices, posed)
+        parts = [*eyes, head.teeth[0], lower, posed[self._tongue]]
+        position = np.concatenate(parts).astype(np.float32)
         normal = kernels.vertex_normals(position, self.triangles)
         normal[: 2 * num] = np.tile(self._sphere, (2, 1))
         return np.concatenate([position, normal], 1)

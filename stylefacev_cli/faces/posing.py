@@ -9,11 +9,33 @@ from numpy.typing import NDArray
 
 from stylefacev_cli.faces.camera import View, gaze_directions, make_view, project, turn_points
 from stylefacev_cli.faces.head import Head
+from stylefacev_cli.faces.landmarks import (
+    FACE_AXIS,
+    INNER_LIPS,
+    JAW,
+    jaw_rows,
+    landmark_points,
+    march,
+)
 from stylefacev_cli.faces.mesh import FaceMesh
+from stylefacev_cli.faces.palette import smooth_step
 from stylefacev_cli.faces.parameters import Pose, expression_weights
+from stylefacev_cli.faces.wrinkles import wrinkle_depths
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+
+
+_LIT_GAP_DM = 0.06
+_TURNED_AWAY = 0.02  # head heights between the jaw's line and the outline that hides it
+
+
+class SeenLandmarks(NamedTuple):
+    """The 98 landmarks before the camera."""
+
+    points: F64  # [98, 2] fractions of the frame, x right, y down
+    depth: F64  # [98] window depth
+    turned_away: NDArray[np.bool_]  # [98] the jaw's line itself lies behind the outline
 
 
 class PosedHead(NamedTuple):
@@ -27,14 +49,35 @@ class PosedHead(NamedTuple):
     expressions: F32  # [52]
     gaze: F64  # [2, 3] unit vectors of left and right eye in the head's frame
     view: View
+    wrinkles: F64  # [4] depths of the groups of folds
 
-    def landmarks(self) -> tuple[F64, F64]:
-        """Fractions of the frame [98, 2], x right and y down, and their window depth [98]."""
-        places = self.head.landmarks
-        points = (self.vertices[places.vertices] * places.weights[..., None]).sum(1)
+    def lips_parted(self) -> float:
+        """0 lips closed … 1 clearly open: how much light reaches the teeth."""
+        upper, lower = landmark_points(self.head.landmarks, self.vertices)[list(INNER_LIPS)]
+        return float(smooth_step(0.0, _LIT_GAP_DM, upper[1] - lower[1]))
+
+    def landmarks(self) -> SeenLandmarks:
+        """The landmarks in the picture; those of the jaw lie on the visible outline."""
+        points = landmark_points(self.head.landmarks, self.vertices)
         pupils = self.head.eye_centers + self.head.eye_radius * self.gaze
         points = np.concatenate([points, pupils[::-1]])  # 96 is the right pupil, 97 the left
-        return project(self.view, turn_points(self.view, points, self.head.landmark_shares))
+        shares = self.head.landmark_shares
+        seen, depth = project(self.view, turn_points(self.view, points, shares))
+
+        jaw = jaw_rows()
+        row_points = landmark_points(jaw, self.vertices).reshape(-1, 3)
+        row_shares = np.repeat(shares[JAW], jaw.vertices.shape[1])
+        rows, row_depth = project(self.view, turn_points(self.view, row_points, row_shares))
+        rows = rows.reshape(*jaw.vertices.shape[:2], 2)
+        row_depth = row_depth.reshape(rows.shape[:2])
+        axis, _ = project(self.view, turn_points(self.view, FACE_AXIS[None], np.ones(1)))
+        chosen = march(rows, axis[0], self.view.head_fraction)
+        outline = (rows * chosen[..., None]).sum(1)
+        turned_away = np.zeros(len(seen), np.bool_)
+        slid = np.linalg.norm(outline - seen[JAW], axis=1)
+        turned_away[JAW] = slid > _TURNED_AWAY * self.view.head_fraction
+        seen[JAW], depth[JAW] = outline, (row_depth * chosen).sum(1)
+        return SeenLandmarks(seen, depth, turned_away)
 
 
 def pose_head(mesh: FaceMesh, head: Head, pose: Pose) -> PosedHead:
@@ -55,4 +98,5 @@ def pose_head(mesh: FaceMesh, head: Head, pose: Pose) -> PosedHead:
             pose.shift_x,
             pose.shift_y,
         ),
+        wrinkles=wrinkle_depths(head.identity, pose),
     )

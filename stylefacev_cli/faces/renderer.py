@@ -14,21 +14,20 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stylefacev_cli.errors import StyleFaceVError
-from stylefacev_cli.faces import hair, kernels, lighting, shaders
+from stylefacev_cli.faces import accessories, hair, kernels, lighting, shaders
 from stylefacev_cli.faces.camera import NECK_PIVOT, View
 from stylefacev_cli.faces.head import Head
-from stylefacev_cli.faces.landmarks import JAW
 from stylefacev_cli.faces.mesh import FaceMesh
 from stylefacev_cli.faces.parameters import Pose, Scene
 from stylefacev_cli.faces.parts import LashSheet, MouthAndEyes
-from stylefacev_cli.faces.posing import PosedHead, pose_head
+from stylefacev_cli.faces.posing import PosedHead, SeenLandmarks, pose_head
+from stylefacev_cli.faces.wrinkles import wrinkle_map
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 
 _HIDDEN_DM = 0.10  # landmarks this far behind what is drawn are hidden
-_JAW_HIDDEN_DM = 0.35  # the jaw's line is fixed on the mesh and slips a little behind the outline
 _NOISE_SIZE = 256
 
 
@@ -37,7 +36,9 @@ class FaceFrame(NamedTuple):
 
     image: U8  # [S, S, 3] sRGB
     landmarks: F32  # [98, 2] fractions of the frame, x right, y down
-    visible: NDArray[np.bool_]  # [98] inside the frame, and not behind skin or hair
+    # [98] inside the frame, not behind skin or hair; a far cheek's jaw is hidden, though its
+    # landmarks then lie on the visible outline
+    visible: NDArray[np.bool_]
     expressions: F32  # [52]
 
 
@@ -70,15 +71,15 @@ class FaceRenderer:
     def render(self, head: Head, scene: Scene, pose: Pose) -> FaceFrame:
         """Draw one frame of a person in a scene and pose."""
         posed = pose_head(self.mesh, head, pose)
-        landmarks, depth = posed.landmarks()
+        seen = posed.landmarks()
         with self._context:  # another renderer of this process may have been at work since
             self._use_head(head)
             self._use_scene(scene, head)
             self._upload(posed)
             self._draw()
             image = _shrink(self._read_pixels(), self.supersampling)
-            visible = self._visible(landmarks, depth, posed.view)
-        return FaceFrame(image, landmarks.astype(np.float32), visible, posed.expressions)
+            visible = self._visible(seen, posed.view)
+        return FaceFrame(image, seen.points.astype(np.float32), visible, posed.expressions)
 
     # --- what is drawn -----------------------------------------------------------------------
 
@@ -87,7 +88,9 @@ class FaceRenderer:
             return
         self._head = head
         self._scene = None  # the exposure depends on the head
+        self._wears_something = head.identity.glasses + head.identity.earrings > 0
         self._hair_buffer.write(head.hair.vertices.tobytes())
+        self._accessory_buffer.write(head.accessories.tobytes())
         self._paint.write(head.paint.tobytes())
         self._paint.build_mipmaps()
         self._set(lighting.identity_uniforms(head.identity))
@@ -111,6 +114,8 @@ class FaceRenderer:
                 "view_projection": view.view_projection,
                 "camera": tuple(view.position),
                 "gaze": posed.gaze,
+                "wrinkles": tuple(posed.wrinkles),
+                "parted": posed.lips_parted(),
             }
         )
 
@@ -126,7 +131,6 @@ class FaceRenderer:
 
         self._target.use()
         self._target.clear(depth=1.0)
-        arrays["background"].render()
         # Depth first: the skin's costly shader then runs once a pixel, and not below the hair.
         gl.enable(self._gl.CULL_FACE)
         arrays["skin_depth"].render()
@@ -138,9 +142,15 @@ class FaceRenderer:
         gl.disable(self._gl.CULL_FACE)
         gl.depth_func = "<"
         arrays["parts"].render()
+        arrays["background"].render()  # where nothing else is
         gl.enable(self._gl.BLEND)
         self._target.depth_mask = False
         arrays["lashes"].render()
+        # What is worn writes no depth either: landmarks behind glass stay visible.
+        gl.enable(self._gl.CULL_FACE)
+        if self._wears_something:
+            arrays["accessories"].render()
+        gl.disable(self._gl.CULL_FACE)
         self._target.depth_mask = True
         gl.disable(self._gl.BLEND)
 
@@ -149,7 +159,8 @@ class FaceRenderer:
         data = self._target.read(components=3, alignment=1)
         return np.frombuffer(data, np.uint8).reshape(side, side, 3)  # bottom row first
 
-    def _visible(self, landmarks: F64, depth: F64, view: View) -> NDArray[np.bool_]:
+    def _visible(self, seen: SeenLandmarks, view: View) -> NDArray[np.bool_]:
+        landmarks, depth, turned_away = seen
         side = self.size_px * self.supersampling
         drawn = np.frombuffer(self._depth.read(alignment=1), np.float32).reshape(side, side)
         column = np.floor(landmarks[:, 0] * side).astype(int)
@@ -162,9 +173,7 @@ class FaceRenderer:
                 y, x = np.clip(row + dy, 0, side - 1), np.clip(column + dx, 0, side - 1)
                 farthest = np.maximum(farthest, drawn[y, x])
         behind = _distance(depth, view) - _distance(farthest, view)
-        tolerance = np.full(len(landmarks), _HIDDEN_DM)
-        tolerance[JAW] = _JAW_HIDDEN_DM
-        return np.asarray(inside & (behind < tolerance))
+        return np.asarray(inside & (behind < _HIDDEN_DM) & ~turned_away)
 
     # --- GL objects --------------------------------------------------------------------------
 
@@ -188,12 +197,15 @@ class FaceRenderer:
         size = self.mesh.paint_positions.shape[0]
         self._paint = gl.texture((size, size), 4)
         self._paint.repeat_x = self._paint.repeat_y = False
-        for texture in (noise, self._paint):
+        folds = gl.texture((size, size), 4, wrinkle_map(self.mesh.paint_positions).tobytes())
+        folds.repeat_x = folds.repeat_y = False
+        for texture in (noise, folds, self._paint):
             texture.build_mipmaps()
             texture.filter = (moderngl.LINEAR_MIPMAP_NEAREST, moderngl.LINEAR)
         self._textures = {
             "shadow_map": self._shadow,
             "paint": self._paint,
+            "folds": folds,
             "lip_mask": lip_mask,
             "noise": noise,
         }
@@ -204,6 +216,7 @@ class FaceRenderer:
         depth = self._program(shaders.SKIN_DEPTH_VERTEX, shaders.EMPTY_FRAGMENT)
         part = self._program(shaders.PART_VERTEX, shaders.PART_FRAGMENT)
         lash = self._program(shaders.PART_VERTEX, shaders.LASH_FRAGMENT)
+        worn = self._program(shaders.ACCESSORY_VERTEX, shaders.ACCESSORY_FRAGMENT)
         strand = self._program(shaders.HAIR_VERTEX, shaders.HAIR_FRAGMENT)
         shadow = self._program(shaders.SHADOW_VERTEX, shaders.EMPTY_FRAGMENT)
         background = self._program(shaders.BACKGROUND_VERTEX, shaders.BACKGROUND_FRAGMENT)
@@ -217,6 +230,9 @@ class FaceRenderer:
         self._lash_buffer = gl.buffer(reserve=self._lashes.num_vertices * 24)
         num_hair = len(hair.SHELL_LEVELS) * hair.SHELL_VERTICES
         self._hair_buffer = gl.buffer(reserve=num_hair * hair.VERTEX_FLOATS * 4)
+        worn_triangles = accessories.accessory_triangles()
+        num_worn = int(worn_triangles.max()) + 1
+        self._accessory_buffer = gl.buffer(reserve=num_worn * accessories.VERTEX_FLOATS * 4)
         triangles = gl.buffer(mesh.render_triangles.tobytes())
         hair_triangles = gl.buffer(hair.hair_triangles().tobytes())
         corners = np.array([-1, -1, 3, -1, -1, 3], np.float32)
@@ -232,6 +248,12 @@ class FaceRenderer:
             ),
             "parts": self._part_array(part, self._part_buffer, self._parts),
             "lashes": self._part_array(lash, self._lash_buffer, self._lashes),
+            "accessories": _array(
+                gl,
+                worn,
+                [(self._accessory_buffer, "3f 3f 2f", "position", "normal", "kind")],
+                gl.buffer(worn_triangles.tobytes()),
+            ),
             "hair": _array(gl, strand, [(self._hair_buffer, *strands)], hair_triangles),
             "hair_shadow": _array(gl, shadow, [(self._hair_buffer, *strands)], hair_triangles),
             "background": _array(gl, background, [(gl.buffer(corners.tobytes()), "2f", "corner")]),
@@ -243,7 +265,7 @@ class FaceRenderer:
         for unit, (name, texture) in enumerate(self._textures.items()):
             texture.use(unit)
             self._set({name: unit})
-        self._set({"pivot": tuple(NECK_PIVOT)})
+        self._set({"pivot": tuple(NECK_PIVOT), "samples": float(self.supersampling)})
 
     def _part_array(self, program: Any, moving: Any, part: MouthAndEyes | LashSheet) -> Any:
         gl = self._context

@@ -26,7 +26,7 @@ uniform vec3 ground; uniform vec3 side; uniform vec3 side_direction; uniform vec
 uniform vec3 rim_direction; uniform mat4 light_projection; uniform sampler2DShadow shadow_map;
 uniform float exposure; uniform sampler2D noise;
 float lit(vec3 P, vec3 N) {  // four taps of the shadow map
-  vec3 s = (light_projection * vec4(P + N * .018, 1.)).xyz * .5 + .5;
+  vec3 s = (light_projection * vec4(P + N * .03, 1.)).xyz * .5 + .5;
   float o = 1.6 / SHADOW_SIZE, r = 0.;
   r += texture(shadow_map, vec3(s.xy + vec2(-o, -.4 * o), s.z - .004));
   r += texture(shadow_map, vec3(s.xy + vec2(o, .4 * o), s.z - .004));
@@ -42,6 +42,15 @@ vec3 tone(vec3 c) {  // filmic curve (Narkowicz' fit), then gamma
   c *= exposure;
   c = (c * (2.51 * c + .03)) / (c * (2.43 * c + .59) + .14);
   return pow(clamp(c, 0., 1.), vec3(1. / 2.2));
+}
+"""
+
+# Opacity as a share of a pixel's samples: nothing needs to be sorted, and edges stay soft.
+_COVERAGE = """
+uniform float samples;
+bool covers(float opacity) {
+  vec2 at = floor(mod(gl_FragCoord.xy, samples));
+  return opacity > (at.x * samples + at.y + .5) / (samples * samples);
 }
 """
 
@@ -76,11 +85,15 @@ in vec3 P; in vec3 N; in vec3 C; in vec2 UV; in vec3 T; out vec4 o;
 uniform sampler2D paint; uniform sampler2D lip_mask;
 uniform vec3 lip_color; uniform float lip_cover;
 uniform vec3 shirt; uniform vec3 collar; uniform float neckline; uniform vec3 scatter;
+uniform sampler2D folds; uniform vec4 wrinkles;
+uniform float neckline_v; uniform float jacket; uniform vec3 jacket_color;
 void main() {
   vec3 n = normalize(N), v = normalize(camera - P);
   vec2 place = vec2(.5 + atan(C.x, C.z - PAINT_AXIS_Z) / (2. * PAINT_AZIMUTH),
                     (C.y - PAINT_LOW) / (PAINT_HIGH - PAINT_LOW));
   vec3 root = texture(paint, place).rgb, albedo = root * root, wrap = scatter;
+  float fold = dot(texture(folds, place) * 2. - 254. / 255., wrinkles);
+  albedo *= max(1. + fold * vec3(.42, .58, .60), .2);
   float ao = T.y, inside = smoothstep(.25, .6, T.z), gloss = .65, sharp = 22.;
 
   // Lips and the inside of the mouth.
@@ -91,9 +104,17 @@ void main() {
   ao = mix(ao, .12 + .45 * depth, inside);
 
   // The shirt, painted below a curved neckline.
-  float edge = neckline + .3 * pow(abs(C.x), 1.6) + .26 * (1.3 - C.z) - C.y;
+  float dip = .32 * neckline_v * exp(-abs(C.x) * 5.5) * smoothstep(.9, 1.3, C.z);
+  float edge = neckline - dip + .3 * pow(abs(C.x), 1.6) + .26 * (1.3 - C.z) - C.y;
   float cloth = smoothstep(0., .02, edge) * step(C.y, 6.0);
-  albedo = mix(albedo, mix(shirt, collar, smoothstep(.11, .09, edge)), cloth);
+  vec3 fabric = mix(shirt, collar, smoothstep(.11, .09, edge));
+  // A jacket, open in front.
+  float lapel = abs(C.x) - mix(2.2, .40 + .75 * (C.y - 5.5) - .25 * (1.2 - C.z), jacket);
+  vec3 coat = jacket_color * (.7 + .3 * smoothstep(.0, .03, lapel)
+                              + .25 * smoothstep(.20, .16, lapel));
+  fabric *= .75 + .25 * smoothstep(.0, -.10, lapel);
+  fabric = mix(fabric, coat, smoothstep(-.01, .01, lapel));
+  albedo = mix(albedo, fabric, cloth);
   gloss *= 1. - cloth; wrap *= 1. - .6 * cloth;
   ao *= mix(.7 + .3 * smoothstep(0., .09, -edge), .8 + .2 * smoothstep(0., .08, edge), cloth);
 
@@ -131,13 +152,14 @@ void main() {
 """
 )
 
-# kind.x: 1 eye (y: 0 left, 1 right), 2 teeth, 3 tongue (y: how far in front).
+# kind.x: 1 eye (y: 0 left, 1 right), 2 teeth (y, z: place), 3 tongue (y: how far in front).
 PART_FRAGMENT = (
     _VERSION
     + _LIGHT
     + """
 in vec3 P; in vec3 N; in vec3 Q; in vec4 K; out vec4 o;
-uniform vec3 gaze[2]; uniform vec3 iris_rim; uniform vec3 iris_center;
+uniform vec3 gaze[2]; uniform vec3 iris_rim; uniform vec3 iris_center; uniform vec3 enamel;
+uniform float parted;
 vec3 eye(vec3 n, vec3 v, float shade) {
   vec3 g = K.y < .5 ? gaze[0] : gaze[1], q = normalize(Q);
   float c = dot(q, g), a = acos(clamp(c, -1., 1.)), r = a / IRIS_RAD;
@@ -147,7 +169,7 @@ vec3 eye(vec3 n, vec3 v, float shade) {
   iris = mix(iris, vec3(.003), smoothstep(.43, .31, r));
   vec3 into = normalize(key_direction - g * dot(key_direction, g) + 1e-4);
   iris *= .8 + .7 * max(dot(t, -into), 0.) * smoothstep(.2, .9, r);
-  vec3 white = vec3(.66, .62, .60) * (1. - .15 * smoothstep(.7, 1.5, a));
+  vec3 white = vec3(.61, .575, .555) * (1. - .15 * smoothstep(.7, 1.5, a));
   vec3 albedo = mix(white, iris, smoothstep(IRIS_RAD + .04, IRIS_RAD - .05, a));
   float ao = mix(1., .42, smoothstep(.10, .50, q.y)) * mix(1., .75, smoothstep(-.25, -.53, q.y));
   ao *= 1. - .3 * smoothstep(.55, .95, abs(q.x));
@@ -158,12 +180,20 @@ vec3 eye(vec3 n, vec3 v, float shade) {
   color += key * glint * 1.4 * mix(.3, 1., shade) + sky * window * .8;
   return color;
 }
+vec3 teeth(vec3 n, float shade) {  // K.y: side to side, K.z: biting edge to gum
+  float gap = abs(fract(abs(K.y) * 7.2 + .5) - .5);
+  vec3 albedo = enamel * (1. - .15 * smoothstep(.14, .0, gap)) * (1. - .12 * K.z);
+  albedo = mix(albedo, vec3(.42, .17, .15), smoothstep(.62, .80, K.z - .10 * gap));
+  // Little light falls into a mouth that is hardly open.
+  float deep = (1. - .93 * smoothstep(.25, .95, abs(K.y))) * (.15 + .85 * parted);
+  float facing = clamp(dot(n, key_direction) * .5 + .5, 0., 1.);
+  return albedo * deep * (key * facing * mix(.5, .85, shade) + sky * .75);
+}
 void main() {
   vec3 n = normalize(N), v = normalize(camera - P), color;
   float shade = lit(P, n), wrapped = max(dot(n, key_direction) * .6 + .35, 0.);
   if (K.x < 1.5) color = eye(n, v, shade);
-  else if (K.x < 2.5) color = vec3(.58, .54, .47) * pow(K.y, 1.5)
-    * (key * wrapped * mix(.35, .85, shade) + ambient(n) * .75);
+  else if (K.x < 2.5) color = teeth(n, shade);
   else color = vec3(.36, .11, .10) * pow(K.y, 1.4)
     * (key * wrapped * mix(.3, .9, shade) + ambient(n) * .7);
   o = vec4(tone(color), 1.);
@@ -180,6 +210,32 @@ in vec3 P; in vec3 N; in vec3 Q; in vec4 K; out vec4 o;
 void main() {
   float opacity = K.z * (1. - smoothstep(.15, 1., K.y));
   o = vec4(tone(vec3(.008, .006, .005) * (ambient(vec3(0., 1., 0.)) + key * .2)), opacity);
+}
+"""
+)
+
+ACCESSORY_VERTEX = PART_VERTEX.replace("in vec4 kind;", "in vec2 kind;").replace(
+    "K = kind;", "K = vec4(kind, 0., 0.);"
+)
+
+# kind: x 1 frame, 2 lens, 3 earring; y opacity.
+ACCESSORY_FRAGMENT = (
+    _VERSION
+    + _LIGHT
+    + """
+in vec3 P; in vec3 N; in vec3 Q; in vec4 K; out vec4 o;
+uniform vec3 glasses_color; uniform vec3 metal;
+void main() {
+  vec3 n = normalize(N), v = normalize(camera - P);
+  if (dot(n, v) < 0.) n = -n;
+  float facing = max(dot(n, key_direction), 0.), shade = lit(P, n);
+  float glint = pow(max(dot(n, normalize(key_direction + v)), 0.), 40.);
+  vec3 mirror = ambient(reflect(-v, n)), color;
+  if (K.x < 1.5) color = glasses_color * (key * facing * shade + ambient(n)) + .03 * mirror;
+  else if (K.x < 2.5) color = mirror * (.5 + .5 * n.y) + key * glint;
+  else color = metal * (.35 * ambient(n) + .9 * mirror + key * shade * (.4 * facing + 1.5 * glint));
+  if (K.x < 1.5) color += key * glint * shade * .25;
+  o = vec4(tone(color), K.y);
 }
 """
 )
@@ -202,29 +258,42 @@ void main() {
 HAIR_FRAGMENT = (
     _VERSION
     + _LIGHT
+    + _COVERAGE
     + """
-in vec3 P; in vec3 N; in vec3 S; in vec4 K; out vec4 o; uniform vec3 hair_color;
+in vec3 P; in vec3 N; in vec3 S; in vec4 K; out vec4 o;
+uniform vec3 hair_color; uniform float curl;
 void main() {
-  float u = K.x, t = K.y, level = K.z, tip = K.w;
-  vec3 n = normalize(N), v = normalize(camera - P);
-  if (dot(n, v) < 0.) n = -n * .6;
-  float s1 = texture(noise, vec2(u * 18., t * .5 + level * .37)).r;
-  float s2 = texture(noise, vec2(u * 55.8 + .3, t * .85 + level * .11)).g;
-  if (s1 * .6 + s2 * .4 < .04 + .30 * level * level + .66 * tip * tip * (.4 + .6 * level)) discard;
+  float t = K.y, level = K.z, tip = K.w;
+  // Waves bend the strands; tight curls are lumps that run no way in particular.
+  float u = K.x + curl * .006 * sin(t * 34. + 6. * sin(K.x * 25.));
+  vec3 fine = texture(noise, vec2(u * 18., t * .5 + level * .37)).rgb;
+  float s1 = fine.r, s2 = texture(noise, vec2(u * 55.8 + .3, t * .85 + level * .11)).g;
+  float lock = texture(noise, vec2(u * 7., t * .45 + .2)).b;
+  float tight = smoothstep(.55, .95, curl);
+  if (tight > 0.) {
+    float lump = texture(noise, vec2(K.x * 9., t * 4.5 + level * .2)).r;
+    s1 = mix(s1, lump, tight * .8); lock = mix(lock, lump, tight * .6);
+  }
+  float keep = mix(s1 * .45 + s2 * .25 + lock * .3, s1 * .3 + lock * .7, tip);
+  float bound = .04 + .24 * level * level + tip * (.75 + .35 * level);
+  if (!covers((keep - bound) * 2.4 + .5)) discard;
 
   // Strands: diffuse light by the angle to the tangent, two highlights (Kajiya and Kay).
-  vec3 tangent = normalize(S + n * (s2 - .5) * .35);
-  vec3 albedo = hair_color * (.8 + .75 * smoothstep(.3, .75, s2)) * (.75 + .5 * s1);
-  albedo *= .5 + .5 * level;
+  vec3 n = normalize(N), v = normalize(camera - P);
+  if (dot(n, v) < 0.) n = -n * .6;
+  vec3 tangent = normalize(normalize(S) + n * (s2 + lock - 1.) * (.35 + .3 * curl));
+  vec3 albedo = hair_color * (.75 + .5 * s2) * (.5 + lock) * (.7 + .6 * s1);
+  albedo *= .55 + .45 * level;
   float shade = mix(.35, 1., lit(P, n)), tl = dot(tangent, key_direction), tv = dot(tangent, v);
   float sl = sqrt(max(1. - tl * tl, 0.)), sv = sqrt(max(1. - tv * tv, 0.));
-  float wrapped = clamp(dot(n, key_direction) * .7 + .3, 0., 1.);
-  float first = pow(max(sl * sv - tl * tv, 0.), 26.);
+  float wrapped = clamp(dot(n, key_direction) * .6 + .4, 0., 1.);
+  float first = pow(max(sl * sv - tl * tv, 0.), 26.) * (1. - .7 * tight);
   float second = pow(max(sl * sv - (tl + .15) * (tv + .15), 0.), 9.);
   vec3 color = albedo * (key * wrapped * (.35 + .65 * sl) * shade + ambient(n) * (.4 + .6 * level)
                          + rim * max(dot(n, rim_direction) + .2, 0.) * .8);
-  color += key * shade * wrapped * (first * vec3(.035) + second * albedo * .9) * .6 * level;
-  color += ambient(n) * pow(1. - abs(dot(n, v)), 3.) * .04 * level;
+  vec3 shine = first * (vec3(.018) + .35 * albedo) + second * albedo;
+  color += key * shade * wrapped * shine * .6 * level;
+  color += ambient(n) * pow(1. - abs(dot(n, v)), 3.) * .03 * level;
   o = vec4(tone(color), 1.);
 }
 """
@@ -248,14 +317,29 @@ BACKGROUND_VERTEX = (
     _VERSION + "in vec2 corner; out vec2 q;\n"
     "void main() { q = corner; gl_Position = vec4(corner, .9999, 1.); }\n"
 )
+# A room out of focus: a wall with a lower part, an upright panel (door, window, shelf), lamps.
 BACKGROUND_FRAGMENT = (
     _VERSION
     + """
-in vec2 q; out vec4 o; uniform vec3 backdrop; uniform vec3 shading;
+in vec2 q; out vec4 o;
+uniform vec3 backdrop; uniform vec3 shading; uniform vec2 floor_line; uniform vec3 panel;
+uniform vec3 lamps; uniform float warmth; uniform float blur;
+float disc(vec2 at, float radius) {
+  return smoothstep(radius + blur, radius - blur, length(q - at));
+}
 void main() {
   float centre = cos(1.5708 * q.x) * cos(1.5708 * q.y) - .4;
+  vec3 warm = vec3(1., .1, -1.) * warmth;
   vec3 c = backdrop * exp(shading.x * q.x + shading.y * q.y + shading.z * centre);
-  o = vec4(pow(clamp(c, 0., 1.), vec3(1. / 2.2)), 1.);
+  float soft = 1.4 * blur, lower = smoothstep(soft, -soft, q.y - floor_line.x + .05 * q.x);
+  c *= exp(lower * (floor_line.y - warm * .6));
+  float inside = smoothstep(panel.y + soft, panel.y - soft, abs(q.x - panel.x));
+  inside *= 1. - .8 * lower;
+  c *= exp(inside * (panel.z + warm));
+  float glow = disc(lamps.yz + vec2(-.75, .55), .10) + .7 * disc(lamps.yz + vec2(-.38, .80), .07)
+    + .8 * disc(lamps.yz + vec2(.72, .35), .13) + .5 * disc(lamps.yz + vec2(.95, .75), .09);
+  c += lamps.x * glow * vec3(1., .82, .6) * exp(.5 * warm);
+  o = vec4(pow(clamp(c / (1. + .25 * c), 0., 1.), vec3(1. / 2.2)), 1.);
 }
 """
 )

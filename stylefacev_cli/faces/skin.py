@@ -27,7 +27,7 @@ _BROW_INNER_DM, _BROW_OUTER_DM, _BROW_HEIGHT_DM = 0.085, 0.495, 7.487
 
 # Height of the hairline by azimuth from the front (degrees); temples recede with `recession`.
 _HAIRLINE_AZIMUTH_DEG = (0, 18, 32, 45, 58, 68, 76, 84, 95, 115, 140, 180)
-_HAIRLINE_DM = (8.05, 8.02, 7.93, 7.79, 7.64, 7.50, 7.36, 7.32, 7.46, 7.10, 6.72, 6.62)
+_HAIRLINE_DM = (7.98, 7.97, 7.90, 7.74, 7.58, 7.46, 7.36, 7.32, 7.46, 7.10, 6.72, 6.62)
 _RECESSION_DM = (0.10, 0.16, 0.22, 0.20, 0.08, 0, 0, 0, 0, 0, 0, 0)
 _FOLLOWS_OFFSET = (1, 1, 1, 1, 1, 0.6, 0.2, 0, 0, 0, 0, 0)
 
@@ -56,19 +56,17 @@ def paint_skin(identity: Identity) -> NDArray[np.uint8]:
     features = _features()
     azimuth = (np.arange(bake.PAINT_SIZE) + 0.5) / bake.PAINT_SIZE - 0.5
     line = hairline(azimuth * 2 * bake.PAINT_AZIMUTH, identity)
-    old = max(0.0, (identity.age - 0.55) / 0.45)
     stubble = 0.10 * float(smooth_step(0.6, 0.9, identity.gender))
     hair = np.array(identity.hair_color, np.float32)
     skin = skin_color(identity.skin_tone)
     # Brows stay darker than the skin, also under grey or blond hair.
-    brow = hair * np.float32(min(0.7, min(0.13, 0.5 * float(skin.mean())) / float(hair.max())))
+    brow = hair * np.float32(min(0.8, min(0.13, 0.5 * float(skin.mean())) / float(hair.max())))
     amounts = np.array(
         [
             identity.ruddiness,
             0.16,
             0.12 * (0.4 + identity.age),
-            0.06 + 0.22 * old,
-            0.16 * old,
+            0.30,
             0.45 * identity.make_up,
             0.35 * identity.make_up,
             max(0.9 * identity.beard, stubble),
@@ -94,7 +92,7 @@ class _Features(NamedTuple):
     width: F32  # |x|
     height: F32  # y
     depth: F32  # z
-    masks: F32  # [8, W, W], one for each of `paint_skin`'s amounts
+    masks: F32  # [7, W, W], one for each of `paint_skin`'s amounts
     noise: F32
 
 
@@ -123,10 +121,9 @@ def _features() -> _Features:
             nearest = np.minimum(nearest, np.hypot(a - ax - t * dx, y - ay - t * dy))
         return np.asarray(np.exp(-((nearest / width) ** 2)) * (z > 0.6))
 
-    red = spot(0.42, 6.98, 0.22, 0.22) + 0.7 * spot(0, 7.05, 0.16, 0.14, 1.2)
-    red += 0.35 * spot(0, 6.38, 0.25, 0.12)
-    forehead = sum(fold([(0, h), (0.2, h + 0.015), (0.4, h - 0.01)], 0.013) for h in (7.68, 7.77))
-    crow = sum(fold([(0.47, 7.36 + 0.01 * k), (0.60, 7.37 + 0.06 * k)], 0.011) for k in (-1, 0, 1))
+    red = spot(0.42, 6.98, 0.22, 0.22) + 0.8 * spot(0, 7.02, 0.17, 0.12, 1.2)
+    red += 0.4 * spot(0, 6.38, 0.25, 0.12) + 0.25 * spot(0.2, 7.30, 0.35, 0.10)
+    red += 0.8 * smooth_step(0.66, 0.74, a) * smooth_step(0.6, 0.5, z)  # ears
     cheek_line = 6.70 + 0.62 * smooth_step(0.28, 0.78, a)
     jaw = 1 - smooth_step(-0.10, 0.10, y - cheek_line)
     jaw = jaw * smooth_step(6.16, 6.34, y) * smooth_step(0.35, 0.55, z)
@@ -138,13 +135,13 @@ def _features() -> _Features:
         red,
         spot(0.30, 7.36, 0.20, 0.13, 0.8),
         spot(0.28, 7.235, 0.15, 0.035, 0.8),
-        fold([(0.15, 7.02), (0.22, 6.9), (0.27, 6.76), (0.28, 6.62)], 0.022),
-        forehead + crow,
+        fold([(0.16, 7.375), (0.23, 7.428), (0.33, 7.435), (0.43, 7.385)], 0.013),
         spot(0.30, 7.44, 0.16, 0.05, 0.8),
         spot(0.50, 7.0, 0.15, 0.12),
         beard,
     ]
-    noise = gaussian_filter(np.random.default_rng(5).standard_normal((size, size)), 5.0)
+    white = np.random.default_rng(5).standard_normal((size, size))
+    noise = 0.4 * 2.5 * gaussian_filter(white, 2.5) + 0.6 * 9.0 * gaussian_filter(white, 9.0)
     stack = np.stack(masks).astype(np.float32)
     return _Features(
         a.astype(np.float32),
@@ -165,7 +162,7 @@ def _brow_centre(along: float, height: float, arch: float, slant: float) -> floa
 
 @njit(cache=True)
 def _brow_half_width(along: float, thickness: float) -> float:
-    return float(thickness * (1.0 - 0.62 * _step(0.45, 1.05, along)))
+    return float(thickness * (0.86 + 0.14 * _step(0.0, 0.3, along) - 0.66 * _step(0.4, 1.0, along)))
 
 
 @njit(cache=True)
@@ -180,8 +177,7 @@ _TAKES = np.array(
         [0.04, 0.30, 0.30],  # ruddiness
         [0.55, 0.80, 0.75],  # eye sockets
         [0.70, 0.90, 0.70],  # bags under the eyes
-        [0.80, 1.00, 1.00],  # nasolabial fold
-        [0.80, 1.00, 1.00],  # forehead and crow's feet
+        [0.80, 1.00, 1.00],  # crease of the upper lid
         [0.50, 0.80, 0.55],  # lid shadow
         [0.05, 0.60, 0.50],  # blush
     ],
@@ -207,8 +203,8 @@ def _paint(
         for column in range(size):
             y, z = features.height[row, column], features.depth[row, column]
             for c in range(3):
-                color[c] = base[c] * (1.0 + 0.02 * features.noise[row, column])
-            for k in range(7):
+                color[c] = base[c] * (1.0 + 0.025 * (1 + 0.5 * c) * features.noise[row, column])
+            for k in range(6):
                 amount = amounts[k] * features.masks[k, row, column]
                 if amount > 1e-4:
                     for c in range(3):
@@ -217,14 +213,17 @@ def _paint(
             if -0.15 < along < 1.12 and z > 0.6 and abs(y - _BROW_HEIGHT_DM) < 0.2:
                 centre = _brow_centre(along, brow_shape[0], brow_shape[1], brow_shape[2])
                 half = _brow_half_width(along, brow_shape[3])
-                cover = math.exp(-(abs((y - centre) / half) ** 2.4))
-                cover *= (1.0 - _step(0.95, 1.12, along)) * _step(-0.14, 0.05, along) * 0.9
+                # Soft edges, sparse at the inner end: hairs, not a painted bar.
+                cover = math.exp(-(abs((y - centre) / half) ** 2.0))
+                cover *= 1.0 - _step(0.85, 1.12, along)
+                cover *= 0.92 * (0.78 * _step(-0.16, 0.04, along) + 0.22 * _step(0.0, 0.3, along))
+                cover *= 1.0 + 0.12 * features.noise[row, column]
                 for c in range(3):
                     color[c] += (brow[c] - color[c]) * cover
-            cover = amounts[7] * features.masks[7, row, column]
+            cover = amounts[6] * features.masks[6, row, column]
             for c in range(3):
                 color[c] += (brow[c] - color[c]) * cover
-            cover = 0.97 * _step(-0.05, 0.11, y - line[column])
+            cover = 0.97 * _step(-0.06, 0.10, y - line[column])
             for c in range(3):
                 color[c] += (scalp[c] - color[c]) * cover
                 out[row, column, c] = int(255.0 * math.sqrt(min(max(color[c], 0.0), 1.0)) + 0.5)

@@ -31,6 +31,7 @@ class Studio:
     ) -> None:
         """Load the mesh and open the renderer (errors as `load_mesh` and `FaceRenderer`)."""
         self.factors = FaceFactors(framing)
+        self.size_px = size_px
         self._mesh = load_mesh()
         self._renderer = FaceRenderer(self._mesh, size_px, supersampling)
         self._heads: OrderedDict[bytes, Head] = OrderedDict()
@@ -47,7 +48,7 @@ class Studio:
 
     def landmarks(self, head: Head, pose: Pose) -> F32:
         """The landmarks [98, 2] of a head in a pose, without drawing it."""
-        return pose_head(self._mesh, head, pose).landmarks()[0].astype(np.float32)
+        return pose_head(self._mesh, head, pose).landmarks().points.astype(np.float32)
 
     def head(self, z: F32) -> Head:
         """The head of a latent's person."""

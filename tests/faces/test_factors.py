@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stylefacev_cli.faces.factors import CANONICAL, WIDE, Z_DIM, FaceFactors, FramingRange
+from stylefacev_cli.faces.factors import (
+    CANONICAL,
+    UNALIGNED,
+    WIDE,
+    Z_DIM,
+    FaceFactors,
+    FramingRange,
+)
 from stylefacev_cli.faces.motion import ornstein_uhlenbeck, sample_motion
 from stylefacev_cli.faces.parameters import POSE_NAMES, Pose, expression_weights, flatten
 
@@ -44,7 +51,7 @@ def test_combine_takes_what_it_says() -> None:
     np.testing.assert_array_equal(same[: factors.filler.start], a[: factors.filler.start])
 
 
-@pytest.mark.parametrize("framing", [CANONICAL, WIDE])
+@pytest.mark.parametrize("framing", [CANONICAL, UNALIGNED, WIDE])
 def test_pose_factors_invert_pose_of(framing: FramingRange) -> None:
     factors, rng = FaceFactors(framing), np.random.default_rng(2)
     z = factors.sample(rng)

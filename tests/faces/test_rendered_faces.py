@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stylefacev_cli.faces.factors import CANONICAL, WIDE
+from stylefacev_cli.faces.factors import CANONICAL, UNALIGNED, WIDE
 from stylefacev_cli.faces.parameters import Pose
 from stylefacev_cli.faces.studio import Studio
 
@@ -72,7 +72,7 @@ def test_a_in_the_pose_of_a_is_a(studio: Studio) -> None:
 
 def test_landmarks_are_inside_the_frame(studio: Studio) -> None:
     rng = np.random.default_rng(8)
-    for factors in (type(studio.factors)(CANONICAL), type(studio.factors)(WIDE)):
+    for factors in (type(studio.factors)(framing) for framing in (CANONICAL, UNALIGNED, WIDE)):
         latents = [factors.sample(rng) for _ in range(60)]
         drawn = [studio.landmarks(studio.head(z), factors.pose_of(z)) for z in latents]
         inside = [landmarks.min() > 0 and landmarks.max() < 1 for landmarks in drawn]
