@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stylefacev_cli import __version__
 from stylefacev_cli.cli.options import AsJson
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
 from stylefacev_cli.errors import UsageError
@@ -270,7 +271,7 @@ def _prepare(
         sources = with_ffhq_landmarks(sources, landmarks)
         facts = {"name": landmarks.name, "sha256": settings.landmarks_sha256}
     command = shlex.join(["stylefacev", *terminal.arguments])
-    origin = Origin(command, str(src), licence, facts)
+    origin = Origin(f"stylefacev {__version__}", command, str(src), licence, facts)
     terminal.way_on = "; run the same command again to go on"
     with terminal.progress(len(sources), "files") as advance:
         shown = 0

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from stylefacev_cli import __version__
 from stylefacev_cli.data.clips import (
     INDEX_NAME,
     MANIFEST_NAME,
@@ -45,12 +44,14 @@ class Origin:
     """Where a set comes from; told in its manifest.
 
     Attributes:
+        made_by: program and version.
         command: the command line.
         source: the folder of the footage.
         licence: of the footage, which that of the set follows.
         detector: what found the faces.
     """
 
+    made_by: str
     command: str
     source: str
     licence: str
@@ -108,26 +109,22 @@ def prepare_set(
         with locked(folder / ".lock", lambda: _refuse(folder)):
             done = _resume(folder)
             waiting = [source for source in sources if source.name not in done]
-            report(Progress(len(sources) - len(waiting), len(sources)))
+            num_done = len(sources) - len(waiting)
+            report(Progress(num_done, len(sources)))
             with (folder / SOURCES_NAME).open("a", encoding="utf-8") as lines:
                 for prepared in _prepare_all(waiting, settings, folder, num_workers, device):
                     lines.write(_to_line(prepared))
                     lines.flush()
                     done[prepared.source] = prepared
-                    num_done = len(sources) - len(waiting) + len(lines_done(done, waiting))
+                    num_done += 1
                     report(Progress(num_done, len(sources), prepared.source))
-            return _finish(folder, [done[name] for name in sorted(done)], origin, settings)
+            return _finish(folder, [done[name] for name in sorted(done)], settings)
     except OSError as error:
         where = error.filename or folder
         raise DataError(
             f"cannot write {where}: {error.strerror}; free some space or mend it, and run the same "
             "command again: it goes on where it stopped"
         ) from error
-
-
-def lines_done(done: dict[str, Prepared], waiting: list[Source]) -> list[str]:
-    """Those of the waiting files that are done by now."""
-    return [source.name for source in waiting if source.name in done]
 
 
 def read_sources(folder: Path) -> list[Prepared]:
@@ -168,7 +165,7 @@ def _claim(folder: Path, settings: PrepareSettings, origin: Origin) -> None:
         raise UsageError(f"{folder} is not empty and holds no set; choose another DST")
     folder.mkdir(parents=True, exist_ok=True)
     manifest = {
-        "made_by": f"stylefacev {__version__}, data prepare {settings.kind}",
+        "made_by": f"{origin.made_by}, data prepare {settings.kind}",
         "command": origin.command,
         "source": origin.source,
         "licence": origin.licence,

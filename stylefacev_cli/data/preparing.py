@@ -294,7 +294,8 @@ def _labels(
     labels: dict[str, NDArray[Any]] = {
         "landmarks" if places.shape[1] == 98 else "landmarks_68": places,
         "key_points": key_points,
-        "scores": scores.astype(np.float32),
+        # Rounded: their last digits are another matter in another process.
+        "scores": scores.astype(np.float32).round(2),
         "window": np.array(window),
     }
     if places.shape[1] == 98:
@@ -349,4 +350,3 @@ def file_name(source: str) -> str:
     stem = source.rpartition("/")[2].rpartition(".")[0]
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in stem)
     return f"{plain[:60]}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
-

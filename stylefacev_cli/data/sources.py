@@ -108,6 +108,8 @@ def with_ffhq_landmarks(sources: list[Source], path: Path) -> list[Source]:
         DataError: it is not such a file.
     """
     found = {name: (points, split) for name, points, split in _read_ffhq(path)}
+    if not found:
+        raise DataError(f"{path} is not FFHQ's ffhq-dataset-v2.json: it has no entries")
     joined = []
     for source in sources:
         points, split = found.get(source.path.stem, (None, None))

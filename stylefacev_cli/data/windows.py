@@ -143,7 +143,7 @@ def fit_window(
     half = squares[:, 2:] / 2
     low, high = (squares[:, :2] - half).min(0), (squares[:, :2] + half).max(0)
     wanted = float((high - low).max()) * (1 + 2 * margin)
-    side = int(min(wanted, width, height))
+    side = min(round(wanted), width, height)
     if side < _MIN_FIT * wanted:
         return LEAVES_PICTURE
     return _placed((low + high) / 2, side, landmarks, width, height)
@@ -176,7 +176,7 @@ def shifted_window(
         The window, or the reason why there is none.
     """
     *centre, length = face_squares(landmarks)
-    side = int(length)
+    side = round(float(length))
     for k in range(tries + 1):
         sigma = shift * length * (tries - k) / max(tries, 1)
         moved = np.array(centre) + random.normal(0, 1, 2) * sigma

@@ -126,7 +126,9 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
         DataError: a set is missing, damaged, empty or of another size.
     """
     if not folders:
-        raise DataError("no data: name folders with --data, made by `stylefacev data render` or `data prepare`")
+        raise DataError(
+            "no data: name folders with --data, made by `stylefacev data render` or `data prepare`"
+        )
     parts: dict[str, list[np.ndarray]] = {key: [] for key in _LABELS}
     lengths: list[int] = []
     moving: list[bool] = []
