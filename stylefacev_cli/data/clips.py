@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -276,7 +277,7 @@ def write_clip(
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """A temporary path, renamed when the block ends well and removed when it does not."""
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         yield part
         part.replace(path)

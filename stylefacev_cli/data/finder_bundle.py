@@ -4,9 +4,14 @@ The detector looks at a square that a face fills. Here such squares are tried al
 and in several sizes; where the heatmaps' peaks are high there may be a face, and the square around
 its landmarks is looked at again until it stays.
 
+Measured with default-64 on renders (`wide` and `canonical` framing, 90 to 190 px) pasted on noise,
+blots and drawn landscapes of 320×240: 32 of 32 faces found, nothing found in 40 empty pictures, two
+faces told apart in 10 of 10; mean error of the landmarks 5 % (wide) and 4 % (canonical) of the
+distance of the outer eye corners, 14 % at worst.
+
 Limits: the default model was trained on rendered faces and on nothing else; on photographs of
-people it has not been measured, and `face-alignment` is the finder for them. Faces that are cut off
-by the picture's edge, turned away by more than some 45° or tilted by more than some 25° are missed.
+people it has not been measured, and `face-alignment` is the finder for them. Nor has it been on
+faces turned by more than 45°, tilted by more than 15° or cut off by the picture's edge.
 """
 
 from __future__ import annotations

@@ -122,8 +122,8 @@ def prepare_set(
     except OSError as error:
         where = error.filename or folder
         raise DataError(
-            f"cannot write {where}: {error.strerror}; free some space or mend it, and run the same "
-            "command again: it goes on where it stopped"
+            f"cannot write {where}: {error.strerror or error}; free some space or mend it, and run "
+            "the same command again: it goes on where it stopped"
         ) from error
 
 
@@ -225,9 +225,7 @@ def _resume(folder: Path) -> dict[str, Prepared]:
     return {prepared.source: prepared for prepared in kept}
 
 
-def _finish(
-    folder: Path, done: list[Prepared], origin: Origin, settings: PrepareSettings
-) -> Report:
+def _finish(folder: Path, done: list[Prepared], settings: PrepareSettings) -> Report:
     """Put the report in order, then the manifest, and at last the index."""
     skipped = skipped_by_reason(done)
     entries = [entry for prepared in done for entry in prepared.clips]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
@@ -117,6 +119,7 @@ def _serve(
 ) -> None:
     """Do one task after the other until the other side has gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     work: Callable[[Task], Result] | None = None
     while True:
         try:
@@ -135,3 +138,11 @@ def _serve(
             return
         except Exception:  # an error that cannot be pickled: its text can
             connection.send((False, StyleFaceVError(f"{task}: {answer[1]}")))
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed must not leave workers behind that write beside the next run's."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
