@@ -1,4 +1,4 @@
-"""`stylefacev data`: sets of clips – render them, look at them."""
+"""`stylefacev data`: sets of clips – render them, prepare them from footage, look at them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stylefacev_cli.cli import data_prepare
 from stylefacev_cli.cli.options import AsJson
 from stylefacev_cli.cli.terminal import Terminal
+from stylefacev_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from stylefacev_cli.faces.dataset import Progress
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="data", help="Make and inspect sets of clips for training.", no_args_is_help=True
 )
+app.add_typer(data_prepare.app)
 
 _NOTE_EVERY_S = 60.0  # where no bar is shown, as in a log
 
@@ -68,30 +71,58 @@ def render(
 def inspect(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Folder of a set.")],
-    check: Annotated[bool, typer.Option("--check", help="Read every clip once.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Read every clip once, and compare with the content's hash."),
+    ] = False,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", metavar="PNG", help="Write a contact sheet.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, max=100, help="Clips on the sheet.")] = 8,
+    columns: Annotated[int, typer.Option(min=1, max=100, help="Frames of each.")] = 8,
+    poses: Annotated[bool, typer.Option(help="Read labels for the heads' poses.")] = True,
+    val_permille: Annotated[
+        int, typer.Option(min=0, max=1000, help="Split to be told, where the set has none.")
+    ] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing sheet.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a set holds."""
+    """Say what a set holds: counts, lengths, poses, licence, and what was skipped and why."""
     from stylefacev_cli.data.clips import ClipSet
+    from stylefacev_cli.data.inspection import (
+        check_content,
+        contact_sheet,
+        facts_of,
+        pose_distribution,
+        save_sheet,
+    )
 
     terminal: Terminal = ctx.obj
+    if sheet is not None and sheet.exists() and not force:
+        raise UsageError(f"{sheet} exists; choose another --sheet or give --force")
     clips = ClipSet(folder)
+    facts = facts_of(clips, val_permille)
     if check:
-        clips.check()
-    facts: dict[str, int | list[int] | list[float] | list[str]] = {
-        "clips": len(clips),
-        "frames": sum(entry.num_frames for entry in clips.entries),
-        "identities": len({entry.identity for entry in clips.entries}),
-        "sizes_px": sorted({entry.size_px for entry in clips.entries}),
-        "fps": sorted({entry.fps for entry in clips.entries}),
-        "kinds": sorted({entry.kind for entry in clips.entries}),
-    }
+        facts["content_sha256"] = check_content(clips)
+        facts["checked"] = True
+    if poses:
+        facts["head_pose"] = pose_distribution(clips)
+    if sheet is not None:
+        save_sheet(contact_sheet(clips, rows, columns), sheet)
+        facts["sheet"] = str(sheet)
     if as_json:
         terminal.result(json.dumps(facts))
         return
     for name, value in facts.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-        terminal.result(f"{name}: {shown}")
+        terminal.result(f"{name}: {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(below)}" for name, below in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "not stated" if value is None else str(value)
 
 
 def _reporter(terminal: Terminal, advance: Callable[[str], None]) -> Callable[[Progress], None]:

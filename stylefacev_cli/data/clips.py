@@ -2,18 +2,26 @@
 
 A set is a folder:
 
-    index.jsonl     a line for each clip: id, file, labels, num_frames, size_px, fps, identity, kind
-    manifest.yaml   how the set was made
-    clips/….png     the frames of a clip as a film strip: stacked top to bottom, lossless
+    index.jsonl     a line for each clip: id, file, labels, num_frames, size_px, fps, identity,
+                    kind; in prepared sets also source and person, and split where it was fixed
+    manifest.yaml   how the set was made, its licence, and for prepared sets a hash of its content
+    clips/….png     the frames of a clip as a film strip: stacked top to bottom, lossless; an image
+                    is a strip of one
     clips/….npz     its labels (optional), arrays whose first axis is time or that hold for the clip
+    sources.jsonl   of prepared sets: what became of every file of the footage
+
+Rendered and prepared sets are the same thing to whatever reads them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import os
 import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +31,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stylefacev_cli.errors import DataError
+from stylefacev_cli.weights.hashing import sha256_of
 
 U8 = NDArray[np.uint8]
 
 INDEX_NAME = "index.jsonl"
 MANIFEST_NAME = "manifest.yaml"
+SOURCES_NAME = "sources.jsonl"
 KINDS = ("clip", "still")
+SPLITS = ("train", "val")
+PER_FRAME = (
+    *("landmarks", "landmarks_68", "key_points", "scores", "visible", "expressions", "head_pose"),
+    *("gaze", "camera", "light", "factors"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,10 +58,17 @@ class ClipEntry:
     fps: float
     identity: int  # number of the person in the set
     kind: str  # "clip": frames follow each other; "still": same person, unrelated frames
+    source: str | None = None  # the file that it was made from, relative to the footage
+    person: str | None = None  # the person's name in the footage
+    split: str | None = None  # "train" or "val"; None: `splits.is_held_out` says when it is asked
 
     def to_line(self) -> str:
         """The entry as a line of `index.jsonl`, with its line end."""
-        return json.dumps(asdict(self)) + "\n"
+        values = {k: v for k, v in asdict(self).items() if v is not None or k in _REQUIRED}
+        return json.dumps(values, ensure_ascii=False) + "\n"
+
+
+_REQUIRED = {field.name for field in fields(ClipEntry) if field.default is MISSING}
 
 
 @dataclass(frozen=True)
@@ -108,9 +130,14 @@ class ClipSet:
         try:
             text = index.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
+            if not index.exists() and (self.folder / SOURCES_NAME).exists():
+                raise DataError(
+                    f"{self.folder} is not finished: run its `stylefacev data prepare` again, "
+                    "it goes on where it stopped"
+                ) from error
             raise DataError(
                 f"{self.folder} is no set of clips (no readable {INDEX_NAME}); "
-                "make one with: stylefacev data render"
+                "make one with: stylefacev data render, or data prepare"
             ) from error
         lines = [line for line in text.splitlines() if line.strip()]
         if not lines:
@@ -146,12 +173,38 @@ class ClipSet:
         """
         for clip in self:
             frames, labels = clip.frames(), clip.labels()
-            for name in ("landmarks", "visible", "expressions", "factors"):
+            for name in PER_FRAME:
                 if name in labels and len(labels[name]) != len(frames):
                     raise DataError(
                         f"{clip.entry.labels}: {name} has {len(labels[name])} rows for "
                         f"{len(frames)} frames; make the set again"
                     )
+
+    def content_hash(self) -> str:
+        """SHA-256 of the index and of all strips and labels, read anew.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+
+        def hash_of(name: str) -> str:
+            try:
+                return sha256_of(self.folder / name)
+            except OSError as error:
+                raise DataError(f"cannot read {self.folder / name}: {error.strerror}") from error
+
+        files = ((entry.file, entry.labels) for entry in self.entries)
+        hashes = ([hash_of(name) for name in names if name is not None] for names in files)
+        return content_hash(self.entries, hashes)
+
+
+def content_hash(entries: Iterable[ClipEntry], hashes: Iterable[list[str]]) -> str:
+    """The hash of a set: of each line of its index, and of the hashes of the files it names."""
+    digest = hashlib.sha256()
+    for entry, of_files in zip(entries, hashes, strict=True):
+        digest.update(entry.to_line().encode())
+        digest.update("".join(f"{text}\n" for text in of_files).encode())
+    return digest.hexdigest()
 
 
 def parse_entry(line: str, where: str) -> ClipEntry:
@@ -165,12 +218,14 @@ def parse_entry(line: str, where: str) -> ClipEntry:
         values = json.loads(line)
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not JSON ({error.msg})") from error
-    if not isinstance(values, Mapping) or set(values) != names:
-        raise DataError(f"{where}: an entry has the fields {', '.join(sorted(names))}")
+    if not isinstance(values, Mapping) or not _REQUIRED <= set(values) <= names:
+        raise DataError(f"{where}: an entry has the fields {', '.join(sorted(_REQUIRED))}")
     entry = ClipEntry(**values)
     numbers = (entry.num_frames, entry.size_px, entry.identity)
     if not all(isinstance(number, int) for number in numbers) or entry.kind not in KINDS:
         raise DataError(f"{where}: num_frames, size_px, identity or kind makes no sense")
+    if entry.split not in (None, *SPLITS):
+        raise DataError(f"{where}: a split is {' or '.join(SPLITS)}")
     if entry.num_frames < 1 or entry.size_px < 1:
         raise DataError(f"{where}: num_frames and size_px must be at least 1")
     # A set from elsewhere must not name files outside of its folder.
@@ -212,14 +267,24 @@ def write_clip(
     strip.parent.mkdir(parents=True, exist_ok=True)
     if entry.labels is not None:
         path = folder / entry.labels
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
+        with _whole(path) as part, part.open("wb") as file:
             np.savez(file, allow_pickle=False, **labels)
-        part.replace(path)
-    part = strip.with_name(strip.name + ".part")
     picture = Image.fromarray(np.ascontiguousarray(frames).reshape(num * size, size, 3))
-    picture.save(part, format="PNG", compress_level=4)
-    part.replace(strip)
+    with _whole(strip) as part:
+        picture.save(part, format="PNG", compress_level=4)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A temporary path, renamed when the block ends well and removed when it does not."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
 
 
 def _is_inside(name: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from stylefacev_cli.data.clips import INDEX_NAME, ClipSet
 from stylefacev_cli.errors import DataError
@@ -160,15 +160,20 @@ def _of_images(paths: list[Path]) -> Callable[[int, int, int], U8]:
     return read
 
 
-def read_image(path: Path) -> U8:
+def read_image(path: Path, *, upright: bool = False) -> U8:
     """An image as uint8 [H, W, 3].
+
+    Args:
+        path: of the file.
+        upright: turn it as its camera noted.
 
     Raises:
         DataError: it is damaged, too large, or of another format than its name may have.
     """
     try:
         with Image.open(path, formats=IMAGE_FORMATS) as image:
-            pixels: U8 = np.asarray(image.convert("RGB"))
+            shown = ImageOps.exif_transpose(image) if upright else image
+            pixels: U8 = np.asarray(shown.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: cannot be read as an image ({error})") from error
     return pixels

@@ -21,6 +21,7 @@ from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.resize import resize_square
 
 NUM_LANDMARKS = 98
+NUM_LANDMARKS_68 = 68
 NUM_KEY_POINTS = 14
 
 # The WFLW points whose mean is each key point (StyleFaceV's supervision of the pose).
@@ -33,6 +34,21 @@ _KEY_POINT_LANDMARKS: tuple[tuple[int, ...], ...] = (
     *((79,), (85,)),  # outer lips: top, bottom
     *((88,), (92,)),  # inner lips: corners
     (90, 94),  # inner lips: between top and bottom
+)
+
+# The same places in the 68 points of 300-W (Sagonas et al. 2013: outline 0–16, brows 17–26, nose
+# 27–35, eyes 36–47 from the left corner clockwise, outer lips 48–59, inner lips 60–67). Its lids
+# have two points each, of which the middle is taken; it has no pupils: the middle of the eye stands
+# for them and does not follow the gaze. Its brows are upper edges, those of WFLW whole outlines.
+_KEY_POINT_LANDMARKS_68: tuple[tuple[int, ...], ...] = (
+    tuple(range(17, 22)),
+    tuple(range(22, 27)),
+    *((37, 38), tuple(range(36, 42)), (40, 41)),
+    *((43, 44), tuple(range(42, 48)), (46, 47)),
+    (30,),
+    *((51,), (57,)),
+    *((60,), (64,)),
+    (62, 66),
 )
 
 # The curves that WFLW points draw: first point, last point, closed?
@@ -237,16 +253,18 @@ def key_points_from_landmarks(landmarks: Tensor, size: float = 1.0) -> Tensor:
     """The 14 key points: brows, lids, pupils, tip of the nose, mouth.
 
     Args:
-        landmarks: [..., 98, 2] WFLW points.
+        landmarks: [..., 98, 2] WFLW points, or [..., 68, 2] points of 300-W.
         size: width of the frame in the unit of `landmarks`.
 
     Returns:
         [..., 14, 2] fractions of the frame.
     """
-    assert landmarks.shape[-2:] == (NUM_LANDMARKS, 2), (
+    assert landmarks.shape[-2:] in ((NUM_LANDMARKS, 2), (NUM_LANDMARKS_68, 2)), (
         f"landmarks [..., {NUM_LANDMARKS}, 2] expected, got {list(landmarks.shape)}"
     )
-    points = [landmarks[..., list(group), :].mean(dim=-2) for group in _KEY_POINT_LANDMARKS]
+    of_98 = landmarks.shape[-2] == NUM_LANDMARKS
+    groups = _KEY_POINT_LANDMARKS if of_98 else _KEY_POINT_LANDMARKS_68
+    points = [landmarks[..., list(group), :].mean(dim=-2) for group in groups]
     return torch.stack(points, dim=-2) / size
 
 

@@ -73,6 +73,7 @@ class DetectorStage(NetworkStage):
         self, config: DetectorStageConfig, frames: Frames, seed: int, generator: Generator | None
     ) -> None:
         super().__init__(config.batch_size)
+        frames.need_landmarks("the stage detector")
         self.config, self.frames, self._seed = config, frames, seed
         has_factors = frames.factors.shape[1] > 0
         self._generator = generator if has_factors else None

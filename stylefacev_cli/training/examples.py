@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylefacev_cli.networks.generator import Generator
-from stylefacev_cli.networks.landmarks import key_points_from_landmarks
 from stylefacev_cli.networks.pose import POSE_SIZE
 from stylefacev_cli.training.extraction import DTYPES, placed, random_transforms, shifted
 from stylefacev_cli.training.frames import Frames
@@ -227,12 +226,13 @@ def linear_places(generator: Generator, frames: Frames, seed: int) -> LinearGues
     For the 64 px model it explains 99 % of the variance of unseen key points, 86 % of that of the
     mouth's opening and 42 % of the eyes'.
     """
+    frames.need_key_points("places_weight")
 
     @torch.no_grad()
     def samples() -> tuple[Tensor, Tensor]:
         rows = frames.rows(held_out=False)
         rows = np.random.default_rng(seed).permutation(rows)[:PLACES_SAMPLES]
-        points = key_points_from_landmarks(frames.landmark_batch(rows))
+        points = frames.key_point_batch(rows)
         openings = [points[:, low, 1:] - points[:, high, 1:] for high, low in OPENINGS]
         w = generator.mapping(frames.factor_batch(rows))[:, 0]
         return w, torch.cat([points.flatten(1), OPENING_WEIGHT * torch.cat(openings, dim=1)], dim=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylefacev_cli.data.clips import ClipSet
+from stylefacev_cli.data.clips import Clip, ClipSet
+from stylefacev_cli.data.splits import is_held_out
 from stylefacev_cli.errors import DataError
+from stylefacev_cli.networks.landmarks import key_points_from_landmarks
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,15 @@ class Frames:
     Attributes:
         images: uint8 [N, S, S, 3].
         factors: float32 [N, Z], the latent z of each frame; Z is 0 if the data has none.
-        landmarks: float32 [N, 98, 2], fractions of the frame, x right and y down.
+        landmarks: float32 [N, 98, 2], fractions of the frame, x right and y down; NaN for frames
+            without these labels.
         visible: bool [N, 98].
         held_out: bool [N], whether the frame's person is kept for validation.
         starts: int64 [C + 1], where each clip begins; the last entry is N.
         moving: bool [C], whether frames follow each other; not so in stills of one person, each
             of which has its own scene.
         fps: of the longest clip, since motion is learnt from long ones; 0 if there are only stills.
+        key_points: float32 [N, 14, 2] or NaN as landmarks; None: they follow from the landmarks.
     """
 
     images: np.ndarray
@@ -39,6 +42,7 @@ class Frames:
     starts: np.ndarray
     moving: np.ndarray
     fps: float
+    key_points: np.ndarray | None = None
 
     def rows(self, *, held_out: bool) -> np.ndarray:
         """Indices of the frames for training or for validation."""
@@ -63,28 +67,68 @@ class Frames:
         return batch.float().div_(127.5).sub_(1).contiguous()
 
     def factor_batch(self, rows: np.ndarray) -> Tensor:
-        """Latents z [len(rows), Z]."""
+        """Latents z [len(rows), Z].
+
+        Raises:
+            DataError: the data has none.
+        """
+        if not self.factors.shape[1]:
+            raise DataError(
+                "these settings need the latents of rendered faces, which the data lacks: train "
+                "on a set of `stylefacev data render`, or give objective: adversarial, and 0 for "
+                "paired_weight, pair_share, frame_share, places_weight, video_embedding_weight"
+            )
         return torch.from_numpy(self.factors[rows])
 
     def landmark_batch(self, rows: np.ndarray) -> Tensor:
         """Landmarks [len(rows), 98, 2]."""
         return torch.from_numpy(self.landmarks[rows])
 
+    def key_point_batch(self, rows: np.ndarray) -> Tensor:
+        """Key points [len(rows), 14, 2]."""
+        if self.key_points is None:
+            return key_points_from_landmarks(self.landmark_batch(rows))
+        return torch.from_numpy(self.key_points[rows])
+
+    def need_landmarks(self, what: str) -> None:
+        """Make sure that every frame has the 98 landmarks.
+
+        Raises:
+            DataError: some have not; `what` needs them.
+        """
+        if np.isnan(self.landmarks).any():
+            raise DataError(
+                f"{what} needs 98 landmarks for every frame, and some of the data has none (sets "
+                "prepared with face-alignment have 68): prepare with --detector MODEL, or leave "
+                "those sets out here; the stages finish, pose, appearance and motion need no labels"
+            )
+
+    def need_key_points(self, what: str) -> None:
+        """Make sure that every frame has the 14 key points (errors as `need_landmarks`)."""
+        points = self.landmarks if self.key_points is None else self.key_points
+        if np.isnan(points).any():
+            raise DataError(
+                f"{what} needs key points for every frame, and some of the data has none: make the "
+                "set with `stylefacev data render` or `data prepare`"
+            )
+
 
 def load_frames(folders: list[Path], resolution: int, held_out_permille: int) -> Frames:
     """Read sets of clips and stills.
 
     Args:
-        folders: sets as `stylefacev data render` makes them.
+        folders: sets as `stylefacev data render` and `data prepare` make them.
         resolution: the size that the frames must have, px.
-        held_out_permille: how many in a thousand persons are kept for validation; who they are
-            depends on the set's name and their number alone, so it stays when sets are added.
+        held_out_permille: how many in a thousand persons are kept for validation (see
+            `is_held_out`); a split that a set has fixed in its index goes first.
 
     Raises:
         DataError: a set is missing, damaged, empty or of another size.
     """
     if not folders:
-        raise DataError("no data: name folders with --data, made by `stylefacev data render`")
+        raise DataError(
+            "no data: name folders with --data, made by `stylefacev data render` or `data prepare`"
+        )
     parts: dict[str, list[np.ndarray]] = {key: [] for key in _LABELS}
     lengths: list[int] = []
     moving: list[bool] = []
@@ -98,11 +142,13 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
                     f"{folder}: clip {clip.entry.id} is {images.shape[1]} px, "
                     f"the config says {resolution}"
                 )
-            person = f"{folder.resolve().name}/{clip.entry.identity}".encode()
-            held_out = zlib.crc32(person) % 1000 < held_out_permille
+            held_out = _is_held_out(clip, folder.resolve().name, held_out_permille)
             parts["images"].append(images)
             parts["factors"].append(_label(labels, "factors", (len(images), 0)))
-            parts["landmarks"].append(_label(labels, "landmarks", (len(images), 98, 2)))
+            landmarks = _label(labels, "landmarks", (len(images), 98, 2))
+            parts["landmarks"].append(landmarks)
+            key_points = key_points_from_landmarks(torch.from_numpy(landmarks)).numpy()
+            parts["key_points"].append(_label(labels, "key_points", key_points.shape, key_points))
             visible = labels.get("visible", np.zeros((len(images), 98), bool))
             parts["visible"].append(visible.astype(bool))
             parts["held_out"].append(np.full(len(images), held_out))
@@ -119,11 +165,20 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
     return Frames(**joined, starts=np.cumsum([0, *lengths]), moving=np.array(moving), fps=fps)
 
 
-_LABELS = ("images", "factors", "landmarks", "visible", "held_out")
+_LABELS = ("images", "factors", "landmarks", "key_points", "visible", "held_out")
 
 
-def _label(labels: dict[str, Any], name: str, missing: tuple[int, ...]) -> np.ndarray:
-    return np.asarray(labels.get(name, np.zeros(missing)), np.float32)
+def _label(
+    labels: dict[str, Any], name: str, shape: tuple[int, ...], default: np.ndarray | None = None
+) -> np.ndarray:
+    missing = np.full(shape, np.nan) if default is None else default
+    return np.asarray(labels.get(name, missing), np.float32)
+
+
+def _is_held_out(clip: Clip, set_name: str, permille: int) -> bool:
+    if clip.entry.split is not None:
+        return clip.entry.split == "val"
+    return is_held_out(set_name, clip.entry.identity, permille)
 
 
 def spread(rows: np.ndarray, count: int) -> np.ndarray:

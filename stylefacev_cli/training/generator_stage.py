@@ -107,6 +107,8 @@ class GeneratorStage(NetworkStage):
                 f"the data has {frames.factors.shape[1]} factors a frame, the generator takes "
                 f"{config.architecture.z_dim}: train on rendered faces, or set z_dim"
             )
+        if self._is_paired:
+            frames.need_landmarks(f"the stage {name} with paired images")
         torch.manual_seed(seed)
         self.generator = Generator(config.architecture)
         if initial is not None:
@@ -137,7 +139,11 @@ class GeneratorStage(NetworkStage):
     def step(self, index: int, progress: float) -> Losses:
         """Train on one batch (and the discriminator on another one)."""
         if index == 0 and self._is_new:
-            self._set_magnitudes(self.frames.factor_batch(self._sampler.next(self.images_per_step)))
+            first = self._sampler.next(self.images_per_step)
+            has_factors = self._is_paired or self.frames.factors.shape[1] > 0
+            self._set_magnitudes(
+                self.frames.factor_batch(first) if has_factors else self._random_z(len(first), 0)
+            )
         rows = self._sampler.next(self.images_per_step)
         real, scale = self.frames.image_batch(rows), self.config.schedule.scale(index, progress)
         found: Losses = {}

@@ -10,7 +10,7 @@ IMAGEIO_FFMPEG_EXE names.
 
 from stylefacev_cli.video.files import replacing, write_json
 from stylefacev_cli.video.formats import FORMATS, STREAM_FORMATS, VideoSettings
-from stylefacev_cli.video.reader import read_frames
+from stylefacev_cli.video.reader import frame_rate, read_frames
 from stylefacev_cli.video.writer import (
     Frame,
     FrameWriter,
@@ -25,6 +25,7 @@ __all__ = [
     "Frame",
     "FrameWriter",
     "VideoSettings",
+    "frame_rate",
     "is_frame_folder",
     "read_frames",
     "replacing",

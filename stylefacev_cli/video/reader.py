@@ -38,9 +38,7 @@ def read_frames(path: Path, *, max_frames: int = 1_000_000) -> Iterator[Frame]:
     if not path.is_file():
         raise DataError(f"no such video file: {path}")
     executable = find_ffmpeg()
-    command = [executable, "-hide_banner", "-nostdin", "-loglevel", "info", "-nostats", "-xerror"]
-    command += ["-protocol_whitelist", "file,pipe", "-format_whitelist", _CONTAINERS]
-    command += ["-max_pixels", str(_MAX_PIXELS), "-timelimit", str(_MAX_CPU_S), "-i", as_file(path)]
+    command = _opening(executable, path)
     command += ["-map", "0:v:0", "-frames:v", str(max_frames), "-fps_mode", "passthrough"]
     command += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1"]
     with tempfile.TemporaryFile() as messages:
@@ -70,6 +68,35 @@ def read_frames(path: Path, *, max_frames: int = 1_000_000) -> Iterator[Frame]:
         errors = "\n".join(line for line in text.splitlines() if re.search("rror|nvalid", line))
         raise DataError(f"cannot read {path}: {reason_of_failure(errors, return_code)}")
     _check_count(path, text, num_frames, max_frames)
+
+
+def frame_rate(path: Path) -> float | None:
+    """Frames a second as the file's header says, or None if it does not say.
+
+    Raises:
+        DataError: no such file.
+        StyleFaceVError: ffmpeg does not start.
+    """
+    if not path.is_file():
+        raise DataError(f"no such video file: {path}")
+    executable = find_ffmpeg()
+    try:
+        # Without an output ffmpeg tells what the input is and ends with an error.
+        told = subprocess.run(
+            _opening(executable, path), stdin=subprocess.DEVNULL, capture_output=True, check=False
+        ).stderr
+    except OSError as error:
+        raise cannot_start(executable, error) from error
+    rate = re.search(r"Video: .*?([\d.]+) fps", told[: 2**20].decode("utf-8", "replace"))
+    return float(rate.group(1)) if rate and float(rate.group(1)) > 0 else None
+
+
+def _opening(executable: str, path: Path) -> list[str]:
+    """The command line up to the input, with every limit."""
+    command = [executable, "-hide_banner", "-nostdin", "-loglevel", "info", "-nostats", "-xerror"]
+    command += ["-protocol_whitelist", "file,pipe", "-format_whitelist", _CONTAINERS]
+    command += ["-max_pixels", str(_MAX_PIXELS), "-timelimit", str(_MAX_CPU_S)]
+    return [*command, "-i", as_file(path)]
 
 
 def _read_ppm(stream: IO[bytes]) -> Frame | None:

@@ -122,3 +122,31 @@ def test_boundary_of_landmarks_that_coincide_is_finite():
     landmarks = torch.full((1, 98, 2), 0.5, requires_grad=True)
     boundary_target(landmarks, 16).sum().backward()
     assert landmarks.grad is not None and landmarks.grad.isfinite().all()
+
+
+# Which WFLW point lies where each of the 68 points of 300-W does, as the two schemes are drawn.
+_OF_300_W = (
+    *range(0, 33, 2),  # outline
+    *(*range(33, 38), *range(42, 47)),  # upper edges of the brows
+    *range(51, 60),  # nose
+    *(60, 61, 63, 64, 65, 67),  # eyes: WFLW has a third point on each lid
+    *(68, 69, 71, 72, 73, 75),
+    *range(76, 96),  # lips
+)
+
+
+def test_key_points_of_68_landmarks_are_those_of_98():
+    points = torch.rand(98, 2, generator=torch.Generator().manual_seed(0))
+    for middle in (62, 66, 70, 74):  # of the lids
+        points[middle] = (points[middle - 1] + points[middle + 1]) / 2
+    for pupil, eye in ((96, (60, 61, 63, 64, 65, 67)), (97, (68, 69, 71, 72, 73, 75))):
+        points[pupil] = points[list(eye)].mean(0)  # eyes that look straight ahead
+    assert len(_OF_300_W) == 68
+    of_98, of_68 = (
+        key_points_from_landmarks(points),
+        key_points_from_landmarks(points[[*_OF_300_W]]),
+    )
+    torch.testing.assert_close(of_68[2:], of_98[2:])
+    # Brows: the mean of the upper edge, where WFLW has that of the whole outline.
+    torch.testing.assert_close(of_68[0], points[33:38].mean(0))
+    torch.testing.assert_close(of_68[1], points[42:47].mean(0))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from stylefacev_cli.data.clips import INDEX_NAME, ClipEntry, write_clip
 from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
 from stylefacev_cli.training.checkpoint import CheckpointStore
+from stylefacev_cli.training.detector_stage import DetectorStage
 from stylefacev_cli.training.frames import Frames, load_frames
 from stylefacev_cli.training.run import STAGES, _lock, train
 from stylefacev_cli.training.settings import load_settings
@@ -141,3 +143,24 @@ def test_wrong_settings(override: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         load_settings(EXAMPLES / "tiny.yaml", [override])
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_data_without_labels(clips: Frames, tmp_path: Path) -> None:
+    labels = {"key_points": np.full((24, 14, 2), 0.5, np.float32)}
+    entry = ClipEntry("0", "clips/0.png", "clips/0.npz", 24, 16, 25.0, 0, "clip", split="val")
+    write_clip(tmp_path, entry, clips.images[:24], labels)
+    (tmp_path / INDEX_NAME).write_text(entry.to_line())
+    read = load_frames([tmp_path], 16, 0)
+    assert read.held_out.all()  # the split of the index goes before the rule
+    assert (read.key_point_batch(np.arange(2)) == 0.5).all()
+    read.need_key_points("a stage")
+    with pytest.raises(DataError, match="need the latents of rendered faces"):
+        read.factor_batch(np.arange(2))
+    config = load_settings(EXAMPLES / "tiny.yaml", [])
+    with pytest.raises(DataError, match="0 factors a frame"):
+        train(config, [tmp_path], tmp_path / "run", stage="generator", report=print)
+    with pytest.raises(DataError, match="the stage detector needs 98 landmarks"):
+        DetectorStage(config.detector, read, 0, None)
+    unlabelled = dataclasses.replace(read, key_points=np.full_like(read.key_points, np.nan))
+    with pytest.raises(DataError, match="places_weight needs key points"):
+        unlabelled.need_key_points("places_weight")

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from footage import HEIGHT, U8, WIDTH, background, face_template, placed
+
+from stylefacev_cli.data import finder_alignment
+from stylefacev_cli.data.finder_alignment import AlignmentFinder
+from stylefacev_cli.data.finder_bundle import BundleFinder
+from stylefacev_cli.data.finding import Face, FaceFinder, follow_face, open_finder
+from stylefacev_cli.data.windows import NO_FACE, TWO_FACES, face_squares
+from stylefacev_cli.errors import DataError, IntegrityError, MissingWeightsError, UsageError
+from stylefacev_cli.networks.landmarks import landmarks_from_heatmaps
+
+
+@pytest.fixture(scope="module")
+def finder() -> FaceFinder:
+    return open_finder("default-64", "cpu", 80)
+
+
+def test_a_face_is_found_where_it_is(finder: FaceFinder, faces: list[U8]) -> None:
+    import torch
+
+    assert isinstance(finder, BundleFinder)
+    for person, (left, top) in zip(faces, [(0, 24), (37, 11), (64, 0)], strict=True):
+        alone = torch.tensor(person[:1]).permute(0, 3, 1, 2).float() / 255
+        with torch.inference_mode():
+            truth = landmarks_from_heatmaps(finder._detector(alone))[0].numpy() * 96 + [left, top]
+        found = finder.find(placed(person[:1], left, top, background())[0])
+        assert len(found) == 1 and found[0].scores.mean() > 0.8
+        eyes_px = np.linalg.norm(truth[60] - truth[72])
+        error = np.linalg.norm(found[0].landmarks - truth, axis=1).mean()
+        assert error < 0.08 * eyes_px
+
+
+def test_a_face_is_followed(finder: FaceFinder, faces: list[U8]) -> None:
+    pictures = [placed(faces[0][i : i + 1], 10 + 4 * i, 12, background())[0] for i in range(5)]
+    face: Face | None = finder.find(pictures[0])[0]
+    lefts = []
+    for picture in pictures:
+        assert face is not None
+        face = finder.follow(picture, face)
+        assert face is not None
+        lefts.append(face_squares(face.landmarks)[0])
+    assert lefts[-1] - lefts[0] == pytest.approx(16, abs=5)
+    assert finder.follow(background(), face) is None
+
+
+def test_two_faces_and_none(finder: FaceFinder, faces: list[U8]) -> None:
+    wide = np.concatenate([background(), background(1)], axis=1)
+    both = placed(faces[0][:1], 5, 10, wide)
+    both = placed(faces[1][:1], 190, 20, both[0])
+    assert len(finder.find(both[0])) == 2
+    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    rows = np.linspace(0, 255, HEIGHT).astype(np.uint8)
+    sky = np.broadcast_to(rows[:, None, None], (HEIGHT, WIDTH, 3)).copy()
+    for picture in (background(2), noise, sky, np.full_like(sky, 90)):
+        assert finder.find(picture) == []
+
+
+def test_models_without_a_detector_and_odd_devices() -> None:
+    with pytest.raises(MissingWeightsError, match="unknown model"):
+        open_finder("nobody", "cpu", 80)
+    with pytest.raises(UsageError, match="--device teapot"):
+        open_finder("default-64", "teapot", 80)
+
+
+class Dots:
+    """A finder of red pixels: for what happens around a finder."""
+
+    num_landmarks = 68
+    facts: dict[str, Any] = {}
+
+    def __init__(self) -> None:
+        self.searches = 0
+
+    def find(self, picture: U8) -> list[Face]:
+        self.searches += 1
+        return [
+            Face(face_template() * 20 + [x, y], np.ones(68, np.float32), np.zeros(4, np.float32))
+            for y, x in zip(*np.nonzero(picture[..., 0] == 255), strict=True)
+        ]
+
+    def follow(self, picture: U8, face: Face) -> Face | None:
+        self.searches -= 1
+        return next(iter(self.find(picture)), None)
+
+
+def dots(*counts: int) -> Iterator[U8]:
+    for count in counts:
+        picture = np.zeros((8, 8, 3), np.uint8)
+        picture[0, :count, 0] = 255
+        yield picture
+
+
+def test_doubt_reaches_to_the_searches_around() -> None:
+    finder = Dots()
+    track = follow_face(finder, dots(*[1] * 8, 2, *[1] * 6), 4, "x")
+    assert finder.searches == 5  # frames 0, 4, 8, 12 and the last
+    assert track.reasons == [None] * 5 + [TWO_FACES] * 7 + [None] * 3
+    assert (track.width, track.height, len(track.landmarks)) == (8, 8, 15)
+    assert np.isnan(track.landmarks[8]).all() and not np.isnan(track.landmarks[4]).any()
+
+
+def test_a_lost_face_is_lost_until_the_next_search() -> None:
+    track = follow_face(Dots(), dots(1, 1, 0, 1, 1, 1), 4, "x")
+    assert track.reasons == [None, None, NO_FACE, NO_FACE, None, None]
+
+
+def test_frames_must_be_there_and_of_one_size() -> None:
+    with pytest.raises(DataError, match="no frames"):
+        follow_face(Dots(), iter(()), 4, "x")
+    frames = iter([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9, 3), np.uint8)])
+    with pytest.raises(DataError, match="size of its frames changes"):
+        follow_face(Dots(), frames, 4, "x")
+
+
+# --- face_alignment --------------------------------------------------------------------------
+
+
+def test_missing_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(MissingWeightsError) as told:
+        open_finder("face-alignment", "cpu", 80)
+    folder = tmp_path / "hub" / "checkpoints"
+    for part in ("s3fd-619a316812.pth", "2DFAN4-11f355bf06.pth.tar", "https://", "--detector"):
+        assert part in str(told.value)
+    assert str(folder) in str(told.value) and "\n" not in str(told.value)
+    assert not list(tmp_path.iterdir())  # nothing was fetched
+    folder.mkdir(parents=True)
+    for name in finder_alignment.FILES:
+        (folder / name).write_bytes(b"no weights")
+    with pytest.raises(IntegrityError, match="damaged"):
+        open_finder("face-alignment", "cpu", 80)
+
+
+def test_the_library_is_used_as_it_wants_to_be(fake_face_alignment: list[dict[str, Any]]) -> None:
+    finder = open_finder("face-alignment", "cpu", 80)
+    assert isinstance(finder, AlignmentFinder)
+    assert fake_face_alignment == [{"device": "cpu", "flip_input": False, "compile": False}]
+    picture = np.zeros((50, 60, 3), np.uint8)
+    assert finder.find(picture) == []
+    picture[10:30, 20:40, 1] = 255
+    face = finder.find(picture)[0]
+    assert face.landmarks.shape == (68, 2) and face.box.tolist() == [20, 10, 40, 30]
+    picture[:] = 0
+    picture[12:32, 25:45, 1] = 255
+    moved = finder.follow(picture, face)
+    assert moved is not None and moved.box == pytest.approx([25, 12, 45, 32], abs=0.01)
+    assert finder.follow(np.zeros_like(picture), face) is None
