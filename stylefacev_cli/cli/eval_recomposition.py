@@ -20,7 +20,10 @@ Model = Annotated[
     str, typer.Option("--model", "-m", metavar="NAME|FOLDER", help="The model to be measured.")
 ]
 Framing = Annotated[
-    str, typer.Option("--framing", help="Of the renders: canonical or wide; as it was trained.")
+    str,
+    typer.Option(
+        "--framing", help="Of the renders: canonical, unaligned or wide; as it was trained."
+    ),
 ]
 TRUSTED_CORRELATION = 0.7  # of the detector on true renders
 FEW_PAIRS = 32  # below, worst and best pairs decide the mean
@@ -109,7 +112,7 @@ def measure_recomposition(
     rows = {row: metric.summary(scores) for row, scores in found.items()}
     return {
         "metric": "recomposition",
-        "protocol": f"recomposition_{framing}_{manifest.resolution}px_{num_pairs}_seed{seed}",
+        "protocol": f"recomposition_{rule.name}_{manifest.resolution}px_{num_pairs}_seed{seed}",
         "model": {"name": manifest.name, "sha256": manifest.sha256},
         "networks": {
             "detector": {
@@ -128,7 +131,10 @@ def measure_recomposition(
         "points_to_detector": rows["recomposed"]["points"]["mean"]
         / rows["truth"]["points"]["mean"],
         "left_out": {} if no_ceiling is None else {"generator": no_ceiling},
-        "warnings": _warnings(num_pairs, rows["truth"]["correlation"]),
+        "warnings": [
+            *_warnings(num_pairs, rows["truth"]["correlation"]),
+            *([] if no_ceiling is None else [no_ceiling]),
+        ],
         "per_pair": [
             {"pair": i, **{row: asdict(scores[i]) for row, scores in found.items()}}
             for i in range(num_pairs)

@@ -121,7 +121,7 @@ def measure_reconstruction(
             advance(manifest.name)
     if len(found) < 2:
         raise DataError(f"{real}: {taken.used} images; at least 2 are needed")
-    where = f"{framing}_seed{seed}" if source is None else "real"
+    where = f"{rule.name}_seed{seed}" if source is None else "real"
     return {
         "metric": f"reconstruction-{network.name}",
         "protocol": f"reconstruction_{where}_{manifest.resolution}px_{len(found)}",

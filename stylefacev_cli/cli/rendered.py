@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.faces.factors import Z_DIM, FramingRange
+from stylefacev_cli.faces.dataset import RECIPE
+from stylefacev_cli.faces.factors import FRAMINGS, Z_DIM, FaceFactors, FramingRange
 from stylefacev_cli.metrics.recomposition import Images, Pair, Recompose
 from stylefacev_cli.pipeline import MAX_SEED, Model, as_pictures
 from stylefacev_cli.weights.bundle import needed
@@ -32,7 +33,6 @@ SEED_RULE = (
     f"A and B of pair n: numpy's default_rng([seed, n, 1 or 2, {STREAM}]); no set of "
     "`data render` has them"
 )
-FRAMINGS = ("canonical", "wide")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,12 @@ class PairRule:
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"--seed {self.seed}: give a number from 0 to {MAX_SEED}")
         if self.framing not in FRAMINGS:
-            raise UsageError(f"--framing {self.framing}: choose {' or '.join(FRAMINGS)}")
+            raise UsageError(f"--framing {self.framing}: choose {', '.join(FRAMINGS)}")
+
+    @property
+    def name(self) -> str:
+        """Which renders they are: faces of another recipe or framing are another measure."""
+        return f"{self.framing}_faces{RECIPE}"
 
 
 class RenderedPairs:
@@ -172,6 +177,16 @@ def why_no_ceiling(manifest: Manifest) -> str | None:
             settings = config.get(stage)
             if stage in steps and isinstance(settings, dict):
                 if settings.get("objective") == "paired" or settings.get("paired_weight"):
-                    return None
+                    return _why_other_factors(settings.get("num_factors"))
                 return "its generator was trained without the factors of renders"
     return "its bundle does not say that its generator was trained on renders"
+
+
+def _why_other_factors(num_learnt: object) -> str | None:
+    num_known = len(FaceFactors.names)
+    if num_learnt in (None, 0, num_known):  # 0: all of z was learnt, whatever it meant
+        return None
+    return (
+        f"its generator learnt {num_learnt} factors of an earlier renderer's faces, these have "
+        f"{num_known}"
+    )
