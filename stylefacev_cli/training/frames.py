@@ -14,6 +14,8 @@ from torch import Tensor
 from stylefacev_cli.data.clips import ClipSet
 from stylefacev_cli.errors import DataError
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -29,6 +31,7 @@ class Frames:
         moving: bool [C], whether frames follow each other; not so in stills of one person, each
             of which has its own scene.
         fps: of the longest clip, since motion is learnt from long ones; 0 if there are only stills.
+        device: where batches are put.
     """
 
     images: np.ndarray
@@ -39,6 +42,7 @@ class Frames:
     starts: np.ndarray
     moving: np.ndarray
     fps: float
+    device: torch.device = CPU
 
     def rows(self, *, held_out: bool) -> np.ndarray:
         """Indices of the frames for training or for validation."""
@@ -59,19 +63,25 @@ class Frames:
 
     def image_batch(self, rows: np.ndarray) -> Tensor:
         """Images [len(rows), 3, S, S] float32 in [−1, 1]."""
-        batch = torch.from_numpy(self.images[rows]).permute(0, 3, 1, 2)
+        batch = torch.from_numpy(self.images[rows]).to(self.device).permute(0, 3, 1, 2)
         return batch.float().div_(127.5).sub_(1).contiguous()
 
     def factor_batch(self, rows: np.ndarray) -> Tensor:
         """Latents z [len(rows), Z]."""
-        return torch.from_numpy(self.factors[rows])
+        return torch.from_numpy(self.factors[rows]).to(self.device)
 
     def landmark_batch(self, rows: np.ndarray) -> Tensor:
         """Landmarks [len(rows), 98, 2]."""
-        return torch.from_numpy(self.landmarks[rows])
+        return torch.from_numpy(self.landmarks[rows]).to(self.device)
+
+    def visible_batch(self, rows: np.ndarray) -> Tensor:
+        """Which landmarks can be seen, bool [len(rows), 98]."""
+        return torch.from_numpy(self.visible[rows]).to(self.device)
 
 
-def load_frames(folders: list[Path], resolution: int, held_out_permille: int) -> Frames:
+def load_frames(
+    folders: list[Path], resolution: int, held_out_permille: int, device: torch.device = CPU
+) -> Frames:
     """Read sets of clips and stills.
 
     Args:
@@ -79,6 +89,7 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
         resolution: the size that the frames must have, px.
         held_out_permille: how many in a thousand persons are kept for validation; who they are
             depends on the set's name and their number alone, so it stays when sets are added.
+        device: where batches are put; the frames themselves stay in this process's memory.
 
     Raises:
         DataError: a set is missing, damaged, empty or of another size.
@@ -116,7 +127,8 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
         joined = {key: np.concatenate(arrays) for key, arrays in parts.items()}
     except ValueError as error:
         raise DataError(f"the sets do not go together: {error}") from error
-    return Frames(**joined, starts=np.cumsum([0, *lengths]), moving=np.array(moving), fps=fps)
+    starts = np.cumsum([0, *lengths])
+    return Frames(**joined, starts=starts, moving=np.array(moving), fps=fps, device=device)
 
 
 _LABELS = ("images", "factors", "landmarks", "visible", "held_out")
