@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
+from stylefacev_cli.data.clips import ClipEntry, write_clip
 from stylefacev_cli.networks.generator import GeneratorConfig
 from stylefacev_cli.training.frames import Frames
 
@@ -58,3 +62,20 @@ def tiny_architecture() -> GeneratorConfig:
         margin_size=2,
         filter_size=4,
     )
+
+
+def write_clips(folder: Path, clips: Frames) -> Path:
+    """A set of clips on the disk."""
+    lines = []
+    for number, (first, last) in enumerate(zip(clips.starts, clips.starts[1:], strict=False)):
+        name = f"clips/{number}"
+        entry = ClipEntry(
+            str(number), f"{name}.png", f"{name}.npz", int(last - first), 16, 25.0, number, "clip"
+        )
+        labels: dict[str, Any] = {
+            key: getattr(clips, key)[first:last] for key in ("factors", "landmarks", "visible")
+        }
+        write_clip(folder, entry, clips.images[first:last], labels)
+        lines.append(entry.to_line())
+    (folder / "index.jsonl").write_text("".join(lines))
+    return folder

@@ -21,6 +21,7 @@ from stylefacev_cli.networks.motion import MotionSamplerConfig
 from stylefacev_cli.networks.motion_discriminator import MotionDiscriminatorConfig
 from stylefacev_cli.networks.patch_discriminator import PatchDiscriminatorConfig
 from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.training import examples
 from stylefacev_cli.training.appearance_stage import AppearanceStage, AppearanceStageConfig
 from stylefacev_cli.training.detector_stage import DetectorStage, DetectorStageConfig
 from stylefacev_cli.training.extraction import heatmaps_of
@@ -28,7 +29,7 @@ from stylefacev_cli.training.frames import ClipWindow, Frames
 from stylefacev_cli.training.generator_stage import GeneratorStage, GeneratorStageConfig
 from stylefacev_cli.training.joint_stage import JointStage, JointStageConfig
 from stylefacev_cli.training.motion_stage import MotionStage, MotionStageConfig
-from stylefacev_cli.training.motion_tracks import extract_poses
+from stylefacev_cli.training.motion_tracks import PoseTracks, extract_poses
 from stylefacev_cli.training.perceptual import PerceptualLoss
 from stylefacev_cli.training.pose_stage import PoseStage, PoseStageConfig
 from stylefacev_cli.training.rendering import Renderer
@@ -51,6 +52,7 @@ APPEARANCE = AppearanceConfig(
     w_dim=16,
 )
 NUM_FRAMES = 6  # of a training sequence
+examples.VIEW_SAMPLES = 2 * examples.CHUNK  # for the linear view: how good it is does not matter
 
 
 @cache
@@ -144,8 +146,17 @@ def joint_stage(**settings: Any) -> NetworkStage:
     )
 
 
+@cache
+def tracks() -> PoseTracks:
+    """An untrained extractor gives nearly constant poses, of which normalisation makes noise."""
+    _, detector, pose, *_ = frozen_networks()
+    found = extract_poses(clips(), detector, pose, NUM_FRAMES)
+    steps = 0.2 * torch.randn(found.poses.shape, generator=torch.Generator().manual_seed(0))
+    return replace(found, poses=found.poses + steps.cumsum(dim=0) % 3)
+
+
 def motion_stage(supervise: str, **settings: Any) -> NetworkStage:
-    generator, detector, pose, appearance, _ = frozen_networks()
+    generator, _, _, appearance, _ = frozen_networks()
     config = MotionStageConfig(
         MotionSamplerConfig(hidden_dim=16),
         MotionDiscriminatorConfig(base_channels=4, max_channels=8, num_layers=2),
@@ -154,9 +165,8 @@ def motion_stage(supervise: str, **settings: Any) -> NetworkStage:
         num_frames=NUM_FRAMES,
         lr=2e-3,
     )
-    tracks = extract_poses(clips(), detector, pose, NUM_FRAMES)
     renderer = Renderer(generator, appearance, clips().image_batch(np.arange(1)))
-    return MotionStage(replace(config, **settings), tracks, 1, renderer, clips())
+    return MotionStage(replace(config, **settings), tracks(), 1, renderer, clips())
 
 
 STAGES: dict[str, Callable[..., NetworkStage]] = {

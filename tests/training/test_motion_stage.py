@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from stylefacev_cli.errors import DataError
+from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
@@ -115,3 +116,50 @@ def test_poses_are_extracted_once(clips: Frames, tmp_path: Path) -> None:
     assert path.stat().st_mtime_ns != written
     with pytest.raises(DataError, match="99 frames"):
         cached_poses(path, clips, detector, pose_extractor, 99)
+
+
+def test_rendering_a_few_frames_at_a_time_remembers_less_and_gives_the_same(
+    renderer: Renderer, clips: Frames
+) -> None:
+    appearance = renderer.appearance_of(clips.image_batch(np.arange(2)))
+    found = []
+    for num_at_once in (1, 12):
+        poses = torch.ones(2, 6, 64).requires_grad_(True)
+        remembered = 0
+
+        def count(tensor: torch.Tensor) -> torch.Tensor:
+            nonlocal remembered
+            remembered += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            made = renderer.clips_of(appearance, poses, num_at_once)
+        assert made.shape == (2, 6, 3, 16, 16)
+        made.square().mean().backward()
+        assert poses.grad is not None and poses.grad.abs().sum() > 0
+        assert remembered < 20 * poses.numel()  # what one frame's layers hold is a hundred times it
+        found.append((made.detach(), poses.grad))
+    direct = renderer.frames_of(appearance.repeat_interleave(6, 0), torch.ones(12, 64))
+    for made, gradient in found:
+        torch.testing.assert_close(made.flatten(0, 1), direct, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(gradient, found[0][1], atol=1e-7, rtol=1e-3)
+
+
+def test_other_supervision_is_refused(
+    tracks: PoseTracks, renderer: Renderer, clips: Frames
+) -> None:
+    stage = MotionStage(CONFIG, tracks, 1, renderer, clips)
+    state = stage.state_dict()
+    del state["supervise"]  # a save of before there was a choice
+    stage.load_state_dict(state)
+    with pytest.raises(UsageError, match="supervised on poses, not images: train into another"):
+        MotionStage(
+            replace(CONFIG, supervise="images"), whole_tracks(clips), 1, renderer, clips
+        ).load_state_dict(state)
+    with pytest.raises(UsageError, match="supervise 'both'"):
+        replace(CONFIG, supervise="both")
+
+
+def whole_tracks(clips: Frames) -> PoseTracks:
+    spans = clips.clips(held_out=False, min_frames=CONFIG.num_frames)
+    return PoseTracks(torch.zeros(int(spans[:, 1].sum()), 64), spans)

@@ -17,9 +17,11 @@ from two_processes import train
 from stylefacev_cli.training.checkpoint import CheckpointStore
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
-# Of a loss, relative; seen: 2e-5. Features of an untrained network are divided by their length,
-# which is about 0 here and there.
-TOLERANCE = 1e-4
+# Of a loss. Seen: 2e-5 relative in the first step, 1e-4 in the second (appearance: features of an
+# untrained network are divided by lengths near 0; other stages 1e-5); 2e-6 absolute for a mean of
+# cosines that cancel out.
+TOLERANCE = 5e-4
+ABSOLUTE = 1e-5
 
 
 def free_port() -> int:
@@ -58,7 +60,7 @@ def test_two_processes_give_the_losses_of_one(
     for a, b in zip(train(name, tmp_path)[0], first[name][0], strict=True):
         assert a.keys() == b.keys()
         for key in a:
-            assert b[key] == pytest.approx(a[key], rel=TOLERANCE, abs=1e-6), key
+            assert b[key] == pytest.approx(a[key], rel=TOLERANCE, abs=ABSOLUTE), key
 
 
 @pytest.mark.parametrize("name", [*STAGES, "faulty"])

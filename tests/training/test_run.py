@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from discs import write_clips
 
 from stylefacev_cli.data.clips import INDEX_NAME, ClipEntry, write_clip
 from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
@@ -21,20 +21,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.fixture(scope="module")
 def clip_folder(clips: Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "discs"
-    lines = []
-    for number, (first, last) in enumerate(zip(clips.starts, clips.starts[1:], strict=False)):
-        name = f"clips/{number}"
-        entry = ClipEntry(
-            str(number), f"{name}.png", f"{name}.npz", int(last - first), 16, 25.0, number, "clip"
-        )
-        labels: dict[str, Any] = {
-            key: getattr(clips, key)[first:last] for key in ("factors", "landmarks", "visible")
-        }
-        write_clip(folder, entry, clips.images[first:last], labels)
-        lines.append(entry.to_line())
-    (folder / "index.jsonl").write_text("".join(lines))
-    return folder
+    return write_clips(tmp_path_factory.mktemp("data") / "discs", clips)
 
 
 def test_frames_are_read_as_they_were_written(clip_folder: Path, clips: Frames) -> None:
