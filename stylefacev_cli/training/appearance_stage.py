@@ -93,6 +93,12 @@ class AppearanceStageConfig:
         """Check the values once."""
         check_dtype(self.dtype)
 
+    @property
+    def must_split(self) -> dict[str, int]:
+        """What must split evenly over processes and parts."""
+        made, _ = evenly(np.arange(self.batch_size), self.image_share)
+        return {"batch_size": self.batch_size, "image_share of the batch": len(made)}
+
 
 class AppearanceStage(NetworkStage):
     """Trains the appearance encoder and the recomposer behind fixed pose networks."""
@@ -109,12 +115,9 @@ class AppearanceStage(NetworkStage):
         pose_extractor: PoseExtractor,
         perceptual: PerceptualLoss | None,
     ) -> None:
-        batch = np.arange(config.batch_size)
-        made, others = evenly(batch, config.image_share)
-        self._made, self._others = made, others  # samples that are made as images, and not
-        sizes = {"batch_size": len(batch), "image_share of the batch": len(made)}
-        shares = own_shares(self.name, config.accumulate, sizes)
-        super().__init__(config.batch_size, shares, frames.device)
+        super().__init__(config.batch_size, own_shares(self.name, config), frames.device)
+        # Samples that are made as images, and those that are not.
+        self._made, self._others = evenly(np.arange(config.batch_size), config.image_share)
         self.config, self.frames, self._seed = config, frames, seed
         self._generator, self._perceptual = generator, perceptual
         self._detector, self._pose_extractor = detector, pose_extractor

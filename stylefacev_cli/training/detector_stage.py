@@ -75,6 +75,11 @@ class DetectorStageConfig:
             raise UsageError(f"detector loss {self.loss!r} is not location or adaptive_wing")
         check_dtype(self.dtype)
 
+    @property
+    def must_split(self) -> dict[str, int]:
+        """What must split evenly over processes and parts."""
+        return {"batch_size": self.batch_size}
+
 
 class DetectorStage(NetworkStage):
     """Trains the landmark detector."""
@@ -84,7 +89,7 @@ class DetectorStage(NetworkStage):
     def __init__(
         self, config: DetectorStageConfig, frames: Frames, seed: int, generator: Generator | None
     ) -> None:
-        shares = own_shares(self.name, config.accumulate, {"batch_size": config.batch_size})
+        shares = own_shares(self.name, config)
         super().__init__(config.batch_size, shares, frames.device)
         self.config, self.frames, self._seed = config, frames, seed
         has_factors = frames.factors.shape[1] > 0

@@ -84,6 +84,11 @@ class GeneratorStageConfig:
             raise UsageError("num_factors is not between 0 and z_dim")
         check_dtype(self.dtype)
 
+    @property
+    def must_split(self) -> dict[str, int]:
+        """What must split evenly over processes and parts."""
+        return {"batch_size": self.batch_size}
+
 
 class GeneratorStage(NetworkStage):
     """Trains the generator; its result is the running average of the weights, `ema`."""
@@ -99,7 +104,7 @@ class GeneratorStage(NetworkStage):
         smaller: Generator | None = None,
     ) -> None:
         self.name = name
-        shares = own_shares(name, config.accumulate, {"batch_size": config.batch_size})
+        shares = own_shares(name, config)
         super().__init__(config.batch_size, shares, frames.device)
         self.config, self.frames, self._seed = config, frames, seed
         self._perceptual = perceptual if config.perceptual_weight else None

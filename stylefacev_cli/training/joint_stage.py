@@ -107,9 +107,32 @@ class JointStageConfig:
         check_dtype(self.dtype)
 
     @property
+    def num_video(self) -> int:
+        """Frames of clips in a batch; the drawn images come after them."""
+        return self.num_clips * self.window.num_frames
+
+    @property
+    def kinds(self) -> dict[str, np.ndarray]:
+        """Samples of a batch: of video or drawn, made as images (`image_share`) or not."""
+        batch = np.arange(self.batch_size)
+        video, drawn = np.split(batch, [self.num_video])
+        made, others = evenly(batch, self.image_share)
+        return {
+            "image_share of the video frames": np.intersect1d(made, video),
+            "image_share of num_drawn": np.intersect1d(made, drawn),
+            "the rest of the video frames": np.intersect1d(others, video),
+            "the rest of num_drawn": np.intersect1d(others, drawn),
+        }
+
+    @property
+    def must_split(self) -> dict[str, int]:
+        """What must split evenly over processes and parts."""
+        return {name: len(samples) for name, samples in self.kinds.items()}
+
+    @property
     def batch_size(self) -> int:
         """Images that one step reconstructs."""
-        return self.num_clips * self.window.num_frames + self.num_drawn
+        return self.num_video + self.num_drawn
 
 
 class JointStage(NetworkStage):
@@ -128,21 +151,9 @@ class JointStage(NetworkStage):
         appearance_net: AppearanceRecomposer,
         perceptual: PerceptualLoss | None,
     ) -> None:
-        batch = np.arange(config.batch_size)
-        self._num_video = config.batch_size - config.num_drawn
-        self._made, others = evenly(batch, config.image_share)  # samples made as images, and not
-        video, drawn = np.split(batch, [self._num_video])
-        made_of = {"video": np.intersect1d(self._made, video)}
-        made_of["drawn"] = np.setdiff1d(self._made, video)
-        self._kinds = (
-            *made_of.values(),
-            np.intersect1d(others, video),
-            np.setdiff1d(others, video),
-        )
-        sizes = {"num_clips · window.num_frames": len(video), "num_drawn": len(drawn)}
-        sizes |= {f"image_share of the {key} part": len(made) for key, made in made_of.items()}
-        shares = own_shares(self.name, config.accumulate, sizes)
-        super().__init__(config.batch_size, shares, frames.device)
+        super().__init__(config.batch_size, own_shares(self.name, config), frames.device)
+        self._kinds = (*config.kinds.values(),)
+        self._made, _ = evenly(np.arange(config.batch_size), config.image_share)
         self.config, self.frames, self._seed = config, frames, seed
         self._generator, self._fixed_detector = generator, detector
         self._perceptual = perceptual
@@ -238,9 +249,9 @@ class JointStage(NetworkStage):
         self, windows: np.ndarray, drawing: Drawing, samples: np.ndarray
     ) -> tuple[Recomposition, Recomposition]:
         """The video part and the drawn part of some samples of the batch."""
-        is_video = samples < self._num_video
+        is_video = samples < self.config.num_video
         video = self._video_examples(windows, samples[is_video])
-        own = drawing.of(samples[~is_video] - self._num_video)
+        own = drawing.of(samples[~is_video] - self.config.num_video)
         return video, drawn_examples(self._generator, own, self.config.dtype)
 
     def _video_examples(self, windows: np.ndarray, samples: np.ndarray) -> Recomposition:

@@ -76,6 +76,11 @@ class MotionStageConfig:
         check_dtype(self.dtype)
 
     @property
+    def must_split(self) -> dict[str, int]:
+        """What must split evenly over processes and parts."""
+        return {"num_clips": self.num_clips}
+
+    @property
     def batch_size(self) -> int:
         """Real frames that one step sees."""
         return self.num_clips * self.num_frames
@@ -122,7 +127,7 @@ class MotionStage(NetworkStage):
         renderer: Renderer,
         frames: Frames,
     ) -> None:
-        shares = own_shares(self.name, config.accumulate, {"num_clips": config.num_clips})
+        shares = own_shares(self.name, config)
         super().__init__(config.batch_size, shares, frames.device)
         self.config, self._tracks, self._seed = config, tracks, seed
         self._renderer, self._frames = renderer, frames

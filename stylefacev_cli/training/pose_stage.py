@@ -61,6 +61,11 @@ class PoseStageConfig:
         """Check the values once."""
         check_dtype(self.dtype)
 
+    @property
+    def must_split(self) -> dict[str, int]:
+        """What must split evenly over processes and parts."""
+        return {"batch_size": self.batch_size}
+
 
 class PoseStage(NetworkStage):
     """Trains the pose extractor behind a fixed landmark detector."""
@@ -75,7 +80,7 @@ class PoseStage(NetworkStage):
         detector: LandmarkDetector,
         generator: Generator,
     ) -> None:
-        shares = own_shares(self.name, config.accumulate, {"batch_size": config.batch_size})
+        shares = own_shares(self.name, config)
         super().__init__(config.batch_size, shares, frames.device)
         self.config, self.frames, self._seed = config, frames, seed
         self._detector, self._generator = detector, generator

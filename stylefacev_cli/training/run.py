@@ -37,6 +37,7 @@ from stylefacev_cli.training.results import (
     write_bundle,
 )
 from stylefacev_cli.training.settings import TrainingConfig, budget_of, save_settings
+from stylefacev_cli.training.shares import own_shares
 from stylefacev_cli.weights.bundle import load_bundle
 from stylefacev_cli.weights.settings import to_plain
 
@@ -70,7 +71,7 @@ def train(
         How the last stage that was trained ended.
 
     Raises:
-        UsageError: there is no such stage.
+        UsageError: there is no such stage, or a batch does not split over the processes.
         DataError: the data is missing or does not fit the config.
         StyleFaceVError: training went wrong, or another run trains this stage.
     """
@@ -81,6 +82,8 @@ def train(
     wanted = [name for name in STAGES if stage in (name, "all") and getattr(config, name)]
     if stage == "all" and config.start_from is not None:
         wanted.remove("generator")  # it is there
+    for name in wanted:  # now, not hours later when it is that stage's turn
+        own_shares(name, getattr(config, name))
     if process_index() > 0:
         report = _silent
     else:

@@ -12,6 +12,7 @@ with more parts they are of fewer samples, and results differ by more than round
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -31,22 +32,32 @@ class Share:
         return np.sort(np.concatenate([group[self.index :: self.count] for group in groups]))
 
 
-def own_shares(stage: str, accumulate: int, sizes: dict[str, int]) -> tuple[Share, ...]:
+class Divided(Protocol):
+    """What the settings of a stage say of its batches."""
+
+    @property
+    def accumulate(self) -> int: ...  # noqa: D102 - named as the setting is
+    @property
+    def must_split(self) -> dict[str, int]:
+        """Numbers of samples that must split evenly, by their names in the config."""
+
+
+def own_shares(stage: str, config: Divided) -> tuple[Share, ...]:
     """The shares that this process works on, one after the other.
 
     Args:
         stage: its name, for the message.
-        accumulate: parts in which each process takes its share.
-        sizes: numbers of samples that must split evenly, by their names for the message.
+        config: its settings.
 
     Raises:
         UsageError: one of them does not split.
     """
+    accumulate = config.accumulate
     if accumulate < 1:
         raise UsageError(f"{stage}.accumulate is at least 1")
     processes = num_processes()
     count = processes * accumulate
-    for name, size in sizes.items():
+    for name, size in config.must_split.items():
         if size % count:
             raise UsageError(
                 f"{stage}: {name} {size} does not split evenly over {processes} processes × "

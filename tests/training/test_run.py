@@ -100,6 +100,13 @@ def test_stages_need_those_before_them(clip_folder: Path, tmp_path: Path) -> Non
         train(config, [clip_folder], tmp_path, stage="poses", report=lambda line: None)
 
 
+def test_batches_that_do_not_split_are_told_before_the_first_stage(tmp_path: Path) -> None:
+    config = load_settings(EXAMPLES / "tiny.yaml", ["joint.accumulate=4"])
+    with pytest.raises(UsageError, match="joint: image_share of num_drawn 2 does not split evenly"):
+        train(config, [], tmp_path / "run", report=lambda line: None)
+    assert not (tmp_path / "run").exists()
+
+
 def test_one_run_a_stage_at_a_time(tmp_path: Path) -> None:
     with _lock(tmp_path), pytest.raises(StyleFaceVError, match="another run"), _lock(tmp_path):
         pass
