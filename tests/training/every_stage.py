@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -60,11 +61,19 @@ def clips() -> Frames:
     return draw_frames(5, 24)
 
 
+Networks = tuple[Generator, LandmarkDetector, PoseExtractor, AppearanceRecomposer, PerceptualLoss]
+
+
+def frozen_networks() -> Networks:
+    """Untrained, but with running statistics as after training; all that later stages stand on.
+
+    Copies: with bfloat16 a stage puts their weights into another order, and so rounds otherwise.
+    """
+    return copy.deepcopy(_frozen_networks())
+
+
 @cache
-def frozen_networks() -> tuple[
-    Generator, LandmarkDetector, PoseExtractor, AppearanceRecomposer, PerceptualLoss
-]:
-    """Untrained, but with running statistics as after training; all that later stages stand on."""
+def _frozen_networks() -> Networks:
     torch.manual_seed(0)
     networks = Generator(ARCHITECTURE), LandmarkDetector(DETECTOR), PoseExtractor(POSE)
     appearance = AppearanceRecomposer(APPEARANCE)

@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 import torch
-from every_stage import STAGES, tensors_of, without_pictures
+from every_stage import (
+    ARCHITECTURE,
+    STAGES,
+    frozen_networks,
+    tensors_of,
+    tracks,
+    without_pictures,
+)
 
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.training import checkpoint
@@ -38,6 +45,9 @@ def train_until_killed(folder: Path) -> None:
     Processes are forked off one that has no other thread yet, and sees to it that none starts.
     """
     torch.set_num_threads(1)
+    with torch.no_grad():  # what the children need not do again; a backward pass may start threads
+        tracks()
+        frozen_networks()[0](torch.randn(2, ARCHITECTURE.z_dim))
     for number, name in enumerate(STAGES):
         child = os.fork()
         if child == 0:
