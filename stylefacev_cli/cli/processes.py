@@ -1,4 +1,4 @@
-"""Several processes at one measurement: `torchrun --nproc-per-node N -m stylefacev_cli eval …`.
+"""Several processes at one task: `torchrun --nproc-per-node N -m stylefacev_cli eval …` or `train`.
 
 Each takes its share of the items; all of them know all results; the first one tells them.
 """
@@ -9,9 +9,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 Value = TypeVar("Value")
+
+WAIT = timedelta(hours=6)  # for the first process, while it saves, measures or extracts poses
 
 
 @dataclass(frozen=True)
@@ -41,16 +44,24 @@ class Processes:
         return self.exchange(value)[0]
 
 
+def own_gpu() -> int:
+    """Which of this machine's GPUs is for this process: torchrun counts the processes on it."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 @contextmanager
-def joined_processes() -> Iterator[Processes]:
-    """Join the processes that torchrun has started with this one; alone without torchrun."""
+def joined_processes(backend: str = "gloo") -> Iterator[Processes]:
+    """Join the processes that torchrun has started with this one; alone without torchrun.
+
+    `backend` is how they talk: `gloo` on CPUs, `cpu:gloo,cuda:nccl` where tensors are on GPUs too.
+    """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Processes()
         return
     import torch.distributed as dist
 
-    dist.init_process_group("gloo")
+    dist.init_process_group(backend, timeout=WAIT)
     try:
         yield Processes(dist.get_rank(), count)
     finally:

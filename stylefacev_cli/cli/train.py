@@ -1,15 +1,36 @@
-"""`stylefacev train`: train a model stage by stage, resuming by itself."""
+"""`stylefacev train`: train a model stage by stage, resuming by itself; alone or under torchrun."""
 
 from __future__ import annotations
 
 import json
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stylefacev_cli.cli.options import Threads
+from stylefacev_cli.cli.processes import joined_processes, own_gpu
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
+from stylefacev_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Place(str, Enum):
+    """Devices of `--device`."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Supervision(str, Enum):
+    """What the discriminators of the motion stage see."""
+
+    poses = "poses"
+    images = "images"
 
 
 def train(
@@ -32,6 +53,21 @@ def train(
         float | None, typer.Option("--minutes", min=0, help="End this run after so many minutes.")
     ] = None,
     threads: Threads = None,
+    device: Annotated[
+        Place,
+        typer.Option(
+            "--device",
+            envvar="STYLEFACEV_DEVICE",
+            help="Where to compute; auto: a GPU (one a process) if there is one, else the CPU.",
+        ),
+    ] = Place.auto,
+    supervise: Annotated[
+        Supervision | None,
+        typer.Option(
+            "--supervise",
+            help="What motion is judged by: poses, or frames rendered from them (richer, dearer).",
+        ),
+    ] = None,
     start_from: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +83,8 @@ def train(
 ) -> None:
     """Train a model, or one stage of it; stop with Ctrl-C and run again to go on.
 
-    Prints the folder of the stage, or of the finished bundle.
+    Several processes: torchrun --nproc-per-node N -m stylefacev_cli train …; they share each batch
+    of the config. Prints the folder of the stage, or of the finished bundle.
     """
     with holding_signals():
         from stylefacev_cli.networks.memory import keep_freed_memory
@@ -59,18 +96,45 @@ def train(
     overrides = list(settings or [])
     if start_from is not None:
         overrides.append(f"start_from={json.dumps(start_from)}")
+    if supervise is not None:
+        overrides.append(f"motion.supervise={supervise.value}")
     loaded = load_settings(config, overrides)
     keep_freed_memory()
     if threads:
         set_num_threads(threads)
-    outcome = run_training(
-        loaded,
-        data or [],
-        out,
-        stage=stage,
-        minutes=minutes,
-        report=terminal.note,
-    )
+    place = _own_device(device)
+    backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
+    with joined_processes(backend) as processes:
+        outcome = run_training(
+            loaded,
+            data or [],
+            out,
+            stage=stage,
+            minutes=minutes,
+            device=place,
+            report=terminal.note,
+        )
     if outcome.signal_number is not None:
         raise typer.Exit(128 + outcome.signal_number)
-    terminal.result(str(out))
+    if processes.is_first:
+        terminal.result(str(out))
+
+
+def _own_device(wish: Place) -> torch.device:
+    """The device of this process: under torchrun each has a GPU of its own.
+
+    Raises:
+        UsageError: there is no GPU, or none left for this process.
+    """
+    import torch
+
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wish is Place.cpu or (wish is Place.auto and not available):
+        return torch.device("cpu")
+    if own_gpu() >= available:
+        raise UsageError(
+            f"--device {wish.value}: process {own_gpu()} of this machine has no GPU, there are "
+            f"{available}: start fewer processes, or give --device cpu"
+        )
+    torch.cuda.set_device(own_gpu())
+    return torch.device("cuda", own_gpu())

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.networks.batch_norm import BatchNorm2d
 from stylefacev_cli.networks.initial_weights import start_normal
 from stylefacev_cli.networks.pose import POSE_SIZE
 from stylefacev_cli.networks.residual import residual_stage
@@ -79,7 +80,7 @@ class AppearanceRecomposer(nn.Module):
             return residual_stage(in_channels, outer, inner, num_blocks, stride)
 
         self.conv1 = nn.Conv2d(3, base, 7, stem_stride, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(base)
+        self.bn1 = BatchNorm2d(base)
         channels = base
         for i, (num_blocks, stride) in enumerate(
             zip(config.encoder_blocks, _STAGE_STRIDES, strict=True)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from stylefacev_cli.networks.collective import gathered, num_processes, process_index
 from stylefacev_cli.networks.mapping import FullyConnectedLayer
 
 EPSILON = 1e-8  # of the original, in the minibatch standard deviation
@@ -136,8 +137,17 @@ class DiscriminatorEpilogue(nn.Module):
         """Standard deviation over groups of samples, averaged over features: [N, F, H, W].
 
         Sample i belongs to the group i modulo the number of groups (section 4 of Karras et al.,
-        "Progressive Growing of GANs", 2018, with groups as in StyleGAN2).
+        "Progressive Growing of GANs", 2018, with groups as in StyleGAN2). Of several processes,
+        each holds samples r, r + P, r + 2 P, …, so that most groups stay whole; others
+        are put together from all processes.
         """
+        n, processes = len(x), num_processes()
+        if processes == 1 or n % min(self.group_size, n * processes) == 0:
+            return self._spread(x)
+        everywhere = gathered(x).transpose(0, 1).flatten(0, 1)  # sample i of process r: i · P + r
+        return self._spread(everywhere)[process_index() :: processes]
+
+    def _spread(self, x: torch.Tensor) -> torch.Tensor:
         n, c, h, w = x.shape
         size = min(self.group_size, n)
         assert n % size == 0, f"a batch of {n} does not split into groups of {size}"

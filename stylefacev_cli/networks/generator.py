@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from stylefacev_cli.networks.collective import averaged
 from stylefacev_cli.networks.filtered_lrelu import filtered_lrelu
 from stylefacev_cli.networks.filters import design_lowpass_filter
 from stylefacev_cli.networks.mapping import FullyConnectedLayer, MappingNetwork
@@ -221,7 +222,7 @@ class SynthesisLayer(nn.Module):
         if update_emas:
             with torch.no_grad():
                 magnitude = torch.linalg.vector_norm(x).square() / x.numel()
-                self.magnitude_ema.lerp_(magnitude, 1 - self.magnitude_ema_beta)
+                self.magnitude_ema.lerp_(averaged(magnitude), 1 - self.magnitude_ema_beta)
         input_gain = self.magnitude_ema.rsqrt()
 
         styles = self.affine(w)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.networks.batch_norm import BatchNorm2d
 from stylefacev_cli.networks.resize import resize_square
 
 NUM_LANDMARKS = 98
@@ -120,16 +121,16 @@ class ConvBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         half, quarter = out_channels // 2, out_channels // 4
-        self.bn1 = nn.BatchNorm2d(in_channels)
+        self.bn1 = BatchNorm2d(in_channels)
         self.conv1 = nn.Conv2d(in_channels, half, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(half)
+        self.bn2 = BatchNorm2d(half)
         self.conv2 = nn.Conv2d(half, quarter, 3, padding=1, bias=False)
-        self.bn3 = nn.BatchNorm2d(quarter)
+        self.bn3 = BatchNorm2d(quarter)
         self.conv3 = nn.Conv2d(quarter, quarter, 3, padding=1, bias=False)
         self.downsample: nn.Sequential | None = None
         if in_channels != out_channels:
             self.downsample = nn.Sequential(
-                nn.BatchNorm2d(in_channels),
+                BatchNorm2d(in_channels),
                 nn.ReLU(),
                 nn.Conv2d(in_channels, out_channels, 1, bias=False),
             )
@@ -180,14 +181,14 @@ class LandmarkDetector(nn.Module):
         width = config.width
         stem_stride = min(config.stem_stride, 2)
         self.conv1 = CoordConv(3, width // 4, kernel=7, stride=stem_stride, size=config.input_size)
-        self.bn1 = nn.BatchNorm2d(width // 4)
+        self.bn1 = BatchNorm2d(width // 4)
         self.conv2 = ConvBlock(width // 4, width // 2)
         self.conv3 = ConvBlock(width // 2, width // 2)
         self.conv4 = ConvBlock(width // 2, width)
         self.m0 = Hourglass(width, config.depth, config.heatmap_size)
         self.top_m_0 = ConvBlock(width, width)
         self.conv_last0 = nn.Conv2d(width, width, 1)
-        self.bn_end0 = nn.BatchNorm2d(width)
+        self.bn_end0 = BatchNorm2d(width)
         self.l0 = nn.Conv2d(width, NUM_LANDMARKS + 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from stylefacev_cli.networks.collective import averaged
+
 EPSILON = 1e-8  # of the original, in the normalisation of z
 
 
@@ -94,7 +96,7 @@ class MappingNetwork(nn.Module):
 
         if update_emas:
             with torch.no_grad():
-                self.w_avg.lerp_(x.mean(dim=0), 1 - self.w_avg_beta)
+                self.w_avg.lerp_(averaged(x.mean(dim=0)), 1 - self.w_avg_beta)
         ws = x[:, None].repeat(1, self.num_ws, 1)  # [N, num_ws, w_dim]
         if truncation_psi == 1:
             return ws

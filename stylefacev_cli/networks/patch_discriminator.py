@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from stylefacev_cli.networks.batch_norm import BatchNorm2d
 from stylefacev_cli.networks.initial_weights import start_normal
 
 _KERNEL = 4
@@ -41,7 +42,7 @@ class PatchDiscriminator(nn.Module):
             stride = 2 if i < config.num_layers else 1
             layers += [
                 nn.Conv2d(widths[i - 1], widths[i], _KERNEL, stride, padding=1, bias=False),
-                nn.BatchNorm2d(widths[i]),
+                BatchNorm2d(widths[i]),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         layers.append(nn.Conv2d(widths[-1], 1, _KERNEL, stride=1, padding=1))

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylefacev_cli.networks.batch_norm import BatchNorm2d
+
 
 class Bottleneck(nn.Module):
     """relu(shortcut(x) + 1×1 ∘ 3×3 ∘ 1×1 (x)), BatchNorm after each convolution.
@@ -26,16 +28,16 @@ class Bottleneck(nn.Module):
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, inner_channels, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(inner_channels)
+        self.bn1 = BatchNorm2d(inner_channels)
         self.conv2 = nn.Conv2d(inner_channels, inner_channels, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(inner_channels)
+        self.bn2 = BatchNorm2d(inner_channels)
         self.conv3 = nn.Conv2d(inner_channels, out_channels, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.bn3 = BatchNorm2d(out_channels)
         self.downsample: nn.Sequential | None = None
         if stride != 1 or in_channels != out_channels:
             self.downsample = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
-                nn.BatchNorm2d(out_channels),
+                BatchNorm2d(out_channels),
             )
 
     def forward(self, x: Tensor) -> Tensor:

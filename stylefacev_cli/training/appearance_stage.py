@@ -11,6 +11,7 @@ to 0 and let pairs of the same person from the clips (`pair_share`) show the res
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +27,7 @@ from stylefacev_cli.networks.landmarks import LandmarkDetector
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.examples import (
+    Drawing,
     ExamplePool,
     PoseTable,
     Recomposition,
@@ -35,6 +37,7 @@ from stylefacev_cli.training.examples import (
     linear_view,
     moved_frames,
     paired_examples,
+    random_drawing,
 )
 from stylefacev_cli.training.extraction import (
     DTYPES,
@@ -42,12 +45,14 @@ from stylefacev_cli.training.extraction import (
     check_dtype,
     pose_of,
     products_in,
+    random_shifts,
     set_norms_training,
 )
 from stylefacev_cli.training.frames import Frames, PairSampler, Sampler
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
 from stylefacev_cli.training.reconstruction import reconstruction_losses
+from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, step_generator
 from stylefacev_cli.weights.settings import to_plain
 
@@ -63,7 +68,8 @@ class AppearanceStageConfig:
     architecture: AppearanceConfig = field(default_factory=AppearanceConfig)
     num_images: int = 100_000
     minutes: float | None = None
-    batch_size: int = 8
+    batch_size: int = 8  # of all processes together
+    accumulate: int = 1  # parts of a process's share of the batch, one after the other
     dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
     lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
@@ -87,6 +93,12 @@ class AppearanceStageConfig:
         """Check the values once."""
         check_dtype(self.dtype)
 
+    @property
+    def must_split(self) -> dict[str, int]:
+        """What must split evenly over processes and parts."""
+        made, _ = evenly(np.arange(self.batch_size), self.image_share)
+        return {"batch_size": self.batch_size, "image_share of the batch": len(made)}
+
 
 class AppearanceStage(NetworkStage):
     """Trains the appearance encoder and the recomposer behind fixed pose networks."""
@@ -103,14 +115,16 @@ class AppearanceStage(NetworkStage):
         pose_extractor: PoseExtractor,
         perceptual: PerceptualLoss | None,
     ) -> None:
-        super().__init__(config.batch_size)
+        super().__init__(config.batch_size, own_shares(self.name, config), frames.device)
+        # Samples that are made as images, and those that are not.
+        self._made, self._others = evenly(np.arange(config.batch_size), config.image_share)
         self.config, self.frames, self._seed = config, frames, seed
         self._generator, self._perceptual = generator, perceptual
         self._detector, self._pose_extractor = detector, pose_extractor
         torch.manual_seed(seed)
         self.appearance_net = AppearanceRecomposer(config.architecture)
         start_residual(self.appearance_net)  # at these learning rates better than the authors'
-        self.appearance_net.centre_on(generator.mapping.w_avg)
+        self.appearance_net.to(self.device).centre_on(generator.mapping.w_avg)
         arrange_for(config.dtype, detector, pose_extractor, self.appearance_net)
         self._optimisers = Optimisers(
             torch.optim.Adam(self.appearance_net.parameters(), config.lr, betas=config.betas)
@@ -134,7 +148,7 @@ class AppearanceStage(NetworkStage):
             self._rows = Sampler(frames.rows(held_out=False), seed)
             self.others["rows"] = self._rows
         if self._num_drawn and config.pool_images:
-            self._pool = ExamplePool(config.pool_images, self._draw, self._pose_of)
+            self._pool = ExamplePool(config.pool_images, self._draw_chunk, self._pose_of)
             self._pool_order = Sampler(np.arange(self._pool.num_images), seed)
             self.others["pool"] = self._pool_order
         self.architecture = {"appearance": to_plain(config.architecture)}
@@ -142,52 +156,69 @@ class AppearanceStage(NetworkStage):
     def step(self, index: int, progress: float) -> Losses:
         """Train on one batch of generated images (and pairs of frames)."""
         config = self.config
-        examples, poses = self._examples(index)
+        batch, scale = self._next_batch(index), config.schedule.scale(index, progress)
         set_norms_training(self.appearance_net, progress < config.freeze_norms_from)
         with restored_if_bad(self.appearance_net) as marks:
-            found = self._losses(examples, poses)
-            total = torch.stack([*found.values()]).sum()
-            marks.append(self._optimisers.step(total, config.schedule.scale(index, progress)))
-        if not marks[0]:
-            return {"total": float("nan")}
-        return {key: float(value.detach()) for key, value in found.items()}
+            parts = (self._losses_of(batch, share) for share in self.shares)
+            found = self._optimisers.learn(parts, len(self.shares), scale)
+            marks.append(found is not None)
+        return found or {"total": float("nan")}
 
     @torch.no_grad()
     def _pose_of(self, frames: Tensor) -> Tensor:
         with products_in(self.config.dtype):
             return pose_of(self._detector, self._pose_extractor, frames).float()
 
-    def _draw(self, count: int, index: int) -> Recomposition:
-        config = self.config
-        return drawn_examples(
-            self._generator,
-            count,
-            config.max_rotation_deg,
-            config.max_translation,
-            step_generator(self._seed, index),
-            config.dtype,
-        )
+    def _drawing(self, count: int, random: torch.Generator) -> Drawing:
+        z_dim, config = self._generator.config.z_dim, self.config
+        return random_drawing(z_dim, count, config.max_rotation_deg, config.max_translation, random)
 
-    def _examples(self, index: int) -> tuple[Recomposition, Tensor]:
-        """A batch: drawn examples, pairs, single frames; and the poses of what is to be made."""
-        parts, poses = [], []
+    def _draw_chunk(self, count: int, index: int) -> Recomposition:
+        drawing = self._drawing(count, step_generator(self._seed, index))
+        return drawn_examples(self._generator, drawing, self.config.dtype)
+
+    def _next_batch(self, index: int) -> list[Source]:
+        """The batch: drawn examples, pairs, single frames, each with how to make some of them."""
+        sources: list[Source] = []
         if self._num_drawn and self.config.pool_images:
-            drawn, drawn_poses = self._pool.take(self._pool_order.next(self._num_drawn))
-            parts.append(drawn)
-            poses.append(drawn_poses)
+            kept = self._pool_order.next(self._num_drawn)
+            sources.append((len(kept), lambda chosen: self._pool.take(kept[chosen])))
         elif self._num_drawn:
-            parts.append(self._draw(self._num_drawn, index))
-            poses.append(self._pose_of(parts[-1].frames))
+            drawing = self._drawing(self._num_drawn, step_generator(self._seed, index))
+
+            def draw(chosen: np.ndarray) -> tuple[Recomposition, Tensor]:
+                drawn = drawn_examples(self._generator, drawing.of(chosen), self.config.dtype)
+                return drawn, self._pose_of(drawn.frames)
+
+            sources.append((self._num_drawn, draw))
         if self._num_pairs:
             pairs = self._pairs.next(self._num_pairs)
-            parts.append(paired_examples(self._generator, self.frames, pairs))
-            poses.append(self._pose_table.of(pairs[:, 1]))
+            pair_poses = self._pose_table.of(pairs[:, 1])
+
+            def pair(chosen: np.ndarray) -> tuple[Recomposition, Tensor]:
+                examples = paired_examples(self._generator, self.frames, pairs[chosen])
+                return examples, pair_poses[torch.from_numpy(chosen)]
+
+            sources.append((len(pairs), pair))
         if self._num_frames:
             rows = self._rows.next(self._num_frames)
-            reach, random = self.config.max_translation, step_generator(self._seed + 1, index)
-            parts.append(moved_frames(self._generator, self.frames, rows, reach, random))
-            poses.append(self._pose_table.of(rows))
-        return joined(parts), torch.cat(poses)
+            row_poses = self._pose_table.of(rows)
+            random = step_generator(self._seed + 1, index)
+            shifts = random_shifts(len(rows), self.config.max_translation, random)
+
+            def move(chosen: np.ndarray) -> tuple[Recomposition, Tensor]:
+                which = torch.from_numpy(chosen)
+                moved = moved_frames(self._generator, self.frames, rows[chosen], shifts[which])
+                return moved, row_poses[which]
+
+            sources.append((len(rows), move))
+        return sources
+
+    def _losses_of(self, batch: list[Source], share: Share) -> dict[str, Tensor]:
+        samples = share.of(self._made, self._others)
+        examples, poses = chosen_examples(batch, samples)
+        is_made = np.isin(samples, self._made)
+        return self._losses(examples, poses, torch.from_numpy(np.flatnonzero(is_made)))
 
     def _recompose(self, examples: Recomposition, poses: Tensor) -> Tensor:
         """Ws, made from appearance and pose."""
@@ -195,7 +226,8 @@ class AppearanceStage(NetworkStage):
             ws: Tensor = self.appearance_net(examples.appearance_from, poses)
         return ws.float()
 
-    def _losses(self, examples: Recomposition, poses: Tensor) -> dict[str, Tensor]:
+    def _losses(self, examples: Recomposition, poses: Tensor, few: Tensor) -> dict[str, Tensor]:
+        """Of the ws of all examples, and of the images that are made of a few."""
         config = self.config
         ws = self._recompose(examples, poses)
         found = {"embed": config.embedding_weight * embedding_loss(ws, examples.ws)}
@@ -203,7 +235,6 @@ class AppearanceStage(NetworkStage):
             found["view"] = config.view_weight * self._view.distance(ws, examples.ws)
         if config.places_weight:
             found["places"] = config.places_weight * self._places.distance(ws, examples.ws)
-        few = evenly(len(ws), config.image_share)
         images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])
         with torch.no_grad():
             points = self._pose_extractor.key_points(poses[few])
@@ -214,14 +245,7 @@ class AppearanceStage(NetworkStage):
     @torch.no_grad()
     def _validation_examples(self) -> Recomposition:
         random = torch.Generator().manual_seed(VALIDATION_SEED)
-        config = self.config
-        return drawn_examples(
-            self._generator,
-            VALIDATION_IMAGES,
-            config.max_rotation_deg,
-            config.max_translation,
-            random,
-        )
+        return drawn_examples(self._generator, self._drawing(VALIDATION_IMAGES, random))
 
     @torch.no_grad()
     def sheet(self) -> np.ndarray:
@@ -246,9 +270,26 @@ class AppearanceStage(NetworkStage):
         }
 
 
-def evenly(count: int, share: float) -> Tensor:
-    """Indices of a share of a batch, at least one, spread over it so that every kind is there."""
-    return torch.linspace(0, count - 1, max(1, round(count * share))).round().long()
+Source = tuple[int, Callable[[np.ndarray], tuple[Recomposition, Tensor]]]
+"""How many examples there are, and what gives those at some places with their poses."""
+
+
+def chosen_examples(batch: list[Source], samples: np.ndarray) -> tuple[Recomposition, Tensor]:
+    """The examples at some places of a batch (sorted) and the poses of what is to be made."""
+    parts, first = [], 0
+    for count, make in batch:
+        chosen = samples[(samples >= first) & (samples < first + count)] - first
+        if len(chosen):
+            parts.append(make(chosen))
+        first += count
+    return joined([examples for examples, _ in parts]), torch.cat([poses for _, poses in parts])
+
+
+def evenly(samples: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """A share of samples, at least one, spread over them so that every kind is there; the rest."""
+    places = torch.linspace(0, len(samples) - 1, max(1, round(len(samples) * share))).round()
+    few = samples[places.long().numpy()]
+    return few, np.setdiff1d(samples, few)
 
 
 def embedding_loss(ws: Tensor, wanted: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import io
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stylefacev_cli.errors import IntegrityError
+from stylefacev_cli.errors import IntegrityError, StyleFaceVError
 
 MAGIC = b"SFVCKPT1"
 DIGEST_BYTES = 32
@@ -42,7 +43,11 @@ class CheckpointStore:
         return sorted(self.folder.glob("step-*.ckpt"))
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
-        """Write a save so that it is there entirely or not at all, then drop the oldest ones."""
+        """Write a save so that it is there entirely or not at all, then drop the oldest ones.
+
+        Raises:
+            StyleFaceVError: it cannot be written; then none is dropped.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step-{step:09d}.ckpt"
         write_checkpoint(path, state)
@@ -75,18 +80,31 @@ class CheckpointStore:
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a state through a temporary file in the same folder, flushed, then renamed."""
+    """Write a state through a temporary file in the same folder, flushed, then renamed.
+
+    Raises:
+        StyleFaceVError: it cannot be written, for one because the disk is full; nothing of it is
+            left, and files that were there are as they were.
+    """
     buffer = io.BytesIO()
     torch.save(state, buffer)
     payload = buffer.getbuffer()
     part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        file.write(MAGIC)
-        file.write(hashlib.sha256(payload).digest())
-        file.write(payload)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    try:
+        with part.open("wb") as file:
+            file.write(MAGIC)
+            file.write(hashlib.sha256(payload).digest())
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise StyleFaceVError(
+            f"cannot write {path}: {error.strerror or error}; earlier saves are whole: make room, "
+            "then run again to go on from them"
+        ) from error
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -117,14 +135,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def random_states() -> dict[str, Any]:
-    """The states of the random generators, as plain values and tensors."""
+    """The states of the random generators, as plain values and tensors.
+
+    Those of GPUs are not among them: all training draws from generators of the CPU, so that a run
+    can go on with another number of GPUs, or without any.
+    """
     kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     assert isinstance(keys, np.ndarray)
     return {
         "python": random.getstate(),
         "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
 
 
@@ -135,5 +156,3 @@ def restore_random_states(states: dict[str, Any]) -> None:
     kind, keys, position, has_gauss, cached = states["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
     torch.set_rng_state(states["torch"])
-    if states["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(states["cuda"])

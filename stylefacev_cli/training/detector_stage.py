@@ -23,10 +23,19 @@ from stylefacev_cli.networks.landmarks import (
     landmarks_from_heatmaps,
 )
 from stylefacev_cli.training import losses, sheets
-from stylefacev_cli.training.extraction import heatmaps_of, set_norms_training, shifted
+from stylefacev_cli.training.extraction import (
+    DTYPES,
+    check_dtype,
+    heatmaps_of,
+    products_in,
+    random_shifts,
+    set_norms_training,
+    shifted,
+)
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
+from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, step_generator
 from stylefacev_cli.weights.settings import to_plain
 
@@ -44,7 +53,9 @@ class DetectorStageConfig:
     architecture: LandmarkDetectorConfig = field(default_factory=LandmarkDetectorConfig)
     num_images: int = 120_000
     minutes: float | None = None
-    batch_size: int = 16
+    batch_size: int = 16  # of all processes together
+    accumulate: int = 1  # parts of a process's share of the batch, one after the other
+    dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
     lr: float = 1e-3
     schedule: Schedule = field(default_factory=Schedule)
     generated_share: float = 0.5  # of a batch that the generator draws, if one is trained
@@ -62,6 +73,12 @@ class DetectorStageConfig:
         """Check the values once."""
         if self.loss not in ("location", "adaptive_wing"):
             raise UsageError(f"detector loss {self.loss!r} is not location or adaptive_wing")
+        check_dtype(self.dtype)
+
+    @property
+    def must_split(self) -> dict[str, int]:
+        """What must split evenly over processes and parts."""
+        return {"batch_size": self.batch_size}
 
 
 class DetectorStage(NetworkStage):
@@ -72,13 +89,14 @@ class DetectorStage(NetworkStage):
     def __init__(
         self, config: DetectorStageConfig, frames: Frames, seed: int, generator: Generator | None
     ) -> None:
-        super().__init__(config.batch_size)
+        shares = own_shares(self.name, config)
+        super().__init__(config.batch_size, shares, frames.device)
         frames.need_landmarks("the stage detector")
         self.config, self.frames, self._seed = config, frames, seed
         has_factors = frames.factors.shape[1] > 0
         self._generator = generator if has_factors else None
         torch.manual_seed(seed)
-        self.detector = LandmarkDetector(config.architecture)
+        self.detector = LandmarkDetector(config.architecture).to(self.device)
         self._optimisers = Optimisers(torch.optim.Adam(self.detector.parameters(), config.lr))
         self._sampler = Sampler(frames.rows(held_out=False), seed)
         self._held_out = spread(frames.rows(held_out=True), VALIDATION_IMAGES)
@@ -91,32 +109,44 @@ class DetectorStage(NetworkStage):
         config = self.config
         rows = self._sampler.next(self.images_per_step)
         random = step_generator(self._seed, index)
-        with torch.no_grad():
-            frames = self._with_generated(rows)
-            landmarks = self.frames.landmark_batch(rows)
-            frames, landmarks = shifted(frames, landmarks, config.max_shift, random)
-            frames = recoloured(frames, config.max_brightness, config.max_contrast, random)
+        shifts = random_shifts(len(rows), config.max_shift, random)
+        colours = torch.rand(2, len(rows), 3, generator=random)
+        scale = config.schedule.scale(index, progress)
+
+        def losses_of(share: Share) -> dict[str, Tensor]:
+            samples = share.of(np.arange(len(rows)))
+            chosen, own = torch.from_numpy(samples), rows[samples]
+            with torch.no_grad():
+                frames = self._with_generated(rows, samples)
+                landmarks = self.frames.landmark_batch(own)
+                frames, landmarks = shifted(frames, landmarks, shifts[chosen])
+                noise = colours[:, chosen].to(self.device)
+                frames = recoloured(frames, noise, config.max_brightness, config.max_contrast)
+            return self._losses(frames, landmarks, self.frames.visible_batch(own))
+
         set_norms_training(self.detector, progress < config.freeze_norms_from)
         with restored_if_bad(self.detector) as marks:
-            found = self._losses(frames, landmarks, torch.from_numpy(self.frames.visible[rows]))
-            scale = config.schedule.scale(index, progress)
-            marks.append(self._optimisers.step(torch.stack([*found.values()]).sum(), scale))
-        if not marks[0]:
-            return {"total": float("nan")}
-        return {key: float(value.detach()) for key, value in found.items()}
+            parts = (losses_of(share) for share in self.shares)
+            found = self._optimisers.learn(parts, len(self.shares), scale)
+            marks.append(found is not None)
+        return found or {"total": float("nan")}
 
-    def _with_generated(self, rows: np.ndarray) -> Tensor:
-        frames = self.frames.image_batch(rows)
-        count = round(len(rows) * self.config.generated_share)
-        if self._generator is not None and count:
-            drawn = self._generator(self.frames.factor_batch(rows[:count]))
-            frames[:count] = drawn.clamp(-1, 1)
+    def _with_generated(self, rows: np.ndarray, samples: np.ndarray) -> Tensor:
+        """Frames of the rows at `samples`; of the first rows, what the generator makes of them."""
+        frames = self.frames.image_batch(rows[samples])
+        drawn = samples[samples < round(len(rows) * self.config.generated_share)]
+        if self._generator is not None and len(drawn):
+            z, dtype = self.frames.factor_batch(rows[drawn]), DTYPES[self.config.dtype]
+            made = self._generator(z, conv_dtype=dtype)
+            frames[: len(drawn)] = made.clamp(-1, 1)
         return frames
 
     def _losses(self, frames: Tensor, landmarks: Tensor, visible: Tensor) -> dict[str, Tensor]:
         config = self.config
         size = config.architecture.heatmap_size
-        heatmaps, boundary = self.detector.heatmaps_and_boundary((frames + 1) / 2)
+        with products_in(config.dtype):
+            found_maps = self.detector.heatmaps_and_boundary((frames + 1) / 2)
+        heatmaps, boundary = (maps.float() for maps in found_maps)
         target = heatmap_targets(landmarks, size, config.sigma_px)
         edges = boundary_target(landmarks, size, config.sigma_px)
         shown = torch.where(visible, 1.0, config.hidden_weight)  # [N, 98]
@@ -167,7 +197,7 @@ class DetectorStage(NetworkStage):
 
     def _errors(self, frames: Tensor, rows: np.ndarray) -> Tensor:
         landmarks = self.frames.landmark_batch(rows)
-        visible = torch.from_numpy(self.frames.visible[rows]).float()
+        visible = self.frames.visible_batch(rows).float()
         distances = (self._detect(frames) - landmarks).norm(dim=2)  # [N, 98]
         left, right = (landmarks[:, corner] for corner in OUTER_EYE_CORNERS)
         scale = (left - right).norm(dim=1).clamp(min=0.05)
@@ -176,10 +206,13 @@ class DetectorStage(NetworkStage):
 
 
 def recoloured(
-    frames: Tensor, max_brightness: float, max_contrast: float, random: torch.Generator
+    frames: Tensor, uniform: Tensor, max_brightness: float, max_contrast: float
 ) -> Tensor:
-    """Frames [N, 3, S, S] in [−1, 1] with other brightness, contrast and tint."""
-    noise = torch.rand(2, len(frames), 3, generator=random) * 2 - 1
+    """Frames [N, 3, S, S] in [−1, 1] with other brightness, contrast and tint.
+
+    `uniform` [2, N, 3] are random numbers in [0, 1): which ones.
+    """
+    noise = uniform * 2 - 1
     brightness = (noise[0].mean(dim=1, keepdim=True) + 0.5 * noise[0]) * max_brightness
     contrast = 1 + noise[1, :, :1] * max_contrast
     return (frames * contrast[:, :, None, None] + brightness[:, :, None, None]).clamp(-1, 1)

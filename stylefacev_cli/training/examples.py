@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylefacev_cli.networks.collective import num_processes, process_index, sum_in_place
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.pose import POSE_SIZE
 from stylefacev_cli.training.extraction import DTYPES, placed, random_transforms, shifted
@@ -52,20 +53,37 @@ def joined(parts: list[Recomposition]) -> Recomposition:
     )
 
 
-@torch.no_grad()
-def drawn_examples(
-    generator: Generator,
+@dataclass(frozen=True)
+class Drawing:
+    """What faces are to be drawn, and how their copies are moved."""
+
+    z: Tensor  # [N, z_dim]
+    transforms: Tensor  # [N, 3, 3], inverse
+
+    def of(self, samples: np.ndarray) -> Drawing:
+        """Some of the samples."""
+        chosen = torch.from_numpy(samples)
+        return Drawing(self.z[chosen], self.transforms[chosen])
+
+
+def random_drawing(
+    z_dim: int,
     count: int,
     max_rotation_deg: float,
     max_translation: float,
     random: torch.Generator,
-    dtype: str = "float32",
-) -> Recomposition:
-    """Random faces x and their moved copies x' (the paper's self-augmentation)."""
+) -> Drawing:
+    """Random faces; their copies are turned and moved at random, see `random_transforms`."""
+    z = torch.randn(count, z_dim, generator=random)
+    return Drawing(z, random_transforms(count, max_rotation_deg, max_translation, random))
+
+
+@torch.no_grad()
+def drawn_examples(generator: Generator, drawing: Drawing, dtype: str = "float32") -> Recomposition:
+    """Faces x and their moved copies x' (the paper's self-augmentation)."""
     conv_dtype = DTYPES[dtype]
-    ws = generator.mapping(torch.randn(count, generator.config.z_dim, generator=random))
-    transforms = random_transforms(count, max_rotation_deg, max_translation, random)
-    with placed(generator, transforms):
+    ws = generator.mapping(drawing.z.to(generator.mapping.w_avg.device))
+    with placed(generator, drawing.transforms):
         moved = generator.synthesis(ws, conv_dtype=conv_dtype).clamp(-1, 1)
     return Recomposition(moved, generator.synthesis(ws, conv_dtype=conv_dtype).clamp(-1, 1), ws)
 
@@ -85,25 +103,31 @@ def paired_examples(generator: Generator, frames: Frames, pairs: np.ndarray) -> 
 
 @torch.no_grad()
 def moved_frames(
-    generator: Generator,
-    frames: Frames,
-    rows: np.ndarray,
-    max_translation: float,
-    random: torch.Generator,
+    generator: Generator, frames: Frames, rows: np.ndarray, shifts: Tensor
 ) -> Recomposition:
-    """Single frames of the data, the appearance from the frame itself, shifted; w from factors."""
+    """Single frames of the data, the appearance from the frame itself, shifted; w from factors.
+
+    Args:
+        generator: gives the ws of the factors.
+        frames: the data; it has factors.
+        rows: [N] of the frames.
+        shifts: [N, 2] in image widths.
+    """
     targets = frames.image_batch(rows)
-    moved, _ = shifted(targets, frames.landmark_batch(rows), max_translation, random)
+    moved, _ = shifted(targets, frames.landmark_batch(rows), shifts)
     return Recomposition(moved, targets, generator.mapping(frames.factor_batch(rows)))
 
 
 class PoseTable:
-    """Poses of the data's frames behind fixed networks, each extracted once, and saved."""
+    """Poses of the data's frames behind fixed networks, each extracted once, and saved.
+
+    Several processes share the work, and all know all poses: they must ask for the same rows.
+    """
 
     def __init__(self, frames: Frames, pose_of: PoseOf) -> None:
         self._frames, self._pose_of = frames, pose_of
         count = len(frames.images)
-        self._poses = torch.zeros(count, 1, POSE_SIZE, POSE_SIZE)
+        self._poses = torch.zeros(count, 1, POSE_SIZE, POSE_SIZE, device=frames.device)
         self._known = torch.zeros(count, dtype=torch.bool)
 
     def of(self, rows: np.ndarray) -> Tensor:
@@ -111,7 +135,11 @@ class PoseTable:
         index = torch.from_numpy(rows)
         missing = torch.unique(index[~self._known[index]])
         if len(missing):
-            self._poses[missing] = self._pose_of(self._frames.image_batch(missing.numpy()))
+            found = self._poses.new_zeros(len(missing), 1, POSE_SIZE, POSE_SIZE)
+            own = np.arange(process_index(), len(missing), num_processes())
+            if len(own):
+                found[own] = self._pose_of(self._frames.image_batch(missing.numpy()[own]))
+            self._poses[missing] = sum_in_place(found)  # each was extracted by one process
             self._known[missing] = True
         return self._poses[index]
 
@@ -123,7 +151,7 @@ class PoseTable:
         """Take the known poses over, unless there is other data now."""
         if len(state["known"]) == len(self._known):
             self._known = state["known"].clone()
-            self._poses[self._known] = state["poses"]
+            self._poses[self._known] = state["poses"].to(self._poses.device)
 
 
 class ExamplePool:
@@ -181,12 +209,14 @@ class LinearGuess:
         """Mean absolute difference of what two ws [N, num_ws, w_dim] do, about."""
         if self._matrix is None:
             self._matrix = self._fit()
+        self._matrix = self._matrix.to(ws.device)
         return ((ws - wanted)[:, 1:].mean(dim=1) @ self._matrix).abs().mean()
 
     @torch.no_grad()
     def _fit(self) -> Tensor:
         w, effects = (values - values.mean(dim=0) for values in self._samples())
-        ridge = GUESS_RIDGE * len(w) * w.square().mean() * torch.eye(w.shape[1])
+        identity = torch.eye(w.shape[1], device=w.device)
+        ridge = GUESS_RIDGE * len(w) * w.square().mean() * identity
         matrix: Tensor = torch.linalg.solve(w.T @ w + ridge, w.T @ effects)
         return matrix
 
@@ -211,7 +241,7 @@ def linear_view(generator: Generator, seed: int) -> LinearGuess:
         all_w, all_pictures = [], []
         for _ in range(VIEW_SAMPLES // CHUNK):
             z = torch.randn(CHUNK, generator.config.z_dim, generator=random)
-            ws = generator.mapping(z)
+            ws = generator.mapping(z.to(generator.mapping.w_avg.device))
             pictures = generator.synthesis(ws).clamp(-1, 1)
             all_w.append(ws[:, 0])
             all_pictures.append(F.adaptive_avg_pool2d(pictures, VIEW_SIZE_PX).flatten(1))

@@ -29,9 +29,15 @@ def check_dtype(name: str) -> None:
         raise UsageError(f"dtype {name!r} is not one of {', '.join(DTYPES)}")
 
 
-def products_in(name: str) -> torch.autocast:
+@contextmanager
+def products_in(name: str) -> Iterator[None]:
     """Inside, convolutions and linear layers multiply in a precision of `DTYPES`."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=name == "bfloat16")
+    if name == "float32":
+        yield
+        return
+    has_cuda = torch.cuda.is_available()
+    with torch.autocast("cpu", DTYPES[name]), torch.autocast("cuda", DTYPES[name], has_cuda):
+        yield
 
 
 def arrange_for(name: str, *networks: nn.Module) -> None:
@@ -99,19 +105,21 @@ def placed(generator: Generator, transforms: Tensor) -> Iterator[None]:
         layer.transform = before
 
 
-def shifted(
-    frames: Tensor, landmarks: Tensor, max_shift: float, random: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Frames moved by up to `max_shift` image widths, the border repeated, landmarks with them.
+def random_shifts(count: int, max_shift: float, random: torch.Generator) -> Tensor:
+    """Shifts [count, 2] in x and y, uniform in ± `max_shift` image widths."""
+    return (torch.rand(count, 2, generator=random) * 2 - 1) * max_shift
+
+
+def shifted(frames: Tensor, landmarks: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Frames moved, the border repeated, and landmarks with them.
 
     Args:
         frames: [N, 3, S, S].
         landmarks: [N, 98, 2] fractions of the frame.
-        max_shift: in image widths.
-        random: source of randomness.
+        shift: [N, 2] in image widths.
     """
-    shift = (torch.rand(len(frames), 2, generator=random) * 2 - 1) * max_shift
-    transform = torch.eye(2, 3).repeat(len(frames), 1, 1)
+    shift = shift.to(frames)
+    transform = torch.eye(2, 3, device=frames.device).repeat(len(frames), 1, 1)
     transform[:, :, 2] = -2 * shift  # where to read, on a scale of 2 a frame
     grid = F.affine_grid(transform, list(frames.shape), align_corners=False)
     moved = F.grid_sample(frames, grid, padding_mode="border", align_corners=False)

@@ -15,6 +15,8 @@ from stylefacev_cli.data.splits import is_held_out
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.networks.landmarks import key_points_from_landmarks
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -32,6 +34,7 @@ class Frames:
             of which has its own scene.
         fps: of the longest clip, since motion is learnt from long ones; 0 if there are only stills.
         key_points: float32 [N, 14, 2] or NaN as landmarks; None: they follow from the landmarks.
+        device: where batches are put.
     """
 
     images: np.ndarray
@@ -42,6 +45,7 @@ class Frames:
     starts: np.ndarray
     moving: np.ndarray
     fps: float
+    device: torch.device = CPU
     key_points: np.ndarray | None = None
 
     def rows(self, *, held_out: bool) -> np.ndarray:
@@ -63,7 +67,7 @@ class Frames:
 
     def image_batch(self, rows: np.ndarray) -> Tensor:
         """Images [len(rows), 3, S, S] float32 in [−1, 1]."""
-        batch = torch.from_numpy(self.images[rows]).permute(0, 3, 1, 2)
+        batch = torch.from_numpy(self.images[rows]).to(self.device).permute(0, 3, 1, 2)
         return batch.float().div_(127.5).sub_(1).contiguous()
 
     def factor_batch(self, rows: np.ndarray) -> Tensor:
@@ -78,17 +82,21 @@ class Frames:
                 "on a set of `stylefacev data render`, or give objective: adversarial, and 0 for "
                 "paired_weight, pair_share, frame_share, places_weight, video_embedding_weight"
             )
-        return torch.from_numpy(self.factors[rows])
+        return torch.from_numpy(self.factors[rows]).to(self.device)
 
     def landmark_batch(self, rows: np.ndarray) -> Tensor:
         """Landmarks [len(rows), 98, 2]."""
-        return torch.from_numpy(self.landmarks[rows])
+        return torch.from_numpy(self.landmarks[rows]).to(self.device)
+
+    def visible_batch(self, rows: np.ndarray) -> Tensor:
+        """Which landmarks can be seen, bool [len(rows), 98]."""
+        return torch.from_numpy(self.visible[rows]).to(self.device)
 
     def key_point_batch(self, rows: np.ndarray) -> Tensor:
         """Key points [len(rows), 14, 2]."""
         if self.key_points is None:
             return key_points_from_landmarks(self.landmark_batch(rows))
-        return torch.from_numpy(self.key_points[rows])
+        return torch.from_numpy(self.key_points[rows]).to(self.device)
 
     def need_landmarks(self, what: str) -> None:
         """Make sure that every frame has the 98 landmarks.
@@ -113,7 +121,9 @@ class Frames:
             )
 
 
-def load_frames(folders: list[Path], resolution: int, held_out_permille: int) -> Frames:
+def load_frames(
+    folders: list[Path], resolution: int, held_out_permille: int, device: torch.device = CPU
+) -> Frames:
     """Read sets of clips and stills.
 
     Args:
@@ -121,6 +131,7 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
         resolution: the size that the frames must have, px.
         held_out_permille: how many in a thousand persons are kept for validation (see
             `is_held_out`); a split that a set has fixed in its index goes first.
+        device: where batches are put; the frames themselves stay in this process's memory.
 
     Raises:
         DataError: a set is missing, damaged, empty or of another size.
@@ -162,7 +173,8 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
         joined = {key: np.concatenate(arrays) for key, arrays in parts.items()}
     except ValueError as error:
         raise DataError(f"the sets do not go together: {error}") from error
-    return Frames(**joined, starts=np.cumsum([0, *lengths]), moving=np.array(moving), fps=fps)
+    starts = np.cumsum([0, *lengths])
+    return Frames(**joined, starts=starts, moving=np.array(moving), fps=fps, device=device)
 
 
 _LABELS = ("images", "factors", "landmarks", "key_points", "visible", "held_out")

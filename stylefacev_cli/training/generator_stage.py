@@ -19,7 +19,7 @@ from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.discriminator import DiscriminatorConfig, ImageDiscriminator
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.training import losses, sheets
-from stylefacev_cli.training.extraction import DTYPES, check_dtype
+from stylefacev_cli.training.extraction import DTYPES, check_dtype, products_in
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.growing import grow
 from stylefacev_cli.training.loop import Losses
@@ -30,6 +30,7 @@ from stylefacev_cli.training.optim import (
     Schedule,
     restored_if_bad,
 )
+from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
 from stylefacev_cli.weights.settings import to_plain
 
@@ -46,8 +47,9 @@ class GeneratorStageConfig:
     objective: str = "paired"  # or adversarial
     num_images: int = 400_000  # the stage is done after this many images …
     minutes: float | None = None  # … or this many minutes of training
-    batch_size: int = 8
-    conv_dtype: str = "float32"  # or bfloat16: products of the convolutions, sums stay float32
+    batch_size: int = 8  # of all processes together
+    accumulate: int = 1  # parts of a process's share of the batch, one after the other
+    dtype: str = "float32"  # or bfloat16: products of the convolutions, sums stay float32
     grow_from: str | None = None  # model of the same latents, whose first layers are taken over
     num_factors: int = 0  # leading numbers of z that mean something; the others start and stay at 0
     # optimisers
@@ -81,7 +83,12 @@ class GeneratorStageConfig:
             raise UsageError("the adversarial objective needs a section discriminator")
         if not 0 <= self.num_factors <= self.architecture.z_dim:
             raise UsageError("num_factors is not between 0 and z_dim")
-        check_dtype(self.conv_dtype)
+        check_dtype(self.dtype)
+
+    @property
+    def must_split(self) -> dict[str, int]:
+        """What must split evenly over processes and parts."""
+        return {"batch_size": self.batch_size}
 
 
 class GeneratorStage(NetworkStage):
@@ -97,8 +104,9 @@ class GeneratorStage(NetworkStage):
         name: str = "generator",
         smaller: Generator | None = None,
     ) -> None:
-        super().__init__(config.batch_size)
         self.name = name
+        shares = own_shares(name, config)
+        super().__init__(config.batch_size, shares, frames.device)
         self.config, self.frames, self._seed = config, frames, seed
         self._perceptual = perceptual if config.perceptual_weight else None
         self._is_paired = config.objective == "paired" or config.paired_weight > 0
@@ -116,6 +124,7 @@ class GeneratorStage(NetworkStage):
         elif smaller is not None:
             grow(self.generator, smaller)
         self._is_new = initial is None
+        self.generator.to(self.device)
         self._silence_fillers()
         self._ema = AveragedModel(self.generator, config.ema_half_life_images)
         self._optimisers = generator_optimisers(self.generator, config)
@@ -127,7 +136,7 @@ class GeneratorStage(NetworkStage):
         self.discriminator: ImageDiscriminator | None = None
         if config.objective == "adversarial":
             assert config.discriminator is not None
-            self.discriminator = ImageDiscriminator(config.discriminator)
+            self.discriminator = ImageDiscriminator(config.discriminator).to(self.device)
             self._d_optimisers = Optimisers(
                 torch.optim.Adam(
                     self.discriminator.parameters(), config.discriminator_lr, betas=(0.0, 0.99)
@@ -138,42 +147,54 @@ class GeneratorStage(NetworkStage):
 
     def step(self, index: int, progress: float) -> Losses:
         """Train on one batch (and the discriminator on another one)."""
+        config = self.config
         if index == 0 and self._is_new:
             first = self._sampler.next(self.images_per_step)
             has_factors = self._is_paired or self.frames.factors.shape[1] > 0
             self._set_magnitudes(
                 self.frames.factor_batch(first) if has_factors else self._random_z(len(first), 0)
             )
-        rows = self._sampler.next(self.images_per_step)
-        real, scale = self.frames.image_batch(rows), self.config.schedule.scale(index, progress)
-        found: Losses = {}
-        conv_dtype = DTYPES[self.config.conv_dtype]
-        with restored_if_bad(self.generator) as marks:
-            total = real.new_zeros(())
+        rows, scale = (
+            self._sampler.next(self.images_per_step),
+            config.schedule.scale(index, progress),
+        )
+        random_z = None if self.discriminator is None else self._random_z(len(rows), index)
+        judged: list[tuple[Tensor, Tensor]] = []  # real frames and drawn ones
+
+        def losses_of(share: Share) -> dict[str, Tensor]:
+            samples = share.of(np.arange(len(rows)))
+            real, found = self.frames.image_batch(rows[samples]), {}
             if self._is_paired:
-                z = self.frames.factor_batch(rows)
-                images = self.generator(z, update_emas=True, conv_dtype=conv_dtype)
-                for key, value in self._paired_losses(images, real, rows, progress).items():
-                    found[key] = float(value.detach())
-                    total = total + self.config.paired_weight * value
-            if self.discriminator is not None:
-                z = self._random_z(self.images_per_step, index)
-                fakes = self.generator(z, update_emas=not self._is_paired, conv_dtype=conv_dtype)
-                with frozen(self.discriminator):
-                    fool = losses.non_saturating(self.discriminator(fakes), real=True)
-                found["adv"] = float(fool.detach())
-                total = total + self.config.adversarial_weight * fool
-            marks.append(self._optimisers.step(total, scale))
-            if not marks[0]:
-                return found | {"total": float("nan")}
+                images = self._draw(self.frames.factor_batch(rows[samples]), update_emas=True)
+                found = self._paired_losses(images, real, rows[samples], progress)
+            if self.discriminator is not None and random_z is not None:
+                z = random_z[torch.from_numpy(samples)]
+                fakes = self._draw(z, update_emas=not self._is_paired)
+                with frozen(self.discriminator), products_in(config.dtype):
+                    logits = self.discriminator(fakes).float()
+                found["adv"] = losses.non_saturating(logits, real=True)
+                judged.append((real, fakes.detach()))
+            return found
+
+        factors = dict.fromkeys(("l1", "edges", "perc"), config.paired_weight)
+        factors["adv"] = config.adversarial_weight
+        with restored_if_bad(self.generator) as marks:
+            parts = (losses_of(share) for share in self.shares)
+            found = self._optimisers.learn(parts, len(self.shares), scale, factors)
+            marks.append(found is not None)
+        if found is None:
+            return {"total": float("nan")}
         if self.discriminator is not None:
-            found |= self._train_discriminator(
-                self.discriminator, real, fakes.detach(), index, scale
-            )
+            found |= self._train_discriminator(self.discriminator, judged, index, scale)
         self._silence_fillers()
         seen = (index + 1) * self.images_per_step
         self._ema.update(self.generator, self.images_per_step, seen)
         return found
+
+    def _draw(self, z: Tensor, *, update_emas: bool) -> Tensor:
+        dtype = DTYPES[self.config.dtype]
+        images: Tensor = self.generator(z, update_emas=update_emas, conv_dtype=dtype)
+        return images
 
     def _paired_losses(
         self, images: Tensor, real: Tensor, rows: np.ndarray, progress: float
@@ -192,18 +213,27 @@ class GeneratorStage(NetworkStage):
         return found
 
     def _train_discriminator(
-        self, discriminator: nn.Module, real: Tensor, fakes: Tensor, index: int, scale: float
+        self,
+        discriminator: nn.Module,
+        judged: list[tuple[Tensor, Tensor]],
+        index: int,
+        scale: float,
     ) -> Losses:
-        loss = losses.non_saturating(discriminator(real), real=True)
-        loss = loss + losses.non_saturating(discriminator(fakes), real=False)
-        found = {"d": float(loss.detach())}
-        if self.config.r1_gamma and index % self.config.r1_every == 0:
-            penalty = self.config.r1_gamma * losses.r1_penalty(discriminator, real)
-            found["r1"] = float(penalty.detach())
-            loss = loss + penalty * self.config.r1_every
-        if not self._d_optimisers.step(loss, scale):
-            found["d"] = float("nan")
-        return found
+        config = self.config
+
+        def losses_of(real: Tensor, fakes: Tensor) -> dict[str, Tensor]:
+            with products_in(config.dtype):
+                logits = [discriminator(images).float() for images in (real, fakes)]
+            loss = losses.non_saturating(logits[0], real=True)
+            found = {"d": loss + losses.non_saturating(logits[1], real=False)}
+            if config.r1_gamma and index % config.r1_every == 0:  # a slope: in full precision
+                found["r1"] = config.r1_gamma * losses.r1_penalty(discriminator, real)
+            return found
+
+        parts = (losses_of(*pair) for pair in judged)
+        factors = {"r1": float(config.r1_every)}
+        found = self._d_optimisers.learn(parts, len(judged), scale, factors)
+        return found or {"d": float("nan")}
 
     def _random_z(self, count: int, index: int) -> Tensor:
         """Random latents; where z are factors, those of other rows of the data."""
@@ -212,7 +242,7 @@ class GeneratorStage(NetworkStage):
             chosen = torch.randint(len(rows), (count,), generator=step_generator(self._seed, index))
             return self.frames.factor_batch(rows[chosen.numpy()])
         shape = (count, self.config.architecture.z_dim)
-        return torch.randn(shape, generator=step_generator(self._seed, index))
+        return torch.randn(shape, generator=step_generator(self._seed, index)).to(self.device)
 
     @torch.no_grad()
     def _set_magnitudes(self, z: Tensor) -> None:
@@ -251,7 +281,7 @@ class GeneratorStage(NetworkStage):
         z = torch.randn(
             (SHEET_COLUMNS, self.config.architecture.z_dim),
             generator=torch.Generator().manual_seed(VALIDATION_SEED),
-        )
+        ).to(self.device)
         pictures += [network(z), network(z, truncation_psi=0.7)]
         return sheets.grid(pictures)
 

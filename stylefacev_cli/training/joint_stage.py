@@ -34,10 +34,12 @@ from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.appearance_stage import embedding_loss, evenly
 from stylefacev_cli.training.examples import (
+    Drawing,
     Recomposition,
     drawn_examples,
     joined,
     linear_places,
+    random_drawing,
 )
 from stylefacev_cli.training.extraction import (
     DTYPES,
@@ -53,11 +55,13 @@ from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.losses import non_saturating
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
 from stylefacev_cli.training.reconstruction import reconstruction_losses
+from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
 from stylefacev_cli.weights.settings import to_plain
 
 VALIDATION_CLIPS = 16
 SHEET_COLUMNS = 10
+IMAGE_PART = ("i_l1", "i_perc", "i_points", "i_embed")  # losses that the re-balance lowers
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,9 @@ class JointStageConfig:
     discriminator: PatchDiscriminatorConfig = field(default_factory=PatchDiscriminatorConfig)
     num_images: int = 200_000
     minutes: float | None = None
-    num_clips: int = 2  # in a batch
+    num_clips: int = 2  # in a batch, of all processes together
     num_drawn: int = 2  # generated images in a batch
+    accumulate: int = 1  # parts of a process's share of the batch, one after the other
     dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
     lr: float = 2e-4
     pose_lr_factor: float = 1.0  # on lr, for the landmark copy and the pose extractor
@@ -98,9 +103,32 @@ class JointStageConfig:
         check_dtype(self.dtype)
 
     @property
+    def num_video(self) -> int:
+        """Frames of clips in a batch; the drawn images come after them."""
+        return self.num_clips * self.window.num_frames
+
+    @property
+    def kinds(self) -> dict[str, np.ndarray]:
+        """Samples of a batch: of video or drawn, made as images (`image_share`) or not."""
+        batch = np.arange(self.batch_size)
+        video, drawn = np.split(batch, [self.num_video])
+        made, others = evenly(batch, self.image_share)
+        return {
+            "image_share of the video frames": np.intersect1d(made, video),
+            "image_share of num_drawn": np.intersect1d(made, drawn),
+            "the rest of the video frames": np.intersect1d(others, video),
+            "the rest of num_drawn": np.intersect1d(others, drawn),
+        }
+
+    @property
+    def must_split(self) -> dict[str, int]:
+        """What must split evenly over processes and parts."""
+        return {name: len(samples) for name, samples in self.kinds.items()}
+
+    @property
     def batch_size(self) -> int:
         """Images that one step reconstructs."""
-        return self.num_clips * self.window.num_frames + self.num_drawn
+        return self.num_video + self.num_drawn
 
 
 class JointStage(NetworkStage):
@@ -119,7 +147,9 @@ class JointStage(NetworkStage):
         appearance_net: AppearanceRecomposer,
         perceptual: PerceptualLoss | None,
     ) -> None:
-        super().__init__(config.batch_size)
+        super().__init__(config.batch_size, own_shares(self.name, config), frames.device)
+        self._kinds = (*config.kinds.values(),)
+        self._made, _ = evenly(np.arange(config.batch_size), config.image_share)
         self.config, self.frames, self._seed = config, frames, seed
         self._generator, self._fixed_detector = generator, detector
         self._perceptual = perceptual
@@ -127,7 +157,7 @@ class JointStage(NetworkStage):
         self.detector = copy.deepcopy(detector).requires_grad_(True)
         self.pose_extractor = copy.deepcopy(pose_extractor).requires_grad_(True)
         self.appearance_net = copy.deepcopy(appearance_net).requires_grad_(True)
-        self.discriminator = PatchDiscriminator(config.discriminator)
+        self.discriminator = PatchDiscriminator(config.discriminator).to(self.device)
         trained = (self.detector, self.pose_extractor, self.appearance_net)
         arrange_for(config.dtype, detector, *trained)
         pose_lr = config.lr * config.pose_lr_factor
@@ -170,33 +200,39 @@ class JointStage(NetworkStage):
         """Train on windows of clips and on generated images."""
         config = self.config
         self._set_norms(progress)
-        video = self._video_examples(self._windows.next(config.num_clips))
-        drawn = drawn_examples(
-            self._generator,
+        windows = self._windows.next(config.num_clips)
+        drawing = random_drawing(
+            self._generator.config.z_dim,
             config.num_drawn,
             config.max_rotation_deg,
             config.max_translation,
             step_generator(self._seed, index),
-            config.dtype,
         )
         scale = config.schedule.scale(index, progress)
         image_weight = 1.0 if progress < config.rebalance_from else config.image_weight
         plays = progress >= config.adversarial_from and config.adversarial_weight > 0
-        with restored_if_bad(self.detector, self.pose_extractor, self.appearance_net) as marks:
-            images, found = self._losses(video, drawn)
+        judged: list[tuple[Tensor, Tensor]] = []  # real frames and made ones
+
+        def losses_of(share: Share) -> dict[str, Tensor]:
+            samples = share.of(*self._kinds)
+            video, drawn = self._examples(windows, drawing, samples)
+            few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._made)))
+            images, losses = self._losses(video, drawn, few)
             if plays:
-                with frozen(self.discriminator):
-                    fool = non_saturating(self.discriminator(images), real=True)
-                found["adv"] = config.adversarial_weight * fool
-            weights = {key: image_weight if key.startswith("i_") else 1.0 for key in found}
-            total = torch.stack([weights[key] * value for key, value in found.items()]).sum()
-            marks.append(self._optimisers.step(total, scale))
-        if not marks[0]:
+                with frozen(self.discriminator), products_in(config.dtype):
+                    logits = self.discriminator(images).float()
+                losses["adv"] = config.adversarial_weight * non_saturating(logits, real=True)
+                judged.append((video.frames, images.detach()))
+            return losses
+
+        image_part = dict.fromkeys(IMAGE_PART, image_weight)
+        with restored_if_bad(self.detector, self.pose_extractor, self.appearance_net) as marks:
+            parts = (losses_of(share) for share in self.shares)
+            found = self._optimisers.learn(parts, len(self.shares), scale, image_part)
+            marks.append(found is not None)
+        if found is None:
             return {"total": float("nan")}
-        values = {key: float(value.detach()) for key, value in found.items()}
-        if plays:
-            values["d"] = self._train_discriminator(video.frames, images.detach(), scale)
-        return values
+        return found | self._train_discriminator(judged, scale) if plays else found
 
     def _set_norms(self, progress: float) -> None:
         # The detector's statistics are good already, and batches are small: they stay.
@@ -205,12 +241,26 @@ class JointStage(NetworkStage):
         set_norms_training(self.pose_extractor, is_training)
         set_norms_training(self.appearance_net, is_training)
 
-    def _video_examples(self, windows: np.ndarray) -> Recomposition:
-        """Rows [N, 1 + num_frames] of each window: the appearance frame, then those to be made."""
-        targets = windows[:, 1:].reshape(-1)
-        appearance = np.repeat(windows[:, 0], windows.shape[1] - 1)
+    def _examples(
+        self, windows: np.ndarray, drawing: Drawing, samples: np.ndarray
+    ) -> tuple[Recomposition, Recomposition]:
+        """The video part and the drawn part of some samples of the batch."""
+        is_video = samples < self.config.num_video
+        video = self._video_examples(windows, samples[is_video])
+        own = drawing.of(samples[~is_video] - self.config.num_video)
+        return video, drawn_examples(self._generator, own, self.config.dtype)
+
+    def _video_examples(self, windows: np.ndarray, samples: np.ndarray) -> Recomposition:
+        """Some of the frames to be made.
+
+        Args:
+            windows: rows [N, 1 + num_frames]: the appearance frame, then those to be made.
+            samples: which of the N · num_frames frames.
+        """
+        targets = windows[:, 1:].reshape(-1)[samples]
+        appearance = np.repeat(windows[:, 0], windows.shape[1] - 1)[samples]
         shape = len(targets), self._generator.num_ws, self._generator.config.w_dim
-        ws = torch.full(shape, torch.nan)  # unknown, and not looked at
+        ws = torch.full(shape, torch.nan, device=self.device)  # unknown, and not looked at
         if self.config.video_embedding_weight or self.config.places_weight:
             with torch.no_grad():
                 ws = self._generator.mapping(self.frames.factor_batch(targets))
@@ -227,16 +277,16 @@ class JointStage(NetworkStage):
         return ws.float(), key_points.float()
 
     def _losses(
-        self, video: Recomposition, drawn: Recomposition
+        self, video: Recomposition, drawn: Recomposition, few: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The video part's images, and the losses: `v_…` of the video part, `i_…` of the other.
 
+        Images are made of the examples at the places `few`, the video part's coming first.
         Both parts go through the networks as one batch, whose statistics then are those of both.
         """
         config, num_video = self.config, len(video.frames)
         both = joined([video, drawn])
         ws, key_points = self._recompose(both)
-        few = evenly(len(ws), config.image_share)
         images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])
         with products_in(config.dtype):
             wanted = detected_key_points(self._fixed_detector, both.frames).float()
@@ -265,12 +315,19 @@ class JointStage(NetworkStage):
         found["i_embed"] = config.embedding_weight * distance
         return images[from_video], found
 
-    def _train_discriminator(self, real: Tensor, made: Tensor, scale: float) -> float:
+    def _train_discriminator(self, judged: list[tuple[Tensor, Tensor]], scale: float) -> Losses:
+        def loss_of(real: Tensor, made: Tensor) -> dict[str, Tensor]:
+            with products_in(self.config.dtype):
+                logits = [self.discriminator(frames).float() for frames in (real, made)]
+            found = non_saturating(logits[0], real=True) + non_saturating(logits[1], real=False)
+            return {"d": found / 2}
+
         with restored_if_bad(self.discriminator) as marks:
-            loss = non_saturating(self.discriminator(real), real=True)
-            loss = (loss + non_saturating(self.discriminator(made), real=False)) / 2
-            marks.append(self._d_optimisers.step(self.config.adversarial_weight * loss, scale))
-        return float(loss.detach()) if marks[0] else float("nan")
+            parts = (loss_of(*pair) for pair in judged)
+            weight = {"d": self.config.adversarial_weight}
+            found = self._d_optimisers.learn(parts, len(judged), scale, weight)
+            marks.append(found is not None)
+        return found or {"d": float("nan")}
 
     @torch.no_grad()
     def _held_out(self) -> Recomposition | None:
@@ -278,7 +335,8 @@ class JointStage(NetworkStage):
         for held_out in (True, False):
             if len(self.frames.clips(held_out=held_out, min_frames=self.config.window.span)):
                 sampler = WindowSampler(self.frames, self.config.window, 7, held_out=held_out)
-                return self._video_examples(sampler.next(VALIDATION_CLIPS))
+                windows = sampler.next(VALIDATION_CLIPS)
+                return self._video_examples(windows, np.arange(windows[:, 1:].size))
         return None
 
     def _evaluating(self) -> None:

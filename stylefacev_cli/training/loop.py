@@ -4,6 +4,9 @@
 
 A stage trains whatever it likes; the loop asks it for a step, its state, a picture and numbers.
 Resuming is exact: the state of the stage and of every random generator is saved between two steps.
+
+Of several processes the first keeps the time, saves, logs and validates; before each step all of
+them agree on how far they are and whether to stop, so that a signal to one stops all alike.
 """
 
 from __future__ import annotations
@@ -19,9 +22,16 @@ from types import FrameType
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from PIL import Image
 
 from stylefacev_cli.errors import StyleFaceVError, UsageError
+from stylefacev_cli.networks.collective import (
+    largest,
+    num_processes,
+    process_index,
+    wait_for_all,
+)
 from stylefacev_cli.training.checkpoint import (
     CheckpointStore,
     random_states,
@@ -45,7 +55,7 @@ class Stage(Protocol):
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on: tensors and plain containers."""
+        """All that the next step depends on: tensors and plain containers; in any process alike."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state."""
@@ -141,12 +151,15 @@ def run_stage(
         Why it ended. A save of the last step is on the disk.
 
     Raises:
-        StyleFaceVError: the loss was not finite `max_bad_steps` times in a row.
+        StyleFaceVError: the loss was not finite `max_bad_steps` times in a row, a save could not
+            be written, or another process has ended.
         IntegrityError: all saves are damaged.
     """
+    is_first = process_index() == 0
     store = CheckpointStore(folder / "checkpoints", config.keep)
     step, used_s, bad_total = _resume(stage, store, report)
     clock = _Clock(used_s)
+    now = _agreed(clock, stop)
     logger = _Logger(stage, folder, budget, config, report)
     last_save = last_sheet = time.monotonic()
     saved_step = pictured_step = step
@@ -159,17 +172,18 @@ def run_stage(
         last_save, saved_step = time.monotonic(), step
 
     def ended() -> str | None:
-        if budget.progress(step * stage.images_per_step, clock.used_s()) >= 1:
+        if budget.progress(step * stage.images_per_step, now.used_s) >= 1:
             return "done"
-        if stop.signal_number is not None:
+        if now.signal_number is not None:
             return "signal"
-        if budget.run_minutes is not None and clock.run_s() >= 60 * budget.run_minutes:
+        if budget.run_minutes is not None and now.run_s >= 60 * budget.run_minutes:
             return "time"
         return None
 
     while (reason := ended()) is None:
-        losses = stage.step(step, budget.progress(step * stage.images_per_step, clock.used_s()))
+        losses = stage.step(step, budget.progress(step * stage.images_per_step, now.used_s))
         step += 1
+        now = _agreed(clock, stop)
         bad = not all(math.isfinite(value) for value in losses.values())
         bad_in_a_row = bad_in_a_row + 1 if bad else 0
         bad_total += bad
@@ -178,22 +192,25 @@ def run_stage(
                 f"{stage.name}: the loss was not finite {bad_in_a_row} times in a row at step "
                 f"{step}; the last good save is step {saved_step}: lower the learning rate"
             )
+        if not is_first:  # the others wait in their next step for as long as this takes
+            continue
         if not bad:
             logger.add(losses)
         logger.step(step, clock, bad_total)
-        now = time.monotonic()
+        time_s = time.monotonic()
         by_steps = config.save_every_steps and step % config.save_every_steps == 0
-        if not bad and (by_steps or now - last_save >= 60 * config.save_every_minutes):
+        if not bad and (by_steps or time_s - last_save >= 60 * config.save_every_minutes):
             save()
-        if now - last_sheet >= 60 * config.sheet_every_minutes:
+        if time_s - last_sheet >= 60 * config.sheet_every_minutes:
             logger.picture(step)
             last_sheet, pictured_step = time.monotonic(), step
-    if step != pictured_step:
-        logger.picture(step)
-    if step != saved_step:
+    if is_first and step != saved_step:  # before anything else can go wrong
         save()
+    if is_first and step != pictured_step:
+        logger.picture(step)
+    wait_for_all()  # for the save: what comes next reads it
     report(f"{stage.name}: {_ENDINGS[reason]} at step {step}, saved in {folder}")
-    return Outcome(reason, step, stop.signal_number)
+    return Outcome(reason, step, now.signal_number)
 
 
 _ENDINGS = {
@@ -215,12 +232,35 @@ def _resume(
     stage: Stage, store: CheckpointStore, report: Callable[[str], None]
 ) -> tuple[int, float, int]:
     state = store.load_newest(report)
+    step = -1.0 if state is None else float(state["step"])
+    lowest, highest = largest(torch.tensor([-step, step], dtype=torch.float64)).tolist()
+    if -lowest != highest:
+        raise StyleFaceVError(
+            f"{stage.name}: the {num_processes()} processes do not see the same saves: --out must "
+            "be a folder that all of them share"
+        )
     if state is None:
         return 0, 0.0, 0
     stage.load_state_dict(state["stage"])
     restore_random_states(state["random"])
     report(f"{stage.name}: resumed from step {state['step']}")
     return int(state["step"]), float(state["used_s"]), int(state["bad_steps"])
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """What all processes agree on between two steps: the first one's clock, anyone's signal."""
+
+    used_s: float
+    run_s: float
+    signal_number: int | None
+
+
+def _agreed(clock: _Clock, stop: StopFlag) -> _Moment:
+    times = [clock.used_s(), clock.run_s()] if process_index() == 0 else [0.0, 0.0]
+    values = torch.tensor([*times, stop.signal_number or 0], dtype=torch.float64)
+    used_s, run_s, signal_number = largest(values).tolist()
+    return _Moment(used_s, run_s, int(signal_number) or None)
 
 
 class _Clock:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylefacev_cli.networks.collective import averaged
+
 # Parts of the face in the order of the WFLW points; brows count with the eyes.
 CONTOUR = tuple(range(33))
 FEATURES = (
@@ -74,8 +76,12 @@ def _ellipse(points: Tensor, axis: Tensor, stretch: float, *, is_circle: bool = 
 
 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean of values [N, C, H, W] under weights [N, 1, H, W]."""
-    return (values * weights).sum() / (weights.sum() * values.shape[1])
+    """Mean of values [N, C, H, W] under weights [N, 1, H, W], which have no gradient.
+
+    The weights are divided by the mean of their sums over all processes, so that the mean over
+    processes is that of all their samples together.
+    """
+    return (values * weights).sum() / (averaged(weights.sum()) * values.shape[1])
 
 
 def image_loss(images: Tensor, targets: Tensor, weights: Tensor, num_scales: int) -> Tensor:

@@ -1,28 +1,26 @@
-"""Stage 5: the motion sampler, against two discriminators on sequences of poses.
+"""Stage 5: the motion sampler, against two discriminators on sequences of poses or of images.
 
-    p_0 real, noise e → p_1 … p_T        2D: first pose + a random later one;  3D: all of them
+    p_0 real, noise e → p_1 … p_T        2D: first frame + a random later one;  3D: all of them
     relativistic average LSGAN (½ each side) + gradient penalty on the 3D one
     diversity: −cos(noise reconstructed from the LSTM's state, noise)
 
-Only poses are supervised (the cheap one of the paper's two ways): they are extracted once from the
-clips and kept.
+The paper's two ways. `poses`: a frame is its pose, extracted once from the clips and kept; cheap.
+`images`: a frame is a picture. Real ones are those of the data; made ones are rendered from the
+poses with the appearance of the real clip's first frame; motion gets richer, a step much dearer.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylefacev_cli.errors import DataError
-from stylefacev_cli.networks.appearance import AppearanceRecomposer
-from stylefacev_cli.networks.generator import Generator
-from stylefacev_cli.networks.landmarks import LandmarkDetector
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.motion import MotionSampler, MotionSamplerConfig
 from stylefacev_cli.networks.motion_discriminator import (
     ClipDiscriminator,
@@ -31,18 +29,18 @@ from stylefacev_cli.networks.motion_discriminator import (
     clip_with_first,
     pair_with_first,
 )
-from stylefacev_cli.networks.pose import POSE_SIZE, PoseExtractor
 from stylefacev_cli.training import sheets
-from stylefacev_cli.training.checkpoint import read_checkpoint, write_checkpoint
-from stylefacev_cli.training.extraction import pose_of
+from stylefacev_cli.training.extraction import check_dtype, products_in
 from stylefacev_cli.training.frames import Frames, Sampler
 from stylefacev_cli.training.loop import Losses
-from stylefacev_cli.training.optim import Optimisers, Schedule
+from stylefacev_cli.training.motion_losses import gradient_penalty, relativistic
+from stylefacev_cli.training.motion_tracks import PoseTracks
+from stylefacev_cli.training.optim import Optimisers, Schedule, average_buffers
+from stylefacev_cli.training.rendering import Renderer, as_maps
+from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
 from stylefacev_cli.weights.settings import to_plain
 
-POSE_DIM = POSE_SIZE * POSE_SIZE
-EXTRACTION_BATCH = 32
 VALIDATION_SEED = 7
 VALIDATION_CLIPS = 32
 LONG_ROLL_OUT = 4  # times the training length, to see drift
@@ -57,13 +55,30 @@ class MotionStageConfig:
     discriminator: MotionDiscriminatorConfig = field(default_factory=MotionDiscriminatorConfig)
     num_images: int = 1_000_000  # frames of real sequences seen
     minutes: float | None = None
-    num_clips: int = 8  # in a batch
+    supervise: str = "poses"  # or images: what the discriminators see
+    rendered_at_once: int = 4  # frames, with images: memory is that of so many
+    num_clips: int = 8  # in a batch, of all processes together
+    accumulate: int = 1  # parts of a process's share of the batch, one after the other
+    dtype: str = "float32"  # or bfloat16: products of discriminators and rendering
     num_frames: int = 30  # of a training sequence
     lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Schedule = field(default_factory=Schedule)
     gradient_penalty: float = 10.0
     diversity_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the values once."""
+        if self.supervise not in ("poses", "images"):
+            raise UsageError(f"motion.supervise {self.supervise!r} is not poses or images")
+        if self.rendered_at_once < 1:
+            raise UsageError("motion.rendered_at_once is at least 1")
+        check_dtype(self.dtype)
+
+    @property
+    def must_split(self) -> dict[str, int]:
+        """What must split evenly over processes and parts."""
+        return {"num_clips": self.num_clips}
 
     @property
     def batch_size(self) -> int:
@@ -72,68 +87,31 @@ class MotionStageConfig:
 
 
 @dataclass(frozen=True)
-class PoseTracks:
-    """Poses of clips: [N, 64] rows, and (first row, number) of each clip [K, 2]."""
+class Batch:
+    """What a step is about, before anything is computed."""
 
-    poses: Tensor
-    spans: np.ndarray
+    clips: np.ndarray  # [N] which clips
+    offsets: np.ndarray  # [N] where the sequences begin in them
+    noise: Tensor  # [N, T − 1, pose_dim]
+    mix: Tensor  # [N] between real and made, for the gradient penalty
+    frame: int  # that the discriminator of pairs sees
 
-
-def extract_poses(
-    frames: Frames, detector: LandmarkDetector, pose_extractor: PoseExtractor, min_frames: int
-) -> PoseTracks:
-    """Poses of all clips of the people that are trained on.
-
-    Raises:
-        DataError: no clip is long enough.
-    """
-    spans = frames.clips(held_out=False, min_frames=min_frames)
-    if not len(spans):
-        raise DataError(f"no clip has {min_frames} frames: render longer clips")
-    poses = []
-    with torch.no_grad():
-        for first, length in spans:
-            for start in range(first, first + length, EXTRACTION_BATCH):
-                rows = np.arange(start, min(start + EXTRACTION_BATCH, first + length))
-                found = pose_of(detector, pose_extractor, frames.image_batch(rows))
-                poses.append(found.flatten(1))
-    lengths = spans[:, 1]
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    return PoseTracks(torch.cat(poses), np.stack([starts, lengths], axis=1))
-
-
-def cached_poses(
-    path: Path,
-    frames: Frames,
-    detector: LandmarkDetector,
-    pose_extractor: PoseExtractor,
-    min_frames: int,
-) -> PoseTracks:
-    """`extract_poses`, kept in a file until networks or data change."""
-    digest = hashlib.sha256(f"{len(frames.images)} {min_frames} {frames.starts[-1]}".encode())
-    digest.update(frames.images[:: max(1, len(frames.images) // 64)].tobytes())
-    for network in (detector, pose_extractor):
-        for value in network.state_dict().values():
-            digest.update(value.numpy().tobytes())
-    key = digest.hexdigest()
-    if path.exists():
-        saved = read_checkpoint(path)
-        if saved["key"] == key:
-            return PoseTracks(saved["poses"], saved["spans"].numpy())
-    tracks = extract_poses(frames, detector, pose_extractor, min_frames)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    spans = torch.from_numpy(tracks.spans)
-    write_checkpoint(path, {"key": key, "poses": tracks.poses, "spans": spans})
-    return tracks
+    def of(self, share: Share) -> Batch:
+        """A share of the sequences."""
+        own = share.of(np.arange(len(self.clips)))
+        chosen = torch.from_numpy(own)
+        noise, mix = self.noise[chosen], self.mix[chosen]
+        return Batch(self.clips[own], self.offsets[own], noise, mix, self.frame)
 
 
 @dataclass(frozen=True)
-class Renderer:
-    """Makes frames of poses, for the sample sheet."""
+class Attempt:
+    """Real sequences beside those that the sampler made, as the discriminators see them."""
 
-    generator: Generator
-    appearance_net: AppearanceRecomposer
-    frame: Tensor  # [1, 3, S, S], who is shown
+    batch: Batch
+    real: Tensor  # [N, T, C, H, W]: poses as maps, or images
+    made: Tensor  # the same shape, with a gradient into the sampler
+    diversity: Tensor  # scalar: cosine of noise and what the sampler's state tells of it
 
 
 class MotionStage(NetworkStage):
@@ -142,16 +120,29 @@ class MotionStage(NetworkStage):
     name = "motion"
 
     def __init__(
-        self, config: MotionStageConfig, tracks: PoseTracks, seed: int, renderer: Renderer
+        self,
+        config: MotionStageConfig,
+        tracks: PoseTracks,
+        seed: int,
+        renderer: Renderer,
+        frames: Frames,
     ) -> None:
-        super().__init__(config.batch_size)
+        shares = own_shares(self.name, config)
+        super().__init__(config.batch_size, shares, frames.device)
         self.config, self._tracks, self._seed = config, tracks, seed
-        self._renderer = renderer
+        self._renderer, self._frames = renderer, frames
+        # Clips of the data, in the order of the tracks.
+        self._first_rows = frames.clips(held_out=False, min_frames=config.num_frames)[:, 0]
+        assert config.supervise == "poses" or len(self._first_rows) == len(tracks.spans)
         torch.manual_seed(seed)
-        self.sampler = MotionSampler(config.architecture)
-        critic_config = replace(config.discriminator, num_frames=config.num_frames)
-        self.pair_critic = PairDiscriminator(critic_config)
-        self.clip_critic = ClipDiscriminator(critic_config)
+        self.sampler = MotionSampler(config.architecture).to(self.device)
+        critic_config = replace(
+            config.discriminator,
+            num_frames=config.num_frames,
+            frame_channels=3 if config.supervise == "images" else 1,
+        )
+        self.pair_critic = PairDiscriminator(critic_config).to(self.device)
+        self.clip_critic = ClipDiscriminator(critic_config).to(self.device)
         self._optimisers = self._adam(self.sampler)
         self._critics = self._adam(self.pair_critic, self.clip_critic)
         self._clips = Sampler(np.arange(len(tracks.spans)), seed)
@@ -173,63 +164,113 @@ class MotionStage(NetworkStage):
             *(torch.optim.Adam(n.parameters(), config.lr, betas=config.betas) for n in networks)
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on, and what the discriminators look at."""
+        return super().state_dict() | {"supervise": self.config.supervise}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            UsageError: its architecture or supervision is another one.
+        """
+        before = state.get("supervise", "poses")  # all there was once
+        if before != self.config.supervise:
+            raise UsageError(
+                f"motion: the saves were supervised on {before}, not {self.config.supervise}: "
+                "train into another --out"
+            )
+        super().load_state_dict(state)
+
     def step(self, index: int, progress: float) -> Losses:
         """Train the discriminators, then the sampler, on one batch of sequences."""
-        config = self.config
-        random = step_generator(self._seed, index)
-        real = self._real_sequences(random)
-        frame = int(torch.randint(1, config.num_frames, (), generator=random))
-        scale = config.schedule.scale(index, progress)
-        noise = torch.randn(
-            len(real), config.num_frames - 1, config.architecture.pose_dim, generator=random
-        )
-        made, reconstruction = self._roll_out(real[:, 0], noise)
+        config, count = self.config, len(self.shares)
+        batch, scale = self._next_batch(index), config.schedule.scale(index, progress)
+        attempts: list[Attempt] = []
 
-        critic_losses = self._critic_losses(real, made.detach(), frame, random)
-        good = self._critics.step(torch.stack([*critic_losses.values()]).sum(), scale)
+        def critic_parts() -> Iterator[dict[str, Tensor]]:
+            for share in self.shares:
+                attempts.append(self._attempt(batch.of(share)))
+                yield self._critic_losses(attempts[-1])
 
-        with frozen(self.pair_critic, self.clip_critic):
-            losses = self._sampler_losses(real, made, frame)
-        cosine = F.cosine_similarity(reconstruction, noise, dim=-1).mean()
-        losses["diversity"] = -config.diversity_weight * cosine
-        good = good and self._optimisers.step(torch.stack([*losses.values()]).sum(), scale)
-        if not good:
+        critic_losses = self._critics.learn(critic_parts(), count, scale)
+        if critic_losses is None:
             return {"total": float("nan")}
-        return {key: float(v.detach()) for key, v in (losses | critic_losses).items()}
+        with frozen(self.pair_critic, self.clip_critic):
+            parts = (self._sampler_losses(attempt) for attempt in attempts)
+            losses = self._optimisers.learn(parts, count, scale)
+        average_buffers(self.pair_critic, self.clip_critic)
+        return {"total": float("nan")} if losses is None else losses | critic_losses
 
-    def _real_sequences(self, random: torch.Generator) -> Tensor:
-        """[num_clips, num_frames, 64] from random places of the clips."""
+    def _next_batch(self, index: int) -> Batch:
+        """Sequences from random places of the next clips."""
+        config, random = self.config, step_generator(self._seed, index)
+        clips = self._clips.next(config.num_clips)
+        free = self._tracks.spans[clips, 1] - config.num_frames + 1
+        offsets = [int(torch.randint(int(places), (), generator=random)) for places in free]
+        frame = int(torch.randint(1, config.num_frames, (), generator=random))
+        shape = len(clips), config.num_frames - 1, config.architecture.pose_dim
+        noise = torch.randn(shape, generator=random)
+        mix = torch.rand(len(clips), generator=random)
+        return Batch(clips, np.array(offsets), noise, mix, frame)
+
+    def _attempt(self, batch: Batch) -> Attempt:
         length = self.config.num_frames
-        sequences = []
-        for start, available in self._tracks.spans[self._clips.next(self.config.num_clips)]:
-            offset = int(torch.randint(available - length + 1, (), generator=random))
-            sequences.append(self._tracks.poses[start + offset : start + offset + length])
-        return torch.stack(sequences)
+        places = (self._tracks.spans[batch.clips, 0] + batch.offsets)[:, None] + np.arange(length)
+        poses = self._tracks.poses[torch.from_numpy(places)].to(self.device)  # [N, T, 64]
+        noise = batch.noise.to(self.device)
+        rolled, reconstruction = self._roll_out(poses[:, 0], noise)
+        diversity = F.cosine_similarity(reconstruction, noise, dim=-1).mean()
+        if self.config.supervise == "poses":
+            return Attempt(batch, as_maps(poses), as_maps(rolled), diversity)
+        real = self._real_clips(batch)
+        appearance = self._renderer.appearance_of(real[:, 0])
+        made = self._renderer.clips_of(
+            appearance, rolled, self.config.rendered_at_once, self.config.dtype
+        )
+        return Attempt(batch, real, made, diversity)
+
+    def _real_clips(self, batch: Batch) -> Tensor:
+        """[N, T, 3, S, S] of the data."""
+        length = self.config.num_frames
+        rows = (self._first_rows[batch.clips] + batch.offsets)[:, None] + np.arange(length)
+        images = self._frames.image_batch(rows.reshape(-1))
+        return images.view(*rows.shape, *images.shape[1:])
 
     def _roll_out(self, first: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Sequences [N, T, 64] that begin with the first pose, and the reconstructed noise."""
         poses, reconstruction = self.sampler.roll_out(first, noise)
         return torch.cat([first[:, None], poses], dim=1), reconstruction
 
-    def _critic_losses(
-        self, real: Tensor, made: Tensor, frame: int, random: torch.Generator
-    ) -> dict[str, Tensor]:
-        real, made = as_maps(real), as_maps(made)
-        pairs = [self.pair_critic(pair_with_first(clips, frame)) for clips in (real, made)]
-        real_input, made_input = clip_with_first(real), clip_with_first(made)
-        clips = [self.clip_critic(real_input), self.clip_critic(made_input)]
-        penalty = gradient_penalty(self.clip_critic, real_input, made_input, random)
+    def _judge(self, clips: Tensor, frame: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Logits of both discriminators, each for every scale."""
+        with products_in(self.config.dtype):
+            pair = self.pair_critic(pair_with_first(clips, frame))
+            clip = self.clip_critic(clip_with_first(clips))
+        return [logits.float() for logits in pair], [logits.float() for logits in clip]
+
+    def _critic_losses(self, attempt: Attempt) -> dict[str, Tensor]:
+        real, made, batch = attempt.real, attempt.made.detach(), attempt.batch
+        (real_pair, real_clip), (made_pair, made_clip) = (
+            self._judge(clips, batch.frame) for clips in (real, made)
+        )
+        inputs = clip_with_first(real), clip_with_first(made)
+        penalty = gradient_penalty(self.clip_critic, *inputs, batch.mix)  # in full precision
         return {
-            "d_pair": relativistic(pairs[0], pairs[1]),
-            "d_clip": relativistic(clips[0], clips[1]),
+            "d_pair": relativistic(real_pair, made_pair),
+            "d_clip": relativistic(real_clip, made_clip),
             "penalty": self.config.gradient_penalty * penalty,
         }
 
-    def _sampler_losses(self, real: Tensor, made: Tensor, frame: int) -> dict[str, Tensor]:
-        real, made = as_maps(real), as_maps(made)
-        pairs = [self.pair_critic(pair_with_first(clips, frame)) for clips in (made, real)]
-        clips = [self.clip_critic(clip_with_first(clips)) for clips in (made, real)]
-        return {"g_pair": relativistic(*pairs), "g_clip": relativistic(*clips)}
+    def _sampler_losses(self, attempt: Attempt) -> dict[str, Tensor]:
+        (made_pair, made_clip), (real_pair, real_clip) = (
+            self._judge(clips, attempt.batch.frame) for clips in (attempt.made, attempt.real)
+        )
+        return {
+            "g_pair": relativistic(made_pair, real_pair),
+            "g_clip": relativistic(made_clip, real_clip),
+            "diversity": -self.config.diversity_weight * attempt.diversity,
+        }
 
     @torch.no_grad()
     def _long_sequences(self) -> tuple[Tensor, Tensor]:
@@ -237,11 +278,12 @@ class MotionStage(NetworkStage):
         count, length = VALIDATION_CLIPS, self.config.num_frames
         starts = self._tracks.spans[:count, 0]
         real = torch.stack([self._tracks.poses[start : start + length] for start in starts])
+        real = real.to(self.device)
         noise = torch.randn(
             (len(real), LONG_ROLL_OUT * length, self.config.architecture.pose_dim),
             generator=torch.Generator().manual_seed(VALIDATION_SEED),
         )
-        return real, self._roll_out(real[:, 0], noise)[0]
+        return real, self._roll_out(real[:, 0], noise.to(self.device))[0]
 
     @torch.no_grad()
     def sheet(self) -> np.ndarray:
@@ -255,12 +297,8 @@ class MotionStage(NetworkStage):
         return sheets.grid(rows)
 
     def _render(self, poses: Tensor) -> Tensor:
-        renderer = self._renderer
-        appearance = renderer.appearance_net.encode(renderer.frame)
-        maps = poses.view(-1, 1, POSE_SIZE, POSE_SIZE)
-        ws = renderer.appearance_net.recompose(appearance, maps)
-        images: Tensor = renderer.generator.synthesis(ws)
-        return images
+        appearance = self._renderer.appearance_of(self._renderer.frame)
+        return self._renderer.frames_of(appearance, poses)
 
     @torch.no_grad()
     def validate(self) -> Losses:
@@ -283,47 +321,3 @@ class MotionStage(NetworkStage):
             "spread": spread_of(made[:, :length]) / spread_of(real),
             "late_spread": spread_of(made[:, -length:]) / spread_of(real),
         }
-
-
-def as_maps(sequences: Tensor) -> Tensor:
-    """[N, T, 64] → [N, T, 1, 8, 8]."""
-    return sequences.view(*sequences.shape[:2], 1, POSE_SIZE, POSE_SIZE)
-
-
-def relativistic(better: list[Tensor], worse: list[Tensor]) -> Tensor:
-    """Relativistic average LSGAN (Jolicoeur-Martineau 2019), half of each side, over all scales.
-
-        ½·E[(D(b) − E D(w) − 1)²] + ½·E[(D(w) − E D(b))²]
-
-    Args:
-        better: logits, one tensor a scale, of what should be judged the more real: real sequences
-            for the discriminator, made ones for the sampler.
-        worse: those of the others.
-    """
-    total = better[0].new_zeros(())
-    for high, low in zip(better, worse, strict=True):
-        total = total + 0.5 * (high - low.mean() - 1).square().mean()
-        total = total + 0.5 * (low - high.mean()).square().mean()
-    return total
-
-
-def gradient_penalty(
-    critic: nn.Module, real: Tensor, made: Tensor, random: torch.Generator
-) -> Tensor:
-    """(|∂D/∂x| − 1)² between real and made, its norm over channels, the mean over scales.
-
-    Args:
-        critic: gives a list of logits.
-        real: [N, C, T, H, W].
-        made: the same shape.
-        random: source of the mixing weights.
-    """
-    mix = torch.rand(len(real), 1, 1, 1, 1, generator=random)
-    between = (mix * real + (1 - mix) * made).detach().requires_grad_(True)
-    logits = critic(between)
-    total = real.new_zeros(())
-    for of_scale in logits:
-        (gradient,) = torch.autograd.grad(of_scale.sum(), [between], create_graph=True)
-        norm = (gradient.square().sum(dim=1) + 1e-12).sqrt()
-        total = total + (norm - 1).square().mean()
-    return total / len(logits)

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from stylefacev_cli.networks.collective import num_processes, sum_in_place
+
+BUCKET_NUMBERS = 8_000_000  # gradients that are sent together, 32 MB
 
 # Newton-Schulz: the odd quintic a·s + b·s³ + c·s⁵, iterated, drives singular values towards 1.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -86,19 +90,44 @@ class Optimisers:
         """All parameters that are optimised."""
         return [p for o in self._optimisers for group in o.param_groups for p in group["params"]]
 
-    def step(self, loss: Tensor, lr_scale: float = 1.0) -> bool:
-        """Backward and update, unless the loss or a gradient is not finite.
+    def learn(
+        self,
+        parts: Iterable[dict[str, Tensor]],
+        num_parts: int,
+        lr_scale: float = 1.0,
+        factors: Mapping[str, float] | None = None,
+    ) -> dict[str, float] | None:
+        """Backward over the parts of a batch, then one update of all processes alike.
+
+        Args:
+            parts: losses of one part after the other, by name; each is made when the gradients of
+                the one before are there. What is optimised is their sum, then its mean over parts
+                and processes.
+            num_parts: how many.
+            lr_scale: factor on the learning rates.
+            factors: of losses that do not count as 1 in the sum.
 
         Returns:
-            Whether the parameters were updated.
+            Each loss, the mean over parts and processes; None if a loss or a gradient was not
+            finite in any process: then nothing has changed.
         """
         self.zero_grad()
-        if not torch.isfinite(loss):
-            return False
-        loss.backward()  # type: ignore[no-untyped-call]
-        return self.step_gradients(lr_scale)
+        factors = factors or {}
+        means: dict[str, float] = {}
+        for losses in parts:
+            terms = [factors.get(name, 1.0) * value for name, value in losses.items()]
+            total = torch.stack(terms).sum()
+            seen = torch.stack([total.detach(), *(value.detach() for value in losses.values())])
+            values = (sum_in_place(seen) / num_processes()).tolist()
+            if not math.isfinite(values[0]):
+                return None
+            (total / num_parts).backward()  # type: ignore[no-untyped-call]
+            for name, value in zip(losses, values[1:], strict=True):
+                means[name] = means.get(name, 0.0) + value / num_parts
+        average_gradients(self.parameters)
+        return means if self._update(lr_scale) else None
 
-    def step_gradients(self, lr_scale: float = 1.0) -> bool:
+    def _update(self, lr_scale: float) -> bool:
         """Update from the gradients at hand, unless one is not finite."""
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         total = torch.stack([gradient.abs().sum() for gradient in gradients]).sum()
@@ -125,6 +154,41 @@ class Optimisers:
         for optimiser, saved in zip(self._optimisers, state["states"], strict=True):
             groups = optimiser.state_dict()["param_groups"]
             optimiser.load_state_dict({"state": saved, "param_groups": groups})
+
+
+@torch.no_grad()
+def average_gradients(parameters: list[Tensor]) -> None:
+    """Replace gradients by their mean over all processes.
+
+    Not torch's DistributedDataParallel: a step of ours calls several networks, some of them twice
+    and with penalties on gradients, which its hooks do not follow. A parameter has a gradient
+    afterwards if it had one anywhere.
+    """
+    count = num_processes()
+    if count == 1:
+        return
+    has_gradient = torch.tensor([float(p.grad is not None) for p in parameters])
+    somewhere = sum_in_place(has_gradient.to(parameters[0].device)).tolist()
+    bucket: list[Tensor] = []
+    for parameter, number in zip(parameters, somewhere, strict=True):
+        if number:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            bucket.append(parameter.grad)
+        if sum(gradient.numel() for gradient in bucket) >= BUCKET_NUMBERS:
+            _average(bucket, count)
+            bucket = []
+    _average(bucket, count)
+
+
+def _average(tensors: list[Tensor], count: int) -> None:
+    """One message for all of them, which saves time and takes a copy of their size."""
+    if not tensors:
+        return
+    flat = sum_in_place(torch.cat([tensor.flatten() for tensor in tensors])) / count
+    sizes = [tensor.numel() for tensor in tensors]
+    for tensor, mean in zip(tensors, torch.split(flat, sizes), strict=True):
+        tensor.copy_(mean.view(tensor.shape))
 
 
 @dataclass(frozen=True)
@@ -161,6 +225,14 @@ class AveragedModel:
         torch._foreach_lerp_(averaged, current, 1 - decay)
         for buffer, source in zip(self.network.buffers(), network.buffers(), strict=True):
             buffer.copy_(source)
+
+
+@torch.no_grad()
+def average_buffers(*networks: nn.Module) -> None:
+    """Make running statistics those of all processes, where each saw only its own samples."""
+    if num_processes() > 1:
+        buffers = [b for n in networks for b in n.buffers() if b.is_floating_point()]
+        _average(buffers, num_processes())
 
 
 @contextmanager

@@ -21,14 +21,18 @@ from stylefacev_cli.networks.landmarks import (
 from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.extraction import (
+    DTYPES,
+    check_dtype,
     detected_key_points,
     heatmaps_of,
     pose_of,
+    products_in,
     set_norms_training,
 )
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
+from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, step_generator
 from stylefacev_cli.weights.settings import to_plain
 
@@ -43,13 +47,24 @@ class PoseStageConfig:
     architecture: PoseExtractorConfig = field(default_factory=PoseExtractorConfig)
     num_images: int = 60_000
     minutes: float | None = None
-    batch_size: int = 16
+    batch_size: int = 16  # of all processes together
+    accumulate: int = 1  # parts of a process's share of the batch, one after the other
+    dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
     lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Schedule = field(default_factory=Schedule)
     key_point_weight: float = 10.0
     generated_share: float = 0.5  # of a batch
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
+
+    def __post_init__(self) -> None:
+        """Check the values once."""
+        check_dtype(self.dtype)
+
+    @property
+    def must_split(self) -> dict[str, int]:
+        """What must split evenly over processes and parts."""
+        return {"batch_size": self.batch_size}
 
 
 class PoseStage(NetworkStage):
@@ -65,11 +80,12 @@ class PoseStage(NetworkStage):
         detector: LandmarkDetector,
         generator: Generator,
     ) -> None:
-        super().__init__(config.batch_size)
+        shares = own_shares(self.name, config)
+        super().__init__(config.batch_size, shares, frames.device)
         self.config, self.frames, self._seed = config, frames, seed
         self._detector, self._generator = detector, generator
         torch.manual_seed(seed)
-        self.pose_extractor = PoseExtractor(config.architecture)
+        self.pose_extractor = PoseExtractor(config.architecture).to(self.device)
         self._optimisers = Optimisers(
             torch.optim.Adam(self.pose_extractor.parameters(), config.lr, betas=config.betas)
         )
@@ -83,23 +99,34 @@ class PoseStage(NetworkStage):
         """Train on one batch of video frames and generated images."""
         config = self.config
         rows = self._sampler.next(self.images_per_step)
-        with torch.no_grad():
-            frames = self.frames.image_batch(rows)
-            count = round(len(rows) * config.generated_share)
-            if count:
-                z = torch.randn(
-                    (count, self._generator.config.z_dim),
-                    generator=step_generator(self._seed, index),
-                )
-                frames[:count] = self._generator(z).clamp(-1, 1)
-            heatmaps = heatmaps_of(self._detector, frames)
-            wanted = key_points_from_landmarks(landmarks_from_heatmaps(heatmaps))
+        num_generated = round(len(rows) * config.generated_share)
+        random = step_generator(self._seed, index)
+        z = torch.randn((num_generated, self._generator.config.z_dim), generator=random)
+        scale = config.schedule.scale(index, progress)
         set_norms_training(self.pose_extractor, progress < config.freeze_norms_from)
         with restored_if_bad(self.pose_extractor) as marks:
-            found = self.pose_extractor.key_points(self.pose_extractor(heatmaps))
-            loss = config.key_point_weight * F.mse_loss(found, wanted)
-            marks.append(self._optimisers.step(loss, config.schedule.scale(index, progress)))
-        return {"key_points": float(loss.detach()) if marks[0] else float("nan")}
+            parts = (self._losses(rows, z, share) for share in self.shares)
+            found = self._optimisers.learn(parts, len(self.shares), scale)
+            marks.append(found is not None)
+        return found or {"key_points": float("nan")}
+
+    def _losses(self, rows: np.ndarray, z: Tensor, share: Share) -> dict[str, Tensor]:
+        """Of a share of frames, the first of which are drawn from z instead."""
+        samples = share.of(np.arange(len(rows)))
+        drawn = samples[samples < len(z)]
+        dtype = self.config.dtype
+        with torch.no_grad():
+            frames = self.frames.image_batch(rows[samples])
+            if len(drawn):
+                own_z = z[torch.from_numpy(drawn)].to(self.device)
+                made = self._generator(own_z, conv_dtype=DTYPES[dtype])
+                frames[: len(drawn)] = made.clamp(-1, 1)
+            with products_in(dtype):
+                heatmaps = heatmaps_of(self._detector, frames).float()
+            wanted = key_points_from_landmarks(landmarks_from_heatmaps(heatmaps))
+        with products_in(dtype):
+            found = self.pose_extractor.key_points(self.pose_extractor(heatmaps)).float()
+        return {"key_points": self.config.key_point_weight * F.mse_loss(found, wanted)}
 
     @torch.no_grad()
     def _predict(self, frames: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from stylefacev_cli import __version__
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.metrics.perceptual import (
@@ -15,15 +17,18 @@ from stylefacev_cli.metrics.perceptual import (
     chosen_perceptual,
     load_perceptual,
 )
+from stylefacev_cli.networks.collective import process_index
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.training.appearance_stage import AppearanceStage
 from stylefacev_cli.training.detector_stage import DetectorStage
-from stylefacev_cli.training.frames import Frames, load_frames
+from stylefacev_cli.training.frames import CPU, Frames, load_frames
 from stylefacev_cli.training.generator_stage import GeneratorStage
 from stylefacev_cli.training.joint_stage import JointStage
 from stylefacev_cli.training.loop import Outcome, Stage, StopFlag, finished, run_stage
-from stylefacev_cli.training.motion_stage import MotionStage, Renderer, cached_poses
+from stylefacev_cli.training.motion_stage import MotionStage
+from stylefacev_cli.training.motion_tracks import cached_poses
 from stylefacev_cli.training.pose_stage import PoseStage
+from stylefacev_cli.training.rendering import Renderer
 from stylefacev_cli.training.results import (
     load_appearance,
     load_detector,
@@ -32,6 +37,7 @@ from stylefacev_cli.training.results import (
     write_bundle,
 )
 from stylefacev_cli.training.settings import TrainingConfig, budget_of, save_settings
+from stylefacev_cli.training.shares import own_shares
 from stylefacev_cli.weights.bundle import load_bundle
 from stylefacev_cli.weights.settings import to_plain
 
@@ -46,6 +52,7 @@ def train(
     *,
     stage: str = "all",
     minutes: float | None = None,
+    device: torch.device = CPU,
     report: Report,
 ) -> Outcome:
     """Train one stage, or all that are not done yet; then write the model to `run/bundle`.
@@ -56,13 +63,15 @@ def train(
         run: folder of the run; one folder a stage in it.
         stage: one of `STAGES`, or `all`.
         minutes: this run ends after so long, resumable.
+        device: where this process computes. Processes of `torch.distributed` that were joined
+            before share the work; the first one writes, and reports.
         report: is given lines of progress.
 
     Returns:
         How the last stage that was trained ended.
 
     Raises:
-        UsageError: there is no such stage.
+        UsageError: there is no such stage, or a batch does not split over the processes.
         DataError: the data is missing or does not fit the config.
         StyleFaceVError: training went wrong, or another run trains this stage.
     """
@@ -73,24 +82,41 @@ def train(
     wanted = [name for name in STAGES if stage in (name, "all") and getattr(config, name)]
     if stage == "all" and config.start_from is not None:
         wanted.remove("generator")  # it is there
-    save_settings(config, run / "config.yaml")
-    trainer = _Trainer(config, [*data, *map(Path, config.data)], run, report)
+    for name in wanted:  # now, not hours later when it is that stage's turn
+        own_shares(name, getattr(config, name))
+    if process_index() > 0:
+        report = _silent
+    else:
+        save_settings(config, run / "config.yaml")
+    trainer = _Trainer(config, [*data, *map(Path, config.data)], run, device, report)
     outcome = Outcome("done", 0)
     with StopFlag() as stop:
         for name in wanted:
             outcome = trainer.train(name, minutes, stop, skip_finished=stage == "all")
             if outcome.reason != "done":
                 return outcome
-    if stage == "all":
+    if stage == "all" and process_index() == 0:
         report(f"model: {trainer.bundle()}")
     return outcome
+
+
+def _silent(line: str) -> None:
+    """Report of all processes but the first."""
 
 
 class _Trainer:
     """Builds stages; data and the perceptual network are read once, when first needed."""
 
-    def __init__(self, config: TrainingConfig, data: list[Path], run: Path, report: Report) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        data: list[Path],
+        run: Path,
+        device: torch.device,
+        report: Report,
+    ) -> None:
         self._config, self._data, self._run, self._report = config, data, run, report
+        self._device = device
         self._frames: Frames | None = None
 
     def train(
@@ -113,19 +139,20 @@ class _Trainer:
         if name == "generator" and self._config.start_from is None:
             smaller = section.grow_from and load_bundle(section.grow_from).networks.generator
             return GeneratorStage(section, frames, seed, perceptual, smaller=smaller)
-        generator = self._generator()
+        device, generator = self._device, self._generator().to(self._device)
         if name in ("generator", "finish"):
             return GeneratorStage(section, frames, seed, perceptual, generator, name)
         if name == "detector":
             return DetectorStage(section, frames, seed, generator)
         if name == "pose":
-            return PoseStage(section, frames, seed, load_detector(run, fixed=True), generator)
-        if name == "appearance":
-            networks = load_detector(run, fixed=True), load_pose_extractor(run, joint=False)
-            return AppearanceStage(section, frames, seed, generator, *networks, perceptual)
-        if name == "joint":
-            detector, pose = load_detector(run, fixed=True), load_pose_extractor(run, joint=False)
-            appearance = load_appearance(run, joint=False)
+            detector = load_detector(run, fixed=True).to(device)
+            return PoseStage(section, frames, seed, detector, generator)
+        if name in ("appearance", "joint"):
+            detector = load_detector(run, fixed=True).to(device)
+            pose = load_pose_extractor(run, joint=False).to(device)
+            if name == "appearance":
+                return AppearanceStage(section, frames, seed, generator, detector, pose, perceptual)
+            appearance = load_appearance(run, joint=False).to(device)
             return JointStage(
                 section, frames, seed, generator, detector, pose, appearance, perceptual
             )
@@ -133,15 +160,15 @@ class _Trainer:
         tracks = cached_poses(
             run / name / "poses.ckpt",
             frames,
-            load_detector(run),
-            load_pose_extractor(run),
+            load_detector(run).to(device),
+            load_pose_extractor(run).to(device),
             section.num_frames,
         )
         shown = frames.image_batch(
             frames.clips(held_out=False, min_frames=section.num_frames)[:1, 0]
         )
-        renderer = Renderer(generator, load_appearance(run), shown)
-        return MotionStage(section, tracks, seed, renderer)
+        renderer = Renderer(generator, load_appearance(run).to(device), shown)
+        return MotionStage(section, tracks, seed, renderer, frames)
 
     def _generator(self) -> Generator:
         """The run's generator, or that of the model that it starts from."""
@@ -170,7 +197,7 @@ class _Trainer:
     def _read_frames(self) -> Frames:
         if self._frames is None:
             self._frames = load_frames(
-                self._data, self._config.resolution, self._config.held_out_permille
+                self._data, self._config.resolution, self._config.held_out_permille, self._device
             )
             total, held_out = len(self._frames.images), int(self._frames.held_out.sum())
             self._report(f"data: {total} frames, {held_out} of them held out")
@@ -180,14 +207,18 @@ class _Trainer:
         if not getattr(section, "perceptual_weight", 0):
             return None
         perceptual = load_perceptual(self._config.perceptual)
-        if perceptual is not None:
-            self._report(f"perceptual loss: {perceptual.name}")
-        return perceptual
+        if perceptual is None:
+            return None
+        self._report(f"perceptual loss: {perceptual.name}")
+        return perceptual.to(self._device)
 
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Keep two runs from training the same stage in the same folder."""
+    """Keep two runs from training the same stage in the same folder; the first process does."""
+    if process_index() > 0:
+        yield
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:

@@ -12,6 +12,7 @@ from torch import nn
 
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.training.loop import Losses
+from stylefacev_cli.training.shares import Share
 
 
 class Stateful(Protocol):
@@ -29,7 +30,9 @@ class NetworkStage:
 
     Attributes:
         name: of the stage.
-        images_per_step: images that one step trains on.
+        images_per_step: images that one step trains on, in all processes together.
+        shares: the parts of each batch that this process trains on, one after the other.
+        device: where networks and batches are.
         networks: trained networks; saved. Frozen ones of earlier stages are no part of it.
         others: optimisers and samplers; saved.
         architecture: config of each result that later stages load, as plain values; saved.
@@ -37,8 +40,10 @@ class NetworkStage:
 
     name = ""
 
-    def __init__(self, images_per_step: int) -> None:
-        self.images_per_step = images_per_step
+    def __init__(
+        self, images_per_step: int, shares: tuple[Share, ...], device: torch.device
+    ) -> None:
+        self.images_per_step, self.shares, self.device = images_per_step, shares, device
         self.networks: dict[str, nn.Module] = {}
         self.others: dict[str, Stateful] = {}
         self.architecture: dict[str, dict[str, Any]] = {}
@@ -94,6 +99,9 @@ def frozen(*networks: nn.Module) -> Iterator[None]:
 
 
 def step_generator(seed: int, index: int) -> torch.Generator:
-    """A random generator that depends on the seed and the step alone."""
+    """A random generator that depends on the seed and the step alone.
+
+    It is one of the CPU, so that a GPU is given the same numbers, and every process too.
+    """
     entropy = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(entropy >> np.uint64(1)))

@@ -23,7 +23,13 @@ from stylefacev_cli.training.appearance_stage import (
 )
 from stylefacev_cli.training.detector_stage import DetectorStage, DetectorStageConfig
 from stylefacev_cli.training.examples import linear_places, linear_view
-from stylefacev_cli.training.extraction import heatmaps_of, placed, random_transforms, shifted
+from stylefacev_cli.training.extraction import (
+    heatmaps_of,
+    placed,
+    random_shifts,
+    random_transforms,
+    shifted,
+)
 from stylefacev_cli.training.frames import ClipWindow, Frames, PairSampler, WindowSampler
 from stylefacev_cli.training.joint_stage import JointStage, JointStageConfig
 from stylefacev_cli.training.pose_stage import PoseStage, PoseStageConfig
@@ -142,7 +148,8 @@ def test_shift_moves_pictures_and_landmarks_alike() -> None:
     frames = torch.full((3, 3, 32, 32), -1.0)
     frames[:, :, 14:18, 14:18] = 1.0
     landmarks = torch.full((3, 98, 2), 0.5)
-    moved, points = shifted(frames, landmarks, 0.25, torch.Generator().manual_seed(1))
+    shifts = random_shifts(3, 0.25, torch.Generator().manual_seed(1))
+    moved, points = shifted(frames, landmarks, shifts)
     mass = moved[:, 0] + 1
     axis = (torch.arange(32) + 0.5) / 32
     x = (mass.sum(dim=1) * axis).sum(dim=1) / mass.sum(dim=(1, 2))
@@ -179,8 +186,8 @@ def test_appearance_learns(
         appearance_config(generator), batch_size=4, lr=2e-3, pair_share=pair_share, image_share=0.5
     )
     stage = AppearanceStage(config, clips, 1, generator, detector, pose_extractor, perceptual)
-    examples = stage._examples(0)
-    monkeypatch.setattr(stage, "_examples", lambda index: examples)  # one batch to fit
+    batch = stage._next_batch(0)
+    monkeypatch.setattr(stage, "_next_batch", lambda index: batch)  # one batch to fit
     found = run(stage, 10)
     assert set(found[0]) == {"l1", "perc", "embed"}
     assert mean(found[-2:], "embed") < 0.9 * mean(found[:2], "embed")
@@ -200,9 +207,10 @@ def test_embedding_loss_leaves_the_first_w_out() -> None:
 
 
 def test_a_share_of_a_batch_holds_some_of_every_kind() -> None:
-    assert evenly(32, 0.25).tolist() == [0, 4, 9, 13, 18, 22, 27, 31]
-    assert evenly(8, 1.0).tolist() == list(range(8))
-    assert evenly(8, 0.01).tolist() == [0]
+    few, others = evenly(np.arange(32), 0.25)
+    assert few.tolist() == [0, 4, 9, 13, 18, 22, 27, 31] and len(others) == 24
+    assert evenly(np.arange(8), 1.0)[0].tolist() == list(range(8))
+    assert evenly(np.arange(8), 0.01)[0].tolist() == [0]
 
 
 def test_transforms_are_inverse_rotations_and_shifts(generator: Generator) -> None:

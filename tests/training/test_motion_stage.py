@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from stylefacev_cli.errors import DataError
+from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
@@ -14,15 +15,13 @@ from stylefacev_cli.networks.motion import MotionSamplerConfig
 from stylefacev_cli.networks.motion_discriminator import MotionDiscriminatorConfig
 from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.training.frames import Frames
+from stylefacev_cli.training.motion_losses import gradient_penalty, relativistic
 from stylefacev_cli.training.motion_stage import (
     MotionStage,
     MotionStageConfig,
-    PoseTracks,
-    Renderer,
-    cached_poses,
-    gradient_penalty,
-    relativistic,
 )
+from stylefacev_cli.training.motion_tracks import PoseTracks, cached_poses
+from stylefacev_cli.training.rendering import Renderer
 
 CONFIG = MotionStageConfig(
     MotionSamplerConfig(hidden_dim=16),
@@ -51,8 +50,10 @@ def tracks() -> PoseTracks:
     return PoseTracks(poses, np.stack([np.arange(12) * 20, np.full(12, 20)], axis=1))
 
 
-def test_all_three_learn_and_resume_exactly(tracks: PoseTracks, renderer: Renderer) -> None:
-    whole = MotionStage(CONFIG, tracks, 1, renderer)
+def test_all_three_learn_and_resume_exactly(
+    tracks: PoseTracks, renderer: Renderer, clips: Frames
+) -> None:
+    whole = MotionStage(CONFIG, tracks, 1, renderer, clips)
     found = [whole.step(index, 0.1) for index in range(24)]
     # Two players: the penalty and the diversity fall for sure, the critics' balance may sway.
     for key in ("penalty", "diversity"):
@@ -60,7 +61,7 @@ def test_all_three_learn_and_resume_exactly(tracks: PoseTracks, renderer: Render
     for network in (whole.sampler, whole.pair_critic, whole.clip_critic):
         assert all(p.grad is not None for p in network.parameters())
 
-    first, second = (MotionStage(CONFIG, tracks, 1, renderer) for _ in range(2))
+    first, second = (MotionStage(CONFIG, tracks, 1, renderer, clips) for _ in range(2))
     for index in range(12):
         first.step(index, 0.1)
     second.load_state_dict(first.state_dict())
@@ -75,8 +76,8 @@ def test_all_three_learn_and_resume_exactly(tracks: PoseTracks, renderer: Render
             assert torch.equal(a, b)
 
 
-def test_numbers_and_sheet(tracks: PoseTracks, renderer: Renderer) -> None:
-    stage = MotionStage(CONFIG, tracks, 1, renderer)
+def test_numbers_and_sheet(tracks: PoseTracks, renderer: Renderer, clips: Frames) -> None:
+    stage = MotionStage(CONFIG, tracks, 1, renderer, clips)
     numbers = stage.validate()
     assert set(numbers) == {"speed", "spread", "late_spread"}
     assert all(np.isfinite(value) for value in numbers.values())
@@ -96,7 +97,7 @@ def test_gradient_penalty_is_zero_for_unit_slope() -> None:
             return [x[:, :1] * 0.6 + x[:, 1:] * 0.8]
 
     x = torch.randn(2, 2, 3, 4, 4)
-    penalty = gradient_penalty(Slope(), x, x + 1, torch.Generator().manual_seed(0))
+    penalty = gradient_penalty(Slope(), x, x + 1, torch.tensor([0.2, 0.7]))
     assert penalty < 1e-10
 
 
@@ -115,3 +116,50 @@ def test_poses_are_extracted_once(clips: Frames, tmp_path: Path) -> None:
     assert path.stat().st_mtime_ns != written
     with pytest.raises(DataError, match="99 frames"):
         cached_poses(path, clips, detector, pose_extractor, 99)
+
+
+def test_rendering_a_few_frames_at_a_time_remembers_less_and_gives_the_same(
+    renderer: Renderer, clips: Frames
+) -> None:
+    appearance = renderer.appearance_of(clips.image_batch(np.arange(2)))
+    found = []
+    for num_at_once in (1, 12):
+        poses = torch.ones(2, 6, 64).requires_grad_(True)
+        remembered = 0
+
+        def count(tensor: torch.Tensor) -> torch.Tensor:
+            nonlocal remembered
+            remembered += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            made = renderer.clips_of(appearance, poses, num_at_once)
+        assert made.shape == (2, 6, 3, 16, 16)
+        made.square().mean().backward()
+        assert poses.grad is not None and poses.grad.abs().sum() > 0
+        assert remembered < 20 * poses.numel()  # what one frame's layers hold is a hundred times it
+        found.append((made.detach(), poses.grad))
+    direct = renderer.frames_of(appearance.repeat_interleave(6, 0), torch.ones(12, 64))
+    for made, gradient in found:
+        torch.testing.assert_close(made.flatten(0, 1), direct, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(gradient, found[0][1], atol=1e-7, rtol=1e-3)
+
+
+def test_other_supervision_is_refused(
+    tracks: PoseTracks, renderer: Renderer, clips: Frames
+) -> None:
+    stage = MotionStage(CONFIG, tracks, 1, renderer, clips)
+    state = stage.state_dict()
+    del state["supervise"]  # a save of before there was a choice
+    stage.load_state_dict(state)
+    with pytest.raises(UsageError, match="supervised on poses, not images: train into another"):
+        MotionStage(
+            replace(CONFIG, supervise="images"), whole_tracks(clips), 1, renderer, clips
+        ).load_state_dict(state)
+    with pytest.raises(UsageError, match="supervise 'both'"):
+        replace(CONFIG, supervise="both")
+
+
+def whole_tracks(clips: Frames) -> PoseTracks:
+    spans = clips.clips(held_out=False, min_frames=CONFIG.num_frames)
+    return PoseTracks(torch.zeros(int(spans[:, 1].sum()), 64), spans)

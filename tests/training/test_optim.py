@@ -37,8 +37,9 @@ def test_muon_and_adam_together_fit_a_small_network() -> None:
     losses = []
     for step in range(60):
         loss = (network(x) - y).square().mean()
-        assert optimisers.step(loss, Schedule(warmup_steps=5).scale(step, step / 60))
-        losses.append(float(loss.detach()))
+        found = optimisers.learn([{"l2": loss}], 1, Schedule(warmup_steps=5).scale(step, step / 60))
+        assert found is not None
+        losses.append(found["l2"])
     assert losses[-1] < 0.3 * losses[0]
 
 
@@ -48,15 +49,31 @@ def test_non_finite_loss_changes_nothing() -> None:
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with restored_if_bad(network) as marks:
         loss = network(torch.tensor([[1.0, 2.0], [3.0, float("inf")]])).sum()
-        marks.append(optimisers.step(loss))
+        marks.append(optimisers.learn([{"sum": loss}], 1) is not None)
     assert marks == [False]
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+
+
+def test_parts_give_the_gradient_of_the_whole() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(6, 3)
+    gradients, found = [], []
+    for num_parts in (1, 3):
+        network = nn.Linear(3, 2, dtype=torch.float32)
+        nn.init.ones_(network.weight)
+        nn.init.zeros_(network.bias)
+        optimisers = Optimisers(torch.optim.SGD(network.parameters(), lr=0.0))
+        parts = ({"a": network(x[i::num_parts]).square().mean()} for i in range(num_parts))
+        found.append(optimisers.learn(parts, num_parts, factors={"a": 3.0}))
+        gradients.append(network.weight.grad)
+    torch.testing.assert_close(gradients[0], gradients[1])
+    assert found[0] is not None and found[0]["a"] == pytest.approx(found[1]["a"])  # type: ignore[index]
 
 
 def test_state_comes_back_but_settings_come_from_the_config() -> None:
     weight = nn.Parameter(torch.ones(3, 3))
     first = Optimisers(Muon([weight], lr=1.0))
-    first.step((weight**2).sum())
+    first.learn([{"sum": (weight**2).sum()}], 1)
     second = Optimisers(Muon([weight], lr=0.5))
     second.load_state_dict(first.state_dict())
     assert second._optimisers[0].param_groups[0]["lr"] == 0.5

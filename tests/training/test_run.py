@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from discs import write_clips
 
 from stylefacev_cli.data.clips import INDEX_NAME, ClipEntry, write_clip
 from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
@@ -23,20 +23,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.fixture(scope="module")
 def clip_folder(clips: Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "discs"
-    lines = []
-    for number, (first, last) in enumerate(zip(clips.starts, clips.starts[1:], strict=False)):
-        name = f"clips/{number}"
-        entry = ClipEntry(
-            str(number), f"{name}.png", f"{name}.npz", int(last - first), 16, 25.0, number, "clip"
-        )
-        labels: dict[str, Any] = {
-            key: getattr(clips, key)[first:last] for key in ("factors", "landmarks", "visible")
-        }
-        write_clip(folder, entry, clips.images[first:last], labels)
-        lines.append(entry.to_line())
-    (folder / "index.jsonl").write_text("".join(lines))
-    return folder
+    return write_clips(tmp_path_factory.mktemp("data") / "discs", clips)
 
 
 def test_frames_are_read_as_they_were_written(clip_folder: Path, clips: Frames) -> None:
@@ -113,6 +100,13 @@ def test_stages_need_those_before_them(clip_folder: Path, tmp_path: Path) -> Non
         train(config, [clip_folder], tmp_path, stage="pose", report=lambda line: None)
     with pytest.raises(UsageError, match="no stage 'poses'"):
         train(config, [clip_folder], tmp_path, stage="poses", report=lambda line: None)
+
+
+def test_batches_that_do_not_split_are_told_before_the_first_stage(tmp_path: Path) -> None:
+    config = load_settings(EXAMPLES / "tiny.yaml", ["joint.accumulate=4"])
+    with pytest.raises(UsageError, match="joint: image_share of num_drawn 2 does not split evenly"):
+        train(config, [], tmp_path / "run", report=lambda line: None)
+    assert not (tmp_path / "run").exists()
 
 
 def test_one_run_a_stage_at_a_time(tmp_path: Path) -> None:

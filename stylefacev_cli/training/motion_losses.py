@@ -1,0 +1,45 @@
+"""Losses between the motion sampler and its two discriminators."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from stylefacev_cli.networks.collective import averaged
+
+
+def relativistic(better: list[Tensor], worse: list[Tensor]) -> Tensor:
+    """Relativistic average LSGAN (Jolicoeur-Martineau 2019), half of each side, over all scales.
+
+        ½·E[(D(b) − E D(w) − 1)²] + ½·E[(D(w) − E D(b))²]
+
+    Args:
+        better: logits, one tensor a scale, of what should be judged the more real: real sequences
+            for the discriminator, made ones for the sampler. Expectations are over all processes.
+        worse: those of the others.
+    """
+    total = better[0].new_zeros(())
+    for high, low in zip(better, worse, strict=True):
+        total = total + 0.5 * (high - averaged(low.mean()) - 1).square().mean()
+        total = total + 0.5 * (low - averaged(high.mean())).square().mean()
+    return total
+
+
+def gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor, mix: Tensor) -> Tensor:
+    """(|∂D/∂x| − 1)² between real and made, its norm over channels, the mean over scales.
+
+    Args:
+        critic: gives a list of logits.
+        real: [N, C, T, H, W].
+        made: the same shape.
+        mix: [N] random numbers in [0, 1), how much of the real one to take.
+    """
+    mix = mix.to(real).view(-1, 1, 1, 1, 1)
+    between = (mix * real + (1 - mix) * made).detach().requires_grad_(True)
+    logits = critic(between)
+    total = real.new_zeros(())
+    for of_scale in logits:
+        (gradient,) = torch.autograd.grad(of_scale.sum(), [between], create_graph=True)
+        norm = (gradient.square().sum(dim=1) + 1e-12).sqrt()
+        total = total + (norm - 1).square().mean()
+    return total / len(logits)

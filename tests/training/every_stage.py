@@ -1,0 +1,214 @@
+"""Every stage of training at sizes that take a tenth of a second a step, behind equal networks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from discs import draw_frames, tiny_architecture
+from torch import nn
+
+from stylefacev_cli.metrics.perceptual import PerceptualLoss
+from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
+from stylefacev_cli.networks.discriminator import DiscriminatorConfig
+from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
+from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.motion import MotionSamplerConfig
+from stylefacev_cli.networks.motion_discriminator import MotionDiscriminatorConfig
+from stylefacev_cli.networks.patch_discriminator import PatchDiscriminatorConfig
+from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.training import examples
+from stylefacev_cli.training.appearance_stage import AppearanceStage, AppearanceStageConfig
+from stylefacev_cli.training.detector_stage import DetectorStage, DetectorStageConfig
+from stylefacev_cli.training.extraction import heatmaps_of
+from stylefacev_cli.training.frames import ClipWindow, Frames
+from stylefacev_cli.training.generator_stage import GeneratorStage, GeneratorStageConfig
+from stylefacev_cli.training.joint_stage import JointStage, JointStageConfig
+from stylefacev_cli.training.motion_stage import MotionStage, MotionStageConfig
+from stylefacev_cli.training.motion_tracks import PoseTracks, extract_poses
+from stylefacev_cli.training.pose_stage import PoseStage, PoseStageConfig
+from stylefacev_cli.training.rendering import Renderer
+from stylefacev_cli.training.stage import NetworkStage
+
+ARCHITECTURE = tiny_architecture()
+DETECTOR = LandmarkDetectorConfig(input_size=64, stem_stride=1, width=8, depth=1)
+POSE = PoseExtractorConfig((8, 8, 1), (8, 8, 4), 8, 8, 1)
+APPEARANCE = AppearanceConfig(
+    input_size=64,
+    stem_stride=1,
+    base_channels=4,
+    expansion=2,
+    inner_ratio=1,
+    encoder_blocks=(1, 1, 1, 1),
+    recomposer_blocks=(1, 1, 1, 1),
+    lift_blocks=1,
+    appearance_channels=8,
+    num_ws=6,
+    w_dim=16,
+)
+NUM_FRAMES = 6  # of a training sequence
+examples.VIEW_SAMPLES = 2 * examples.CHUNK  # for the linear view: how good it is does not matter
+
+
+@cache
+def clips() -> Frames:
+    return draw_frames(5, 24)
+
+
+Networks = tuple[Generator, LandmarkDetector, PoseExtractor, AppearanceRecomposer, PerceptualLoss]
+
+
+def frozen_networks() -> Networks:
+    """Untrained, but with running statistics as after training; all that later stages stand on.
+
+    Copies: with bfloat16 a stage puts their weights into another order, and so rounds otherwise.
+    """
+    return copy.deepcopy(_frozen_networks())
+
+
+@cache
+def _frozen_networks() -> Networks:
+    torch.manual_seed(0)
+    networks = Generator(ARCHITECTURE), LandmarkDetector(DETECTOR), PoseExtractor(POSE)
+    appearance = AppearanceRecomposer(APPEARANCE)
+    frames = clips().image_batch(np.arange(0, 96, 8))
+    with torch.no_grad():
+        for _ in range(20):
+            heatmaps = heatmaps_of(networks[1], frames)
+        for _ in range(20):
+            poses = networks[2](heatmaps)
+            networks[2].key_points(poses)
+            appearance(frames, poses)
+    perceptual = PerceptualLoss(EfficientNetLite0(1), "tiny", min_size_px=16)
+    for network in (*networks, appearance):
+        network.eval().requires_grad_(False)
+    return *networks, appearance, perceptual
+
+
+def generator_stage(name: str, **settings: Any) -> NetworkStage:
+    discriminator = DiscriminatorConfig(img_resolution=16, channel_base=64)
+    config = GeneratorStageConfig(
+        ARCHITECTURE,
+        objective="adversarial" if name == "finish" else "paired",
+        discriminator=discriminator,
+        muon_lr=0.0 if name == "finish" else 0.6,
+        adam_lr=2e-3,
+        r1_every=2,
+        batch_size=4,
+        perceptual_weight=1.0,
+        perceptual_from=0.0,
+    )
+    perceptual = frozen_networks()[4]
+    return GeneratorStage(replace(config, **settings), clips(), 1, perceptual, name=name)
+
+
+def detector_stage(**settings: Any) -> NetworkStage:
+    config = DetectorStageConfig(DETECTOR, batch_size=4, lr=3e-3)
+    return DetectorStage(replace(config, **settings), clips(), 1, frozen_networks()[0])
+
+
+def pose_stage(**settings: Any) -> NetworkStage:
+    generator, detector, *_ = frozen_networks()
+    config = PoseStageConfig(POSE, batch_size=8, lr=3e-3)
+    return PoseStage(replace(config, **settings), clips(), 1, detector, generator)
+
+
+def appearance_stage(**settings: Any) -> NetworkStage:
+    generator, detector, pose, _, perceptual = frozen_networks()
+    config = AppearanceStageConfig(
+        APPEARANCE,
+        batch_size=8,
+        pool_images=32,
+        pair_share=0.375,  # no even number: parts of a batch need not split, only the batch does
+        frame_share=0.25,
+        image_share=0.5,
+        view_weight=1.0,
+        places_weight=10.0,
+        perceptual_weight=1.0,
+        embedding_weight=1.0,
+    )
+    return AppearanceStage(
+        replace(config, **settings), clips(), 1, generator, detector, pose, perceptual
+    )
+
+
+def joint_stage(**settings: Any) -> NetworkStage:
+    config = JointStageConfig(
+        PatchDiscriminatorConfig(base_channels=4, num_layers=1),
+        num_clips=2,
+        num_drawn=4,
+        window=ClipWindow(num_frames=2, frame_step=3, min_gap=4, max_gap=8),
+        perceptual_weight=1.0,
+        video_embedding_weight=1.0,
+        places_weight=10.0,
+        adversarial_from=0.0,
+    )
+    generator, detector, pose, appearance, perceptual = frozen_networks()
+    return JointStage(
+        replace(config, **settings), clips(), 1, generator, detector, pose, appearance, perceptual
+    )
+
+
+@cache
+def tracks() -> PoseTracks:
+    """An untrained extractor gives nearly constant poses, of which normalisation makes noise."""
+    _, detector, pose, *_ = frozen_networks()
+    found = extract_poses(clips(), detector, pose, NUM_FRAMES)
+    steps = 0.2 * torch.randn(found.poses.shape, generator=torch.Generator().manual_seed(0))
+    return replace(found, poses=found.poses + steps.cumsum(dim=0) % 3)
+
+
+def motion_stage(supervise: str, **settings: Any) -> NetworkStage:
+    generator, _, _, appearance, _ = frozen_networks()
+    config = MotionStageConfig(
+        MotionSamplerConfig(hidden_dim=16),
+        MotionDiscriminatorConfig(base_channels=4, max_channels=8, num_layers=2),
+        supervise=supervise,
+        num_clips=4,
+        num_frames=NUM_FRAMES,
+        lr=2e-3,
+    )
+    renderer = Renderer(generator, appearance, clips().image_batch(np.arange(1)))
+    return MotionStage(replace(config, **settings), tracks(), 1, renderer, clips())
+
+
+STAGES: dict[str, Callable[..., NetworkStage]] = {
+    "paired": lambda **settings: generator_stage("generator", **settings),
+    "finish": lambda **settings: generator_stage("finish", **settings),
+    "detector": detector_stage,
+    "pose": pose_stage,
+    "appearance": appearance_stage,
+    "joint": joint_stage,
+    "motion-poses": lambda **settings: motion_stage("poses", **settings),
+    "motion-images": lambda **settings: motion_stage("images", **settings),
+}
+
+
+def tensors_of(state: Any) -> list[torch.Tensor]:
+    """All tensors of a state, in its order."""
+    if isinstance(state, torch.Tensor):
+        return [state]
+    values = state.values() if isinstance(state, dict) else state
+    nested = isinstance(state, dict | list | tuple)
+    return [tensor for value in values for tensor in tensors_of(value)] if nested else []
+
+
+def without_pictures(stage: NetworkStage) -> None:
+    """Let its validations and sample sheets take no time."""
+    stage.validate = dict  # type: ignore[method-assign]
+    stage.sheet = lambda: np.zeros((1, 1, 3), np.uint8)  # type: ignore[method-assign]
+
+
+def names_of(stage: NetworkStage) -> dict[int, str]:
+    """Names of the parameters, by their identity."""
+    return {
+        id(parameter): f"{key}.{name}"
+        for key, network in stage.networks.items()
+        for name, parameter in nn.Module.named_parameters(network)
+    }
