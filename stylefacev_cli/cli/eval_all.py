@@ -1,10 +1,10 @@
-"""`stylefacev eval all`: every measurement that can be made, as report.json and report.html."""
+"""`stylefacev eval all`: every measurement that can be made, as a page, as text and as JSON."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +24,7 @@ from stylefacev_cli.cli.detectors import DetectorOption
 from stylefacev_cli.cli.figures import figures_of
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import NoCache, SkipDamaged, Threads
-from stylefacev_cli.cli.report_page import page
+from stylefacev_cli.cli.report_page import Section, page
 from stylefacev_cli.cli.report_sections import section_of
 from stylefacev_cli.cli.reports import Report, laboratory
 from stylefacev_cli.cli.sources import model_of
@@ -32,7 +32,7 @@ from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 SHORT_FRAMES = 16  # of clips for FVD and for diversity
-JSON_NAME, PAGE_NAME = "report.json", "report.html"
+JSON_NAME, PAGE_NAME, TEXT_NAME = "report.json", "report.html", "report.txt"
 OFFLINE_FEATURES = "efficientnet-lite0"
 
 
@@ -41,7 +41,7 @@ def evaluate_all(
     fake: Annotated[str, typer.Option("--fake", help="Made videos, as for `eval fvd`.")],
     real: Annotated[str, typer.Option("--real", help="Real videos, in the same forms.")],
     out: Annotated[
-        Path, typer.Option("--out", help="Folder for report.json and report.html.")
+        Path, typer.Option("--out", help="Folder for report.json, .html and .txt.")
     ] = Path("report"),
     clips: Annotated[int, typer.Option("--clips", help="Clips of each side, for FVD.")] = 2048,
     images: Annotated[int, typer.Option("--images", help="Images of each side, for FID.")] = 2048,
@@ -70,8 +70,9 @@ def evaluate_all(
 
     Of a model also recomposition and reconstruction, on people rendered on the spot.
 
-    Writes report.json and one self-contained report.html with tables, curves and the worst and
-    best examples; prints their folder. What cannot be measured is listed with the reason.
+    Writes report.json, the tables as report.txt, and one self-contained report.html with curves
+    and the worst and best examples; prints their folder. What cannot be measured is listed with
+    the reason.
     """
     from stylefacev_cli.metrics.fvd import FvdProtocol
 
@@ -158,12 +159,22 @@ def _write(out: Path, report: dict[str, Any], frames: int) -> None:
     figures = [figure for result in results.values() for figure in figures_of(result)]
     sections = [section_of(name, one, report["fake"], frames) for name, one in results.items()]
     html = page(f"Evaluation of {report['fake']}", facts, figures, sections, report)
-    text = json.dumps(report, indent=1) + "\n"
+    text = "\n".join(_as_text(facts, sections)) + "\n"
+    contents = {JSON_NAME: json.dumps(report) + "\n", PAGE_NAME: html, TEXT_NAME: text}
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name, content in ((JSON_NAME, text), (PAGE_NAME, html)):
+        for name, content in contents.items():
             part = out / f"{name}.part"
             part.write_text(content, encoding="utf-8")
             part.replace(out / name)
     except OSError as error:
         raise StyleFaceVError(f"cannot write to {out}: {error.strerror}") from error
+
+
+def _as_text(facts: dict[str, str], sections: list[Section]) -> Iterator[str]:
+    width = max(map(len, facts)) + 2
+    yield from (f"{name:{width}}{text}" for name, text in facts.items())
+    for section in sections:
+        yield from ("", section.title, "-" * len(section.title))
+        yield from (f"warning: {text}" for text in section.warnings)
+        yield from section.lines

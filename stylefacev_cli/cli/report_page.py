@@ -23,6 +23,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; } th { text-align: left; font-weight: 600; }
 td, th { padding: .15rem 1rem .15rem 0; border-bottom: 1px solid var(--line); }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
+details pre { white-space: pre-wrap; }
 pre { overflow-x: auto; padding: .7rem; border: 1px solid var(--line); }
 figure { margin: 1rem 0; } figcaption { opacity: .8; font-size: .9rem; }
 img { max-width: 100%; image-rendering: pixelated; }
@@ -81,7 +82,7 @@ def page(
         body.append(f"<pre>{escape(chr(10).join(section.lines))}</pre>")
         body += [line_chart(chart) for chart in section.charts]
         body += [_strip(strip) for strip in section.strips]
-    text = escape(json.dumps(raw, indent=1))
+    text = escape(json.dumps(raw))
     body.append(f"<details><summary>All numbers (JSON)</summary><pre>{text}</pre></details>")
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + (

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stylefacev_cli.errors import DataError
 
 Features = NDArray[np.floating]
+KERNEL_SUBSET = 1000  # as in Bińkowski et al. 2018
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,11 @@ def _root_of_covariance(samples: Features) -> Features:
     if len(centred) <= centred.shape[1]:
         return np.asarray(centred)
     return np.asarray(np.linalg.qr(centred, mode="r"))
+
+
+def kernel_subset(num_samples: int) -> int:
+    """Samples in each of a kernel distance's subsets: 1,000, or half of what there is."""
+    return KERNEL_SUBSET if num_samples >= 2 * KERNEL_SUBSET else max(2, num_samples // 2)
 
 
 def kernel_distance(

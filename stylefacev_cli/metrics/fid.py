@@ -24,6 +24,7 @@ from stylefacev_cli.metrics.distances import (
     floor_of,
     frechet_distance,
     kernel_distance,
+    kernel_subset,
     precision_recall,
 )
 from stylefacev_cli.networks.i3d import legacy_bilinear
@@ -34,7 +35,6 @@ RESIZES = {
     "tensorflow1": "bilinear, TensorFlow 1 (no half pixel, no antialias)",
 }
 TRUSTED_IMAGES = 10_000
-KERNEL_SUBSET = 1000
 BATCH = 16
 
 
@@ -153,9 +153,9 @@ def compare_images(fake: Features, real: Features, num_images: int, seed: int = 
         num_fake=len(fake),
         num_real=len(real),
         fid=frechet_distance(fake, real),
-        kid=kernel_distance(fake, real, subset_size=min(KERNEL_SUBSET, fewest), seed=seed),
+        kid=kernel_distance(fake, real, subset_size=kernel_subset(fewest), seed=seed),
         kid_floor=kernel_distance(
-            *halves, subset_size=min(KERNEL_SUBSET, fewest, floor.count), seed=seed
+            *halves, subset_size=kernel_subset(min(fewest, floor.count)), seed=seed
         ),
         coverage=precision_recall(fake, real),
         floor=floor.distance,

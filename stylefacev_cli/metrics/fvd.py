@@ -20,6 +20,7 @@ from stylefacev_cli.metrics.distances import (
     floor_of,
     frechet_distance,
     kernel_distance,
+    kernel_subset,
 )
 from stylefacev_cli.networks.i3d import MIN_FRAMES, NUM_LOGITS, preprocess
 
@@ -27,7 +28,6 @@ Clip = NDArray[np.uint8]  # [T, H, W, 3]
 TRUSTED_CLIPS = 2048  # below, the number says more of the sample's size than of the videos
 LEAST_CLIPS = 16
 NUM_RESAMPLES = 10
-KERNEL_SUBSET = 1000
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def compare(fake: Features, real: Features, num_clips: int, seed: int = 0) -> Fv
         num_real=len(real),
         fvd=frechet_distance(fake, real),
         fvd_resampled=Estimate(float(np.mean(resampled)), float(np.std(resampled, ddof=1))),
-        kvd=kernel_distance(fake, real, subset_size=min(KERNEL_SUBSET, fewest), seed=seed),
+        kvd=kernel_distance(fake, real, subset_size=kernel_subset(fewest), seed=seed),
         floor=floor.distance,
         floor_clips=floor.count,
         warnings=tuple(warnings),
