@@ -23,6 +23,7 @@ from stylefacev_cli.networks.initial_weights import start_residual
 from stylefacev_cli.networks.landmarks import LandmarkDetector
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
+from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.examples import (
     ExamplePool,
     PoseTable,
@@ -92,6 +93,7 @@ class AppearanceStage(NetworkStage):
     """Trains the appearance encoder and the recomposer behind fixed pose networks."""
 
     name = "appearance"
+    measure = Measure("psnr", higher_is_better=True)
 
     def __init__(
         self,

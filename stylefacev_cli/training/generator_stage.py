@@ -17,6 +17,7 @@ from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.networks.discriminator import DiscriminatorConfig, ImageDiscriminator
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.training import losses, sheets
+from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.extraction import DTYPES, check_dtype
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.growing import grow
@@ -101,6 +102,7 @@ class GeneratorStage(NetworkStage):
         self.config, self.frames, self._seed = config, frames, seed
         self._perceptual = perceptual if config.perceptual_weight else None
         self._is_paired = config.objective == "paired" or config.paired_weight > 0
+        self.measure = Measure("face_psnr", higher_is_better=True) if self._is_paired else None
         if self._is_paired and frames.factors.shape[1] != config.architecture.z_dim:
             raise DataError(
                 f"the data has {frames.factors.shape[1]} factors a frame, the generator takes "

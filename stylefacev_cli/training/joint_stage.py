@@ -31,6 +31,7 @@ from stylefacev_cli.networks.patch_discriminator import (
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.appearance_stage import embedding_loss, evenly
+from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.examples import (
     Recomposition,
     drawn_examples,
@@ -111,6 +112,7 @@ class JointStage(NetworkStage):
     """Trains landmark copy, pose extractor, appearance encoder and recomposer together."""
 
     name = "joint"
+    measure = Measure("face_psnr", higher_is_better=True)
 
     def __init__(
         self,

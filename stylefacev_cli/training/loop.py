@@ -22,6 +22,8 @@ import numpy as np
 from PIL import Image
 
 from stylefacev_cli.errors import StyleFaceVError, UsageError
+from stylefacev_cli.training.best import BestSave, Measure
+from stylefacev_cli.training.boards import Board
 from stylefacev_cli.training.checkpoint import (
     CheckpointStore,
     random_states,
@@ -37,6 +39,10 @@ class Stage(Protocol):
 
     name: str
     images_per_step: int
+
+    @property
+    def measure(self) -> Measure | None:
+        """The number of `validate` by which its best save is chosen, if it has one."""
 
     def step(self, index: int, progress: float) -> Losses:
         """Train on one batch. `progress` in [0, 1] tells how much of the stage is done.
@@ -131,7 +137,8 @@ def run_stage(
 
     Args:
         stage: what is trained.
-        folder: gets `checkpoints/`, `sheets/` and `log.jsonl`.
+        folder: gets `checkpoints/`, `sheets/`, `log.jsonl` and, if tensorboard is installed,
+            `tensorboard/`.
         budget: how long.
         config: how often to save, to log and so on.
         stop: the flag that signals set.
@@ -148,15 +155,24 @@ def run_stage(
     step, used_s, bad_total = _resume(stage, store, report)
     clock = _Clock(used_s)
     logger = _Logger(stage, folder, budget, config, report)
+    best = BestSave(store.folder, stage.measure, report)
     last_save = last_sheet = time.monotonic()
     saved_step = pictured_step = step
     bad_in_a_row = 0
 
+    def state() -> dict[str, Any]:
+        counts = {"step": step, "used_s": clock.used_s(), "bad_steps": bad_total}
+        return counts | {"stage": stage.state_dict(), "random": random_states()}
+
     def save() -> None:
         nonlocal last_save, saved_step
-        state = {"step": step, "used_s": clock.used_s(), "bad_steps": bad_total}
-        store.save(step, state | {"stage": stage.state_dict(), "random": random_states()})
+        store.save(step, state())
         last_save, saved_step = time.monotonic(), step
+
+    def picture() -> None:
+        nonlocal last_sheet, pictured_step
+        best.offer(logger.picture(step), state)
+        last_sheet, pictured_step = time.monotonic(), step
 
     def ended() -> str | None:
         if budget.progress(step * stage.images_per_step, clock.used_s()) >= 1:
@@ -186,12 +202,12 @@ def run_stage(
         if not bad and (by_steps or now - last_save >= 60 * config.save_every_minutes):
             save()
         if now - last_sheet >= 60 * config.sheet_every_minutes:
-            logger.picture(step)
-            last_sheet, pictured_step = time.monotonic(), step
+            picture()
     if step != pictured_step:
-        logger.picture(step)
+        picture()
     if step != saved_step:
         save()
+    logger.close()
     report(f"{stage.name}: {_ENDINGS[reason]} at step {step}, saved in {folder}")
     return Outcome(reason, step, stop.signal_number)
 
@@ -254,6 +270,10 @@ class _Logger:
         self._counts: dict[str, int] = {}
         self._last_time = time.monotonic()
         self._last_step: int | None = None
+        self._board = Board(folder)
+
+    def close(self) -> None:
+        self._board.close()
 
     def add(self, losses: Losses) -> None:
         for name, value in losses.items():
@@ -280,7 +300,7 @@ class _Logger:
         )
         self._write({"step": step, "images": images, "images_per_s": rate, **self._means})
 
-    def picture(self, step: int) -> None:
+    def picture(self, step: int) -> Losses:
         numbers = self._stage.validate()
         if numbers:
             words = " ".join(f"{name} {value:.4g}" for name, value in numbers.items())
@@ -290,8 +310,11 @@ class _Logger:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"step-{step:09d}.png"
         part = path.with_suffix(".part")
-        Image.fromarray(self._stage.sheet()).save(part, format="PNG")
+        sheet = self._stage.sheet()
+        Image.fromarray(sheet).save(part, format="PNG")
         part.replace(path)
+        self._board.picture(step, sheet)
+        return numbers
 
     def _time_left_s(self, images: int, rate: float, clock: _Clock) -> float:
         left = max(self._budget.num_images - images, 0) / rate
@@ -305,6 +328,7 @@ class _Logger:
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        self._board.numbers(line["step"], line)
 
 
 def _duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ clips and kept.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from stylefacev_cli.networks.motion_discriminator import (
 )
 from stylefacev_cli.networks.pose import POSE_SIZE, PoseExtractor
 from stylefacev_cli.training import sheets
+from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.checkpoint import read_checkpoint, write_checkpoint
 from stylefacev_cli.training.extraction import pose_of
 from stylefacev_cli.training.frames import Frames, Sampler
@@ -140,6 +142,7 @@ class MotionStage(NetworkStage):
     """Trains the motion sampler."""
 
     name = "motion"
+    measure = Measure("mismatch", higher_is_better=False)
 
     def __init__(
         self, config: MotionStageConfig, tracks: PoseTracks, seed: int, renderer: Renderer
@@ -266,7 +269,8 @@ class MotionStage(NetworkStage):
     def validate(self) -> Losses:
         """Speed and spread of sampled poses over those of real ones; 1 is right.
 
-        `late_spread` is that of the last frames of a long roll-out: above 1 it drifts.
+        `late_spread` is that of the last frames of a long roll-out: above 1 it drifts. `mismatch`
+        is the mean |ln| of the three, 0 at best.
         """
         real, made = self._long_sequences()
         length = self.config.num_frames
@@ -278,11 +282,13 @@ class MotionStage(NetworkStage):
         def spread_of(sequence: Tensor) -> float:
             return float((sequence - centre).norm(dim=2).mean())
 
-        return {
+        found = {
             "speed": speed(made[:, :length]) / speed(real),
             "spread": spread_of(made[:, :length]) / spread_of(real),
             "late_spread": spread_of(made[:, -length:]) / spread_of(real),
         }
+        off = [abs(math.log(max(value, 1e-6))) for value in found.values()]
+        return found | {"mismatch": sum(off) / len(off)}
 
 
 def as_maps(sequences: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from stylefacev_cli.training.perceptual import (
 )
 from stylefacev_cli.training.pose_stage import PoseStage
 from stylefacev_cli.training.results import (
+    Saved,
     load_appearance,
     load_detector,
     load_generator,
@@ -74,7 +75,7 @@ def train(
     if stage == "all" and config.start_from is not None:
         wanted.remove("generator")  # it is there
     save_settings(config, run / "config.yaml")
-    trainer = _Trainer(config, [*data, *map(Path, config.data)], run, report)
+    trainer = Trainer(config, [*data, *map(Path, config.data)], run, report)
     outcome = Outcome("done", 0)
     with StopFlag() as stop:
         for name in wanted:
@@ -86,16 +87,18 @@ def train(
     return outcome
 
 
-class _Trainer:
+class Trainer:
     """Builds stages; data and the perceptual network are read once, when first needed."""
 
     def __init__(self, config: TrainingConfig, data: list[Path], run: Path, report: Report) -> None:
         self._config, self._data, self._run, self._report = config, data, run, report
+        self._saved = Saved(run, config.use_saves, config.start_from)
         self._frames: Frames | None = None
 
     def train(
         self, name: str, minutes: float | None, stop: StopFlag, *, skip_finished: bool
     ) -> Outcome:
+        """Train one stage, unless it is finished already; arguments as for `train`."""
         section, folder = getattr(self._config, name), self._run / name
         budget = budget_of(section, minutes)
         if skip_finished and finished(folder, section.batch_size, budget):
@@ -108,7 +111,7 @@ class _Trainer:
 
     def _stage(self, name: str, section: Any) -> Stage:
         """The stage, with the networks of earlier ones that it needs."""
-        run, seed, frames = self._run, self._config.seed, self._read_frames()
+        saved, seed, frames = self._saved, self._config.seed, self._read_frames()
         perceptual = self._perceptual(section)
         if name == "generator" and self._config.start_from is None:
             smaller = section.grow_from and load_bundle(section.grow_from).networks.generator
@@ -119,33 +122,36 @@ class _Trainer:
         if name == "detector":
             return DetectorStage(section, frames, seed, generator)
         if name == "pose":
-            return PoseStage(section, frames, seed, load_detector(run, fixed=True), generator)
+            return PoseStage(section, frames, seed, load_detector(saved, fixed=True), generator)
         if name == "appearance":
-            networks = load_detector(run, fixed=True), load_pose_extractor(run, joint=False)
+            networks = load_detector(saved, fixed=True), load_pose_extractor(saved, joint=False)
             return AppearanceStage(section, frames, seed, generator, *networks, perceptual)
         if name == "joint":
-            detector, pose = load_detector(run, fixed=True), load_pose_extractor(run, joint=False)
-            appearance = load_appearance(run, joint=False)
+            detector, pose = (
+                load_detector(saved, fixed=True),
+                load_pose_extractor(saved, joint=False),
+            )
+            appearance = load_appearance(saved, joint=False)
             return JointStage(
                 section, frames, seed, generator, detector, pose, appearance, perceptual
             )
         assert name == "motion"
         tracks = cached_poses(
-            run / name / "poses.ckpt",
+            self._run / name / "poses.ckpt",
             frames,
-            load_detector(run),
-            load_pose_extractor(run),
+            load_detector(saved),
+            load_pose_extractor(saved),
             section.num_frames,
         )
         shown = frames.image_batch(
             frames.clips(held_out=False, min_frames=section.num_frames)[:1, 0]
         )
-        renderer = Renderer(generator, load_appearance(run), shown)
+        renderer = Renderer(generator, load_appearance(saved), shown)
         return MotionStage(section, tracks, seed, renderer)
 
     def _generator(self) -> Generator:
         """The run's generator, or that of the model that it starts from."""
-        generator = load_generator(self._run, self._config.start_from)
+        generator = load_generator(self._saved)
         if generator.config != self._config.generator.architecture:
             raise UsageError(
                 f"generator.architecture is not that of {self._config.start_from or self._run}: "
@@ -163,9 +169,7 @@ class _Trainer:
             "perceptual": chosen_perceptual(config.perceptual),
             "config": to_plain(config),
         }
-        return write_bundle(
-            self._run, config.name, frames.fps, config.licence, provenance, config.start_from
-        )
+        return write_bundle(self._saved, config.name, frames.fps, config.licence, provenance)
 
     def _read_frames(self) -> Frames:
         if self._frames is None:

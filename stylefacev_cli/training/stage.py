@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.loop import Losses
 
 
@@ -29,6 +30,7 @@ class NetworkStage:
 
     Attributes:
         name: of the stage.
+        measure: the number of `validate` by which its best save is chosen; None: it has none.
         images_per_step: images that one step trains on.
         networks: trained networks; saved. Frozen ones of earlier stages are no part of it.
         others: optimisers and samplers; saved.
@@ -36,6 +38,7 @@ class NetworkStage:
     """
 
     name = ""
+    measure: Measure | None = None
 
     def __init__(self, images_per_step: int) -> None:
         self.images_per_step = images_per_step
