@@ -40,6 +40,12 @@ def train(
             help="Model whose generator takes the place of the first stage.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Check everything and take a few steps of each stage; write nothing."
+        ),
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Override a setting: section.key=value; can be repeated."),
@@ -47,7 +53,7 @@ def train(
 ) -> None:
     """Train a model, or one stage of it; stop with Ctrl-C and run again to go on.
 
-    Prints the folder of the stage, or of the finished bundle.
+    Prints the folder of the run; of a dry run, what it would take.
     """
     with holding_signals():
         from stylefacev_cli.networks.memory import keep_freed_memory
@@ -63,6 +69,13 @@ def train(
     keep_freed_memory()
     if threads:
         set_num_threads(threads)
+    if dry_run:
+        from stylefacev_cli.training.dry_run import dry_run as measure
+        from stylefacev_cli.training.dry_run import summary
+
+        costs = measure(loaded, data or [], out, stage=stage, report=terminal.note)
+        terminal.result(summary(costs))
+        return
     outcome = run_training(
         loaded,
         data or [],

@@ -39,6 +39,7 @@ from stylefacev_cli.training.extraction import (
     DTYPES,
     arrange_for,
     check_dtype,
+    detected_key_points,
     pose_of,
     products_in,
     set_norms_training,
@@ -227,12 +228,18 @@ class AppearanceStage(NetworkStage):
 
     @torch.no_grad()
     def sheet(self) -> np.ndarray:
-        """Moved pictures, those to be made, and those made."""
+        """See `sheets.recomposition`; the poses of the swaps are those of the next picture."""
         self.appearance_net.eval()
-        examples = self._validation_examples()
-        few = examples.first(SHEET_COLUMNS)
-        made = self._generator.synthesis(self._recompose(few, self._pose_of(few.frames)))
-        return sheets.grid([few.appearance_from, few.frames, made])
+        few = self._validation_examples().first(SHEET_COLUMNS)
+        poses = self._pose_of(few.frames)
+        return sheets.recomposition(
+            few.appearance_from,
+            few.frames,
+            self._generator.synthesis(self._recompose(few, poses)),
+            self._generator.synthesis(self._recompose(few, poses.roll(-1, dims=0))),
+            detected_key_points(self._detector, few.frames),
+            self._pose_extractor.key_points(poses),
+        )
 
     @torch.no_grad()
     def validate(self) -> Losses:

@@ -98,8 +98,7 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
                     f"{folder}: clip {clip.entry.id} is {images.shape[1]} px, "
                     f"the config says {resolution}"
                 )
-            person = f"{folder.resolve().name}/{clip.entry.identity}".encode()
-            held_out = zlib.crc32(person) % 1000 < held_out_permille
+            held_out = is_held_out(folder, clip.entry.identity, held_out_permille)
             parts["images"].append(images)
             parts["factors"].append(_label(labels, "factors", (len(images), 0)))
             parts["landmarks"].append(_label(labels, "landmarks", (len(images), 98, 2)))
@@ -117,6 +116,12 @@ def load_frames(folders: list[Path], resolution: int, held_out_permille: int) ->
     except ValueError as error:
         raise DataError(f"the sets do not go together: {error}") from error
     return Frames(**joined, starts=np.cumsum([0, *lengths]), moving=np.array(moving), fps=fps)
+
+
+def is_held_out(folder: Path, identity: int, held_out_permille: int) -> bool:
+    """Whether a person of a set is kept for validation; arguments as for `load_frames`."""
+    person = f"{folder.resolve().name}/{identity}".encode()
+    return zlib.crc32(person) % 1000 < held_out_permille
 
 
 _LABELS = ("images", "factors", "landmarks", "visible", "held_out")

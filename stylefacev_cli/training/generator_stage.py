@@ -17,11 +17,13 @@ from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.networks.discriminator import DiscriminatorConfig, ImageDiscriminator
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.training import losses, sheets
+from stylefacev_cli.training.augmentation import AdaptiveAugmentation, AugmentationConfig
 from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.extraction import DTYPES, check_dtype
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.growing import grow
 from stylefacev_cli.training.loop import Losses
+from stylefacev_cli.training.mixing import MixedSampler
 from stylefacev_cli.training.optim import (
     AveragedModel,
     Muon,
@@ -31,6 +33,7 @@ from stylefacev_cli.training.optim import (
 )
 from stylefacev_cli.training.perceptual import PerceptualLoss
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
+from stylefacev_cli.weights.discriminator_weights import load_discriminator
 from stylefacev_cli.weights.settings import to_plain
 
 SHEET_COLUMNS = 12
@@ -68,6 +71,9 @@ class GeneratorStageConfig:
     perceptual_from: float = 0.3  # progress from which on the perceptual loss counts
     # adversarial loss
     discriminator: DiscriminatorConfig | None = None
+    discriminator_from: str | None = None  # StyleGAN3 pickle, or the name of a fetched one
+    augmentation: AugmentationConfig | None = None  # of what the discriminator sees
+    video_share: float | None = None  # of the real images: frames of clips; null: as in the data
     adversarial_weight: float = 1.0
     discriminator_lr: float = 2e-3
     r1_gamma: float = 0.5
@@ -79,6 +85,10 @@ class GeneratorStageConfig:
             raise UsageError(f"objective {self.objective!r} is not paired or adversarial")
         if self.objective == "adversarial" and self.discriminator is None:
             raise UsageError("the adversarial objective needs a section discriminator")
+        if self.objective != "adversarial" and (self.discriminator_from or self.augmentation):
+            raise UsageError("discriminator_from and augmentation are of the adversarial objective")
+        if self.video_share is not None and not 0 <= self.video_share <= 1:
+            raise UsageError("video_share is not between 0 and 1")
         if not 0 <= self.num_factors <= self.architecture.z_dim:
             raise UsageError("num_factors is not between 0 and z_dim")
         check_dtype(self.conv_dtype)
@@ -118,7 +128,11 @@ class GeneratorStage(NetworkStage):
         self._silence_fillers()
         self._ema = AveragedModel(self.generator, config.ema_half_life_images)
         self._optimisers = generator_optimisers(self.generator, config)
-        self._sampler = Sampler(frames.rows(held_out=False), seed)
+        self._sampler = (
+            Sampler(frames.rows(held_out=False), seed)
+            if config.video_share is None
+            else MixedSampler(frames, seed, config.video_share)
+        )
         self._held_out = frames.rows(held_out=True)
         self.networks = {"generator": self.generator, "ema": self._ema.network}
         self.others = {"optimisers": self._optimisers, "sampler": self._sampler}
@@ -126,7 +140,11 @@ class GeneratorStage(NetworkStage):
         self.discriminator: ImageDiscriminator | None = None
         if config.objective == "adversarial":
             assert config.discriminator is not None
-            self.discriminator = ImageDiscriminator(config.discriminator)
+            if config.discriminator_from is not None:
+                source = config.discriminator_from
+                self.discriminator = load_discriminator(source, config.discriminator)
+            else:
+                self.discriminator = ImageDiscriminator(config.discriminator)
             self._d_optimisers = Optimisers(
                 torch.optim.Adam(
                     self.discriminator.parameters(), config.discriminator_lr, betas=(0.0, 0.99)
@@ -134,6 +152,10 @@ class GeneratorStage(NetworkStage):
             )
             self.networks["discriminator"] = self.discriminator
             self.others["d_optimisers"] = self._d_optimisers
+            self._augmentation: AdaptiveAugmentation | None = None
+            if config.augmentation is not None:
+                self._augmentation = AdaptiveAugmentation(config.augmentation)
+                self.others["augmentation"] = self._augmentation
 
     def step(self, index: int, progress: float) -> Losses:
         """Train on one batch (and the discriminator on another one)."""
@@ -155,7 +177,8 @@ class GeneratorStage(NetworkStage):
                 z = self._random_z(self.images_per_step, index)
                 fakes = self.generator(z, update_emas=not self._is_paired, conv_dtype=conv_dtype)
                 with frozen(self.discriminator):
-                    fool = losses.non_saturating(self.discriminator(fakes), real=True)
+                    shown = self._shown(fakes, index, of="generator")
+                    fool = losses.non_saturating(self.discriminator(shown), real=True)
                 found["adv"] = float(fool.detach())
                 total = total + self.config.adversarial_weight * fool
             marks.append(self._optimisers.step(total, scale))
@@ -189,16 +212,32 @@ class GeneratorStage(NetworkStage):
     def _train_discriminator(
         self, discriminator: nn.Module, real: Tensor, fakes: Tensor, index: int, scale: float
     ) -> Losses:
-        loss = losses.non_saturating(discriminator(real), real=True)
+        def judge(images: Tensor) -> Tensor:
+            logits: Tensor = discriminator(self._shown(images, index, of="real"))
+            return logits
+
+        logits = judge(real)
+        loss = losses.non_saturating(logits, real=True)
+        fakes = self._shown(fakes, index, of="fakes")
         loss = loss + losses.non_saturating(discriminator(fakes), real=False)
         found = {"d": float(loss.detach())}
+        if self._augmentation is not None:
+            self._augmentation.note(logits)
+            found["p"] = self._augmentation.p
         if self.config.r1_gamma and index % self.config.r1_every == 0:
-            penalty = self.config.r1_gamma * losses.r1_penalty(discriminator, real)
+            penalty = self.config.r1_gamma * losses.r1_penalty(judge, real)
             found["r1"] = float(penalty.detach())
             loss = loss + penalty * self.config.r1_every
         if not self._d_optimisers.step(loss, scale):
             found["d"] = float("nan")
         return found
+
+    def _shown(self, images: Tensor, index: int, of: str) -> Tensor:
+        """What the discriminator sees of images: augmented anew for each of its three uses."""
+        if self._augmentation is None:
+            return images
+        use = 1 + ("generator", "real", "fakes").index(of)
+        return self._augmentation(images, step_generator(self._seed + use * 2**32, index))
 
     def _random_z(self, count: int, index: int) -> Tensor:
         """Random latents; where z are factors, those of other rows of the data."""

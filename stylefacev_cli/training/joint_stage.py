@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.appearance import AppearanceRecomposer
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.landmarks import LandmarkDetector
@@ -57,6 +59,7 @@ from stylefacev_cli.training.losses import (
 )
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
 from stylefacev_cli.training.perceptual import PerceptualLoss
+from stylefacev_cli.training.rebalance import Rebalance
 from stylefacev_cli.training.reconstruction import reconstruction_losses
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
 from stylefacev_cli.weights.settings import to_plain
@@ -92,7 +95,10 @@ class JointStageConfig:
     places_weight: float = 0.0  # video part: linear guess where the key points are; needs labels
     image_share: float = 1.0  # of a batch: those made as images; of the others, ws and key points
     image_weight: float = 0.1  # of the whole image part, after the first phase
-    rebalance_from: float = 0.3  # progress at which the second phase begins
+    rebalance: bool = True  # false: there is no second phase (an ablation of the paper)
+    rebalance_from: float = 0.3  # progress at which the second phase begins, or earlier …
+    rebalance_gain: float = 0.0  # … if the video L1 falls by less than this share …
+    rebalance_images: int = 20_000  # … from so many images to the next; gain 0: by progress alone
     adversarial_weight: float = 0.01
     adversarial_from: float = 0.8  # progress from which on the discriminator plays
     discriminator_lr_factor: float = 0.2
@@ -101,6 +107,8 @@ class JointStageConfig:
     def __post_init__(self) -> None:
         """Check the values once."""
         check_dtype(self.dtype)
+        if self.rebalance_gain and not self.l1_weight:
+            raise UsageError("rebalance_gain watches the video L1: l1_weight must not be 0")
 
     @property
     def batch_size(self) -> int:
@@ -164,6 +172,10 @@ class JointStage(NetworkStage):
             "d_optimisers": self._d_optimisers,
             "windows": self._windows,
         }
+        if config.rebalance:
+            self._rebalance = self.others["rebalance"] = Rebalance(
+                config.rebalance_from, config.rebalance_gain, config.rebalance_images
+            )
         if config.places_weight:
             self._places = self.others["places"] = linear_places(generator, frames, seed)
         self.architecture = {
@@ -186,7 +198,8 @@ class JointStage(NetworkStage):
             config.dtype,
         )
         scale = config.schedule.scale(index, progress)
-        image_weight = 1.0 if progress < config.rebalance_from else config.image_weight
+        lowered = config.rebalance and self._rebalance.begins(progress)
+        image_weight = config.image_weight if lowered else 1.0
         plays = progress >= config.adversarial_from and config.adversarial_weight > 0
         with restored_if_bad(self.detector, self.pose_extractor, self.appearance_net) as marks:
             images, found = self._losses(video, drawn)
@@ -200,9 +213,19 @@ class JointStage(NetworkStage):
         if not marks[0]:
             return {"total": float("nan")}
         values = {key: float(value.detach()) for key, value in found.items()}
+        if config.rebalance:
+            self._rebalance.note(values["v_l1"], self.images_per_step)
+            values["i_weight"] = image_weight
         if plays:
             values["d"] = self._train_discriminator(video.frames, images.detach(), scale)
         return values
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state; those from before the re-balance was watched go by progress."""
+        if "rebalance" in self.others and "rebalance" not in state["others"]:
+            others = state["others"] | {"rebalance": self._rebalance.state_dict()}
+            state = state | {"others": others}
+        super().load_state_dict(state)
 
     def _set_norms(self, progress: float) -> None:
         # The detector's statistics are good already, and batches are small: they stay.
@@ -293,13 +316,21 @@ class JointStage(NetworkStage):
 
     @torch.no_grad()
     def sheet(self) -> np.ndarray:
-        """Appearance frames, frames to be made, and those made."""
+        """See `sheets.recomposition`; the poses of the swaps are those of the next frame."""
         self._evaluating()
         examples = self._held_out()
         assert examples is not None
         few = examples.first(SHEET_COLUMNS)
-        made = self._generator.synthesis(self._recompose(few)[0])
-        return sheets.grid([few.appearance_from, few.frames, made])
+        ws, key_points = self._recompose(few)
+        swapped = Recomposition(few.appearance_from, few.frames.roll(-1, dims=0), few.ws)
+        return sheets.recomposition(
+            few.appearance_from,
+            few.frames,
+            self._generator.synthesis(ws),
+            self._generator.synthesis(self._recompose(swapped)[0]),
+            detected_key_points(self._fixed_detector, few.frames),
+            key_points,
+        )
 
     @torch.no_grad()
     def validate(self) -> Losses:

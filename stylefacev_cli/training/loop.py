@@ -296,7 +296,7 @@ class _Logger:
         skipped = f" · {bad_total} skipped" if bad_total else ""
         self._report(
             f"{self._stage.name}: step {step} · {images} images · {words}{skipped} · "
-            f"{rate:.1f} images/s · {_duration(left)} left"
+            f"{rate:.1f} images/s · {duration(left)} left"
         )
         self._write({"step": step, "images": images, "images_per_s": rate, **self._means})
 
@@ -331,7 +331,8 @@ class _Logger:
         self._board.numbers(line["step"], line)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as hours:minutes:seconds."""
     hours, rest = divmod(round(seconds), 3600)
     minutes, seconds = divmod(rest, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -12,11 +12,13 @@ from stylefacev_cli import __version__
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.training.appearance_stage import AppearanceStage
+from stylefacev_cli.training.card import write_card
+from stylefacev_cli.training.checks import check_run
 from stylefacev_cli.training.detector_stage import DetectorStage
 from stylefacev_cli.training.frames import Frames, load_frames
 from stylefacev_cli.training.generator_stage import GeneratorStage
 from stylefacev_cli.training.joint_stage import JointStage
-from stylefacev_cli.training.loop import Outcome, Stage, StopFlag, finished, run_stage
+from stylefacev_cli.training.loop import Outcome, StopFlag, finished, run_stage
 from stylefacev_cli.training.motion_stage import MotionStage, Renderer, cached_poses
 from stylefacev_cli.training.perceptual import (
     PerceptualLoss,
@@ -33,6 +35,7 @@ from stylefacev_cli.training.results import (
     write_bundle,
 )
 from stylefacev_cli.training.settings import TrainingConfig, budget_of, save_settings
+from stylefacev_cli.training.stage import NetworkStage
 from stylefacev_cli.weights.bundle import load_bundle
 from stylefacev_cli.weights.settings import to_plain
 
@@ -51,6 +54,8 @@ def train(
 ) -> Outcome:
     """Train one stage, or all that are not done yet; then write the model to `run/bundle`.
 
+    What can be known to go wrong is looked for first, see `check_run`.
+
     Args:
         config: all settings.
         data: folders of clips, beside those that the config names.
@@ -67,15 +72,11 @@ def train(
         DataError: the data is missing or does not fit the config.
         StyleFaceVError: training went wrong, or another run trains this stage.
     """
-    if stage not in (*STAGES, "all"):
-        raise UsageError(f"there is no stage {stage!r}; stages are all, {', '.join(STAGES)}")
-    if stage != "all" and getattr(config, stage) is None:
-        raise UsageError(f"the config has no section {stage!r}")
-    wanted = [name for name in STAGES if stage in (name, "all") and getattr(config, name)]
-    if stage == "all" and config.start_from is not None:
-        wanted.remove("generator")  # it is there
+    wanted = wanted_stages(config, stage)
+    folders = [*data, *map(Path, config.data)]
+    check_run(config, folders, run, wanted)
     save_settings(config, run / "config.yaml")
-    trainer = Trainer(config, [*data, *map(Path, config.data)], run, report)
+    trainer = Trainer(config, folders, run, report)
     outcome = Outcome("done", 0)
     with StopFlag() as stop:
         for name in wanted:
@@ -85,6 +86,22 @@ def train(
     if stage == "all":
         report(f"model: {trainer.bundle()}")
     return outcome
+
+
+def wanted_stages(config: TrainingConfig, stage: str) -> list[str]:
+    """The stages that `stage`, a name or `all`, stands for.
+
+    Raises:
+        UsageError: there is no such stage, or the config has none.
+    """
+    if stage not in (*STAGES, "all"):
+        raise UsageError(f"there is no stage {stage!r}; stages are all, {', '.join(STAGES)}")
+    if stage != "all" and getattr(config, stage) is None:
+        raise UsageError(f"the config has no section {stage!r}")
+    wanted = [name for name in STAGES if stage in (name, "all") and getattr(config, name)]
+    if stage == "all" and config.start_from is not None:
+        wanted.remove("generator")  # it is there
+    return wanted
 
 
 class Trainer:
@@ -106,10 +123,10 @@ class Trainer:
             return Outcome("done", 0)
         with _lock(folder):
             return run_stage(
-                self._stage(name, section), folder, budget, self._config.loop, stop, self._report
+                self.stage(name, section), folder, budget, self._config.loop, stop, self._report
             )
 
-    def _stage(self, name: str, section: Any) -> Stage:
+    def stage(self, name: str, section: Any) -> NetworkStage:
         """The stage, with the networks of earlier ones that it needs."""
         saved, seed, frames = self._saved, self._config.seed, self._read_frames()
         perceptual = self._perceptual(section)
@@ -162,14 +179,16 @@ class Trainer:
     def bundle(self) -> Path:
         """Write the model of a finished run."""
         config, frames = self._config, self._read_frames()
-        provenance = {
+        provenance: dict[str, Any] = {
             "made_by": f"stylefacev {__version__}",
             "data": [folder.resolve().name for folder in self._data],
             "frames": len(frames.images),
             "perceptual": chosen_perceptual(config.perceptual),
             "config": to_plain(config),
         }
-        return write_bundle(self._saved, config.name, frames.fps, config.licence, provenance)
+        folder = write_bundle(self._saved, config.name, frames.fps, config.licence, provenance)
+        write_card(folder, config, self._data, self._saved, STAGES, provenance["perceptual"])
+        return folder
 
     def _read_frames(self) -> Frames:
         if self._frames is None:

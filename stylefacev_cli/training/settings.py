@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.networks.pose import POSE_SIZE
 from stylefacev_cli.training.appearance_stage import AppearanceStageConfig
 from stylefacev_cli.training.best import SAVES
 from stylefacev_cli.training.config import with_overrides
@@ -53,6 +54,11 @@ class TrainingConfig:
         for part in (self.generator, self.finish):
             if part is not None and part.architecture.img_resolution != self.resolution:
                 raise UsageError("img_resolution of the generators must be the resolution")
+            critic = part.discriminator if part is not None else None
+            if critic is not None and critic.img_resolution != self.resolution:
+                raise UsageError("discriminator.img_resolution must be the resolution")
+        if self.motion.architecture.pose_dim != POSE_SIZE**2:
+            raise UsageError(f"motion.architecture.pose_dim must be {POSE_SIZE**2}")
         ours, theirs = self.appearance.architecture, self.generator.architecture
         if (ours.num_ws, ours.w_dim) != (theirs.num_layers + 2, theirs.w_dim):
             raise UsageError(

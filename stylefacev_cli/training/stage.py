@@ -68,6 +68,11 @@ class NetworkStage:
         for key, network in self.networks.items():
             network.load_state_dict(state["networks"][key], strict=True)
         for key, other in self.others.items():
+            if key not in state["others"]:
+                raise UsageError(
+                    f"{self.name}: the config asks for {key}, of which the saves know nothing: "
+                    "train into another --out"
+                )
             other.load_state_dict(state["others"][key])
 
     def step(self, index: int, progress: float) -> Losses:

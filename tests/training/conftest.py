@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from stylefacev_cli.data.clips import ClipEntry, write_clip
 from stylefacev_cli.networks.generator import GeneratorConfig
 from stylefacev_cli.training.frames import Frames
 
@@ -67,3 +71,21 @@ def tiny_generator() -> GeneratorConfig:
         margin_size=2,
         filter_size=4,
     )
+
+
+@pytest.fixture(scope="session")
+def clip_folder(clips: Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "discs"
+    lines = []
+    for number, (first, last) in enumerate(zip(clips.starts, clips.starts[1:], strict=False)):
+        name = f"clips/{number}"
+        entry = ClipEntry(
+            str(number), f"{name}.png", f"{name}.npz", int(last - first), 16, 25.0, number, "clip"
+        )
+        labels: dict[str, Any] = {
+            key: getattr(clips, key)[first:last] for key in ("factors", "landmarks", "visible")
+        }
+        write_clip(folder, entry, clips.images[first:last], labels)
+        lines.append(entry.to_line())
+    (folder / "index.jsonl").write_text("".join(lines))
+    return folder

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,30 +10,13 @@ import yaml
 from stylefacev_cli.data.clips import INDEX_NAME, ClipEntry, write_clip
 from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
 from stylefacev_cli.training.checkpoint import CheckpointStore
+from stylefacev_cli.training.checks import save_bytes_of
 from stylefacev_cli.training.frames import Frames, load_frames
 from stylefacev_cli.training.run import STAGES, _lock, train
 from stylefacev_cli.training.settings import load_settings
 from stylefacev_cli.weights.bundle import load_bundle
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture(scope="module")
-def clip_folder(clips: Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "discs"
-    lines = []
-    for number, (first, last) in enumerate(zip(clips.starts, clips.starts[1:], strict=False)):
-        name = f"clips/{number}"
-        entry = ClipEntry(
-            str(number), f"{name}.png", f"{name}.npz", int(last - first), 16, 25.0, number, "clip"
-        )
-        labels: dict[str, Any] = {
-            key: getattr(clips, key)[first:last] for key in ("factors", "landmarks", "visible")
-        }
-        write_clip(folder, entry, clips.images[first:last], labels)
-        lines.append(entry.to_line())
-    (folder / "index.jsonl").write_text("".join(lines))
-    return folder
 
 
 def test_frames_are_read_as_they_were_written(clip_folder: Path, clips: Frames) -> None:
@@ -60,7 +42,9 @@ def test_long_clips_tell_the_rate(clip_folder: Path, clips: Frames, tmp_path: Pa
     assert load_frames([clip_folder, tmp_path], 16, 0).fps == 25
 
 
-def test_all_stages_then_a_model_that_loads(clip_folder: Path, tmp_path: Path) -> None:
+def test_all_stages_then_a_model_that_loads(
+    clip_folder: Path, clips: Frames, tmp_path: Path
+) -> None:
     config = load_settings(EXAMPLES / "tiny.yaml", [])
     lines: list[str] = []
     outcome = train(config, [clip_folder], tmp_path, report=lines.append)
@@ -68,6 +52,11 @@ def test_all_stages_then_a_model_that_loads(clip_folder: Path, tmp_path: Path) -
     for stage in STAGES:
         assert any(line.startswith(f"{stage}: done at step") for line in lines), stage
         assert list((tmp_path / stage / "sheets").glob("*.png"))
+        newest = sorted((tmp_path / stage / "checkpoints").glob("step-*.ckpt"))[-1].stat().st_size
+        foreseen = save_bytes_of(config, stage, len(clips.images))
+        assert 0.3 * newest < foreseen < 2 * newest, stage  # small saves are mostly names
+    card = (tmp_path / "bundle" / "TRAINING_CARD.md").read_text()
+    assert all(f"| {stage} |" in card for stage in STAGES)
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.manifest.name == "tiny" and bundle.manifest.resolution == 16
     ema = CheckpointStore(tmp_path / "finish" / "checkpoints").load_newest()
