@@ -28,6 +28,7 @@ from stylefacev_cli.training.frames import is_held_out
 from stylefacev_cli.training.settings import TrainingConfig
 
 FLOAT_BYTES = 4
+TENSOR_BYTES = 400  # of a tensor's name and place in a save
 SAVES_BESIDE_KEPT = 2  # the best one, and the one that is being written
 LABEL_BYTES = 98 * (2 * FLOAT_BYTES + 1)  # landmarks and their visibility, of a frame
 
@@ -211,13 +212,15 @@ def disk_bytes_of(config: TrainingConfig, run: Path, save_bytes: dict[str, int])
 
 def save_bytes_of(config: TrainingConfig, stage: str, num_frames: int) -> int:
     """About the size of a save: networks, averages, and two numbers a parameter of Adam."""
-    numbers = sum(
-        copies * sum(parameter.numel() for parameter in network.parameters())
-        for network, copies in networks_of(config, stage)
-    )
+    numbers = num_tensors = 0
+    for network, copies in networks_of(config, stage):
+        for tensors, times in ((network.parameters(), copies), (network.buffers(), 1)):
+            sizes = [tensor.numel() for tensor in tensors]
+            numbers += times * sum(sizes)
+            num_tensors += times * len(sizes)
     if stage == "appearance" and (config.appearance.pair_share or config.appearance.frame_share):
         numbers += num_frames * POSE_SIZE**2  # its table of poses
-    return numbers * FLOAT_BYTES
+    return numbers * FLOAT_BYTES + num_tensors * TENSOR_BYTES
 
 
 def networks_of(config: TrainingConfig, stage: str) -> list[tuple[torch.nn.Module, int]]:
