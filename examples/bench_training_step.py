@@ -3,19 +3,23 @@
 python examples/bench_training_step.py [--original STYLEFACEV STYLEGAN3] [--threads 2] [--steps 3]
 
 STYLEFACEV and STYLEGAN3 are folders with the original code (github.com/arthur-qiu/StyleFaceV and
-github.com/NVlabs/stylegan3), which is imported and run on its CPU path. Both sides have untrained
-networks of the same sizes and the same perceptual network (VGG16, random weights), batch 1, and
-take turns, a step each. A step: two images drawn without gradient (the plain and the moved one),
-landmarks and pose, encoder, recomposition, the third image with gradient, losses, backward, Adam.
-Printed are medians of wall and of processor time, and their ratios. The original takes minutes.
+github.com/NVlabs/stylegan3), which is imported and run on its CPU path; it needs `munch` and
+`setuptools<81`, minutes, and well over 10 GB of memory. Both sides have untrained networks of the
+same sizes and the same perceptual network (VGG16, random weights), batch 1, and take turns, a step
+each, in processes of their own. A step: two images drawn without gradient (the plain and the moved
+one), landmarks and pose, encoder, recomposition, the third image with gradient, losses, backward,
+Adam. Printed are medians of wall and of processor time, and their ratios.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
+import resource
 import statistics
+import subprocess
 import sys
 import time
 import warnings
@@ -122,55 +126,71 @@ def original_step(stylefacev: str, stylegan3: str, vgg: PerceptualLoss) -> Step:
     return step
 
 
-def take_turns(sides: dict[str, Step], num_steps: int) -> dict[str, list[tuple[float, float]]]:
-    """Wall and processor seconds of each step; our first one, which compiles, is not counted."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
-    for turn in range(num_steps + 1):
-        for name, step in sides.items():
-            if not turn and name.startswith("original"):
-                continue
-            wall, processor = time.monotonic(), time.process_time()
-            step()
-            took = time.monotonic() - wall, time.process_time() - processor
-            print(f"{name:24s} wall {took[0]:8.2f} s   processor {took[1]:8.2f} s   "
-                  f"load {os.getloadavg()[0]:.1f}{'   (warm-up)' if not turn else ''}",
-                  file=sys.stderr, flush=True)  # fmt: skip
-            if turn:
-                found[name].append(took)
-    return found
+def timed(step: Step) -> tuple[float, float]:
+    """Wall and processor seconds of a step."""
+    wall, processor = time.monotonic(), time.process_time()
+    step()
+    return time.monotonic() - wall, time.process_time() - processor
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--original", nargs=2, metavar=("STYLEFACEV", "STYLEGAN3"))
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--small", action="store_true", help="tiny sizes, to see that it runs")
-    options = parser.parse_args()
+def one_side(options: argparse.Namespace) -> None:
+    """In a process of its own: build a side, warm ours up (it compiles), print a step's times."""
     keep_freed_memory()
     set_num_threads(options.threads)
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lpips asks torchvision in an old way
         vgg = PerceptualLoss(_Vgg16(pretrained=False), "vgg16, random")
-    config, encoder = RELEASED, AppearanceConfig()
-    if options.small:
-        config = SMALL
-        encoder = AppearanceConfig(
-            64, 1, 4, 2, 1, (1, 1, 1, 1), (1, 1, 1, 1), 1, 8, SMALL.num_layers + 2, SMALL.w_dim
-        )
+    if options.side == "original":
+        step = original_step(*options.original, vgg)
+    else:
+        config, encoder = RELEASED, AppearanceConfig()
+        if options.small:
+            num_ws = SMALL.num_layers + 2
+            blocks = (1, 1, 1, 1)
+            encoder = AppearanceConfig(64, 1, 4, 2, 1, blocks, blocks, 1, 8, num_ws, SMALL.w_dim)
+            config = SMALL
+        step = our_step(config, encoder, vgg, options.side)
+        step()
+    times = timed(step)
+    peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps([*times, peak_bytes / 1e9]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--original", nargs=2, metavar=("STYLEFACEV", "STYLEGAN3"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--small", action="store_true", help="tiny sizes, to see that it runs")
+    parser.add_argument(
+        "--side", choices=("original", "float32", "bfloat16"), help="one step of it"
+    )
+    options = parser.parse_args()
+    if options.side:
+        one_side(options)
+        return
     # Of tiny layers PyTorch's bfloat16 convolutions crash on the CPU (2.14), so not those.
-    dtypes = ("float32",) if options.small else ("float32", "bfloat16")
-    sides = {f"ours, {dtype}": our_step(config, encoder, vgg, dtype) for dtype in dtypes}
-    if options.original:
-        sides = {"original, float32": original_step(*options.original, vgg)} | sides
-    found = take_turns(sides, options.steps)
-    medians = {name: [statistics.median(c) for c in zip(*t, strict=True)]
-               for name, t in found.items()}  # fmt: skip
-    first = next(iter(medians.values()))
-    for name, (wall, processor) in medians.items():
-        print(f"{name:24s} wall {wall:8.2f} s ({first[0] / wall:5.1f}x)   "
-              f"processor {processor:8.2f} s ({first[1] / processor:5.1f}x)")  # fmt: skip
+    sides = ["original"] * bool(options.original) + ["float32"] + ["bfloat16"] * (not options.small)
+    found: dict[str, list[list[float]]] = {side: [] for side in sides}
+    for _ in range(options.steps):
+        for side in sides:
+            command = [sys.executable, *sys.argv, "--side", side]
+            done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+            wall, processor, peak_gb = json.loads(done.stdout.splitlines()[-1])
+            found[side].append([wall, processor, peak_gb])
+            load = os.getloadavg()[0]
+            print(f"{side:10s} wall {wall:.2f} s, processor {processor:.2f} s, load {load:.1f}",
+                  file=sys.stderr, flush=True)  # fmt: skip
+    medians = {side: [statistics.median(column) for column in zip(*times, strict=True)]
+               for side, times in found.items()}  # fmt: skip
+    first = medians[sides[0]]
+    for side, (wall, processor, peak_gb) in medians.items():
+        name = side if side == "original" else f"ours, {side}"
+        print(
+            f"{name:15s} wall {wall:8.2f} s ({first[0] / wall:5.1f}x)   "
+            f"processor {processor:8.2f} s ({first[1] / processor:5.1f}x)   peak {peak_gb:.1f} GB"
+        )
 
 
 if __name__ == "__main__":

@@ -112,6 +112,15 @@ def check_data(config: TrainingConfig, data: list[Path], stages: list[str]) -> l
                 f"the stage {stage} needs clips of {num_frames} frames ({why}), but the longest "
                 f"one to train on has {longest}: give longer clips with --data"
             )
+    for stage in ("generator", "finish"):
+        section = getattr(config, stage)
+        share = section.video_share if section is not None else None
+        if stage in stages and share not in (None, 1):
+            if all(entry.kind == "clip" for entry in trained):
+                raise DataError(
+                    f"the stage {stage} wants images beside videos ({stage}.video_share {share:g}),"
+                    " but the data has clips alone: give stills with --data"
+                )
     return sets
 
 

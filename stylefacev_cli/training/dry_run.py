@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylefacev_cli.data.clips import INDEX_NAME, ClipSet
+from stylefacev_cli.data.clips import INDEX_NAME, KINDS, ClipSet
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.training.checkpoint import CheckpointStore
 from stylefacev_cli.training.checks import check_run, in_units
@@ -27,6 +27,7 @@ from stylefacev_cli.training.frames import is_held_out
 from stylefacev_cli.training.loop import Stage, duration
 from stylefacev_cli.training.run import STAGES, Trainer, wanted_stages
 from stylefacev_cli.training.settings import TrainingConfig
+from stylefacev_cli.training.stage import NetworkStage
 
 CLIPS_OF_A_SET = 12  # the longest that are trained on, and a third as many that are held out
 TIMED_AT = (0.05, 0.5, 0.95)  # progress: losses that come late cost time, too
@@ -85,14 +86,19 @@ def dry_run(
     with tempfile.TemporaryDirectory(prefix="stylefacev-dry-run-") as scratch:
         place = Path(scratch)
         some = [_some_clips(folder, config, place, i) for i, folder in enumerate(folders)]
-        for name in STAGES:
-            if name not in stages and (run / name / "checkpoints").is_dir():
+        trainer = Trainer(config, some, place, lambda line: None)
+        every = wanted_stages(config, "all")
+        for name in (name for name in STAGES if name in stages or name in every):
+            if name in stages:
+                costs.append(_measured(trainer, config, name, place))
+                report(_line(costs[-1]))
+            elif len(costs) == len(stages):
+                break
+            elif (run / name / "checkpoints").is_dir():
                 (place / name).mkdir()
                 (place / name / "checkpoints").symlink_to((run / name / "checkpoints").resolve())
-        trainer = Trainer(config, some, place, report)
-        for name in stages:
-            costs.append(_measured(trainer, config, name, place))
-            report(_line(costs[-1]))
+            else:
+                _keep(trainer.stage(name, getattr(config, name)), place)
     return costs
 
 
@@ -114,17 +120,20 @@ def _measured(trainer: Trainer, config: TrainingConfig, name: str, place: Path) 
         start = time.monotonic()
         _step(stage, index, progress)
         seconds.append(time.monotonic() - start)
-    state = stage.state_dict()
-    # For the stages after it, if the run has no save of its own.
-    kept = {"architecture": state["architecture"], "networks": state["networks"]}
-    save = {"step": 0, "used_s": 0.0, "bad_steps": 0, "stage": kept}
-    CheckpointStore(place / name / "checkpoints").save(0, save)
+    _keep(stage, place)
     step_s = statistics.mean(seconds)
     total_s = section.num_images / stage.images_per_step * step_s
     if section.minutes is not None:
         total_s = min(total_s, 60 * section.minutes)
     parameters = sum(p.numel() for network in stage.networks.values() for p in network.parameters())
     return StageCost(name, parameters, _peak_bytes(), step_s, stage.images_per_step, total_s)
+
+
+def _keep(stage: NetworkStage, place: Path) -> None:
+    """Leave the networks of a stage for those after it."""
+    state = stage.state_dict()
+    kept = {"architecture": state["architecture"], "networks": state["networks"]}
+    CheckpointStore(place / stage.name / "checkpoints").save(0, {"stage": kept})
 
 
 def _step(stage: Stage, index: int, progress: float) -> None:
@@ -149,12 +158,14 @@ def _some_clips(folder: Path, config: TrainingConfig, place: Path, number: int) 
     some.mkdir(parents=True)
     chosen = []
     for held_out, count in ((False, CLIPS_OF_A_SET), (True, CLIPS_OF_A_SET // 3)):
-        entries = [
-            entry
-            for entry in clips.entries
-            if is_held_out(folder, entry.identity, config.held_out_permille) == held_out
-        ]
-        chosen += sorted(entries, key=lambda entry: -entry.num_frames)[:count]
+        for kind in KINDS:
+            entries = [
+                entry
+                for entry in clips.entries
+                if entry.kind == kind
+                and is_held_out(folder, entry.identity, config.held_out_permille) == held_out
+            ]
+            chosen += sorted(entries, key=lambda entry: -entry.num_frames)[:count]
     (some / INDEX_NAME).write_text("".join(entry.to_line() for entry in chosen), encoding="utf-8")
     for path in folder.resolve().iterdir():
         if path.is_dir():

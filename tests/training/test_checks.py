@@ -97,6 +97,8 @@ def test_wrong_data_folder_space_and_memory(
         check(settings(), [], tmp_path)
     with pytest.raises(DataError, match="is no set of clips"):
         check(settings(), [tmp_path], tmp_path)
+    with pytest.raises(DataError, match="finish wants images beside videos .*clips alone"):
+        check(settings("finish.video_share=0.5"), [clip_folder], tmp_path)
     with pytest.raises(DataError, match="nobody is left to train on"):
         check(settings("held_out_permille=1000"), [clip_folder], tmp_path)
     copy = tmp_path / clip_folder.name
@@ -135,6 +137,10 @@ def test_dry_run_measures_every_stage_and_writes_nothing(
         for word in (" M parameters", "peak", "s a step of", "for the whole stage"):
             assert word in line
     assert not list(tmp_path.iterdir())
+    one = [*arguments[:1], "pose", *arguments[1:], "--data", str(clip_folder)]
+    assert run(one) == 0  # those before it, of which there are no saves, are built, not measured
+    printed = capsys.readouterr()
+    assert printed.out.startswith("dry run passed: pose; ") and "generator:" not in printed.err
     assert run([*arguments, "--data", str(clip_folder), "--set", "motion.num_frames=30"]) == 5
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1 and "needs clips of 30 frames" in printed.err
