@@ -135,7 +135,8 @@ def timed(step: Step) -> tuple[float, float]:
 
 def one_side(options: argparse.Namespace) -> None:
     """In a process of its own: build a side, warm ours up (it compiles), print a step's times."""
-    keep_freed_memory()
+    if options.side != "original":
+        keep_freed_memory()  # as `stylefacev train` does
     set_num_threads(options.threads)
     torch.manual_seed(0)
     with warnings.catch_warnings():
