@@ -177,7 +177,7 @@ def main() -> None:
     for _ in range(options.steps):
         for side in sides:
             command = [sys.executable, *sys.argv, "--side", side]
-            # Threads that spin while they wait are counted as work, and wait long on a busy machine.
+            # Threads that spin while they wait count as work, and are slow on a busy machine.
             env = {"OMP_WAIT_POLICY": "passive", **os.environ}
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=env)
             wall, processor, peak_gb = json.loads(done.stdout.splitlines()[-1])
