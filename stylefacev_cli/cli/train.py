@@ -76,6 +76,12 @@ def train(
             help="Model whose generator takes the place of the first stage.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Check everything and take a few steps of each stage; write nothing."
+        ),
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Override a setting: section.key=value; can be repeated."),
@@ -84,7 +90,7 @@ def train(
     """Train a model, or one stage of it; stop with Ctrl-C and run again to go on.
 
     Several processes: torchrun --nproc-per-node N -m stylefacev_cli train …; they share each batch
-    of the config. Prints the folder of the stage, or of the finished bundle.
+    of the config. Prints the folder of the run; of a dry run, what it would take.
     """
     with holding_signals():
         from stylefacev_cli.networks.memory import keep_freed_memory
@@ -105,6 +111,15 @@ def train(
     place = _own_device(device)
     backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
     with joined_processes(backend) as processes:
+        if dry_run:
+            from stylefacev_cli.training.dry_run import dry_run as measure
+            from stylefacev_cli.training.dry_run import summary
+
+            costs = measure(
+                loaded, data or [], out, stage=stage, device=place, report=terminal.note
+            )
+            terminal.result(summary(costs))
+            return
         outcome = run_training(
             loaded,
             data or [],

@@ -26,6 +26,7 @@ from stylefacev_cli.networks.initial_weights import start_residual
 from stylefacev_cli.networks.landmarks import LandmarkDetector
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
+from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.examples import (
     Drawing,
     ExamplePool,
@@ -43,6 +44,7 @@ from stylefacev_cli.training.extraction import (
     DTYPES,
     arrange_for,
     check_dtype,
+    detected_key_points,
     pose_of,
     products_in,
     random_shifts,
@@ -104,6 +106,7 @@ class AppearanceStage(NetworkStage):
     """Trains the appearance encoder and the recomposer behind fixed pose networks."""
 
     name = "appearance"
+    measure = Measure("psnr", higher_is_better=True)
 
     def __init__(
         self,
@@ -249,12 +252,18 @@ class AppearanceStage(NetworkStage):
 
     @torch.no_grad()
     def sheet(self) -> np.ndarray:
-        """Moved pictures, those to be made, and those made."""
+        """See `sheets.recomposition`; the poses of the swaps are those of the next picture."""
         self.appearance_net.eval()
-        examples = self._validation_examples()
-        few = examples.first(SHEET_COLUMNS)
-        made = self._generator.synthesis(self._recompose(few, self._pose_of(few.frames)))
-        return sheets.grid([few.appearance_from, few.frames, made])
+        few = self._validation_examples().first(SHEET_COLUMNS)
+        poses = self._pose_of(few.frames)
+        return sheets.recomposition(
+            few.appearance_from,
+            few.frames,
+            self._generator.synthesis(self._recompose(few, poses)),
+            self._generator.synthesis(self._recompose(few, poses.roll(-1, dims=0))),
+            detected_key_points(self._detector, few.frames),
+            self._pose_extractor.key_points(poses),
+        )
 
     @torch.no_grad()
     def validate(self) -> Losses:

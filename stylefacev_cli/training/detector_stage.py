@@ -23,6 +23,7 @@ from stylefacev_cli.networks.landmarks import (
     landmarks_from_heatmaps,
 )
 from stylefacev_cli.training import losses, sheets
+from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.extraction import (
     DTYPES,
     check_dtype,
@@ -85,6 +86,7 @@ class DetectorStage(NetworkStage):
     """Trains the landmark detector."""
 
     name = "detector"
+    measure = Measure("nme", higher_is_better=False)
 
     def __init__(
         self, config: DetectorStageConfig, frames: Frames, seed: int, generator: Generator | None

@@ -118,6 +118,33 @@ def moved_frames(
     return Recomposition(moved, targets, generator.mapping(frames.factor_batch(rows)))
 
 
+@torch.no_grad()
+def window_examples(
+    generator: Generator,
+    frames: Frames,
+    windows: np.ndarray,
+    samples: np.ndarray,
+    *,
+    has_ws: bool,
+) -> Recomposition:
+    """Some of the frames of windows, the appearance from each window's first row.
+
+    Args:
+        generator: gives the ws of the factors.
+        frames: the data.
+        windows: rows [N, 1 + num_frames]: the appearance frame, then those to be made.
+        samples: which of the N · num_frames frames.
+        has_ws: whether the ws are looked at: then the data must have factors.
+    """
+    targets = windows[:, 1:].reshape(-1)[samples]
+    appearance = np.repeat(windows[:, 0], windows.shape[1] - 1)[samples]
+    shape = len(targets), generator.num_ws, generator.config.w_dim
+    ws = torch.full(shape, torch.nan, device=frames.device)
+    if has_ws:
+        ws = generator.mapping(frames.factor_batch(targets))
+    return Recomposition(frames.image_batch(appearance), frames.image_batch(targets), ws)
+
+
 class PoseTable:
     """Poses of the data's frames behind fixed networks, each extracted once, and saved.
 

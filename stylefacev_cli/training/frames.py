@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylefacev_cli.data.clips import Clip, ClipSet
+from stylefacev_cli.data.clips import ClipEntry, ClipSet
 from stylefacev_cli.data.splits import is_held_out
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.networks.landmarks import key_points_from_landmarks
@@ -153,7 +153,7 @@ def load_frames(
                     f"{folder}: clip {clip.entry.id} is {images.shape[1]} px, "
                     f"the config says {resolution}"
                 )
-            held_out = _is_held_out(clip, folder.resolve().name, held_out_permille)
+            held_out = for_validation(folder, clip.entry, held_out_permille)
             parts["images"].append(images)
             parts["factors"].append(_label(labels, "factors", (len(images), 0)))
             landmarks = _label(labels, "landmarks", (len(images), 98, 2))
@@ -177,6 +177,13 @@ def load_frames(
     return Frames(**joined, starts=starts, moving=np.array(moving), fps=fps, device=device)
 
 
+def for_validation(folder: Path, entry: ClipEntry, held_out_permille: int) -> bool:
+    """Whether a clip of a set is kept for validation; arguments as for `load_frames`."""
+    if entry.split is not None:
+        return entry.split == "val"
+    return is_held_out(folder.resolve().name, entry.identity, held_out_permille)
+
+
 _LABELS = ("images", "factors", "landmarks", "key_points", "visible", "held_out")
 
 
@@ -185,12 +192,6 @@ def _label(
 ) -> np.ndarray:
     missing = np.full(shape, np.nan) if default is None else default
     return np.asarray(labels.get(name, missing), np.float32)
-
-
-def _is_held_out(clip: Clip, set_name: str, permille: int) -> bool:
-    if clip.entry.split is not None:
-        return clip.entry.split == "val"
-    return is_held_out(set_name, clip.entry.identity, permille)
 
 
 def spread(rows: np.ndarray, count: int) -> np.ndarray:
@@ -228,8 +229,8 @@ class Sampler:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there; if there is other data now, with a new round over all of it."""
-        same = state["num_rows"] == len(self._rows)
-        self._epoch = state["epoch"] if same else state["epoch"] + 1
+        same = state.get("num_rows") == len(self._rows)
+        self._epoch = state["epoch"] if same else state.get("epoch", 0) + 1
         self._position = state["position"] if same else 0
         self._order = self._shuffled()
 

@@ -19,10 +19,17 @@ from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.discriminator import DiscriminatorConfig, ImageDiscriminator
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.training import losses, sheets
+from stylefacev_cli.training.augmentation import (
+    AdaptiveAugmentation,
+    AugmentationConfig,
+    random_draws,
+)
+from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.extraction import DTYPES, check_dtype, products_in
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.growing import grow
 from stylefacev_cli.training.loop import Losses
+from stylefacev_cli.training.mixing import MixedSampler
 from stylefacev_cli.training.optim import (
     AveragedModel,
     Muon,
@@ -32,11 +39,13 @@ from stylefacev_cli.training.optim import (
 )
 from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
+from stylefacev_cli.weights.discriminator_weights import load_discriminator
 from stylefacev_cli.weights.settings import to_plain
 
 SHEET_COLUMNS = 12
 VALIDATION_IMAGES = 96
 VALIDATION_SEED = 7
+Judged = tuple[Tensor, Tensor, np.ndarray]  # real frames, drawn ones, their places in the batch
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,9 @@ class GeneratorStageConfig:
     perceptual_from: float = 0.3  # progress from which on the perceptual loss counts
     # adversarial loss
     discriminator: DiscriminatorConfig | None = None
+    discriminator_from: str | None = None  # StyleGAN3 pickle, or the name of a fetched one
+    augmentation: AugmentationConfig | None = None  # of what the discriminator sees
+    video_share: float | None = None  # of the real images: frames of clips; null: as in the data
     adversarial_weight: float = 1.0
     discriminator_lr: float = 2e-3
     r1_gamma: float = 0.5
@@ -81,6 +93,10 @@ class GeneratorStageConfig:
             raise UsageError(f"objective {self.objective!r} is not paired or adversarial")
         if self.objective == "adversarial" and self.discriminator is None:
             raise UsageError("the adversarial objective needs a section discriminator")
+        if self.objective != "adversarial" and (self.discriminator_from or self.augmentation):
+            raise UsageError("discriminator_from and augmentation are of the adversarial objective")
+        if self.video_share is not None and not 0 <= self.video_share <= 1:
+            raise UsageError("video_share is not between 0 and 1")
         if not 0 <= self.num_factors <= self.architecture.z_dim:
             raise UsageError("num_factors is not between 0 and z_dim")
         check_dtype(self.dtype)
@@ -110,6 +126,7 @@ class GeneratorStage(NetworkStage):
         self.config, self.frames, self._seed = config, frames, seed
         self._perceptual = perceptual if config.perceptual_weight else None
         self._is_paired = config.objective == "paired" or config.paired_weight > 0
+        self.measure = Measure("face_psnr", higher_is_better=True) if self._is_paired else None
         if self._is_paired and frames.factors.shape[1] != config.architecture.z_dim:
             raise DataError(
                 f"the data has {frames.factors.shape[1]} factors a frame, the generator takes "
@@ -128,15 +145,25 @@ class GeneratorStage(NetworkStage):
         self._silence_fillers()
         self._ema = AveragedModel(self.generator, config.ema_half_life_images)
         self._optimisers = generator_optimisers(self.generator, config)
-        self._sampler = Sampler(frames.rows(held_out=False), seed)
+        self._sampler = (
+            Sampler(frames.rows(held_out=False), seed)
+            if config.video_share is None
+            else MixedSampler(frames, seed, config.video_share)
+        )
         self._held_out = frames.rows(held_out=True)
         self.networks = {"generator": self.generator, "ema": self._ema.network}
         self.others = {"optimisers": self._optimisers, "sampler": self._sampler}
         self.architecture = {"generator": to_plain(config.architecture)}
         self.discriminator: ImageDiscriminator | None = None
+        self._augmentation: AdaptiveAugmentation | None = None
         if config.objective == "adversarial":
             assert config.discriminator is not None
-            self.discriminator = ImageDiscriminator(config.discriminator).to(self.device)
+            if config.discriminator_from is not None:
+                source = config.discriminator_from
+                self.discriminator = load_discriminator(source, config.discriminator)
+            else:
+                self.discriminator = ImageDiscriminator(config.discriminator)
+            self.discriminator.to(self.device)
             self._d_optimisers = Optimisers(
                 torch.optim.Adam(
                     self.discriminator.parameters(), config.discriminator_lr, betas=(0.0, 0.99)
@@ -144,6 +171,9 @@ class GeneratorStage(NetworkStage):
             )
             self.networks["discriminator"] = self.discriminator
             self.others["d_optimisers"] = self._d_optimisers
+            if config.augmentation is not None:
+                self._augmentation = AdaptiveAugmentation(config.augmentation)
+                self.others["augmentation"] = self._augmentation
 
     def step(self, index: int, progress: float) -> Losses:
         """Train on one batch (and the discriminator on another one)."""
@@ -159,7 +189,7 @@ class GeneratorStage(NetworkStage):
             config.schedule.scale(index, progress),
         )
         random_z = None if self.discriminator is None else self._random_z(len(rows), index)
-        judged: list[tuple[Tensor, Tensor]] = []  # real frames and drawn ones
+        judged: list[Judged] = []
 
         def losses_of(share: Share) -> dict[str, Tensor]:
             samples = share.of(np.arange(len(rows)))
@@ -170,10 +200,11 @@ class GeneratorStage(NetworkStage):
             if self.discriminator is not None and random_z is not None:
                 z = random_z[torch.from_numpy(samples)]
                 fakes = self._draw(z, update_emas=not self._is_paired)
+                shown = self._shown(fakes, samples, index, of="generator")
                 with frozen(self.discriminator), products_in(config.dtype):
-                    logits = self.discriminator(fakes).float()
+                    logits = self.discriminator(shown).float()
                 found["adv"] = losses.non_saturating(logits, real=True)
-                judged.append((real, fakes.detach()))
+                judged.append((real, fakes.detach(), samples))
             return found
 
         factors = dict.fromkeys(("l1", "edges", "perc"), config.paired_weight)
@@ -215,25 +246,49 @@ class GeneratorStage(NetworkStage):
     def _train_discriminator(
         self,
         discriminator: nn.Module,
-        judged: list[tuple[Tensor, Tensor]],
+        judged: list[Judged],
         index: int,
         scale: float,
     ) -> Losses:
         config = self.config
 
-        def losses_of(real: Tensor, fakes: Tensor) -> dict[str, Tensor]:
+        def losses_of(real: Tensor, fakes: Tensor, samples: np.ndarray) -> dict[str, Tensor]:
+            def exactly(images: Tensor) -> Tensor:
+                logits: Tensor = discriminator(self._shown(images, samples, index, of="real"))
+                return logits
+
+            shown = (self._shown(real, samples, index, of="real"),
+                     self._shown(fakes, samples, index, of="fakes"))  # fmt: skip
             with products_in(config.dtype):
-                logits = [discriminator(images).float() for images in (real, fakes)]
+                logits = [discriminator(images).float() for images in shown]
             loss = losses.non_saturating(logits[0], real=True)
             found = {"d": loss + losses.non_saturating(logits[1], real=False)}
             if config.r1_gamma and index % config.r1_every == 0:  # a slope: in full precision
-                found["r1"] = config.r1_gamma * losses.r1_penalty(discriminator, real)
+                found["r1"] = config.r1_gamma * losses.r1_penalty(exactly, real)
+            if self._augmentation is not None:
+                found["sign"] = logits[0].detach().sign().mean()
             return found
 
-        parts = (losses_of(*pair) for pair in judged)
-        factors = {"r1": float(config.r1_every)}
+        parts = (losses_of(*one) for one in judged)
+        factors = {"r1": float(config.r1_every), "sign": 0.0}
         found = self._d_optimisers.learn(parts, len(judged), scale, factors)
-        return found or {"d": float("nan")}
+        if found is None:
+            return {"d": float("nan")}
+        if self._augmentation is not None:  # by the mean over all processes, so that p is theirs
+            self._augmentation.note(found.pop("sign"), self.images_per_step)
+            found["p"] = self._augmentation.p
+        return found
+
+    def _shown(self, images: Tensor, samples: np.ndarray, index: int, of: str) -> Tensor:
+        """What the discriminator sees of images: augmented anew for each of its three uses.
+
+        The images are those at the places `samples` of the batch.
+        """
+        if self._augmentation is None:
+            return images
+        use = 1 + ("generator", "real", "fakes").index(of)
+        random = step_generator(self._seed + use * 2**32, index)
+        return self._augmentation(images, random_draws(self.images_per_step, random).of(samples))
 
     def _random_z(self, count: int, index: int) -> Tensor:
         """Random latents; where z are factors, those of other rows of the data."""

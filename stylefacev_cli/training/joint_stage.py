@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.metrics.images import face_box, psnr, ssim
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.appearance import AppearanceRecomposer
@@ -33,6 +35,7 @@ from stylefacev_cli.networks.patch_discriminator import (
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.appearance_stage import embedding_loss, evenly
+from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.examples import (
     Drawing,
     Recomposition,
@@ -40,6 +43,7 @@ from stylefacev_cli.training.examples import (
     joined,
     linear_places,
     random_drawing,
+    window_examples,
 )
 from stylefacev_cli.training.extraction import (
     DTYPES,
@@ -54,6 +58,7 @@ from stylefacev_cli.training.frames import ClipWindow, Frames, WindowSampler
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.losses import non_saturating
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
+from stylefacev_cli.training.rebalance import Rebalance
 from stylefacev_cli.training.reconstruction import reconstruction_losses
 from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
@@ -92,7 +97,10 @@ class JointStageConfig:
     places_weight: float = 0.0  # video part: linear guess where the key points are; needs labels
     image_share: float = 1.0  # of a batch: those made as images; of the others, ws and key points
     image_weight: float = 0.1  # of the whole image part, after the first phase
-    rebalance_from: float = 0.3  # progress at which the second phase begins
+    rebalance: bool = True  # false: there is no second phase (an ablation of the paper)
+    rebalance_from: float = 0.3  # progress at which the second phase begins, or earlier …
+    rebalance_gain: float = 0.0  # … if the video L1 falls by less than this share …
+    rebalance_images: int = 20_000  # … from so many images to the next; gain 0: by progress alone
     adversarial_weight: float = 0.01
     adversarial_from: float = 0.8  # progress from which on the discriminator plays
     discriminator_lr_factor: float = 0.2
@@ -101,6 +109,8 @@ class JointStageConfig:
     def __post_init__(self) -> None:
         """Check the values once."""
         check_dtype(self.dtype)
+        if self.rebalance_gain and not self.l1_weight:
+            raise UsageError("rebalance_gain watches the video L1: l1_weight must not be 0")
 
     @property
     def num_video(self) -> int:
@@ -135,6 +145,7 @@ class JointStage(NetworkStage):
     """Trains landmark copy, pose extractor, appearance encoder and recomposer together."""
 
     name = "joint"
+    measure = Measure("face_psnr", higher_is_better=True)
 
     def __init__(
         self,
@@ -188,6 +199,10 @@ class JointStage(NetworkStage):
             "d_optimisers": self._d_optimisers,
             "windows": self._windows,
         }
+        if config.rebalance:
+            self._rebalance = self.others["rebalance"] = Rebalance(
+                config.rebalance_from, config.rebalance_gain, config.rebalance_images
+            )
         if config.places_weight:
             self._places = self.others["places"] = linear_places(generator, frames, seed)
         self.architecture = {
@@ -209,7 +224,8 @@ class JointStage(NetworkStage):
             step_generator(self._seed, index),
         )
         scale = config.schedule.scale(index, progress)
-        image_weight = 1.0 if progress < config.rebalance_from else config.image_weight
+        lowered = config.rebalance and self._rebalance.begins(progress)
+        image_weight = config.image_weight if lowered else 1.0
         plays = progress >= config.adversarial_from and config.adversarial_weight > 0
         judged: list[tuple[Tensor, Tensor]] = []  # real frames and made ones
 
@@ -232,7 +248,17 @@ class JointStage(NetworkStage):
             marks.append(found is not None)
         if found is None:
             return {"total": float("nan")}
+        if config.rebalance:  # means over all processes: all of them begin at the same step
+            self._rebalance.note(found["v_l1"], self.images_per_step)
+            found["i_weight"] = image_weight
         return found | self._train_discriminator(judged, scale) if plays else found
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state; those from before the re-balance was watched go by progress."""
+        if "rebalance" in self.others and "rebalance" not in state["others"]:
+            others = state["others"] | {"rebalance": self._rebalance.state_dict()}
+            state = state | {"others": others}
+        super().load_state_dict(state)
 
     def _set_norms(self, progress: float) -> None:
         # The detector's statistics are good already, and batches are small: they stay.
@@ -251,22 +277,8 @@ class JointStage(NetworkStage):
         return video, drawn_examples(self._generator, own, self.config.dtype)
 
     def _video_examples(self, windows: np.ndarray, samples: np.ndarray) -> Recomposition:
-        """Some of the frames to be made.
-
-        Args:
-            windows: rows [N, 1 + num_frames]: the appearance frame, then those to be made.
-            samples: which of the N · num_frames frames.
-        """
-        targets = windows[:, 1:].reshape(-1)[samples]
-        appearance = np.repeat(windows[:, 0], windows.shape[1] - 1)[samples]
-        shape = len(targets), self._generator.num_ws, self._generator.config.w_dim
-        ws = torch.full(shape, torch.nan, device=self.device)  # unknown, and not looked at
-        if self.config.video_embedding_weight or self.config.places_weight:
-            with torch.no_grad():
-                ws = self._generator.mapping(self.frames.factor_batch(targets))
-        return Recomposition(
-            self.frames.image_batch(appearance), self.frames.image_batch(targets), ws
-        )
+        has_ws = self.config.video_embedding_weight or self.config.places_weight
+        return window_examples(self._generator, self.frames, windows, samples, has_ws=bool(has_ws))
 
     def _recompose(self, examples: Recomposition) -> tuple[Tensor, Tensor]:
         """The ws, and the key points that the poses stand for."""
@@ -345,13 +357,21 @@ class JointStage(NetworkStage):
 
     @torch.no_grad()
     def sheet(self) -> np.ndarray:
-        """Appearance frames, frames to be made, and those made."""
+        """See `sheets.recomposition`; the poses of the swaps are those of the next frame."""
         self._evaluating()
         examples = self._held_out()
         assert examples is not None
         few = examples.first(SHEET_COLUMNS)
-        made = self._generator.synthesis(self._recompose(few)[0])
-        return sheets.grid([few.appearance_from, few.frames, made])
+        ws, key_points = self._recompose(few)
+        swapped = Recomposition(few.appearance_from, few.frames.roll(-1, dims=0), few.ws)
+        return sheets.recomposition(
+            few.appearance_from,
+            few.frames,
+            self._generator.synthesis(ws),
+            self._generator.synthesis(self._recompose(swapped)[0]),
+            detected_key_points(self._fixed_detector, few.frames),
+            key_points,
+        )
 
     @torch.no_grad()
     def validate(self) -> Losses:

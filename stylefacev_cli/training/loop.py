@@ -32,6 +32,8 @@ from stylefacev_cli.networks.collective import (
     process_index,
     wait_for_all,
 )
+from stylefacev_cli.training.best import BestSave, Measure
+from stylefacev_cli.training.boards import Board
 from stylefacev_cli.training.checkpoint import (
     CheckpointStore,
     random_states,
@@ -47,6 +49,10 @@ class Stage(Protocol):
 
     name: str
     images_per_step: int
+
+    @property
+    def measure(self) -> Measure | None:
+        """The number of `validate` by which its best save is chosen, if it has one."""
 
     def step(self, index: int, progress: float) -> Losses:
         """Train on one batch. `progress` in [0, 1] tells how much of the stage is done.
@@ -141,7 +147,8 @@ def run_stage(
 
     Args:
         stage: what is trained.
-        folder: gets `checkpoints/`, `sheets/` and `log.jsonl`.
+        folder: gets `checkpoints/`, `sheets/`, `log.jsonl` and, if tensorboard is installed,
+            `tensorboard/`.
         budget: how long.
         config: how often to save, to log and so on.
         stop: the flag that signals set.
@@ -160,16 +167,26 @@ def run_stage(
     step, used_s, bad_total = _resume(stage, store, report)
     clock = _Clock(used_s)
     now = _agreed(clock, stop)
-    logger = _Logger(stage, folder, budget, config, report)
+    board = Board(folder) if is_first else None
+    logger = _Logger(stage, folder, budget, config, report, board)
+    best = BestSave(store.folder, stage.measure if is_first else None, report)
     last_save = last_sheet = time.monotonic()
     saved_step = pictured_step = step
     bad_in_a_row = 0
 
+    def state() -> dict[str, Any]:
+        counts = {"step": step, "used_s": clock.used_s(), "bad_steps": bad_total}
+        return counts | {"stage": stage.state_dict(), "random": random_states()}
+
     def save() -> None:
         nonlocal last_save, saved_step
-        state = {"step": step, "used_s": clock.used_s(), "bad_steps": bad_total}
-        store.save(step, state | {"stage": stage.state_dict(), "random": random_states()})
+        store.save(step, state())
         last_save, saved_step = time.monotonic(), step
+
+    def picture() -> None:
+        nonlocal last_sheet, pictured_step
+        best.offer(logger.picture(step), state)
+        last_sheet, pictured_step = time.monotonic(), step
 
     def ended() -> str | None:
         if budget.progress(step * stage.images_per_step, now.used_s) >= 1:
@@ -202,12 +219,13 @@ def run_stage(
         if not bad and (by_steps or time_s - last_save >= 60 * config.save_every_minutes):
             save()
         if time_s - last_sheet >= 60 * config.sheet_every_minutes:
-            logger.picture(step)
-            last_sheet, pictured_step = time.monotonic(), step
+            picture()
     if is_first and step != saved_step:  # before anything else can go wrong
         save()
     if is_first and step != pictured_step:
-        logger.picture(step)
+        picture()
+    if board is not None:
+        board.close()
     wait_for_all()  # for the save: what comes next reads it
     report(f"{stage.name}: {_ENDINGS[reason]} at step {step}, saved in {folder}")
     return Outcome(reason, step, now.signal_number)
@@ -287,9 +305,10 @@ class _Logger:
         budget: Budget,
         config: LoopConfig,
         report: Callable[[str], None],
+        board: Board | None,
     ) -> None:
         self._stage, self._folder, self._budget = stage, folder, budget
-        self._config, self._report = config, report
+        self._config, self._report, self._board = config, report, board
         self._means: Losses = {}
         self._counts: dict[str, int] = {}
         self._last_time = time.monotonic()
@@ -316,11 +335,11 @@ class _Logger:
         skipped = f" · {bad_total} skipped" if bad_total else ""
         self._report(
             f"{self._stage.name}: step {step} · {images} images · {words}{skipped} · "
-            f"{rate:.1f} images/s · {_duration(left)} left"
+            f"{rate:.1f} images/s · {duration(left)} left"
         )
         self._write({"step": step, "images": images, "images_per_s": rate, **self._means})
 
-    def picture(self, step: int) -> None:
+    def picture(self, step: int) -> Losses:
         numbers = self._stage.validate()
         if numbers:
             words = " ".join(f"{name} {value:.4g}" for name, value in numbers.items())
@@ -330,8 +349,12 @@ class _Logger:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"step-{step:09d}.png"
         part = path.with_suffix(".part")
-        Image.fromarray(self._stage.sheet()).save(part, format="PNG")
+        sheet = self._stage.sheet()
+        Image.fromarray(sheet).save(part, format="PNG")
         part.replace(path)
+        if self._board is not None:
+            self._board.picture(step, sheet)
+        return numbers
 
     def _time_left_s(self, images: int, rate: float, clock: _Clock) -> float:
         left = max(self._budget.num_images - images, 0) / rate
@@ -345,9 +368,12 @@ class _Logger:
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        if self._board is not None:
+            self._board.numbers(line["step"], line)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as hours:minutes:seconds."""
     hours, rest = divmod(round(seconds), 3600)
     minutes, seconds = divmod(rest, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from stylefacev_cli.networks.collective import averaged
 
@@ -160,7 +161,7 @@ def non_saturating(logits: Tensor, real: bool) -> Tensor:
     return F.softplus(-logits if real else logits).mean()
 
 
-def r1_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
+def r1_penalty(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """½·|∂D/∂x|² on real images (Mescheder et al. 2018), before its weight gamma."""
     images = images.detach().requires_grad_(True)
     logits = discriminator(images)

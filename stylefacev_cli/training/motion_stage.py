@@ -11,6 +11,7 @@ poses with the appearance of the real clip's first frame; motion gets richer, a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,6 +31,7 @@ from stylefacev_cli.networks.motion_discriminator import (
     pair_with_first,
 )
 from stylefacev_cli.training import sheets
+from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.extraction import check_dtype, products_in
 from stylefacev_cli.training.frames import Frames, Sampler
 from stylefacev_cli.training.loop import Losses
@@ -118,6 +120,7 @@ class MotionStage(NetworkStage):
     """Trains the motion sampler."""
 
     name = "motion"
+    measure = Measure("mismatch", higher_is_better=False)
 
     def __init__(
         self,
@@ -304,7 +307,8 @@ class MotionStage(NetworkStage):
     def validate(self) -> Losses:
         """Speed and spread of sampled poses over those of real ones; 1 is right.
 
-        `late_spread` is that of the last frames of a long roll-out: above 1 it drifts.
+        `late_spread` is that of the last frames of a long roll-out: above 1 it drifts. `mismatch`
+        is the mean |ln| of the three, 0 at best.
         """
         real, made = self._long_sequences()
         length = self.config.num_frames
@@ -316,8 +320,10 @@ class MotionStage(NetworkStage):
         def spread_of(sequence: Tensor) -> float:
             return float((sequence - centre).norm(dim=2).mean())
 
-        return {
+        found = {
             "speed": speed(made[:, :length]) / speed(real),
             "spread": spread_of(made[:, :length]) / spread_of(real),
             "late_spread": spread_of(made[:, -length:]) / spread_of(real),
         }
+        off = [abs(math.log(max(value, 1e-6))) for value in found.values()]
+        return found | {"mismatch": sum(off) / len(off)}

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.collective import num_processes, sum_in_place
 
 BUCKET_NUMBERS = 8_000_000  # gradients that are sent together, 32 MB
@@ -193,11 +194,20 @@ def _average(tensors: list[Tensor], count: int) -> None:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Learning rate over a stage: linear warm-up, constant, then cosine to `final`."""
+    """Learning rate over a stage: linear warm-up, constant, then a decay to `final`.
+
+    The paper's "50 epochs constant, 50 of linear decay" is `{shape: linear, final: 0}`.
+    """
 
     warmup_steps: int = 0  # steps of linear warm-up
     decay_from: float = 0.5  # progress in [0, 1] at which the decay starts
     final: float = 0.02  # factor at the end
+    shape: str = "cosine"  # or linear: of the decay
+
+    def __post_init__(self) -> None:
+        """Check the values once."""
+        if self.shape not in ("cosine", "linear"):
+            raise UsageError(f"the schedule's shape {self.shape!r} is not cosine or linear")
 
     def scale(self, step: int, progress: float) -> float:
         """The factor on the learning rates."""
@@ -205,7 +215,9 @@ class Schedule:
         if progress <= self.decay_from:
             return warm
         position = (progress - self.decay_from) / max(1 - self.decay_from, 1e-9)
-        return warm * (self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * position)))
+        is_linear = self.shape == "linear"
+        left = 1 - position if is_linear else 0.5 * (1 + math.cos(math.pi * position))
+        return warm * (self.final + (1 - self.final) * left)
 
 
 class AveragedModel:

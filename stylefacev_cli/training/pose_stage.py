@@ -20,6 +20,7 @@ from stylefacev_cli.networks.landmarks import (
 )
 from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.training import sheets
+from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.extraction import (
     DTYPES,
     check_dtype,
@@ -71,6 +72,7 @@ class PoseStage(NetworkStage):
     """Trains the pose extractor behind a fixed landmark detector."""
 
     name = "pose"
+    measure = Measure("error_percent", higher_is_better=False)
 
     def __init__(
         self,

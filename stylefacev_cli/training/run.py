@@ -17,19 +17,22 @@ from stylefacev_cli.metrics.perceptual import (
     chosen_perceptual,
     load_perceptual,
 )
-from stylefacev_cli.networks.collective import process_index
+from stylefacev_cli.networks.collective import process_index, wait_for_all
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.training.appearance_stage import AppearanceStage
+from stylefacev_cli.training.card import write_card
+from stylefacev_cli.training.checks import check_run
 from stylefacev_cli.training.detector_stage import DetectorStage
 from stylefacev_cli.training.frames import CPU, Frames, load_frames
 from stylefacev_cli.training.generator_stage import GeneratorStage
 from stylefacev_cli.training.joint_stage import JointStage
-from stylefacev_cli.training.loop import Outcome, Stage, StopFlag, finished, run_stage
+from stylefacev_cli.training.loop import Outcome, StopFlag, finished, run_stage
 from stylefacev_cli.training.motion_stage import MotionStage
 from stylefacev_cli.training.motion_tracks import cached_poses
 from stylefacev_cli.training.pose_stage import PoseStage
 from stylefacev_cli.training.rendering import Renderer
 from stylefacev_cli.training.results import (
+    Saved,
     load_appearance,
     load_detector,
     load_generator,
@@ -37,7 +40,7 @@ from stylefacev_cli.training.results import (
     write_bundle,
 )
 from stylefacev_cli.training.settings import TrainingConfig, budget_of, save_settings
-from stylefacev_cli.training.shares import own_shares
+from stylefacev_cli.training.stage import NetworkStage
 from stylefacev_cli.weights.bundle import load_bundle
 from stylefacev_cli.weights.settings import to_plain
 
@@ -57,6 +60,8 @@ def train(
 ) -> Outcome:
     """Train one stage, or all that are not done yet; then write the model to `run/bundle`.
 
+    What can be known to go wrong is looked for first, see `check_run`.
+
     Args:
         config: all settings.
         data: folders of clips, beside those that the config names.
@@ -75,20 +80,15 @@ def train(
         DataError: the data is missing or does not fit the config.
         StyleFaceVError: training went wrong, or another run trains this stage.
     """
-    if stage not in (*STAGES, "all"):
-        raise UsageError(f"there is no stage {stage!r}; stages are all, {', '.join(STAGES)}")
-    if stage != "all" and getattr(config, stage) is None:
-        raise UsageError(f"the config has no section {stage!r}")
-    wanted = [name for name in STAGES if stage in (name, "all") and getattr(config, name)]
-    if stage == "all" and config.start_from is not None:
-        wanted.remove("generator")  # it is there
-    for name in wanted:  # now, not hours later when it is that stage's turn
-        own_shares(name, getattr(config, name))
+    wanted = wanted_stages(config, stage)
+    folders = [*data, *map(Path, config.data)]
+    check_run(config, folders, run, wanted)
+    wait_for_all()  # before one of them takes the memory that another looks for
     if process_index() > 0:
         report = _silent
     else:
         save_settings(config, run / "config.yaml")
-    trainer = _Trainer(config, [*data, *map(Path, config.data)], run, device, report)
+    trainer = Trainer(config, folders, run, device, report)
     outcome = Outcome("done", 0)
     with StopFlag() as stop:
         for name in wanted:
@@ -104,7 +104,23 @@ def _silent(line: str) -> None:
     """Report of all processes but the first."""
 
 
-class _Trainer:
+def wanted_stages(config: TrainingConfig, stage: str) -> list[str]:
+    """The stages that `stage`, a name or `all`, stands for.
+
+    Raises:
+        UsageError: there is no such stage, or the config has none.
+    """
+    if stage not in (*STAGES, "all"):
+        raise UsageError(f"there is no stage {stage!r}; stages are all, {', '.join(STAGES)}")
+    if stage != "all" and getattr(config, stage) is None:
+        raise UsageError(f"the config has no section {stage!r}")
+    wanted = [name for name in STAGES if stage in (name, "all") and getattr(config, name)]
+    if stage == "all" and config.start_from is not None:
+        wanted.remove("generator")  # it is there
+    return wanted
+
+
+class Trainer:
     """Builds stages; data and the perceptual network are read once, when first needed."""
 
     def __init__(
@@ -117,11 +133,13 @@ class _Trainer:
     ) -> None:
         self._config, self._data, self._run, self._report = config, data, run, report
         self._device = device
+        self._saved = Saved(run, config.use_saves, config.start_from)
         self._frames: Frames | None = None
 
     def train(
         self, name: str, minutes: float | None, stop: StopFlag, *, skip_finished: bool
     ) -> Outcome:
+        """Train one stage, unless it is finished already; arguments as for `train`."""
         section, folder = getattr(self._config, name), self._run / name
         budget = budget_of(section, minutes)
         if skip_finished and finished(folder, section.batch_size, budget):
@@ -129,12 +147,12 @@ class _Trainer:
             return Outcome("done", 0)
         with _lock(folder):
             return run_stage(
-                self._stage(name, section), folder, budget, self._config.loop, stop, self._report
+                self.stage(name, section), folder, budget, self._config.loop, stop, self._report
             )
 
-    def _stage(self, name: str, section: Any) -> Stage:
+    def stage(self, name: str, section: Any) -> NetworkStage:
         """The stage, with the networks of earlier ones that it needs."""
-        run, seed, frames = self._run, self._config.seed, self._read_frames()
+        saved, seed, frames = self._saved, self._config.seed, self._read_frames()
         perceptual = self._perceptual(section)
         if name == "generator" and self._config.start_from is None:
             smaller = section.grow_from and load_bundle(section.grow_from).networks.generator
@@ -145,34 +163,34 @@ class _Trainer:
         if name == "detector":
             return DetectorStage(section, frames, seed, generator)
         if name == "pose":
-            detector = load_detector(run, fixed=True).to(device)
+            detector = load_detector(saved, fixed=True).to(device)
             return PoseStage(section, frames, seed, detector, generator)
         if name in ("appearance", "joint"):
-            detector = load_detector(run, fixed=True).to(device)
-            pose = load_pose_extractor(run, joint=False).to(device)
+            detector = load_detector(saved, fixed=True).to(device)
+            pose = load_pose_extractor(saved, joint=False).to(device)
             if name == "appearance":
                 return AppearanceStage(section, frames, seed, generator, detector, pose, perceptual)
-            appearance = load_appearance(run, joint=False).to(device)
+            appearance = load_appearance(saved, joint=False).to(device)
             return JointStage(
                 section, frames, seed, generator, detector, pose, appearance, perceptual
             )
         assert name == "motion"
         tracks = cached_poses(
-            run / name / "poses.ckpt",
+            self._run / name / "poses.ckpt",
             frames,
-            load_detector(run).to(device),
-            load_pose_extractor(run).to(device),
+            load_detector(saved).to(device),
+            load_pose_extractor(saved).to(device),
             section.num_frames,
         )
         shown = frames.image_batch(
             frames.clips(held_out=False, min_frames=section.num_frames)[:1, 0]
         )
-        renderer = Renderer(generator, load_appearance(run).to(device), shown)
+        renderer = Renderer(generator, load_appearance(saved).to(device), shown)
         return MotionStage(section, tracks, seed, renderer, frames)
 
     def _generator(self) -> Generator:
         """The run's generator, or that of the model that it starts from."""
-        generator = load_generator(self._run, self._config.start_from)
+        generator = load_generator(self._saved)
         if generator.config != self._config.generator.architecture:
             raise UsageError(
                 f"generator.architecture is not that of {self._config.start_from or self._run}: "
@@ -183,16 +201,16 @@ class _Trainer:
     def bundle(self) -> Path:
         """Write the model of a finished run."""
         config, frames = self._config, self._read_frames()
-        provenance = {
+        provenance: dict[str, Any] = {
             "made_by": f"stylefacev {__version__}",
             "data": [folder.resolve().name for folder in self._data],
             "frames": len(frames.images),
             "perceptual": chosen_perceptual(config.perceptual),
             "config": to_plain(config),
         }
-        return write_bundle(
-            self._run, config.name, frames.fps, config.licence, provenance, config.start_from
-        )
+        folder = write_bundle(self._saved, config.name, frames.fps, config.licence, provenance)
+        write_card(folder, config, self._data, self._saved, STAGES, provenance["perceptual"])
+        return folder
 
     def _read_frames(self) -> Frames:
         if self._frames is None:

@@ -9,7 +9,9 @@ from typing import Any
 import yaml
 
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.networks.pose import POSE_SIZE
 from stylefacev_cli.training.appearance_stage import AppearanceStageConfig
+from stylefacev_cli.training.best import SAVES
 from stylefacev_cli.training.config import with_overrides
 from stylefacev_cli.training.detector_stage import DetectorStageConfig
 from stylefacev_cli.training.generator_stage import GeneratorStageConfig
@@ -28,13 +30,14 @@ class TrainingConfig:
     name: str  # of the model and its bundle
     resolution: int  # px
     generator: GeneratorStageConfig
-    detector: DetectorStageConfig
+    detector: DetectorStageConfig | None  # null: the detector of `start_from`
     pose: PoseStageConfig
     appearance: AppearanceStageConfig
-    joint: JointStageConfig
+    joint: JointStageConfig | None  # null: there are no clips at this resolution
     motion: MotionStageConfig
     finish: GeneratorStageConfig | None = None  # a second, adversarial pass over the generator
     start_from: str | None = None  # model whose generator takes the place of the first stage
+    use_saves: str = "newest"  # or best, by validation: what later stages and the bundle take
     seed: int = 1
     data: tuple[str, ...] = ()  # folders, beside those of --data
     held_out_permille: int = 20  # persons in a thousand kept for validation
@@ -44,9 +47,18 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Check that the parts go together."""
+        if self.use_saves not in SAVES:
+            raise UsageError(f"use_saves {self.use_saves!r} is not {' or '.join(SAVES)}")
+        if self.detector is None and self.start_from is None:
+            raise UsageError("without a section detector, start_from must name a model with one")
         for part in (self.generator, self.finish):
             if part is not None and part.architecture.img_resolution != self.resolution:
                 raise UsageError("img_resolution of the generators must be the resolution")
+            critic = part.discriminator if part is not None else None
+            if critic is not None and critic.img_resolution != self.resolution:
+                raise UsageError("discriminator.img_resolution must be the resolution")
+        if self.motion.architecture.pose_dim != POSE_SIZE**2:
+            raise UsageError(f"motion.architecture.pose_dim must be {POSE_SIZE**2}")
         ours, theirs = self.appearance.architecture, self.generator.architecture
         if (ours.num_ws, ours.w_dim) != (theirs.num_layers + 2, theirs.w_dim):
             raise UsageError(

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 LANDMARK_COLOUR = (0.1, 1.0, 0.1)
+PREDICTED_COLOUR = (1.0, 0.2, 0.1)
+SHEET_SIDE_PX = 96  # smaller pictures are enlarged, so that key points can be told apart
 
 
 def grid(rows: list[Tensor]) -> np.ndarray:
@@ -29,13 +31,47 @@ def grid(rows: list[Tensor]) -> np.ndarray:
     return canvas
 
 
-def with_points(images: Tensor, points: Tensor, scale: int = 3) -> Tensor:
+def recomposition(
+    appearance_from: Tensor,
+    frames: Tensor,
+    made: Tensor,
+    swapped: Tensor,
+    detected: Tensor,
+    predicted: Tensor,
+) -> np.ndarray:
+    """How well appearance and pose are taken apart and put together, five rows.
+
+    Args:
+        appearance_from: where the appearance is from [N, 3, S, S] in [−1, 1].
+        frames: what was to be made, and where the pose is from; the same shape, as the next two.
+        made: what was made of both.
+        swapped: the same appearance in the pose of the next column.
+        detected: key points that the detector finds in `frames` [N, 14, 2], drawn green.
+        predicted: key points that the poses stand for, drawn red over them.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    scale = max(1, -(-SHEET_SIDE_PX // frames.shape[-1]))
+    none = frames.new_zeros(len(frames), 0, 2)
+    rows = [with_points(row, none, scale) for row in (appearance_from, frames, made, swapped)]
+    marked = with_points(frames, detected, scale)
+    return grid([*rows, with_points(marked, predicted, 1, PREDICTED_COLOUR)])
+
+
+def with_points(
+    images: Tensor,
+    points: Tensor,
+    scale: int = 3,
+    rgb: tuple[float, float, float] = LANDMARK_COLOUR,
+) -> Tensor:
     """Enlarged images with points drawn in.
 
     Args:
         images: [N, 3, S, S] in [−1, 1].
         points: [N, K, 2] as fractions of the image, x right and y down.
         scale: the enlargement.
+        rgb: colour of the points, in [0, 1].
 
     Returns:
         [N, 3, scale·S, scale·S].
@@ -43,7 +79,7 @@ def with_points(images: Tensor, points: Tensor, scale: int = 3) -> Tensor:
     large = images.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3).clone()
     size = large.shape[-1]
     pixels = (points.detach() * size).long().clamp(0, size - 1)
-    colour = torch.tensor(LANDMARK_COLOUR, device=images.device) * 2 - 1
+    colour = torch.tensor(rgb, device=images.device) * 2 - 1
     for index in range(len(large)):
         large[index, :, pixels[index, :, 1], pixels[index, :, 0]] = colour[:, None]
     return large

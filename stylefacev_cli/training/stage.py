@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.shares import Share
 
@@ -30,6 +31,7 @@ class NetworkStage:
 
     Attributes:
         name: of the stage.
+        measure: the number of `validate` by which its best save is chosen; None: it has none.
         images_per_step: images that one step trains on, in all processes together.
         shares: the parts of each batch that this process trains on, one after the other.
         device: where networks and batches are.
@@ -39,6 +41,7 @@ class NetworkStage:
     """
 
     name = ""
+    measure: Measure | None = None
 
     def __init__(
         self, images_per_step: int, shares: tuple[Share, ...], device: torch.device
@@ -70,6 +73,11 @@ class NetworkStage:
         for key, network in self.networks.items():
             network.load_state_dict(state["networks"][key], strict=True)
         for key, other in self.others.items():
+            if key not in state["others"]:
+                raise UsageError(
+                    f"{self.name}: the config asks for {key}, of which the saves know nothing: "
+                    "train into another --out"
+                )
             other.load_state_dict(state["others"][key])
 
     def step(self, index: int, progress: float) -> Losses:

@@ -1,4 +1,4 @@
-"""StyleGAN3 snapshots, as `unpickle` gives them → the tensors and arguments of their generator."""
+"""StyleGAN3 snapshots, as `unpickle` gives them → the tensors and arguments of their networks."""
 
 from __future__ import annotations
 
@@ -38,23 +38,37 @@ def averaged_generator(content: object) -> SnapshotNetwork:
     Raises:
         PickleRefused: there is none.
     """
+    return snapshot_network(content, _KEY, "Generator")
+
+
+def snapshot_network(content: object, key: str, class_name: str) -> SnapshotNetwork:
+    """A network of a snapshot: that of a key, if it is a dictionary, or the file's only network.
+
+    Args:
+        content: of the file.
+        key: `G_ema` or `D`.
+        class_name: what the network has to be.
+
+    Raises:
+        PickleRefused: there is none, or it is of another class.
+    """
     notes = ["the Python source in it was not run"]
     network = content
     if isinstance(content, dict):
         names = sorted(
             shown(key, 40) for key, value in content.items() if isinstance(value, Record)
         )
-        if _KEY not in content:
-            raise PickleRefused(f"it holds no {_KEY}, only {', '.join(names[:8]) or 'no network'}")
-        network = content[_KEY]
-        notes.insert(0, f"{_KEY} taken of {', '.join(names[:8])}")
+        if key not in content:
+            raise PickleRefused(f"it holds no {key}, only {', '.join(names[:8]) or 'no network'}")
+        network = content[key]
+        notes.insert(0, f"{key} taken of {', '.join(names[:8])}")
     if not isinstance(network, Record) or not isinstance(network.state, dict):
         raise PickleRefused("it holds no network")
-    if network.path != "Generator":
-        raise PickleRefused(f"it holds a {shown(network.path)}, not a Generator")
+    if network.path != class_name:
+        raise PickleRefused(f"it holds a {shown(network.path)}, not a {class_name}")
     arguments = network.state.get("_init_kwargs")
     if network.state.get("_init_args") not in ((), []) or not isinstance(arguments, dict):
-        raise PickleRefused("it does not say by name what its Generator was made with")
+        raise PickleRefused(f"it does not say by name what its {class_name} was made with")
     tensors: dict[str, StoredTensor] = {}
     _collect(network, "", tensors, [0], 0)
     plain = _plain(arguments, 0)

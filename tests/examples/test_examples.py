@@ -6,7 +6,10 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
+from discs import draw_frames, write_discs
 from PIL import Image
 
 from stylefacev_cli.video import read_frames
@@ -39,3 +42,61 @@ def test_one_person_moves_in_four_ways(
     # One person, so the same first frame; then the motions part.
     assert abs(frames[0][:, :16].astype(int) - frames[0][:, 16:32]).mean() < 3
     assert abs(frames[-1][:, :16].astype(int) - frames[-1][:, 16:32]).max() > 0
+
+
+def test_ablations_are_trained_and_tabled(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = write_discs(draw_frames(5, 24), tmp_path / "discs")
+    arguments = ["--config", str(EXAMPLES / "tiny.yaml"), "--data", str(data)]
+    arguments += ["--out", str(tmp_path), "--identity", "none", "--clips", "0", "--images", "8"]
+    for few in ("generator=16", "detector=4", "pose=8", "appearance=4", "joint=5", "motion=16"):
+        arguments += ["--set", few.replace("=", ".num_images=")]
+    arguments += ["--set", "finish=null"]
+    run("ablations.py", *arguments, monkeypatch=monkeypatch)
+    printed = capsys.readouterr()
+    table = [line for line in printed.out.splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[0] for line in table] == [
+        "| variant", "| full", "| without embedding loss", "| without re-balance",
+    ]  # fmt: skip
+    for stage, times in {"generator": 1, "pose": 1, "appearance": 2, "joint": 3}.items():
+        assert printed.err.count(f"{stage}: done at step") == times
+    settings = [
+        yaml.safe_load((tmp_path / name / "config.yaml").read_text())
+        for name in ("full", "without-embedding-loss", "without-re-balance")
+    ]
+    weights = [config["appearance"]["embedding_weight"] for config in settings]
+    assert weights == [100.0, 0, 100.0]
+    assert [config["joint"]["rebalance"] for config in settings] == [True, True, False]
+
+
+def test_identity_is_measured_against_other_people() -> None:
+    module = runpy.run_path(str(EXAMPLES / "ablations.py"))
+
+    class Means:
+        def embed(self, frames: np.ndarray) -> np.ndarray:
+            return frames.mean(axis=(1, 2))
+
+    pictures = np.zeros((3, 4, 4, 3), np.uint8)
+    pictures[[0, 1, 2], :, :, [0, 0, 1]] = 9
+    own, other = module["identity_of"](Means(), pictures, pictures, np.array([5, 5, 6]))
+    assert own == pytest.approx(1) and other == pytest.approx(0)
+
+
+def test_a_step_is_timed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(
+        "bench_training_step.py",
+        "--small",
+        "--steps",
+        "1",
+        "--threads",
+        "1",
+        monkeypatch=monkeypatch,
+    )
+    printed = capsys.readouterr()
+    assert printed.out.startswith("ours, float32") and "1.0x" in printed.out
+    assert "float32    wall" in printed.err

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from discs import draw_frames, tiny_architecture
+from discs import draw_frames, tiny_architecture, write_discs
 
 from stylefacev_cli.networks.generator import GeneratorConfig
 from stylefacev_cli.training.frames import Frames
@@ -20,3 +22,8 @@ def clips() -> Frames:
 @pytest.fixture(scope="session")
 def tiny_generator() -> GeneratorConfig:
     return tiny_architecture()
+
+
+@pytest.fixture(scope="session")
+def clip_folder(clips: Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_discs(clips, tmp_path_factory.mktemp("data") / "discs")

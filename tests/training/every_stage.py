@@ -25,6 +25,7 @@ from stylefacev_cli.networks.patch_discriminator import PatchDiscriminatorConfig
 from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.training import examples
 from stylefacev_cli.training.appearance_stage import AppearanceStage, AppearanceStageConfig
+from stylefacev_cli.training.augmentation import AugmentationConfig
 from stylefacev_cli.training.detector_stage import DetectorStage, DetectorStageConfig
 from stylefacev_cli.training.extraction import heatmaps_of
 from stylefacev_cli.training.frames import ClipWindow, Frames
@@ -51,6 +52,9 @@ APPEARANCE = AppearanceConfig(
     appearance_channels=8,
     num_ws=6,
     w_dim=16,
+)
+AUGMENTATION = AugmentationConfig(  # moves p in every step
+    start=0.5, target=0.1, images_to_full=20, every=1
 )
 NUM_FRAMES = 6  # of a training sequence
 examples.VIEW_SAMPLES = 2 * examples.CHUNK  # for the linear view: how good it is does not matter
@@ -100,12 +104,15 @@ def generator_stage(name: str, **settings: Any) -> NetworkStage:
         muon_lr=0.0 if name == "finish" else 0.6,
         adam_lr=2e-3,
         r1_every=2,
+        augmentation=AUGMENTATION if name == "finish" else None,
+        video_share=0.5 if name == "finish" else None,
         batch_size=4,
         perceptual_weight=1.0,
         perceptual_from=0.0,
     )
     perceptual = frozen_networks()[4]
-    return GeneratorStage(replace(config, **settings), clips(), 1, perceptual, name=name)
+    kinds = replace(clips(), moving=np.arange(5) % 2 == 0)  # some are stills
+    return GeneratorStage(replace(config, **settings), kinds, 1, perceptual, name=name)
 
 
 def detector_stage(**settings: Any) -> NetworkStage:
@@ -147,6 +154,9 @@ def joint_stage(**settings: Any) -> NetworkStage:
         perceptual_weight=1.0,
         video_embedding_weight=1.0,
         places_weight=10.0,
+        rebalance_from=0.9,
+        rebalance_gain=0.99,  # watched: with windows of a step the second is the last before it
+        rebalance_images=8,
         adversarial_from=0.0,
     )
     generator, detector, pose, appearance, perceptual = frozen_networks()
@@ -191,9 +201,11 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
 
 
 def tensors_of(state: Any) -> list[torch.Tensor]:
-    """All tensors of a state, in its order."""
+    """All tensors and numbers of a state, in its order."""
     if isinstance(state, torch.Tensor):
         return [state]
+    if isinstance(state, int | float):
+        return [torch.tensor(state, dtype=torch.float64)]
     values = state.values() if isinstance(state, dict) else state
     nested = isinstance(state, dict | list | tuple)
     return [tensor for value in values for tensor in tensors_of(value)] if nested else []

@@ -193,7 +193,7 @@ def test_appearance_learns(
     assert mean(found[-2:], "embed") < 0.9 * mean(found[:2], "embed")
     assert without_gradient(stage.appearance_net) == []
     assert set(stage.validate()) == {"psnr", "embedding"}
-    assert stage.sheet().shape == (3 * 16, 10 * 16, 3)
+    assert stage.sheet().shape == (5 * 96, 10 * 96, 3)
     assert torch.equal(generator.synthesis.input.transform, torch.eye(3))
 
 
@@ -318,7 +318,7 @@ def test_joint_learns_and_resumes_exactly(
     a, b = tensors_of(whole.state_dict()), tensors_of(second.state_dict())
     assert len(a) == len(b) > 100 and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
     assert set(whole.validate()) == {"psnr", "face_psnr", "ssim", "points_percent"}
-    assert whole.sheet().shape == (3 * 16, 10 * 16, 3)
+    assert whole.sheet().shape == (5 * 96, 10 * 96, 3)
 
 
 def test_windows_stay_in_their_clip(clips: Frames) -> None:

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.networks.discriminator import DiscriminatorConfig
+from stylefacev_cli.errors import DataError, IntegrityError, MissingWeightsError, UsageError
+from stylefacev_cli.networks.discriminator import DiscriminatorConfig, ImageDiscriminator
 from stylefacev_cli.networks.generator import GeneratorConfig
+from stylefacev_cli.training.augmentation import AugmentationConfig
 from stylefacev_cli.training.frames import Frames
 from stylefacev_cli.training.generator_stage import GeneratorStage, GeneratorStageConfig
+
+sys.path.append(str(Path(__file__).parents[1] / "weights"))
+from persistence_pickles import EasyDict, persistent, snapshot_bytes  # noqa: E402
 
 
 def radial(config: GeneratorConfig) -> GeneratorConfig:
@@ -104,6 +110,76 @@ def test_resume_is_exact(stills: Frames, tiny_generator: GeneratorConfig, object
     a, b = flat(whole.state_dict()), flat(second.state_dict())
     assert len(a) == len(b) > 50
     assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_augmentation_resumes_exactly_and_p_rises(
+    clips: Frames, tiny_generator: GeneratorConfig
+) -> None:
+    config = GeneratorStageConfig(
+        tiny_generator,
+        objective="adversarial",
+        paired_weight=0.0,
+        batch_size=4,
+        discriminator=DiscriminatorConfig(img_resolution=16, channel_base=64),
+        augmentation=AugmentationConfig(start=0.5, target=-0.9, images_to_full=100, every=3),
+        video_share=1.0,
+        r1_every=3,
+    )
+
+    def make() -> GeneratorStage:
+        return GeneratorStage(config, clips, seed=1)
+
+    whole, first, second = make(), make(), make()
+    found = run(whole, 0, 8)
+    assert found[0]["p"] == 0.5 and found[-1]["p"] == pytest.approx(0.74)
+    run(first, 0, 4)
+    second.load_state_dict(first.state_dict())
+    run(second, 4, 8)
+    a, b = flat(whole.state_dict()), flat(second.state_dict())
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert (
+        whole.state_dict()["others"]["augmentation"]
+        == (second.state_dict()["others"]["augmentation"])
+    )
+    plain = GeneratorStage(replace(config, augmentation=None), clips, seed=1).state_dict()
+    with pytest.raises(UsageError, match="asks for augmentation, of which the saves know nothing"):
+        make().load_state_dict(plain)
+
+
+def test_pretrained_discriminator_starts_a_stage(
+    clips: Frames, tiny_generator: GeneratorConfig, tmp_path: Path
+) -> None:
+    trained = ImageDiscriminator(DiscriminatorConfig(img_resolution=16, channel_base=64))
+    content = {
+        "G": None,
+        "D": persistent(trained, EasyDict(channel_base=64), class_name="Discriminator"),
+        "G_ema": None,
+    }
+    path = tmp_path / "snapshot.pkl"
+    path.write_bytes(snapshot_bytes(content))
+    config = GeneratorStageConfig(
+        tiny_generator,
+        objective="adversarial",
+        paired_weight=0.0,
+        discriminator=trained.config,
+        discriminator_from=str(path),
+    )
+    stage = GeneratorStage(config, clips, seed=1)
+    assert stage.discriminator is not None
+    for name, tensor in stage.discriminator.state_dict().items():
+        assert torch.equal(tensor, trained.state_dict()[name]), name
+    assert all(p.requires_grad for p in stage.discriminator.parameters())
+
+    wide = DiscriminatorConfig(img_resolution=16, channel_base=128)
+    with pytest.raises(IntegrityError, match=r"section discriminator: .*\[.*not"):
+        GeneratorStage(replace(config, discriminator=wide), clips, seed=1)
+    with pytest.raises(MissingWeightsError, match="no such file of a discriminator: nowhere.pkl"):
+        GeneratorStage(replace(config, discriminator_from="nowhere.pkl"), clips, seed=1)
+    path.write_bytes(snapshot_bytes({"G_ema": content["D"]}))
+    with pytest.raises(IntegrityError, match="it holds no D"):
+        GeneratorStage(config, clips, seed=1)
+    with pytest.raises(UsageError, match="of the adversarial objective"):
+        GeneratorStageConfig(tiny_generator, discriminator_from=str(path))
 
 
 def test_bad_batch_changes_nothing(stills: Frames, tiny_generator: GeneratorConfig) -> None:

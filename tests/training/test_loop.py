@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError
+from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.checkpoint import CheckpointStore, read_checkpoint, write_checkpoint
 from stylefacev_cli.training.loop import Budget, LoopConfig, StopFlag, finished, run_stage
 
@@ -23,6 +24,7 @@ class NoisySums:
 
     name = "sums"
     images_per_step = 2
+    measure: Measure | None = None
 
     def __init__(self, bad_steps: tuple[int, ...] = (), signal_at: int | None = None) -> None:
         self.total = torch.zeros(3, dtype=torch.float64)
@@ -147,6 +149,7 @@ def save_for_ever(folder: Path) -> None:
         CheckpointStore(folder, keep=2).save(step, {"step": step, "x": torch.full((10**6,), step)})
 
 
+@pytest.mark.slow  # test_saves kills at chosen places of a save; here it is anywhere
 def test_kill_during_saves_leaves_a_whole_one(tmp_path: Path) -> None:
     # Spawned: a forked child waits for ever for the OpenMP threads that it did not inherit.
     context = multiprocessing.get_context("spawn")

@@ -79,7 +79,7 @@ def test_all_three_learn_and_resume_exactly(
 def test_numbers_and_sheet(tracks: PoseTracks, renderer: Renderer, clips: Frames) -> None:
     stage = MotionStage(CONFIG, tracks, 1, renderer, clips)
     numbers = stage.validate()
-    assert set(numbers) == {"speed", "spread", "late_spread"}
+    assert set(numbers) == {"speed", "spread", "late_spread", "mismatch"}
     assert all(np.isfinite(value) for value in numbers.values())
     assert stage.sheet().shape == (3 * 16, 12 * 16, 3)
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.training.optim import (
     AveragedModel,
     Muon,
@@ -87,6 +88,14 @@ def test_schedule_warms_up_stays_and_decays() -> None:
     assert schedule.scale(50, 0.5) == 1.0
     assert 0.1 < schedule.scale(70, 0.75) < 1.0
     assert schedule.scale(100, 1.0) == pytest.approx(0.1)
+
+
+def test_linear_decay_is_that_of_the_paper() -> None:
+    schedule = Schedule(shape="linear", decay_from=0.5, final=0.0)
+    found = [schedule.scale(0, progress) for progress in (0.0, 0.5, 0.75, 0.9, 1.0)]
+    assert found == pytest.approx([1, 1, 0.5, 0.2, 0])
+    with pytest.raises(UsageError, match="shape 'step' is not cosine or linear"):
+        Schedule(shape="step")
 
 
 def test_average_follows_with_its_half_life() -> None:

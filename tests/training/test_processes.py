@@ -14,6 +14,7 @@ import torch
 from every_stage import STAGES, tensors_of
 from two_processes import train
 
+from stylefacev_cli.training.best import BEST_NAME
 from stylefacev_cli.training.checkpoint import CheckpointStore
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
@@ -32,10 +33,11 @@ def free_port() -> int:
 
 def environment(rank: int, port: int) -> dict[str, str]:
     """As torchrun sets it."""
-    root = str(Path(__file__).parents[2])
+    tests = Path(__file__).parents[1]
     return os.environ | {
-        "PYTHONPATH": root, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port), "WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank),
+        "PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}", "OMP_NUM_THREADS": "1",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank),
     }  # fmt: skip
 
 
@@ -76,6 +78,8 @@ def test_processes_stay_equal_and_the_first_one_saves(
         assert len(other) == len(states[0])
         assert all(torch.equal(a, b) for a, b in zip(states[0], other, strict=True))
     assert saved["bad_steps"] == (1 if name == "faulty" else 0)
+    # Of the stages that are validated here, the best save too.
+    assert (folder / name / "checkpoints" / BEST_NAME).exists() == (name == "joint")
 
 
 def test_one_process_goes_on_where_two_stopped(both: tuple[Path, list[dict[str, Any]]]) -> None:

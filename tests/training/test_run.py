@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from discs import write_clips
 
 from stylefacev_cli.data.clips import INDEX_NAME, ClipEntry, write_clip
 from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
 from stylefacev_cli.training.checkpoint import CheckpointStore
+from stylefacev_cli.training.checks import save_bytes_of
 from stylefacev_cli.training.detector_stage import DetectorStage
 from stylefacev_cli.training.frames import Frames, load_frames
 from stylefacev_cli.training.run import STAGES, _lock, train
@@ -19,11 +19,6 @@ from stylefacev_cli.training.settings import load_settings
 from stylefacev_cli.weights.bundle import load_bundle
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture(scope="module")
-def clip_folder(clips: Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_clips(tmp_path_factory.mktemp("data") / "discs", clips)
 
 
 def test_frames_are_read_as_they_were_written(clip_folder: Path, clips: Frames) -> None:
@@ -49,7 +44,9 @@ def test_long_clips_tell_the_rate(clip_folder: Path, clips: Frames, tmp_path: Pa
     assert load_frames([clip_folder, tmp_path], 16, 0).fps == 25
 
 
-def test_all_stages_then_a_model_that_loads(clip_folder: Path, tmp_path: Path) -> None:
+def test_all_stages_then_a_model_that_loads(
+    clip_folder: Path, clips: Frames, tmp_path: Path
+) -> None:
     config = load_settings(EXAMPLES / "tiny.yaml", [])
     lines: list[str] = []
     outcome = train(config, [clip_folder], tmp_path, report=lines.append)
@@ -57,6 +54,11 @@ def test_all_stages_then_a_model_that_loads(clip_folder: Path, tmp_path: Path) -
     for stage in STAGES:
         assert any(line.startswith(f"{stage}: done at step") for line in lines), stage
         assert list((tmp_path / stage / "sheets").glob("*.png"))
+        newest = sorted((tmp_path / stage / "checkpoints").glob("step-*.ckpt"))[-1].stat().st_size
+        foreseen = save_bytes_of(config, stage, len(clips.images))
+        assert 0.3 * newest < foreseen < 2 * newest, stage  # small saves are mostly names
+    card = (tmp_path / "bundle" / "TRAINING_CARD.md").read_text()
+    assert all(f"| {stage} |" in card for stage in STAGES)
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.manifest.name == "tiny" and bundle.manifest.resolution == 16
     ema = CheckpointStore(tmp_path / "finish" / "checkpoints").load_newest()

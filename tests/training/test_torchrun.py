@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from discs import write_clips
+from discs import write_discs
 from every_stage import clips
 
 from stylefacev_cli.training.checkpoint import CheckpointStore
@@ -26,7 +26,7 @@ def newest(run: Path) -> dict[str, Any] | None:
 
 
 def test_a_stop_of_torchrun_saves_once_and_one_process_goes_on(tmp_path: Path) -> None:
-    data, run = write_clips(tmp_path / "discs", clips()), tmp_path / "run"
+    data, run = write_discs(clips(), tmp_path / "discs"), tmp_path / "run"
     lines: list[str] = []
     start = load_settings(EXAMPLE, [])
     train(start, [data], run, stage="generator", report=lines.append)

@@ -87,7 +87,12 @@ def snapshot_bytes(content: object, protocol: int = 4) -> bytes:
     return buffer.getvalue()
 
 
-def persistent(module: nn.Module, kwargs: dict[str, Any], source: str = SOURCE) -> Persistent:
+def persistent(
+    module: nn.Module,
+    kwargs: dict[str, Any],
+    source: str = SOURCE,
+    class_name: str | None = None,
+) -> Persistent:
     """A module and those in it, with what torch keeps in every module."""
     state: dict[str, Any] = {"training": False}
     state.update({hooks: OrderedDict() for hooks in _HOOKS})
@@ -110,7 +115,7 @@ def persistent(module: nn.Module, kwargs: dict[str, Any], source: str = SOURCE) 
     state["bandwidth"], state["use_fp16"] = np.float64(2.0), np.bool_(True)
     state["_init_args"] = ()
     state["_init_kwargs"] = kwargs
-    return Persistent(type(module).__name__, state, source)
+    return Persistent(class_name or type(module).__name__, state, source)
 
 
 def generator_kwargs(generator: Any) -> EasyDict:

@@ -1,0 +1,317 @@
+"""What can be known to go wrong before hours of training: batches, data, folder, space, memory.
+
+Only indices and one label file a set are read, so this takes seconds for any set.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stylefacev_cli.data.clips import ClipEntry, ClipSet
+from stylefacev_cli.errors import DataError, StyleFaceVError
+from stylefacev_cli.networks.appearance import AppearanceRecomposer
+from stylefacev_cli.networks.collective import num_processes
+from stylefacev_cli.networks.discriminator import ImageDiscriminator
+from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.motion import MotionSampler
+from stylefacev_cli.networks.motion_discriminator import ClipDiscriminator, PairDiscriminator
+from stylefacev_cli.networks.patch_discriminator import PatchDiscriminator
+from stylefacev_cli.networks.pose import POSE_SIZE, PoseExtractor
+from stylefacev_cli.training.frames import for_validation
+from stylefacev_cli.training.settings import TrainingConfig
+from stylefacev_cli.training.shares import own_shares
+
+FLOAT_BYTES = 4
+TENSOR_BYTES = 400  # of a tensor's name and place in a save
+SAVES_BESIDE_KEPT = 2  # the best one, and the one that is being written
+# Landmarks and their visibility, and key points, of a frame.
+LABEL_BYTES = 98 * (2 * FLOAT_BYTES + 1) + 14 * 2 * FLOAT_BYTES
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run will need, as far as it can be counted beforehand.
+
+    Attributes:
+        num_frames: in the data.
+        data_bytes: of memory of each process, for the frames and their labels; twice as much while
+            they are read.
+        save_bytes: one save of each stage.
+        disk_bytes: all saves that will lie on the disk at once, less those that are there.
+    """
+
+    num_frames: int
+    data_bytes: int
+    save_bytes: dict[str, int]
+    disk_bytes: int
+
+
+def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[str]) -> Needs:
+    """Check batches, data, folder, space and memory for some stages; each process does.
+
+    Args:
+        config: all settings; wrong ones were told when it was made.
+        data: folders of clips.
+        run: folder of the run; is not made.
+        stages: those that are to be trained.
+
+    Raises:
+        UsageError: a batch does not split over the processes.
+        DataError: a set is missing, empty, of another size, or lacks what a stage needs.
+        StyleFaceVError: the folder cannot be written, or there is too little space or memory.
+    """
+    for name in stages:  # now, not hours later when it is that stage's turn
+        own_shares(name, getattr(config, name))
+    sets = check_data(config, data, stages)
+    check_folder(run)
+    num_frames = sum(entry.num_frames for one in sets for entry in one.entries)
+    pixels = config.resolution**2 * 3
+    needs = Needs(
+        num_frames,
+        num_frames * (pixels + LABEL_BYTES + FLOAT_BYTES * config.generator.architecture.z_dim),
+        save_bytes := {name: save_bytes_of(config, name, num_frames) for name in stages},
+        disk_bytes_of(config, run, save_bytes),
+    )
+    check_disk(run, needs.disk_bytes)
+    check_memory(2 * needs.data_bytes * _processes_here())
+    return needs
+
+
+def check_data(config: TrainingConfig, data: list[Path], stages: list[str]) -> list[ClipSet]:
+    """Check that the sets have what each stage asks for.
+
+    Raises:
+        DataError: they do not; the message names the set or the stage.
+    """
+    if not data:
+        raise DataError("no data: name folders with --data, made by `stylefacev data render`")
+    sets = [ClipSet(folder) for folder in data]
+    trained: list[ClipEntry] = []
+    for clips in sets:
+        for entry in clips.entries:
+            if entry.size_px != config.resolution:
+                raise DataError(
+                    f"{clips.folder}: clip {entry.id} is {entry.size_px} px, "
+                    f"the config says {config.resolution}"
+                )
+            if not (clips.folder / entry.file).is_file():
+                raise DataError(f"{clips.folder} lacks {entry.file}: make the set again")
+            if not for_validation(clips.folder, entry, config.held_out_permille):
+                trained.append(entry)
+        _check_labels(config, clips, stages)
+    if not trained:
+        raise DataError(
+            f"all persons are held out (held_out_permille {config.held_out_permille}): nobody is "
+            "left to train on"
+        )
+    longest = max((entry.num_frames for entry in trained if entry.kind == "clip"), default=0)
+    for stage, num_frames, why in _wanted_lengths(config):
+        if stage in stages and longest < num_frames:
+            raise DataError(
+                f"the stage {stage} needs clips of {num_frames} frames ({why}), but the longest "
+                f"one to train on has {longest}: give longer clips with --data"
+            )
+    for stage in ("generator", "finish"):
+        section = getattr(config, stage)
+        share = section.video_share if section is not None else None
+        if stage in stages and share not in (None, 1):
+            if all(entry.kind == "clip" for entry in trained):
+                raise DataError(
+                    f"the stage {stage} wants images beside videos ({stage}.video_share {share:g}),"
+                    " but the data has clips alone: give stills with --data"
+                )
+    return sets
+
+
+def _wanted_lengths(config: TrainingConfig) -> list[tuple[str, int, str]]:
+    """Stage, frames that a clip must have, and the setting that says so."""
+    wanted = [("motion", config.motion.num_frames, "motion.num_frames")]
+    if config.joint is not None:
+        wanted.append(("joint", config.joint.window.span, "joint.window"))
+    if round(config.appearance.pair_share * config.appearance.batch_size):
+        wanted.append(("appearance", 2, "appearance.pair_share"))
+    for name in ("generator", "finish"):
+        section = getattr(config, name)
+        if section is not None and section.video_share:
+            wanted.append((name, 1, f"{name}.video_share"))
+    return wanted
+
+
+def _check_labels(config: TrainingConfig, clips: ClipSet, stages: list[str]) -> None:
+    labels = clips.clip(0).labels()
+    z_dim = config.generator.architecture.z_dim
+    found = labels["factors"].shape[1] if "factors" in labels else 0
+    for stage, label, setting in _wanted_labels(config):
+        if stage not in stages:
+            continue
+        if label == "factors" and found != z_dim:
+            raise DataError(
+                f"{clips.folder} has {found} factors a frame, the stage {stage} takes {z_dim}: "
+                f"train on rendered faces, set z_dim, or do without ({setting})"
+            )
+        if label == "landmarks" and label not in labels:
+            raise DataError(
+                f"{clips.folder} has no landmarks for the stage {stage}: take rendered faces, "
+                f"prepare the set with --detector MODEL, or do without ({setting})"
+            )
+        if label == "key_points" and not {"landmarks", "key_points"} & set(labels):
+            raise DataError(
+                f"{clips.folder} has no key points for the stage {stage}: make it with `stylefacev "
+                f"data render` or `data prepare`, or do without ({setting})"
+            )
+
+
+def _wanted_labels(config: TrainingConfig) -> list[tuple[str, str, str]]:
+    """Stage, label that each set must have, and the settings under which it need not."""
+    wanted = [("detector", "landmarks", "start_from a model with one, detector: null")]
+    for name in ("generator", "finish"):
+        section = getattr(config, name)
+        if section and (section.objective == "paired" or section.paired_weight > 0):
+            setting = "objective: adversarial, paired_weight: 0"
+            wanted += [(name, "factors", setting), (name, "landmarks", setting)]
+    for name, keys in (
+        ("appearance", ("pair_share", "frame_share", "places_weight")),
+        ("joint", ("video_embedding_weight", "places_weight")),
+    ):
+        used = [key for key in keys if getattr(getattr(config, name), key, 0)]
+        wanted += [(name, "factors", f"{name}.{key}: 0") for key in used]
+        if "places_weight" in used:
+            wanted.append((name, "key_points", f"{name}.places_weight: 0"))
+    return wanted
+
+
+def check_folder(run: Path) -> None:
+    """Check that a folder can be made or written; nothing is changed.
+
+    Raises:
+        StyleFaceVError: it cannot.
+    """
+    place = _existing(run)
+    if not place.is_dir():
+        raise StyleFaceVError(f"cannot write to {run}: {place} is no folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise StyleFaceVError(f"cannot write to {run}: no right to write in {place}")
+
+
+def check_disk(run: Path, num_bytes: int) -> None:
+    """Check that there is space for the saves.
+
+    Raises:
+        StyleFaceVError: there is too little.
+    """
+    free = shutil.disk_usage(_existing(run)).free
+    if num_bytes > free:
+        raise StyleFaceVError(
+            f"the saves of this run need {in_units(num_bytes)}, but {_existing(run)} has "
+            f"{in_units(free)} free: lower loop.keep, or choose another --out"
+        )
+
+
+def check_memory(num_bytes: int) -> None:
+    """Check that the data fits into memory, where the system tells how much there is.
+
+    Raises:
+        StyleFaceVError: it does not.
+    """
+    available = available_memory()
+    if available is not None and num_bytes > available:
+        raise StyleFaceVError(
+            f"reading the data needs {in_units(num_bytes)} of memory, but {in_units(available)} "
+            "are available: give fewer or shorter sets with --data"
+        )
+
+
+def _processes_here() -> int:
+    """How many processes read the data on this machine: torchrun says so."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", num_processes())) if num_processes() > 1 else 1
+
+
+def available_memory() -> int | None:
+    """Bytes of memory that can be had without swapping; None where Linux does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def disk_bytes_of(config: TrainingConfig, run: Path, save_bytes: dict[str, int]) -> int:
+    """What all saves of some stages take, less what they take already."""
+    total = 0
+    for name, size in save_bytes.items():
+        there = sum(path.stat().st_size for path in (run / name / "checkpoints").glob("*.ckpt"))
+        total += max((config.loop.keep + SAVES_BESIDE_KEPT) * size - there, 0)
+    return total
+
+
+def save_bytes_of(config: TrainingConfig, stage: str, num_frames: int) -> int:
+    """About the size of a save: networks, averages, and two numbers a parameter of Adam."""
+    numbers = num_tensors = 0
+    for network, copies in networks_of(config, stage):
+        for tensors, times in ((network.parameters(), copies), (network.buffers(), 1)):
+            sizes = [tensor.numel() for tensor in tensors]
+            numbers += times * sum(sizes)
+            num_tensors += times * len(sizes)
+    if stage == "appearance" and (config.appearance.pair_share or config.appearance.frame_share):
+        numbers += num_frames * POSE_SIZE**2  # its table of poses
+    return numbers * FLOAT_BYTES + num_tensors * TENSOR_BYTES
+
+
+def networks_of(config: TrainingConfig, stage: str) -> list[tuple[torch.nn.Module, int]]:
+    """The networks that a stage trains, without their numbers, and how often each is in a save."""
+    section: Any = getattr(config, stage)
+    # Of a model to start from, the sizes of the detector are not read here: about the released.
+    detector = config.detector.architecture if config.detector else LandmarkDetectorConfig()
+    channels = 3 if config.motion.supervise == "images" else 1
+    critic = replace(config.motion.discriminator, frame_channels=channels)
+    with torch.device("meta"):
+        make: dict[str, Callable[[], list[tuple[torch.nn.Module, int]]]] = {
+            "detector": lambda: [(LandmarkDetector(detector), 3)],
+            "pose": lambda: [(PoseExtractor(config.pose.architecture), 3)],
+            "appearance": lambda: [(AppearanceRecomposer(config.appearance.architecture), 3)],
+            "joint": lambda: [
+                (LandmarkDetector(detector), 3),
+                (PoseExtractor(config.pose.architecture), 3),
+                (AppearanceRecomposer(config.appearance.architecture), 3),
+                (PatchDiscriminator(section.discriminator), 3),
+            ],
+            "motion": lambda: [
+                (MotionSampler(section.architecture), 3),
+                (PairDiscriminator(critic), 3),
+                (ClipDiscriminator(critic), 3),
+            ],
+        }
+        if stage in make:
+            return make[stage]()
+        networks: list[tuple[torch.nn.Module, int]] = [(Generator(section.architecture), 4)]
+        if section.objective == "adversarial":
+            networks.append((ImageDiscriminator(section.discriminator), 3))
+        return networks
+
+
+def in_units(num_bytes: float) -> str:
+    """A number of bytes as people read it."""
+    for unit in ("B", "KB", "MB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f} GB"
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest place above it that is there."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
