@@ -148,7 +148,8 @@ def relative_to(first_pose: Tensor, poses: Tensor, start: Tensor) -> Tensor:
 
 def steps_of(poses: Tensor) -> Tensor:
     """How far each pose [T, 1, 8, 8] is from the one before: [T − 1]."""
-    return (poses[1:] - poses[:-1]).flatten(1).norm(dim=1)
+    steps: Tensor = (poses[1:] - poses[:-1]).flatten(1).norm(dim=1)
+    return steps
 
 
 def _between(around: tuple[Tensor, Tensor, Tensor, Tensor], share: float) -> Tensor:
