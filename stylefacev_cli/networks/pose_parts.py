@@ -37,6 +37,7 @@ _NOSE_NOISE = 0.002  # of the frame: the nose's movements below that explain not
 # Squared fractions of the frame, for one standard deviation of the pose.
 FIRST_DAMPING, LEAST_DAMPING = 1e-6, 1e-8
 _NUM_ITERATIONS = 10
+_CLOSE_ENOUGH = 1e-5  # of the frame
 _BATCH = 256  # frames
 _RIDGE = 1e-3  # of the mean variance, added to all directions
 
@@ -172,6 +173,8 @@ def _solved(extractor: PoseExtractor, poses: Tensor, wanted: Tensor, variation: 
     eye = torch.eye(2 * NUM_KEY_POINTS, dtype=poses.dtype, device=poses.device)
     slopes = torch.func.vmap(torch.func.jacrev(read))
     for _ in range(_NUM_ITERATIONS):
+        if float(missing.abs().max()) < _CLOSE_ENOUGH:
+            break
         jacobian = slopes(best)  # [N, 28, 64]
         goal = missing + ((best - start)[:, None] @ jacobian.mT)[:, 0]
         spread = free[..., None] * (variation @ (free[:, None] * jacobian).mT)  # C Jᵀ [N, 64, 28]
