@@ -34,12 +34,14 @@ class MotionSource:
     Attributes:
         path: of the file.
         fps: its frames a second.
+        num_frames: how many it has; of a video about.
         track: if it is one; None for a video.
         about: what records say of it.
     """
 
     path: Path
     fps: float
+    num_frames: int
     track: PoseTrack | None
     about: dict[str, Any]
 
@@ -54,15 +56,17 @@ def open_motion(path: Path, manifest: Manifest) -> MotionSource:
     """
     from stylefacev_cli.data.pose_tracks import SUFFIX
     from stylefacev_cli.video import frame_rate
+    from stylefacev_cli.video.reader import claimed_frames
     from stylefacev_cli.weights.hashing import sha256_of
 
     if path.suffix.lower() == SUFFIX:
         track, about = open_track(path, manifest)
-        return MotionSource(path, track.fps, track, about)
+        return MotionSource(path, track.fps, len(track), track, about)
     fps = frame_rate(path)
     if fps is None:
         raise DataError(f"{path} is no video, or does not say how many frames a second it has")
-    return MotionSource(path, fps, None, {"file": path.name, "sha256": sha256_of(path)})
+    about = {"file": path.name, "sha256": sha256_of(path)}
+    return MotionSource(path, fps, claimed_frames(path), None, about)
 
 
 def poses_of(
@@ -83,6 +87,8 @@ def poses_of(
     import torch
 
     if source.track is not None:
+        for _ in range(len(source.track)):
+            advance(source.path.name)
         return torch.from_numpy(source.track.poses), source.about
     window = _window(source.path, model, crop)
     poses, pictures = [], _pictures(source.path)

@@ -66,7 +66,7 @@ def make_reenactment(wishes: ReenactWishes, terminal: Terminal) -> None:
         if wishes.num_threads is not None:
             set_num_threads(wishes.num_threads)
         model = load_model(manifest.folder, wishes.device, wishes.dtype)
-    with terminal.progress(0, "frames of the driver") as advance:
+    with terminal.progress(driver.num_frames, "frames of the driver") as advance:
         poses, about = poses_of(driver, model, wishes.crop, advance)
     record = {
         **describe_software(manifest),

@@ -177,7 +177,7 @@ def _joined(
     fps = wishes.edits.fps or sources[0].fps
     whole: torch.Tensor | None = None
     about = []
-    with terminal.progress(0, "frames") as advance:
+    with terminal.progress(sum(one.num_frames for one in sources), "frames") as advance:
         for source in sources:
             poses, of_source = poses_of(source, model, wishes.crop, advance)
             if len(poses) * fps / source.fps > MAX_TRACK_FRAMES:

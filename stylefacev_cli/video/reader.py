@@ -87,6 +87,17 @@ def frame_rate(path: Path) -> float | None:
     return float(rate.group(1)) if rate and float(rate.group(1)) > 0 else None
 
 
+def claimed_frames(path: Path) -> int:
+    """How many frames a file has as its header says: for progress only (errors as `frame_rate`)."""
+    facts = input_facts(path)
+    length = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", facts)
+    rate = re.search(r"Video: .*?([\d.]+) fps", facts)
+    if length is None or rate is None:
+        return 0
+    hours, minutes, seconds = (float(part) for part in length.groups())
+    return round((hours * 3600 + minutes * 60 + seconds) * float(rate.group(1)))
+
+
 def input_facts(path: Path) -> str:
     """What ffmpeg says of a file: its streams, rates and lengths.
 
