@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.networks.pose_edits import relative_to
 from stylefacev_cli.networks.stabiliser import Stabiliser
 from stylefacev_cli.video import Frame
 from stylefacev_cli.weights.bundle import Networks, load_bundle, needed
@@ -127,23 +128,81 @@ class Model:
         stabilise: bool,
         batch: int,
     ) -> Iterator[Frame]:
-        z = latent_of_seed(seed, self.networks.generator.config.z_dim)
-        first_frame = self.render(self.map(z, truncation))
         if num_frames == 1 and self.manifest.missing:
-            yield from as_pictures(first_frame)
+            yield from as_pictures(self.first_frame(seed, truncation))
             return
-        appearance = self.encode(first_frame)
-        first_pose = self.extract_pose(first_frame)
-        is_long = num_frames > self.manifest.motion_frames
-        stabiliser = self.stabiliser if stabilise and is_long else None
-        poses = islice(self.move(first_pose, motion_seed, stabiliser), num_frames)
-        while some_poses := list(islice(poses, batch)):
-            ws = self.recompose(appearance, torch.cat(some_poses))
-            yield from as_pictures(self.render(ws))
+        appearance, first_pose = self.take_apart(self.first_frame(seed, truncation))
+        poses = self.motion(first_pose, motion_seed, num_frames, stabilise)
+        yield from self.play(appearance, poses, batch)
+
+    def reenact(
+        self,
+        seed: int,
+        poses: torch.Tensor,
+        *,
+        relative: bool = True,
+        truncation: float = 1.0,
+        batch: int | None = None,
+    ) -> Iterator[Frame]:
+        """Make the person of a seed move as a driver does; memory is that of the poses.
+
+        Args:
+            seed: 0 to 2^32 − 1; says who it is.
+            poses: [T, 1, 8, 8], of the driver, from `extract_pose` of a model with the same one.
+            relative: start from the seed's own first pose, and add the driver's movements since
+                their first; else take the driver's poses as they are.
+            truncation: as in `sample`.
+            batch: as in `sample`.
+
+        Returns:
+            An iterator of uint8 [H, W, 3] arrays.
+
+        Raises:
+            UsageError: a number out of range.
+            MissingWeightsError: the model is partial, and lacks networks that videos need.
+        """
+        self.manifest.check_complete()
+        batch = self.default_batch if batch is None else batch
+        _check(seed, len(poses), seed, batch)
+        return self._reenacted(seed, poses.to(self.device), relative, truncation, batch)
+
+    def _reenacted(
+        self, seed: int, poses: torch.Tensor, relative: bool, truncation: float, batch: int
+    ) -> Iterator[Frame]:
+        appearance, first_pose = self.take_apart(self.first_frame(seed, truncation))
+        if relative:
+            poses = relative_to(first_pose, poses, poses[:1])
+        yield from self.play(appearance, torch.split(poses, 1), batch)
 
     def warm_up(self) -> None:
         """Render one frame for nothing: kernels are compiled, or found in their cache, now."""
         self.render(self.map(latent_of_seed(0, self.networks.generator.config.z_dim), 1.0))
+
+    def first_frame(self, seed: int, truncation: float = 1.0) -> torch.Tensor:
+        """The frame [1, 3, R, R] of a seed, before it is taken apart."""
+        z = latent_of_seed(seed, self.networks.generator.config.z_dim)
+        return self.render(self.map(z, truncation))
+
+    def take_apart(self, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """A frame [1, 3, R, R] → its appearance [1, C, 8, 8] and its pose [1, 1, 8, 8]."""
+        return self.encode(frame), self.extract_pose(frame)
+
+    def motion(
+        self, first_pose: torch.Tensor, motion_seed: int, num_frames: int, stabilise: bool = True
+    ) -> Iterator[torch.Tensor]:
+        """The poses [1, 1, 8, 8] of a video, held among those of training if it is a long one."""
+        is_long = num_frames > self.manifest.motion_frames
+        stabiliser = self.stabiliser if stabilise and is_long else None
+        return islice(self.move(first_pose, motion_seed, stabiliser), num_frames)
+
+    def play(
+        self, appearance: torch.Tensor, poses: Iterable[torch.Tensor], batch: int
+    ) -> Iterator[Frame]:
+        """Render an appearance [1, C, 8, 8] in poses [1, 1, 8, 8], a batch at a time."""
+        waiting = iter(poses)
+        while some_poses := list(islice(waiting, batch)):
+            ws = self.recompose(appearance, torch.cat(some_poses))
+            yield from as_pictures(self.render(ws))
 
     @property
     def default_batch(self) -> int:
@@ -198,14 +257,19 @@ class Model:
     @cached_property
     def stabiliser(self) -> Stabiliser:
         """For long videos; its pose of rest is the mean pose of the first seeds' frames."""
+        rest = self.usual_poses.flatten(1).mean(dim=0, keepdim=True)
+        return Stabiliser(rest, self.manifest.motion_frames)
+
+    @cached_property
+    def usual_poses(self) -> torch.Tensor:
+        """Poses [32, 1, 8, 8] of the first seeds' frames: the places where faces usually are."""
         z_dim, size = self.networks.generator.config.z_dim, self.default_batch
         seeds = [range(start, start + size) for start in range(0, _REST_SEEDS, size)]
         poses = [
             self.extract_pose(self.render(self.map(latents_of_seeds(some, z_dim), 1.0)))
             for some in seeds
         ]
-        rest = torch.cat(poses).flatten(1).mean(dim=0, keepdim=True)
-        return Stabiliser(rest, self.manifest.motion_frames)
+        return torch.cat(poses)
 
     @torch.inference_mode()
     def recompose(self, appearance: torch.Tensor, poses: torch.Tensor) -> torch.Tensor:

@@ -50,20 +50,28 @@ def generate(
         ),
     ] = "0",
     frames: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--frames", envvar="STYLEFACEV_FRAMES", rich_help_panel=_WHAT,
-            min=1, max=10_000_000, help="Length of each video.",
+            min=1, max=10_000_000, show_default="64, or the track's",
+            help="Length of each video.",
         ),
-    ] = 64,
+    ] = None,
     fps: Annotated[
         float | None,
         typer.Option(
             "--fps", envvar="STYLEFACEV_FPS", rich_help_panel=_WHAT, min=0.1, max=240,
             show_default="what the model has learnt",
-            help="Frames per second; changes the speed of the motion.",
+            help="Frames per second; changes the speed of the motion, unless --resample.",
         ),
     ] = None,
+    resample: Annotated[
+        bool,
+        typer.Option(
+            "--resample", rich_help_panel=_WHAT,
+            help="Motion keeps its speed at another --fps: poses are interpolated.",
+        ),
+    ] = False,
     truncation: Annotated[
         float,
         typer.Option(
@@ -86,6 +94,13 @@ def generate(
             help="Beyond the length that motion was learnt at, keep poses from drifting away.",
         ),
     ] = True,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            "--track", rich_help_panel=_WHAT, metavar="FILE",
+            help="Play this pose track (see stylefacev track) instead of a motion of its own.",
+        ),
+    ] = None,
     grid: Annotated[
         bool,
         typer.Option("--grid", rich_help_panel=_WHAT, help="One video of all seeds, side by side."),
@@ -133,6 +148,13 @@ def generate(
             help="A folder, a file name, a pattern like out/{seed}.mp4, or - for stdout.",
         ),
     ] = "videos",
+    save_track: Annotated[
+        str | None,
+        typer.Option(
+            "--save-track", rich_help_panel=_WHERE, metavar="FOLDER|PATTERN",
+            help="Save the poses of each video, as in tracks/{seed}.safetensors.",
+        ),
+    ] = None,
     format_: Annotated[
         Format | None,
         typer.Option(
@@ -173,9 +195,11 @@ def generate(
         seeds=seeds,
         num_frames=frames,
         fps=fps,
+        resample=resample,
         truncation=truncation,
         motion_seed=motion_seed,
         stabilise=stabilise,
+        track=track,
         grid=grid,
         model=model,
         batch=batch,
@@ -183,6 +207,7 @@ def generate(
         dtype=dtype.value,
         num_threads=threads,
         out=out,
+        save_track=save_track,
         format_name=format_.value if format_ else None,
         force=force,
         skip_existing=skip_existing,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import stylefacev_cli
+from stylefacev_cli.cli.delivery import (
+    Clock,
+    describe_software,
+    make_video,
+    stream_video,
+)
 from stylefacev_cli.cli.outputs import (
     Target,
     check_writable,
@@ -22,31 +25,20 @@ from stylefacev_cli.cli.outputs import (
     plan_targets,
     without_existing,
 )
+from stylefacev_cli.cli.playing import Playing, kept, moving, plan_playing, save_poses
 from stylefacev_cli.cli.seeds import parse_seeds
-from stylefacev_cli.cli.terminal import (
-    ClosedPipe,
-    Terminal,
-    cannot_write_stdout,
-    holding_signals,
-    is_terminal,
-)
+from stylefacev_cli.cli.terminal import Terminal, holding_signals, is_terminal
 from stylefacev_cli.errors import StyleFaceVError, UsageError
-from stylefacev_cli.video import (
-    STREAM_FORMATS,
-    Frame,
-    FrameWriter,
-    VideoSettings,
-    replacing,
-    stream_writer,
-    video_writer,
-    write_json,
-)
-from stylefacev_cli.video.files import writing
+from stylefacev_cli.video import STREAM_FORMATS, Frame
 from stylefacev_cli.video.formats import GIF_MAX_FPS
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
 
 if TYPE_CHECKING:
+    import torch
+
     from stylefacev_cli.pipeline import Model
+
+    Poses = dict[int, list[torch.Tensor]]  # by seed, each [1, 1, 8, 8]
 
 
 @dataclass(frozen=True)
@@ -54,11 +46,13 @@ class Wishes:
     """The options of the command, as given."""
 
     seeds: str
-    num_frames: int
-    fps: float | None  # None: the model's
+    num_frames: int | None  # None: the track's, else 64
+    fps: float | None  # None: the track's, else the model's
+    resample: bool
     truncation: float
     motion_seed: int | None  # None: each video's own seed
     stabilise: bool
+    track: str | None
     grid: bool
     model: str
     batch: int | None  # None: by resolution
@@ -66,34 +60,23 @@ class Wishes:
     dtype: str
     num_threads: int | None  # None: all cores
     out: str
+    save_track: str | None
     format_name: str | None  # None: by the name of `out`
     force: bool
     skip_existing: bool
     as_json: bool
 
 
-@dataclass
-class Clock:
-    """Where the time goes, in seconds."""
+@dataclass(frozen=True)
+class _Plan:
+    """What will be made."""
 
-    started_s: float = field(default_factory=time.perf_counter)
-    spent_s: dict[str, float] = field(default_factory=dict)
-
-    @contextlib.contextmanager
-    def counting(self, name: str) -> Iterator[None]:
-        """Add the time of the block to a name."""
-        begin_s = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.spent_s[name] = self.spent_s.get(name, 0.0) + time.perf_counter() - begin_s
-
-    def summary(self) -> dict[str, float]:
-        """The total and its parts; warm_up_s is the compiling of kernels (and one frame)."""
-        names = ("import_s", "load_s", "warm_up_s", "synthesis_s", "encode_wait_s")
-        total_s = time.perf_counter() - self.started_s
-        parts = {name: round(self.spent_s.get(name, 0.0), 4) for name in names}
-        return {"total_s": round(total_s, 4), **parts}
+    manifest: Manifest
+    playing: Playing
+    format_name: str
+    targets: list[Target]
+    skipped: list[str]  # paths of videos that are there already
+    tracks: dict[int, Path]  # by seed: where its poses are saved
 
 
 def make_videos(wishes: Wishes, terminal: Terminal) -> None:
@@ -106,10 +89,10 @@ def make_videos(wishes: Wishes, terminal: Terminal) -> None:
     clock = Clock(terminal.started_s)
     terminal.way_on = "; --skip-existing goes on from here"
     to_stdout = wishes.out == "-"
-    manifest, format_name, targets, skipped = _plan(wishes, terminal)
-    fps = manifest.fps if wishes.fps is None else wishes.fps
+    plan = _plan(wishes, terminal)
+    manifest, targets, num_frames = plan.manifest, plan.targets, plan.playing.num_frames
     made: list[dict[str, Any]] = []
-    results: dict[str, Any] = {"videos": made, "skipped": skipped}
+    results: dict[str, Any] = {"videos": made, "skipped": plan.skipped}
     try:
         if targets:
             with clock.counting("import_s"), holding_signals():
@@ -127,16 +110,24 @@ def make_videos(wishes: Wishes, terminal: Terminal) -> None:
                 f"model {manifest.name} ({manifest.sha256[:12]}) from {manifest.folder}, "
                 f"{model.device.type}, {wishes.dtype}, {num_threads()} threads"
             )
-            with terminal.progress(len(targets) * wishes.num_frames, "frames") as advance:
+            with terminal.progress(len(targets) * num_frames, "frames") as advance:
                 for target in targets:
-                    record = _describe(wishes, manifest, target, format_name, fps)
-                    frames = _frames(model, wishes, target)
+                    record = _describe(wishes, plan, target)
+                    poses: Poses = {}
+                    frames = _frames(model, wishes, plan, target, poses)
                     if to_stdout:
-                        _stream(frames, target, record, clock, advance)
-                    else:
-                        made.append(_make(frames, target, record, clock, advance, model))
-                        if not wishes.as_json:
-                            terminal.result(str(target.path))
+                        stream_video(frames, target, record, clock, advance)
+                        _save_tracks(plan, model, poses, record)
+                        continue
+
+                    def finish(
+                        part: Path, poses: Poses = poses, record: dict[str, Any] = record
+                    ) -> None:
+                        _save_tracks(plan, model, poses, record)
+
+                    made.append(make_video(frames, target, record, clock, advance, model, finish))
+                    if not wishes.as_json:
+                        terminal.result(str(target.path))
     except StyleFaceVError as error:
         if wishes.as_json:  # what was made before stays, and is told
             results.update(error=str(error), exit_code=error.exit_code, timing=clock.summary())
@@ -145,15 +136,11 @@ def make_videos(wishes: Wishes, terminal: Terminal) -> None:
     timing = clock.summary()
     if wishes.as_json:
         terminal.result(json.dumps({**results, "timing": timing}, indent=2))
-    terminal.note(_summary(len(targets), wishes.num_frames, timing))
+    terminal.note(_summary(len(targets), num_frames, timing))
 
 
-def _plan(wishes: Wishes, terminal: Terminal) -> tuple[Manifest, str, list[Target], list[str]]:
-    """Check all options against each other, the model's description and the disk.
-
-    Returns:
-        The model, the format, the videos to make, and the paths of those that are there already.
-    """
+def _plan(wishes: Wishes, terminal: Terminal) -> _Plan:
+    """Check all options against each other, the model's description and the disk."""
     seeds = parse_seeds(wishes.seeds)
     if wishes.force and wishes.skip_existing:
         raise UsageError("--force and --skip-existing contradict each other; give one of them")
@@ -167,23 +154,53 @@ def _plan(wishes: Wishes, terminal: Terminal) -> tuple[Manifest, str, list[Targe
             raise UsageError("--format raw goes down a pipe only: add -o - and one seed")
         targets = plan_targets(wishes.out, format_name, seeds, grid=wishes.grid)
     manifest = read_manifest(wishes.model)
-    if wishes.num_frames > 1:
+    playing = plan_playing(
+        manifest, wishes.track, wishes.num_frames, wishes.fps, wishes.resample, wishes.motion_seed
+    )
+    if playing.num_frames > 1 or wishes.track or wishes.save_track:
         manifest.check_complete()  # a single frame takes the generator alone
-    if format_name == "gif" and (wishes.fps or manifest.fps) > GIF_MAX_FPS:
+    if format_name == "gif" and playing.fps > GIF_MAX_FPS:
         raise UsageError(f"a gif has at most {GIF_MAX_FPS:g} frames per second; give a lower --fps")
     if wishes.grid:
         grid_shape(len(seeds), manifest.resolution)
-    if wishes.out == "-":
-        return manifest, format_name, targets, []
-    missing = without_existing(
-        targets, format_name, force=wishes.force, skip_existing=wishes.skip_existing
+    skipped: list[str] = []
+    if wishes.out != "-":
+        missing = without_existing(
+            targets, format_name, force=wishes.force, skip_existing=wishes.skip_existing
+        )
+        to_make = set(missing)
+        skipped = [str(target.path) for target in targets if target not in to_make]
+        if skipped:
+            terminal.note(f"{len(skipped)} of {len(targets)} videos are there already: skipped")
+        check_writable(missing)
+        targets = missing
+    seeds = [seed for target in targets for seed in target.seeds]
+    tracks = _plan_tracks(wishes, seeds, playing.num_frames)
+    return _Plan(manifest, playing, format_name, targets, skipped, tracks)
+
+
+def _plan_tracks(wishes: Wishes, seeds: list[int], num_frames: int) -> dict[int, Path]:
+    if wishes.save_track is None or not seeds:
+        return {}
+    from stylefacev_cli.data.pose_tracks import MAX_TRACK_FRAMES
+
+    if num_frames > MAX_TRACK_FRAMES:
+        raise UsageError(f"--save-track: a track has at most {MAX_TRACK_FRAMES} frames")
+    targets = plan_targets(
+        wishes.save_track, "safetensors", seeds, grid=False, option="--save-track"
     )
-    to_make = set(missing)
-    skipped = [str(target.path) for target in targets if target not in to_make]
-    if skipped:
-        terminal.note(f"{len(skipped)} of {len(targets)} videos are there already: skipped")
-    check_writable(missing)
-    return manifest, format_name, missing, skipped
+    targets = without_existing(
+        targets, "safetensors", force=wishes.force, skip_existing=wishes.skip_existing
+    )
+    check_writable(targets)
+    return {target.seeds[0]: target.path for target in targets}
+
+
+def _save_tracks(plan: _Plan, model: Model, poses: Poses, record: dict[str, Any]) -> None:
+    """Before a video bears its name: where it is, its poses are too."""
+    for seed, of_seed in poses.items():
+        origin = {**record, "seed": seed}
+        save_poses(plan.tracks[seed], of_seed, model, plan.playing.fps, origin)
 
 
 def _check_stream(wishes: Wishes, format_name: str, num_seeds: int) -> None:
@@ -200,18 +217,30 @@ def _check_stream(wishes: Wishes, format_name: str, num_seeds: int) -> None:
         raise UsageError("-o - would write a video to the terminal; send it to a pipe or a file")
 
 
-def _frames(model: Model, wishes: Wishes, target: Target) -> Iterator[Frame]:
-    videos = [
-        model.sample(
-            seed,
-            wishes.num_frames,
-            motion_seed=wishes.motion_seed,
-            truncation=wishes.truncation,
-            stabilise=wishes.stabilise,
-            batch=wishes.batch,
+def _frames(
+    model: Model, wishes: Wishes, plan: _Plan, target: Target, poses: Poses
+) -> Iterator[Frame]:
+    """The frames of a video; the poses of those that are to be saved go into `poses`."""
+    playing = plan.playing
+
+    def frames_of(seed: int) -> Iterator[Frame]:
+        if playing.track is None and playing.step == 1 and seed not in plan.tracks:
+            return model.sample(
+                seed,
+                playing.num_frames,
+                motion_seed=wishes.motion_seed,
+                truncation=wishes.truncation,
+                stabilise=wishes.stabilise,
+                batch=wishes.batch,
+            )
+        appearance, moves = moving(
+            model, playing, seed, wishes.motion_seed, wishes.truncation, wishes.stabilise
         )
-        for seed in target.seeds
-    ]
+        if seed in plan.tracks:
+            moves = kept(moves, poses.setdefault(seed, []))
+        return model.play(appearance, moves, wishes.batch or model.default_batch)
+
+    videos = [frames_of(seed) for seed in target.seeds]
     return _tiled(videos, model.manifest.resolution) if wishes.grid else videos[0]
 
 
@@ -225,114 +254,32 @@ def _tiled(videos: list[Iterator[Frame]], tile_px: int) -> Iterator[Frame]:
         yield sheet.reshape(rows * tile_px, columns * tile_px, 3)
 
 
-def _make(
-    frames: Iterator[Frame],
-    target: Target,
-    record: dict[str, Any],
-    clock: Clock,
-    advance: Callable[[str], None],
-    model: Model,
-) -> dict[str, Any]:
-    """Make a video and the JSON file beside it; neither bears its name before it is whole."""
-    begin_s, before_s = time.perf_counter(), clock.spent_s.get("synthesis_s", 0.0)
-    with writing(target.path):
-        target.path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target.path) as part:
-        with contextlib.ExitStack() as stack:
-            video = stack.enter_context(video_writer(part, record["format"], _settings(record)))
-            _feed(video, frames, _name(target), clock, advance)
-            with clock.counting("encode_wait_s"):
-                stack.close()
-        record = {
-            "file": target.path.name,
-            **record,
-            "device": model.device.type,
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "seconds": {
-                "synthesis": round(clock.spent_s["synthesis_s"] - before_s, 4),
-                "total": round(time.perf_counter() - begin_s, 4),
-            },
-        }
-        # Before the video: where a video is, its description is too.
-        write_json(target.sidecar, record)
-    return {"path": str(target.path), **record}
-
-
-def _stream(
-    frames: Iterator[Frame],
-    target: Target,
-    record: dict[str, Any],
-    clock: Clock,
-    advance: Callable[[str], None],
-) -> None:
-    """Send a video to stdout."""
-    try:
-        with stream_writer(sys.stdout.buffer, record["format"], _settings(record)) as video:
-            _feed(video, frames, _name(target), clock, advance)
-    except BrokenPipeError as error:
-        raise ClosedPipe from error
-    except OSError as error:
-        raise cannot_write_stdout(error) from error
-
-
-def _feed(
-    video: FrameWriter,
-    frames: Iterator[Frame],
-    name: str,
-    clock: Clock,
-    advance: Callable[[str], None],
-) -> None:
-    while True:
-        with clock.counting("synthesis_s"):
-            frame = next(frames, None)
-        if frame is None:
-            return
-        with clock.counting("encode_wait_s"):
-            video.write(frame)
-        advance(name)
-
-
-def _name(target: Target) -> str:
-    return f"seed {target.seeds[0]}" if len(target.seeds) == 1 else f"{len(target.seeds)} seeds"
-
-
-def _describe(
-    wishes: Wishes, manifest: Manifest, target: Target, format_name: str, fps: float
-) -> dict[str, Any]:
+def _describe(wishes: Wishes, plan: _Plan, target: Target) -> dict[str, Any]:
     """The provenance that goes into the file: nothing that differs from run to run."""
-    rows, columns = grid_shape(len(target.seeds), manifest.resolution) if wishes.grid else (1, 1)
-    motion_seeds = [
-        seed if wishes.motion_seed is None else wishes.motion_seed for seed in target.seeds
-    ]
-    who: dict[str, Any]
-    if wishes.grid:
-        who = {"seeds": list(target.seeds), "motion_seeds": motion_seeds}
+    manifest, playing, seeds = plan.manifest, plan.playing, target.seeds
+    rows, columns = grid_shape(len(seeds), manifest.resolution) if wishes.grid else (1, 1)
+    motion_seeds = [seed if wishes.motion_seed is None else wishes.motion_seed for seed in seeds]
+    who: dict[str, Any] = {"seeds": list(seeds)} if wishes.grid else {"seed": seeds[0]}
+    if playing.source is not None:
+        who["track"] = playing.source
+    elif wishes.grid:
+        who["motion_seeds"] = motion_seeds
     else:
-        who = {"seed": target.seeds[0], "motion_seed": motion_seeds[0]}
+        who["motion_seed"] = motion_seeds[0]
+    if playing.step != 1:
+        who["resampled_from_fps"] = playing.fps * playing.step
     return {
-        "ai_generated": True,
-        "software": "stylefacev",
-        "version": stylefacev_cli.__version__,
-        "model": {
-            "name": manifest.name,
-            "sha256": manifest.sha256,
-            "licence": manifest.licence,
-        },
+        **describe_software(manifest),
         **who,
-        "frames": wishes.num_frames,
-        "fps": fps,
+        "frames": playing.num_frames,
+        "fps": playing.fps,
         "width": columns * manifest.resolution,
         "height": rows * manifest.resolution,
         "truncation": wishes.truncation,
         "stabilise": wishes.stabilise,
         "dtype": wishes.dtype,
-        "format": format_name,
+        "format": plan.format_name,
     }
-
-
-def _settings(record: dict[str, Any]) -> VideoSettings:
-    provenance = json.dumps(record, separators=(",", ":"))
-    return VideoSettings(record["width"], record["height"], record["fps"], provenance)
 
 
 def _summary(num_videos: int, num_frames: int, timing: dict[str, float]) -> str:

@@ -49,34 +49,39 @@ def choose_format(out: str, wanted: str | None) -> str:
     return wanted or by_name or "mp4"
 
 
-def plan_targets(out: str, format_name: str, seeds: list[int], *, grid: bool) -> list[Target]:
+def plan_targets(
+    out: str, format_name: str, seeds: list[int], *, grid: bool, option: str = "--out"
+) -> list[Target]:
     """Give each video its path.
 
     Args:
         out: a folder, a file name ending in the format, or a pattern with `{seed}` in it.
-        format_name: one of `FORMATS`.
+        format_name: one of `FORMATS`, or another suffix.
         seeds: of the videos.
         grid: all seeds go to one video.
+        option: that gave `out`, for messages.
 
     Raises:
         UsageError: a pattern that makes no names, or one file for several videos.
     """
     if not out:
-        raise UsageError("--out is empty; give a folder, or a pattern such as out/{seed}.mp4")
+        raise UsageError(
+            f"{option} is empty; give a folder, or a pattern such as out/{{seed}}.{format_name}"
+        )
     groups = [tuple(seeds)] if grid else [(seed,) for seed in seeds]
     suffix = "" if format_name == "png" else f".{format_name}"
     has_field = _SEED_FIELD.search(out) is not None
     if re.search("[{}]", _SEED_FIELD.sub("", out)):
-        raise UsageError(f"--out {out}: the only field is {{seed}}, or {{seed:04}} with zeros")
+        raise UsageError(f"{option} {out}: the only field is {{seed}}, or {{seed:04}} with zeros")
     if grid and has_field:
-        raise UsageError(f"--out {out}: --grid makes one video of all seeds; leave {{seed}} out")
+        raise UsageError(f"{option} {out}: --grid makes one video of all seeds; leave {{seed}} out")
 
     is_name = suffix != "" and out.lower().endswith(suffix)
     if is_name and not has_field and len(groups) > 1:
         pattern = f"{out[: -len(suffix)]}-{{seed}}{suffix}"
+        other = ", or add --grid" if option == "--out" else ""
         raise UsageError(
-            f"--out {out}: one file cannot hold {len(groups)} videos; "
-            f"write {pattern}, or add --grid"
+            f"{option} {out}: one file cannot hold {len(groups)} videos; write {pattern}{other}"
         )
     if not is_name and not has_field:
         out = os.path.join(out, "grid" if grid else "{seed}")

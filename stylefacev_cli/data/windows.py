@@ -149,6 +149,32 @@ def fit_window(
     return _placed((low + high) / 2, side, landmarks, width, height)
 
 
+def steady_window(
+    squares: F64, landmarks: NDArray[np.floating], width: int, height: int
+) -> Window | str:
+    """The one window in which a face is as large as a model knows it, and moves.
+
+    It is the median of the squares, which a turned or nodding head leaves and comes back to; where
+    a landmark of a frame would leave it, that of `fit_window`, in which the face is smaller.
+
+    Args:
+        squares: [T, 3].
+        landmarks: [T, K, 2] px.
+        width: of the picture.
+        height: of the picture.
+
+    Returns:
+        The window, or the reason why there is none.
+    """
+    *centre, wanted = np.median(squares, axis=0)
+    side = min(round(float(wanted)), width, height)
+    if side >= _MIN_FIT * wanted:
+        window = _placed(np.array(centre), side, landmarks, width, height)
+        if isinstance(window, Window):
+            return window
+    return fit_window(squares, landmarks, width, height, margin=0.0)
+
+
 def shifted_window(
     landmarks: NDArray[np.floating],
     width: int,

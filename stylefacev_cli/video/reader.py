@@ -19,6 +19,12 @@ from stylefacev_cli.video.writer import Frame
 _CONTAINERS = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,ogg,flv,image2,png_pipe"
 _MAX_PIXELS = 4096 * 4096
 _MAX_CPU_S = 3600
+INPUT_LIMITS = (
+    *("-protocol_whitelist", "file,pipe"),
+    *("-format_whitelist", _CONTAINERS),
+    *("-max_pixels", str(_MAX_PIXELS)),
+)
+"""What ffmpeg is told before an input that somebody else made."""
 _MISSING_TOLERANCE = 0.02  # containers round their duration; a truncated file loses more
 
 
@@ -77,6 +83,28 @@ def frame_rate(path: Path) -> float | None:
         DataError: no such file.
         StyleFaceVError: ffmpeg does not start.
     """
+    rate = re.search(r"Video: .*?([\d.]+) fps", input_facts(path))
+    return float(rate.group(1)) if rate and float(rate.group(1)) > 0 else None
+
+
+def claimed_frames(path: Path) -> int:
+    """How many frames a file has as its header says: for progress only (errors as `frame_rate`)."""
+    facts = input_facts(path)
+    length = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", facts)
+    rate = re.search(r"Video: .*?([\d.]+) fps", facts)
+    if length is None or rate is None:
+        return 0
+    hours, minutes, seconds = (float(part) for part in length.groups())
+    return round((hours * 3600 + minutes * 60 + seconds) * float(rate.group(1)))
+
+
+def input_facts(path: Path) -> str:
+    """What ffmpeg says of a file: its streams, rates and lengths.
+
+    Raises:
+        DataError: no such file.
+        StyleFaceVError: ffmpeg does not start.
+    """
     if not path.is_file():
         raise DataError(f"no such video file: {path}")
     executable = find_ffmpeg()
@@ -87,16 +115,13 @@ def frame_rate(path: Path) -> float | None:
         ).stderr
     except OSError as error:
         raise cannot_start(executable, error) from error
-    rate = re.search(r"Video: .*?([\d.]+) fps", told[: 2**20].decode("utf-8", "replace"))
-    return float(rate.group(1)) if rate and float(rate.group(1)) > 0 else None
+    return told[: 2**20].decode("utf-8", "replace")
 
 
 def _opening(executable: str, path: Path) -> list[str]:
     """The command line up to the input, with every limit."""
     command = [executable, "-hide_banner", "-nostdin", "-loglevel", "info", "-nostats", "-xerror"]
-    command += ["-protocol_whitelist", "file,pipe", "-format_whitelist", _CONTAINERS]
-    command += ["-max_pixels", str(_MAX_PIXELS), "-timelimit", str(_MAX_CPU_S)]
-    return [*command, "-i", as_file(path)]
+    return [*command, *INPUT_LIMITS, "-timelimit", str(_MAX_CPU_S), "-i", as_file(path)]
 
 
 def _read_ppm(stream: IO[bytes]) -> Frame | None:

@@ -80,6 +80,17 @@ class Manifest:
         """The networks that making videos needs and that the model lacks."""
         return tuple(name for name in VIDEO_NETWORKS if name not in self.files)
 
+    @property
+    def pose_space(self) -> str | None:
+        """What poses of this model mean: a hash of its landmark detector and pose extractor.
+
+        Models that share both understand each other's poses. None for a model that lacks one.
+        """
+        if not {"landmarks", "pose"} <= set(self.files):
+            return None
+        hashes = self.files["landmarks"].sha256 + self.files["pose"].sha256
+        return hashlib.sha256(hashes.encode()).hexdigest()
+
     def check_complete(self) -> None:
         """Check that the model can make videos.
 

@@ -1,0 +1,152 @@
+"""A driving video → poses: one window for the face, landmarks, poses, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylefacev_cli.cli.playing import open_track
+from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.weights.manifest import Manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from stylefacev_cli.data.pose_tracks import PoseTrack
+    from stylefacev_cli.data.windows import Window
+    from stylefacev_cli.pipeline import Model
+
+_SEARCH_EVERY = 24  # frames from one search of the whole picture to the next
+_FILLS = 0.8  # of a square video's side: a face's square of that size or more fills the frame
+_MIN_FACE_PX = 48
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class MotionSource:
+    """A video or a track, checked before any network is loaded.
+
+    Attributes:
+        path: of the file.
+        fps: its frames a second.
+        num_frames: how many it has; of a video about.
+        track: if it is one; None for a video.
+        about: what records say of it.
+    """
+
+    path: Path
+    fps: float
+    num_frames: int
+    track: PoseTrack | None
+    about: dict[str, Any]
+
+
+def open_motion(path: Path, manifest: Manifest) -> MotionSource:
+    """Look at a video or a track.
+
+    Raises:
+        UsageError: there is no such track, or it is of another model.
+        IntegrityError: the track is damaged.
+        DataError: there is no such video, or it does not say how many frames a second it has.
+    """
+    from stylefacev_cli.data.pose_tracks import SUFFIX
+    from stylefacev_cli.video import frame_rate
+    from stylefacev_cli.video.reader import claimed_frames
+    from stylefacev_cli.weights.hashing import sha256_of
+
+    if path.suffix.lower() == SUFFIX:
+        track, about = open_track(path, manifest)
+        return MotionSource(path, track.fps, len(track), track, about)
+    fps = frame_rate(path)
+    if fps is None:
+        raise DataError(f"{path} is no video, or does not say how many frames a second it has")
+    about = {"file": path.name, "sha256": sha256_of(path)}
+    return MotionSource(path, fps, claimed_frames(path), None, about)
+
+
+def poses_of(
+    source: MotionSource, model: Model, crop: bool | None, advance: Callable[[str], None]
+) -> tuple[torch.Tensor, dict[str, Any]]:
+    """The poses [T, 1, 8, 8] of a source, on the CPU, and what records say of it.
+
+    Args:
+        source: a video or a track.
+        model: whose networks read the faces.
+        crop: cut a window out; None: unless the face fills a square video.
+        advance: is told of every frame.
+
+    Raises:
+        DataError: the video cannot be read, there is not one face in all of its frames, or it
+            moves further than one window can hold.
+    """
+    import torch
+
+    if source.track is not None:
+        for _ in range(len(source.track)):
+            advance(source.path.name)
+        return torch.from_numpy(source.track.poses), source.about
+    window = _window(source.path, model, crop)
+    poses, pictures = [], _pictures(source.path)
+    while some := list(islice(pictures, _BATCH)):
+        frames = torch.cat([_frame(picture, window, model) for picture in some])
+        poses.append(model.extract_pose(frames.to(model.device)).cpu())
+        for _ in some:
+            advance(source.path.name)
+    return torch.cat(poses).clone(), {**source.about, "window": list(window)}
+
+
+def _pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
+    from stylefacev_cli.data.pose_tracks import MAX_TRACK_FRAMES
+    from stylefacev_cli.video import read_frames
+
+    return read_frames(path, max_frames=MAX_TRACK_FRAMES)
+
+
+def _frame(picture: NDArray[np.uint8], window: Window, model: Model) -> torch.Tensor:
+    """[1, 3, S, S] in [−1, 1]; the detector takes any S, larger ones than its own are shrunk."""
+    import torch
+
+    detector = model.networks.landmarks
+    assert detector is not None
+    size_px = min(window.side, detector.config.input_size)
+    pixels = torch.tensor(window.cut(picture, size_px)).permute(2, 0, 1)[None]
+    return pixels.float() / 127.5 - 1
+
+
+def _window(path: Path, model: Model, crop: bool | None) -> Window:
+    """The part of the picture that is looked at in every frame."""
+    import numpy as np
+
+    from stylefacev_cli.data.finder_bundle import BundleFinder
+    from stylefacev_cli.data.finding import follow_face
+    from stylefacev_cli.data.windows import Window, face_squares, steady_window
+    from stylefacev_cli.weights.bundle import needed
+
+    first = next(_pictures(path))
+    height, width = first.shape[:2]
+    whole = Window(0, 0, width)
+    if crop is False:
+        if height != width:
+            raise UsageError(f"--no-crop: {path} is {width}×{height} px, not square")
+        return whole
+    detector = model.networks.detector or needed(model.networks.landmarks, "landmarks")
+    finder = BundleFinder(detector, {}, _MIN_FACE_PX)
+    if crop is None and height == width:
+        faces = finder.find(first)
+        if len(faces) == 1 and face_squares(faces[0].landmarks)[2] >= _FILLS * width:
+            return whole
+    found = follow_face(finder, _pictures(path), _SEARCH_EVERY, str(path))
+    for number, reason in enumerate(found.reasons):
+        if reason is not None:
+            hint = "; --no-crop takes the frames as they are" if height == width else ""
+            raise DataError(f"{path}: {reason} in frame {number}; cut the video to its face{hint}")
+    squares = face_squares(found.landmarks)
+    window = steady_window(np.asarray(squares), found.landmarks, width, height)
+    if isinstance(window, str):
+        raise DataError(f"{path}: {window}; give a video with more room around the face")
+    return window

@@ -1,0 +1,93 @@
+"""`stylefacev reenact`: the person of a seed moves as somebody else does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylefacev_cli.cli.generate import Device, Dtype
+from stylefacev_cli.cli.options import AsJson, Threads
+from stylefacev_cli.cli.track import Crop, DeviceOption, ModelOption
+from stylefacev_cli.weights.locate import DEFAULT_MODEL
+
+
+def reenact(
+    ctx: typer.Context,
+    source: Annotated[
+        int,
+        typer.Option(
+            "--source", min=0, max=2**32 - 1, metavar="SEED",
+            help="Who moves: the person of a seed. Photographs are not taken.",
+        ),
+    ],
+    driving: Annotated[
+        Path,
+        typer.Option(
+            "--driving", metavar="VIDEO|TRACK", help="Who is followed: a video, or a pose track."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="An mp4, mkv, webm or gif.")
+    ],
+    relative: Annotated[
+        bool,
+        typer.Option(
+            "--relative/--absolute",
+            help="The driver's movements from the source's own first pose, or the driver's poses.",
+        ),
+    ] = True,
+    audio: Annotated[
+        bool, typer.Option("--audio", help="With the sound of the driving video.")
+    ] = False,
+    crop: Crop = None,
+    truncation: Annotated[
+        float,
+        typer.Option(
+            "--truncation", envvar="STYLEFACEV_TRUNCATION", min=-2, max=2,
+            help="1: as varied as learnt; towards 0: closer to the mean face.",
+        ),
+    ] = 1.0,
+    model: ModelOption = DEFAULT_MODEL,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            "--batch", envvar="STYLEFACEV_BATCH", min=1, max=4096, show_default="by resolution",
+            help="Frames rendered at once; fewer need less memory.",
+        ),
+    ] = None,
+    device: DeviceOption = Device.auto,
+    dtype: Annotated[
+        Dtype, typer.Option("--dtype", envvar="STYLEFACEV_DTYPE", help="bfloat16 is coarser.")
+    ] = Dtype.float32,
+    threads: Threads = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a video.")] = False,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Make the person of a seed move like the driver of a video or a track.
+
+    Prints the path of the video; a JSON file beside it says how it was made. It has the driver's
+    length and frames a second; edit the motion on the way with stylefacev track.
+
+    Example: stylefacev reenact --source 7 --driving clip.mp4 --audio -o seven.mp4
+    """
+    from stylefacev_cli.cli.reenacting import ReenactWishes, make_reenactment
+
+    wishes = ReenactWishes(
+        seed=source,
+        driving=driving,
+        out=out,
+        relative=relative,
+        audio=audio,
+        crop=crop,
+        truncation=truncation,
+        model=model,
+        batch=batch,
+        device=device.value,
+        dtype=dtype.value,
+        num_threads=threads,
+        force=force,
+        as_json=as_json,
+    )
+    make_reenactment(wishes, ctx.obj)
