@@ -49,13 +49,18 @@ def own_gpu() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def num_started() -> int:
+    """How many processes torchrun has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
 def joined_processes(backend: str = "gloo") -> Iterator[Processes]:
     """Join the processes that torchrun has started with this one; alone without torchrun.
 
     `backend` is how they talk: `gloo` on CPUs, `cpu:gloo,cuda:nccl` where tensors are on GPUs too.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = num_started()
     if count == 1:
         yield Processes()
         return

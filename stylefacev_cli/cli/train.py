@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylefacev_cli.cli.options import Threads
-from stylefacev_cli.cli.processes import joined_processes, own_gpu
+from stylefacev_cli.cli.processes import joined_processes, num_started, own_gpu
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
 from stylefacev_cli.errors import UsageError
 
@@ -99,6 +99,8 @@ def train(
         from stylefacev_cli.training.settings import load_settings
 
     terminal: Terminal = ctx.obj
+    if dry_run and num_started() > 1:
+        raise UsageError("--dry-run measures one process: run it without torchrun")
     overrides = list(settings or [])
     if start_from is not None:
         overrides.append(f"start_from={json.dumps(start_from)}")
@@ -110,16 +112,14 @@ def train(
         set_num_threads(threads)
     place = _own_device(device)
     backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
-    with joined_processes(backend) as processes:
-        if dry_run:
-            from stylefacev_cli.training.dry_run import dry_run as measure
-            from stylefacev_cli.training.dry_run import summary
+    if dry_run:
+        from stylefacev_cli.training.dry_run import dry_run as measure
+        from stylefacev_cli.training.dry_run import summary
 
-            costs = measure(
-                loaded, data or [], out, stage=stage, device=place, report=terminal.note
-            )
-            terminal.result(summary(costs))
-            return
+        costs = measure(loaded, data or [], out, stage=stage, device=place, report=terminal.note)
+        terminal.result(summary(costs))
+        return
+    with joined_processes(backend) as processes:
         outcome = run_training(
             loaded,
             data or [],

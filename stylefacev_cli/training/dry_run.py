@@ -22,8 +22,7 @@ from pathlib import Path
 import torch
 
 from stylefacev_cli.data.clips import INDEX_NAME, KINDS, ClipSet
-from stylefacev_cli.errors import StyleFaceVError, UsageError
-from stylefacev_cli.networks.collective import num_processes
+from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.training.checkpoint import CheckpointStore
 from stylefacev_cli.training.checks import check_run, in_units
 from stylefacev_cli.training.frames import CPU, for_validation
@@ -83,12 +82,10 @@ def dry_run(
         What each stage takes.
 
     Raises:
-        UsageError: there is no such stage, or several processes are to measure together.
+        UsageError: there is no such stage.
         DataError: the data is missing or does not fit the config.
         StyleFaceVError: a stage cannot be trained.
     """
-    if num_processes() > 1:
-        raise UsageError("--dry-run measures one process: run it without torchrun")
     stages = wanted_stages(config, stage)
     folders = [*data, *map(Path, config.data)]
     needs = check_run(config, folders, run, stages)

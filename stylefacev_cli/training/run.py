@@ -82,6 +82,7 @@ def train(
     """
     wanted = wanted_stages(config, stage)
     folders = [*data, *map(Path, config.data)]
+    wait_for_all()  # one that stopped at once would not let the others join
     check_run(config, folders, run, wanted)
     wait_for_all()  # before one of them takes the memory that another looks for
     if process_index() > 0:

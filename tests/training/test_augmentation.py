@@ -16,7 +16,7 @@ from stylefacev_cli.training.augmentation import (
     mirrored,
     random_draws,
 )
-from stylefacev_cli.training.frames import Frames
+from stylefacev_cli.training.frames import Frames, Sampler
 from stylefacev_cli.training.mixing import MixedSampler
 from stylefacev_cli.training.shares import Share
 
@@ -142,5 +142,10 @@ def test_batches_have_the_share_of_videos_that_was_asked_for(stills: Frames, cli
     second.load_state_dict(first.state_dict())
     assert np.array_equal(first.next(4), second.next(4))
     assert (MixedSampler(both, 1, 1.0).next(8) >= len(stills.images)).all()
+    for before in (first, Sampler(both.rows(held_out=False), 1)):  # of another setting: begins anew
+        third = MixedSampler(both, 1, 1.0)
+        third.load_state_dict(before.state_dict())
+        assert (third.next(8) >= len(stills.images)).all()
+    Sampler(both.rows(held_out=False), 1).load_state_dict(first.state_dict())
     with pytest.raises(DataError, match=r"video_share is 0.5, but the data has no videos"):
         MixedSampler(stills, 1, 0.5)

@@ -36,9 +36,15 @@ def check(config: TrainingConfig, data: list[Path], out: Path) -> checks.Needs:
     return check_run(config, data, out, wanted_stages(config, "all"))
 
 
-def write_set(folder: Path, num_frames: int, labels: dict[str, Any], kind: str = "clip") -> Path:
+def write_set(
+    folder: Path,
+    num_frames: int,
+    labels: dict[str, Any],
+    kind: str = "clip",
+    split: str | None = None,
+) -> Path:
     name = "clips/0"
-    entry = ClipEntry("0", f"{name}.png", f"{name}.npz", num_frames, 16, 25.0, 0, kind)
+    entry = ClipEntry("0", f"{name}.png", f"{name}.npz", num_frames, 16, 25.0, 0, kind, split=split)
     write_clip(folder, entry, np.zeros((num_frames, 16, 16, 3), np.uint8), labels)
     (folder / "index.jsonl").write_text(entry.to_line())
     return folder
@@ -90,6 +96,44 @@ def test_missing_labels(labelled: dict[str, Any], message: str, tmp_path: Path) 
         check(settings("held_out_permille=0"), [folder], tmp_path)
 
 
+def test_prepared_sets_have_their_own_split_and_labels(tmp_path: Path) -> None:
+    key_points = {"key_points": np.zeros((24, 14, 2), np.float32)}
+    prepared = write_set(tmp_path / "prepared", 24, key_points, split="train")
+    held_out = write_set(tmp_path / "held", 24, key_points, split="val")
+    unlabelled = write_set(tmp_path / "unlabelled", 24, {})
+
+    def for_stage(stage: str, folder: Path, *overrides: str) -> None:
+        check_run(settings(*overrides), [folder], tmp_path / "run", [stage])
+
+    everyone = "held_out_permille=1000"  # the split of the index goes before the rule
+    for_stage("motion", prepared, everyone)
+    with pytest.raises(DataError, match="nobody is left to train on"):
+        for_stage("motion", held_out, "held_out_permille=0")
+    with pytest.raises(DataError, match="appearance takes 12: .*do without .appearance.pair_share"):
+        for_stage("appearance", prepared, everyone)
+    for_stage("appearance", prepared, "appearance.pair_share=0", everyone)
+    factors = {"factors": np.zeros((24, 12), np.float32)}
+    drawn = write_set(tmp_path / "drawn", 24, factors, split="train")
+    with pytest.raises(DataError, match="no landmarks for the stage generator"):
+        for_stage("generator", drawn)
+    with pytest.raises(DataError, match="no key points for the stage joint"):
+        for_stage("joint", drawn, "joint.places_weight=1")
+    for_stage("joint", unlabelled, "held_out_permille=0")
+
+
+def test_each_process_needs_its_memory(
+    clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs = check(settings(), [clip_folder], tmp_path)
+    monkeypatch.setattr(checks, "available_memory", lambda: 5 * needs.data_bytes)
+    check(settings(), [clip_folder], tmp_path)
+    monkeypatch.setattr(checks, "num_processes", lambda: 4)
+    with pytest.raises(StyleFaceVError, match="reading the data needs"):
+        check(settings(), [clip_folder], tmp_path)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # the others are on another machine
+    check(settings(), [clip_folder], tmp_path)
+
+
 def test_wrong_data_folder_space_and_memory(
     clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +168,10 @@ def test_wrong_data_folder_space_and_memory(
 
 
 def test_dry_run_measures_every_stage_and_writes_nothing(
-    clip_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    clip_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = tmp_path / "run"
     arguments = ["train", "--dry-run", "--config", str(TINY), "--out", str(out)]
@@ -144,6 +191,9 @@ def test_dry_run_measures_every_stage_and_writes_nothing(
     assert run([*arguments, "--data", str(clip_folder), "--set", "motion.num_frames=30"]) == 5
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1 and "needs clips of 30 frames" in printed.err
+    monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun does
+    assert run(arguments) == 2
+    assert "measures one process: run it without torchrun" in capsys.readouterr().err
 
 
 def test_a_card_tells_what_was_trained(clip_folder: Path, tmp_path: Path) -> None:

@@ -100,3 +100,11 @@ def test_bfloat16_gives_about_the_same_losses(name: str) -> None:
     a, b = exact.step(0, 0.1), rough.step(0, 0.1)
     assert a != b
     assert sum(b.values()) == pytest.approx(sum(a.values()), rel=0.1)
+
+
+def test_saves_from_before_the_rebalance_was_watched_go_on() -> None:
+    state = STAGES["joint"]().state_dict()
+    others = {key: value for key, value in state["others"].items() if key != "rebalance"}
+    stage = STAGES["joint"](rebalance_from=0.5)
+    stage.load_state_dict(state | {"others": others})
+    assert stage.step(0, 0.4)["i_weight"] == 1 and stage.step(1, 0.6)["i_weight"] == 0.1
