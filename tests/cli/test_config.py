@@ -33,7 +33,7 @@ def test_precedence(wishes: list[Wishes], tmp_path: Path, monkeypatch: pytest.Mo
         assert run(["generate", *flags]) == 0
         return wishes[-1].fps, wishes[-1].num_frames
 
-    assert fps_and_frames() == (None, 64)
+    assert fps_and_frames() == (None, None)  # the model's rate; 64 frames, or a track's
     write_user_config(tmp_path, "generate: {fps: 10, frames: 11}\n")
     assert fps_and_frames() == (10, 11)
     (tmp_path / "stylefacev.yaml").write_text("generate:\n  fps: 20\n  skip-existing: true\n")
