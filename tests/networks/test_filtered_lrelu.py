@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from stylefacev_cli.networks import filtered_lrelu as filtered_lrelu_module
@@ -48,6 +48,32 @@ def assert_close(found: list[torch.Tensor], wanted: list[torch.Tensor], toleranc
     for f, w in zip(found, wanted, strict=True):
         assert f.shape == w.shape
         assert (f.double() - w).norm() <= tolerance * (1e-3 + w.norm())
+
+
+KINK = 1e-6  # where single precision may stand on the other side of a kink than double does
+
+
+def off_the_kinks(
+    tensors: tuple[torch.Tensor, ...], up_filter: Any, kwargs: dict[str, Any]
+) -> tuple[torch.Tensor, ...]:
+    """Inputs of which no activation lies within rounding of 0 or of the clamp.
+
+    There the gradient jumps, and two right answers differ by a whole sample: with seed 429 and
+    sizes (10, 16) one activation of R is 3e-8. Such inputs get another bias.
+    """
+    x, scale, bias = tensors
+    steps = {"up": kwargs["up"], "padding": kwargs["padding"], "clamp": None}
+    while True:
+        levels = filtered_lrelu_reference(
+            x, up_filter, None, bias, scale=scale, gain=1.0, slope=1.0, **steps
+        ).detach()
+        ends = filtered_lrelu_reference(x, up_filter, None, bias, scale=scale, **steps).detach()
+        near = (levels != 0) & (levels.abs() < KINK)  # beyond the padding's reach they are 0
+        if kwargs["clamp"] is not None:
+            near |= (ends.abs() - kwargs["clamp"]).abs() < KINK
+        if not near.any():
+            return x, scale, bias
+        bias = (bias.detach() + 1e-3).requires_grad_()
 
 
 paddings = st.tuples(*[st.integers(-3, 14)] * 4)
@@ -112,6 +138,7 @@ FUSED = {
     clamp=st.sampled_from([None, 0.7]),
     seed=st.integers(0, 2**16),
 )
+@example(size=(10, 16), padding=(12, 11, 15, 16), crop=False, clamp=None, seed=429)
 @settings(max_examples=12, deadline=None)
 def test_fused_is_the_reference(
     name: str,
@@ -130,8 +157,8 @@ def test_fused_is_the_reference(
         design_lowpass_filter(up_taps, 0.25, 0.2, up),
         design_lowpass_filter(down_taps, 0.22, 0.2, 2, radial=radial),
     )
-    tensors = inputs((2, 3, *size), seed)
     kwargs: dict[str, Any] = {"up": up, "down": down, "padding": padding, "clamp": clamp}
+    tensors = off_the_kinks(inputs((2, 3, *size), seed), filters[0], kwargs)
     wanted = outcome(filtered_lrelu_reference, tensors, filters, **kwargs)
     single = tuple(t.detach().float() for t in tensors)
     found = outcome(filtered_lrelu_fused, single, filters, **kwargs)
