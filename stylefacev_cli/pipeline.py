@@ -176,7 +176,7 @@ class Model:
 
     def warm_up(self) -> None:
         """Render one frame for nothing: kernels are compiled, or found in their cache, now."""
-        self.render(self.map(latent_of_seed(0, self.networks.generator.config.z_dim), 1.0))
+        self.first_frame(0)
 
     def first_frame(self, seed: int, truncation: float = 1.0) -> torch.Tensor:
         """The frame [1, 3, R, R] of a seed, before it is taken apart."""

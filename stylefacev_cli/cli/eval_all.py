@@ -147,6 +147,8 @@ def _command(lab: Laboratory) -> str:
 
 
 def _write(out: Path, report: dict[str, Any], frames: int) -> None:
+    from stylefacev_cli.video.files import write_file, writing
+
     facts = {
         "made": report["fake"],
         "real": report["real"],
@@ -161,14 +163,10 @@ def _write(out: Path, report: dict[str, Any], frames: int) -> None:
     html = page(f"Evaluation of {report['fake']}", facts, figures, sections, report)
     text = "\n".join(_as_text(facts, sections)) + "\n"
     contents = {JSON_NAME: json.dumps(report) + "\n", PAGE_NAME: html, TEXT_NAME: text}
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            part = out / f"{name}.part"
-            part.write_text(content, encoding="utf-8")
-            part.replace(out / name)
-    except OSError as error:
-        raise StyleFaceVError(f"cannot write to {out}: {error.strerror}") from error
+    for name, content in contents.items():
+        write_file(out / name, content.encode())
 
 
 def _as_text(facts: dict[str, str], sections: list[Section]) -> Iterator[str]:

@@ -17,7 +17,6 @@ from stylefacev_cli.errors import DataError, UsageError
 MAX_REPORT_BYTES = 2**26
 # What two reports must agree in, or their numbers mean different things.
 _SAME = ("metric", "protocol", "network", "network_sha256", "resize")
-_SAME_SIDES = ("real",)
 
 
 def compare(
@@ -107,10 +106,9 @@ def _warnings(
 ) -> Iterator[str]:
     for name in common:
         sides = [report[name].get("sides", {}) for report in (ours, theirs)]
-        for side in _SAME_SIDES:
-            one, two = (_origin(found.get(side)) for found in sides)
-            if one != two:
-                yield f"{name}: the {side} sides are {one} and {two}"
+        one, two = (_origin(found.get("real")) for found in sides)
+        if one != two:
+            yield f"{name}: the real sides are {one} and {two}"
         one, two = (_codecs(found.get("fake")) for found in sides)
         if one != two:
             yield f"{name}: the made frames went through {one} and {two}"

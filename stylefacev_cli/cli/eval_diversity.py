@@ -12,7 +12,7 @@ from stylefacev_cli.cli.detectors import DetectorOption, choose_detector
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import AsJson, SkipDamaged, Threads
 from stylefacev_cli.cli.reports import Report, laboratory, tell
-from stylefacev_cli.cli.sources import each_video, open_source
+from stylefacev_cli.cli.sources import each_video, open_sides
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
@@ -91,8 +91,7 @@ def measure_diversity(
     from stylefacev_cli.metrics.tracks import key_point_track
 
     rule, finder = ClipRule(frames), choose_detector(detector)
-    places = {"fake": fake, **({} if real is None else {"real": real})}
-    sets = {side: open_source(place, frames, MOTION_SEEDS) for side, place in places.items()}
+    sets = open_sides(fake, real, frames, MOTION_SEEDS)
     distance = picture_distance(features)
     sides: dict[str, Any] = {}
     warnings: list[str] = []

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import AsJson, NoCache, SkipDamaged, Threads
-from stylefacev_cli.cli.reports import Report, facts_of, laboratory, plain, side_line, tell
-from stylefacev_cli.cli.sources import open_source
+from stylefacev_cli.cli.reports import Report, facts_of, laboratory, side_line, tell
+from stylefacev_cli.cli.sources import open_sides
 from stylefacev_cli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -73,10 +74,7 @@ def measure_fvd(
 
     clip_rule = ClipRule(protocol.num_frames, protocol.stride)
     rules = {"fake": ItemRule(clip_rule), "real": ItemRule(clip_rule, seed=seed)}
-    sets = {
-        "fake": open_source(fake, clip_rule.span),
-        "real": open_source(real, clip_rule.span),
-    }
+    sets = open_sides(fake, real, clip_rule.span)
     network, sha256 = load_i3d(), hash_of(find_entry(ENTRY))
 
     def gather(name: str, count: int, spoil: Callable[[Any], Any], label: str) -> Gathered:
@@ -105,7 +103,7 @@ def measure_fvd(
         "clip_rule": "made: from the first frame; real: one run anywhere in each video",
         "seed": seed,
         "sides": {name: facts_of(sets[name], gathered) for name, gathered in found.items()},
-        **plain(result),
+        **asdict(result),
     }
     if controls:
         base = found["real"].rows[: protocol.num_clips]

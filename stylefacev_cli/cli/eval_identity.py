@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,8 +11,8 @@ import typer
 from stylefacev_cli.cli.charts import curve_line
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import AsJson, NoCache, SkipDamaged, Threads
-from stylefacev_cli.cli.reports import Report, facts_of, laboratory, plain, side_line, tell
-from stylefacev_cli.cli.sources import open_source
+from stylefacev_cli.cli.reports import Report, facts_of, laboratory, side_line, tell
+from stylefacev_cli.cli.sources import open_sides
 from stylefacev_cli.errors import DataError
 
 if TYPE_CHECKING:
@@ -69,8 +70,7 @@ def measure_identity(
     from stylefacev_cli.data.videos import ClipRule, ItemRule
     from stylefacev_cli.metrics.face_networks import face_network
 
-    places = {"fake": fake, **({} if real is None else {"real": real})}
-    sets = {name: open_source(place, frames) for name, place in places.items()}
+    sets = open_sides(fake, real, frames)
     network = face_network(features)
     sides: Report = {}
     for name, videos in sets.items():
@@ -117,15 +117,15 @@ def _summary(videos: VideoSet, gathered: Gathered) -> Report:
     ranked = sorted(zip(names, found, strict=True), key=lambda pair: pair[1].mean_to_first)
     extremes = [{"video": name, "mean_to_first": one.mean_to_first} for name, one in ranked]
     return {
-        "identity": {name: plain(number) for name, number in numbers.items()},
+        "identity": {name: asdict(number) for name, number in numbers.items()},
         "curve": {"to_first": mean.to_first, "to_previous": mean.to_previous},
-        "other_people": None if others is None else plain(others),
+        "other_people": None if others is None else asdict(others),
         "kept": None if others is None else others.kept(mean.mean_to_first),
         "people_known": all(who[name] is not None for name in names),
         "worst": extremes[: metric.NUM_EXTREMES],
         "best": extremes[::-1][: metric.NUM_EXTREMES],
         "per_video": [
-            {"video": name, **plain(one)} for name, one in zip(names, found, strict=True)
+            {"video": name, **asdict(one)} for name, one in zip(names, found, strict=True)
         ],
     }
 

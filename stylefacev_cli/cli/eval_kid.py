@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
 
 import typer
 
-from stylefacev_cli.cli.eval_fid import measure_fid
+from stylefacev_cli.cli.eval_fid import (
+    Fake,
+    Features,
+    Images,
+    PerVideo,
+    Real,
+    Resize,
+    Seed,
+    measure_fid,
+)
 from stylefacev_cli.cli.options import AsJson, NoCache, SkipDamaged, Threads
 from stylefacev_cli.cli.reports import Report, laboratory, side_line, tell
 
 
 def kid(
     ctx: typer.Context,
-    fake: Annotated[str, typer.Option("--fake", help="Made images or videos, as for `eval fvd`.")],
-    real: Annotated[
-        list[str], typer.Option("--real", help="Real ones; given twice, an even mix of both.")
-    ],
-    images: Annotated[int, typer.Option("--images", min=2, help="Images of each side.")] = 10_000,
-    per_video: Annotated[
-        int, typer.Option("--per-video", min=1, help="Frames taken of each video, evenly spread.")
-    ] = 1,
-    features: Annotated[
-        str, typer.Option("--features", help="inception-2015 or efficientnet-lite0.")
-    ] = "inception-2015",
-    resize: Annotated[str, typer.Option("--resize", help="clean or tensorflow1.")] = "clean",
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Of the order of real images and the subsets.")
-    ] = 0,
+    fake: Fake,
+    real: Real,
+    images: Images = 10_000,
+    per_video: PerVideo = 1,
+    features: Features = "inception-2015",
+    resize: Resize = "clean",
+    seed: Seed = 0,
     skip_damaged: SkipDamaged = False,
     no_cache: NoCache = False,
     threads: Threads = None,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from stylefacev_cli.cli.detectors import DetectorOption
+from stylefacev_cli.cli.detectors import DetectorOption, choose_detector
 from stylefacev_cli.cli.figures import MOTION_UNITS
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import AsJson, NoCache, SkipDamaged, Threads
-from stylefacev_cli.cli.reports import Report, facts_of, laboratory, plain, side_line, tell
-from stylefacev_cli.cli.tracking import gather_tracks
+from stylefacev_cli.cli.reports import Report, facts_of, laboratory, side_line, tell
+from stylefacev_cli.cli.sources import open_sides
+from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 
@@ -54,27 +56,42 @@ def measure_motion(
     detector: str,
 ) -> Report:
     """Measure how faces move; arguments and results as those of the command."""
+    from stylefacev_cli.data.videos import ClipRule, ItemRule
     from stylefacev_cli.metrics import motion as metric
+    from stylefacev_cli.metrics.tracks import key_point_track
 
-    found = gather_tracks(lab, fake, real, clips, frames, fps, detector)
+    chosen = choose_detector(detector)
     report: Report = {
         "metric": "motion",
         "protocol": f"motion{clips}_{frames}f",
-        "network": f"landmarks of {found.detector.name}",
-        "network_sha256": found.detector.sha256,
+        "network": f"landmarks of {chosen.name}",
+        "network_sha256": chosen.sha256,
         "num_frames": frames,
         "sides": {},
         "warnings": [],
     }
-    for name, tracked in found.sides.items():
-        motions = [metric.measure_motion(track, tracked.fps) for track in tracked.tracks.rows]
+    for name, videos in open_sides(fake, real, frames).items():
+        rate = videos.fps or fps
+        if rate is None:
+            raise UsageError(
+                f"{videos.name} does not say how many frames a second it has: give --fps"
+            )
+        tracks = lab.gather(
+            videos, ItemRule(ClipRule(frames)), clips,
+            lambda some: (key_point_track(chosen.network, clip) for clip in some),
+            {"name": "key points", "sha256": chosen.sha256},
+            label=name, unit="videos",
+        )  # fmt: skip
+        if not len(tracks.rows):
+            raise DataError(f"{videos.name}: no video has {frames} frames")
+        motions = [metric.measure_motion(track, rate) for track in tracks.rows]
         report["sides"][name] = {
-            **facts_of(tracked.videos, tracked.tracks),
-            "fps": tracked.fps,
-            "motion": plain(metric.mean_motion(motions)),
+            **facts_of(videos, tracks),
+            "fps": rate,
+            "motion": asdict(metric.mean_motion(motions)),
             "per_video": [
-                {"video": video, **plain(one)}
-                for video, one in zip(tracked.tracks.videos, motions, strict=True)
+                {"video": video, **asdict(one)}
+                for video, one in zip(tracks.videos, motions, strict=True)
             ],
         }
     rates = {name: facts["fps"] for name, facts in report["sides"].items()}

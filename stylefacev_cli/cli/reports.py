@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from stylefacev_cli.cli.gathering import Laboratory
@@ -62,11 +61,6 @@ def side_line(name: str, facts: Report, unit: str) -> str:
     return f"{name:9} {facts['used']} {unit} of {facts['from']} ({facts['codec']})" + "".join(
         f", {note}" for note in notes
     )
-
-
-def plain(result: Any) -> Report:
-    """A result's dataclass as JSON values."""
-    return asdict(result)
 
 
 def tell(

@@ -86,6 +86,14 @@ def open_source(place: str, num_frames: int, motion_seeds: str | None = None) ->
     return VideoSet(place, model.manifest.fps, "none", videos)
 
 
+def open_sides(
+    fake: str, real: str | None, num_frames: int, motion_seeds: str | None = None
+) -> dict[str, VideoSet]:
+    """The made side and, if it was given, the real one (arguments and errors as `open_source`)."""
+    places = {"fake": fake} if real is None else {"fake": fake, "real": real}
+    return {side: open_source(place, num_frames, motion_seeds) for side, place in places.items()}
+
+
 def each_video(
     lab: Laboratory, side: str, videos: VideoSet, rule: ClipRule, num_clips: int, taken: Taken
 ) -> Iterator[tuple[Video, NDArray[np.uint8]]]:

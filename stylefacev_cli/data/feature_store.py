@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +21,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from stylefacev_cli.errors import StyleFaceVError
+from stylefacev_cli.video.files import write_file
 from stylefacev_cli.weights.cache import assets_folder
-from stylefacev_cli.weights.locking import replace_synced
 
 VERSION = 1  # of what is computed from the same key
 _KEY = "key"
@@ -83,12 +82,9 @@ def keep_features(key: Mapping[str, Any], gathered: Gathered) -> None:
         {"rows": np.ascontiguousarray(gathered.rows, np.float32)},
         metadata={_KEY: text, _FACTS: json.dumps(facts)},
     )
-    path = _path(text)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError, StyleFaceVError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        replace_synced(part, path)
+        features_folder().mkdir(parents=True, exist_ok=True)
+        write_file(_path(text), data)
 
 
 def _text(key: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from stylefacev_cli.errors import IntegrityError, UsageError
-from stylefacev_cli.video.files import replacing, writing
+from stylefacev_cli.video.files import write_file, writing
 from stylefacev_cli.weights.manifest import Manifest
 
 FORMAT = 1
@@ -76,11 +76,9 @@ def write_track(path: Path, track: PoseTrack) -> None:
         "loops": track.loops,
         "origin": dict(track.origin),
     }
-    data = save(tensors, metadata={_KEY: json.dumps(about)})
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part, writing(path):
-        part.write_bytes(data)
+    write_file(path, save(tensors, metadata={_KEY: json.dumps(about)}))
 
 
 def read_track(path: Path, manifest: Manifest | None = None) -> PoseTrack:

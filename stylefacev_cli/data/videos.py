@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -67,9 +68,9 @@ class VideoSet:
     def __len__(self) -> int:
         return len(self.videos)
 
-    @property
+    @cached_property
     def digest(self) -> str | None:
-        """SHA-256 of the names and contents of all files, read anew; None if there are none.
+        """SHA-256 of the names and contents of all files, read once; None if there are none.
 
         Raises:
             DataError: a file cannot be read.

@@ -63,8 +63,17 @@ def write_json(target: Path, content: Mapping[str, Any]) -> None:
         StyleFaceVError: the file cannot be written.
     """
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    write_file(target, text.encode())
+
+
+def write_file(target: Path, content: bytes) -> None:
+    """Write a file through a temporary one, into a folder that is there.
+
+    Raises:
+        StyleFaceVError: the file cannot be written.
+    """
     with replacing(target) as part, writing(target):
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(content)
 
 
 def final_name(part: Path) -> Path:
