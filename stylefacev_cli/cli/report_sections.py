@@ -58,7 +58,7 @@ def _identity_charts(report: Report) -> list[Chart]:
     }
     return [
         Chart(
-            title, "frame",
+            title, "frames after the second",
             {side: facts["curve"][key] for side, facts in report["sides"].items()},
         )
         for key, title in titles.items()
