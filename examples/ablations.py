@@ -27,7 +27,8 @@ from stylefacev_cli.data.clips import ClipSet
 from stylefacev_cli.networks.memory import keep_freed_memory
 from stylefacev_cli.networks.threads import set_num_threads
 from stylefacev_cli.pipeline import Model, as_pictures
-from stylefacev_cli.training.frames import Frames, load_frames, spread
+from stylefacev_cli.training.frames import Frames, spread
+from stylefacev_cli.training.reading import load_frames
 from stylefacev_cli.training.results import Saved, save_of
 from stylefacev_cli.training.run import STAGES, train
 from stylefacev_cli.training.settings import TrainingConfig, load_settings

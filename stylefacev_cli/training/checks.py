@@ -25,15 +25,13 @@ from stylefacev_cli.networks.motion import MotionSampler
 from stylefacev_cli.networks.motion_discriminator import ClipDiscriminator, PairDiscriminator
 from stylefacev_cli.networks.patch_discriminator import PatchDiscriminator
 from stylefacev_cli.networks.pose import POSE_SIZE, PoseExtractor
-from stylefacev_cli.training.frames import for_validation
+from stylefacev_cli.training.reading import for_validation, num_bytes_of
 from stylefacev_cli.training.settings import TrainingConfig
 from stylefacev_cli.training.shares import own_shares
 
 FLOAT_BYTES = 4
 TENSOR_BYTES = 400  # of a tensor's name and place in a save
 SAVES_BESIDE_KEPT = 2  # the best one, and the one that is being written
-# Landmarks and their visibility, and key points, of a frame.
-LABEL_BYTES = 98 * (2 * FLOAT_BYTES + 1) + 14 * 2 * FLOAT_BYTES
 
 
 @dataclass(frozen=True)
@@ -42,14 +40,16 @@ class Needs:
 
     Attributes:
         num_frames: in the data.
-        data_bytes: of memory of each process, for the frames and their labels; twice as much while
-            they are read.
+        data_bytes: of the frames and their labels.
+        is_mapped: whether those lie in files; else each process has them in memory.
         save_bytes: one save of each stage.
-        disk_bytes: all saves that will lie on the disk at once, less those that are there.
+        disk_bytes: data in files, and all saves that will lie on the disk at once, less those that
+            are there.
     """
 
     num_frames: int
     data_bytes: int
+    is_mapped: bool
     save_bytes: dict[str, int]
     disk_bytes: int
 
@@ -73,15 +73,19 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
     sets = check_data(config, data, stages)
     check_folder(run)
     num_frames = sum(entry.num_frames for one in sets for entry in one.entries)
-    pixels = config.resolution**2 * 3
+    z_dim = config.generator.architecture.z_dim
+    data_bytes = num_bytes_of(num_frames, config.resolution, z_dim)
+    is_mapped = data_bytes >= config.mapped_from_bytes
     needs = Needs(
         num_frames,
-        num_frames * (pixels + LABEL_BYTES + FLOAT_BYTES * config.generator.architecture.z_dim),
+        data_bytes,
+        is_mapped,
         save_bytes := {name: save_bytes_of(config, name, num_frames) for name in stages},
-        disk_bytes_of(config, run, save_bytes),
+        disk_bytes_of(config, run, save_bytes) + data_bytes * is_mapped,
     )
     check_disk(run, needs.disk_bytes)
-    check_memory(2 * needs.data_bytes * _processes_here())
+    if not is_mapped:
+        check_memory(data_bytes * _processes_here())
     return needs
 
 
@@ -202,7 +206,7 @@ def check_folder(run: Path) -> None:
 
 
 def check_disk(run: Path, num_bytes: int) -> None:
-    """Check that there is space for the saves.
+    """Check that there is space for the saves, and for data in files.
 
     Raises:
         StyleFaceVError: there is too little.
@@ -210,7 +214,7 @@ def check_disk(run: Path, num_bytes: int) -> None:
     free = shutil.disk_usage(_existing(run)).free
     if num_bytes > free:
         raise StyleFaceVError(
-            f"the saves of this run need {in_units(num_bytes)}, but {_existing(run)} has "
+            f"this run needs {in_units(num_bytes)} of space, but {_existing(run)} has "
             f"{in_units(free)} free: lower loop.keep, or choose another --out"
         )
 
@@ -225,7 +229,7 @@ def check_memory(num_bytes: int) -> None:
     if available is not None and num_bytes > available:
         raise StyleFaceVError(
             f"reading the data needs {in_units(num_bytes)} of memory, but {in_units(available)} "
-            "are available: give fewer or shorter sets with --data"
+            "are available: lower frames_in_memory_gb, and it is mapped from files"
         )
 
 

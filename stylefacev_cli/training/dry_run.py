@@ -25,8 +25,9 @@ from stylefacev_cli.data.clips import INDEX_NAME, KINDS, ClipSet
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.training.checkpoint import CheckpointStore
 from stylefacev_cli.training.checks import check_run, in_units
-from stylefacev_cli.training.frames import CPU, for_validation
+from stylefacev_cli.training.frames import CPU
 from stylefacev_cli.training.loop import Stage, duration
+from stylefacev_cli.training.reading import for_validation
 from stylefacev_cli.training.run import STAGES, Trainer, wanted_stages
 from stylefacev_cli.training.settings import TrainingConfig
 from stylefacev_cli.training.stage import NetworkStage
@@ -90,8 +91,9 @@ def dry_run(
     folders = [*data, *map(Path, config.data)]
     needs = check_run(config, folders, run, stages)
     report(
-        f"data: {needs.num_frames} frames, {in_units(needs.data_bytes)} of memory; "
-        f"saves: {in_units(needs.disk_bytes)} more on the disk"
+        f"data: {needs.num_frames} frames, {in_units(needs.data_bytes)} "
+        f"{'mapped from files' if needs.is_mapped else 'of memory'}; "
+        f"{in_units(needs.disk_bytes)} more on the disk"
     )
     costs = []
     with tempfile.TemporaryDirectory(prefix="stylefacev-dry-run-") as scratch:

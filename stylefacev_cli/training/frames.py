@@ -1,17 +1,14 @@
-"""The frames that the stages train on: sets of clips read into memory, and the order of batches."""
+"""The frames that the stages train on, and the order of batches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stylefacev_cli.data.clips import ClipEntry, ClipSet
-from stylefacev_cli.data.splits import is_held_out
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.networks.landmarks import key_points_from_landmarks
 
@@ -20,7 +17,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Frames:
-    """Frames in memory, clip after clip, N in all.
+    """Frames, clip after clip, N in all; the arrays are in memory or mapped from files.
 
     Attributes:
         images: uint8 [N, S, S, 3].
@@ -119,79 +116,6 @@ class Frames:
                 f"{what} needs key points for every frame, and some of the data has none: make the "
                 "set with `stylefacev data render` or `data prepare`"
             )
-
-
-def load_frames(
-    folders: list[Path], resolution: int, held_out_permille: int, device: torch.device = CPU
-) -> Frames:
-    """Read sets of clips and stills.
-
-    Args:
-        folders: sets as `stylefacev data render` and `data prepare` make them.
-        resolution: the size that the frames must have, px.
-        held_out_permille: how many in a thousand persons are kept for validation (see
-            `is_held_out`); a split that a set has fixed in its index goes first.
-        device: where batches are put; the frames themselves stay in this process's memory.
-
-    Raises:
-        DataError: a set is missing, damaged, empty or of another size.
-    """
-    if not folders:
-        raise DataError(
-            "no data: name folders with --data, made by `stylefacev data render` or `data prepare`"
-        )
-    parts: dict[str, list[np.ndarray]] = {key: [] for key in _LABELS}
-    lengths: list[int] = []
-    moving: list[bool] = []
-    longest, fps = 0, 0.0
-    for folder in folders:
-        clip_set = ClipSet(folder)
-        for clip in clip_set:
-            images, labels = clip.frames(), clip.labels()
-            if images.shape[1:] != (resolution, resolution, 3):
-                raise DataError(
-                    f"{folder}: clip {clip.entry.id} is {images.shape[1]} px, "
-                    f"the config says {resolution}"
-                )
-            held_out = for_validation(folder, clip.entry, held_out_permille)
-            parts["images"].append(images)
-            parts["factors"].append(_label(labels, "factors", (len(images), 0)))
-            landmarks = _label(labels, "landmarks", (len(images), 98, 2))
-            parts["landmarks"].append(landmarks)
-            key_points = key_points_from_landmarks(torch.from_numpy(landmarks)).numpy()
-            parts["key_points"].append(_label(labels, "key_points", key_points.shape, key_points))
-            visible = labels.get("visible", np.zeros((len(images), 98), bool))
-            parts["visible"].append(visible.astype(bool))
-            parts["held_out"].append(np.full(len(images), held_out))
-            lengths.append(len(images))
-            moving.append(clip.entry.kind == "clip")
-            if clip.entry.kind == "clip" and len(images) > longest:
-                longest, fps = len(images), float(clip.entry.fps)
-    if not lengths:
-        raise DataError(f"no clips in {', '.join(map(str, folders))}")
-    try:
-        joined = {key: np.concatenate(arrays) for key, arrays in parts.items()}
-    except ValueError as error:
-        raise DataError(f"the sets do not go together: {error}") from error
-    starts = np.cumsum([0, *lengths])
-    return Frames(**joined, starts=starts, moving=np.array(moving), fps=fps, device=device)
-
-
-def for_validation(folder: Path, entry: ClipEntry, held_out_permille: int) -> bool:
-    """Whether a clip of a set is kept for validation; arguments as for `load_frames`."""
-    if entry.split is not None:
-        return entry.split == "val"
-    return is_held_out(folder.resolve().name, entry.identity, held_out_permille)
-
-
-_LABELS = ("images", "factors", "landmarks", "key_points", "visible", "held_out")
-
-
-def _label(
-    labels: dict[str, Any], name: str, shape: tuple[int, ...], default: np.ndarray | None = None
-) -> np.ndarray:
-    missing = np.full(shape, np.nan) if default is None else default
-    return np.asarray(labels.get(name, missing), np.float32)
 
 
 def spread(rows: np.ndarray, count: int) -> np.ndarray:

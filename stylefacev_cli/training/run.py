@@ -23,13 +23,14 @@ from stylefacev_cli.training.appearance_stage import AppearanceStage
 from stylefacev_cli.training.card import write_card
 from stylefacev_cli.training.checks import check_run
 from stylefacev_cli.training.detector_stage import DetectorStage
-from stylefacev_cli.training.frames import CPU, Frames, load_frames
+from stylefacev_cli.training.frames import CPU, Frames
 from stylefacev_cli.training.generator_stage import GeneratorStage
 from stylefacev_cli.training.joint_stage import JointStage
 from stylefacev_cli.training.loop import Outcome, StopFlag, finished, run_stage
 from stylefacev_cli.training.motion_stage import MotionStage
 from stylefacev_cli.training.motion_tracks import cached_poses
 from stylefacev_cli.training.pose_stage import PoseStage
+from stylefacev_cli.training.reading import Mapping, load_frames
 from stylefacev_cli.training.rendering import Renderer
 from stylefacev_cli.training.results import (
     Saved,
@@ -41,9 +42,11 @@ from stylefacev_cli.training.results import (
 )
 from stylefacev_cli.training.settings import TrainingConfig, budget_of, save_settings
 from stylefacev_cli.training.stage import NetworkStage
+from stylefacev_cli.video.files import remove
 from stylefacev_cli.weights.bundle import load_bundle
 from stylefacev_cli.weights.settings import to_plain
 
+FRAMES_FOLDER = "frames"  # of a run: large data, mapped; it can be made again
 STAGES = ("generator", "finish", "detector", "pose", "appearance", "joint", "motion")
 Report = Callable[[str], None]
 
@@ -98,6 +101,7 @@ def train(
                 return outcome
     if stage == "all" and process_index() == 0:
         report(f"model: {trainer.bundle()}")
+        remove(run / FRAMES_FOLDER)
     return outcome
 
 
@@ -215,8 +219,10 @@ class Trainer:
 
     def _read_frames(self) -> Frames:
         if self._frames is None:
+            config = self._config
+            mapping = Mapping(self._run / FRAMES_FOLDER, config.mapped_from_bytes)
             self._frames = load_frames(
-                self._data, self._config.resolution, self._config.held_out_permille, self._device
+                self._data, config.resolution, config.held_out_permille, self._device, mapping
             )
             total, held_out = len(self._frames.images), int(self._frames.held_out.sum())
             self._report(f"data: {total} frames, {held_out} of them held out")

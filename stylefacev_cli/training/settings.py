@@ -41,12 +41,15 @@ class TrainingConfig:
     seed: int = 1
     data: tuple[str, ...] = ()  # folders, beside those of --data
     held_out_permille: int = 20  # persons in a thousand kept for validation
+    frames_in_memory_gb: float = 4.0  # larger data is mapped from files in the run's folder
     perceptual: str = "auto"  # vgg16, efficientnet-lite0, none; auto: vgg16 if it is there
     licence: str = "Apache-2.0"  # of the trained weights
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def __post_init__(self) -> None:
         """Check that the parts go together."""
+        if not self.frames_in_memory_gb >= 0:
+            raise UsageError(f"frames_in_memory_gb {self.frames_in_memory_gb} is not 0 or more")
         if self.use_saves not in SAVES:
             raise UsageError(f"use_saves {self.use_saves!r} is not {' or '.join(SAVES)}")
         if self.detector is None and self.start_from is None:
@@ -67,6 +70,11 @@ class TrainingConfig:
             )
         if self.finish is not None and self.finish.architecture != theirs:
             raise UsageError("finish.architecture must be generator.architecture")
+
+    @property
+    def mapped_from_bytes(self) -> int:
+        """Data that takes so much or more is mapped from files."""
+        return round(1e9 * self.frames_in_memory_gb)
 
 
 def load_settings(path: Path, overrides: list[str]) -> TrainingConfig:

@@ -25,7 +25,7 @@ from stylefacev_cli.data.clips import ClipEntry, ClipSet, write_clip
 from stylefacev_cli.data.prepared_set import read_sources
 from stylefacev_cli.data.windows import Window
 from stylefacev_cli.errors import DataError
-from stylefacev_cli.training.frames import load_frames
+from stylefacev_cli.training.reading import load_frames
 
 DETECTOR = ["--detector", "default-64"]
 SMALL = [*DETECTOR, "--size", "48", "--min-window", "80"]

@@ -61,7 +61,10 @@ def test_a_good_run_passes_and_says_what_it_needs(clip_folder: Path, tmp_path: P
     needs = check(settings(), [clip_folder], tmp_path / "a" / "b")
     assert needs.num_frames == 5 * 24 and needs.data_bytes > 120 * 16 * 16 * 3
     assert list(needs.save_bytes) == wanted_stages(settings(), "all")
-    assert needs.disk_bytes == 5 * sum(needs.save_bytes.values())
+    saves = 5 * sum(needs.save_bytes.values())
+    assert needs.disk_bytes == saves and not needs.is_mapped
+    mapped = check(settings("frames_in_memory_gb=0"), [clip_folder], tmp_path)
+    assert mapped.disk_bytes == saves + needs.data_bytes and mapped.is_mapped
     assert not list(tmp_path.iterdir())
     assert [in_units(n) for n in (5, 51_000, 5.1e6, 5.1e10)] == ["5 B", "51 KB", "5 MB", "51.0 GB"]
 
@@ -125,7 +128,7 @@ def test_each_process_needs_its_memory(
     clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needs = check(settings(), [clip_folder], tmp_path)
-    monkeypatch.setattr(checks, "available_memory", lambda: 5 * needs.data_bytes)
+    monkeypatch.setattr(checks, "available_memory", lambda: 3 * needs.data_bytes)
     check(settings(), [clip_folder], tmp_path)
     monkeypatch.setattr(checks, "num_processes", lambda: 4)
     with pytest.raises(StyleFaceVError, match="reading the data needs"):

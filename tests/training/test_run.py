@@ -13,7 +13,8 @@ from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
 from stylefacev_cli.training.checkpoint import CheckpointStore
 from stylefacev_cli.training.checks import save_bytes_of
 from stylefacev_cli.training.detector_stage import DetectorStage
-from stylefacev_cli.training.frames import Frames, load_frames
+from stylefacev_cli.training.frames import Frames
+from stylefacev_cli.training.reading import load_frames
 from stylefacev_cli.training.run import STAGES, _lock, train
 from stylefacev_cli.training.settings import load_settings
 from stylefacev_cli.weights.bundle import load_bundle
@@ -47,10 +48,10 @@ def test_long_clips_tell_the_rate(clip_folder: Path, clips: Frames, tmp_path: Pa
 def test_all_stages_then_a_model_that_loads(
     clip_folder: Path, clips: Frames, tmp_path: Path
 ) -> None:
-    config = load_settings(EXAMPLES / "tiny.yaml", [])
+    config = load_settings(EXAMPLES / "tiny.yaml", ["frames_in_memory_gb=0"])
     lines: list[str] = []
     outcome = train(config, [clip_folder], tmp_path, report=lines.append)
-    assert outcome.reason == "done"
+    assert outcome.reason == "done" and not (tmp_path / "frames").exists()
     for stage in STAGES:
         assert any(line.startswith(f"{stage}: done at step") for line in lines), stage
         assert list((tmp_path / stage / "sheets").glob("*.png"))

@@ -35,6 +35,7 @@ def test_a_stop_of_torchrun_saves_once_and_one_process_goes_on(tmp_path: Path) -
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
         *("-m", "stylefacev_cli", "train", "detector", "--config", str(EXAMPLE), "--device", "cpu"),
         *("--data", str(data), "--out", str(run), "--set", "detector.num_images=1000000"),
+        *("--set", "frames_in_memory_gb=0"),  # the second process maps what the first unpacks
     ]
     environment = os.environ | {"PYTHONPATH": str(EXAMPLE.parents[1]), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -47,6 +48,7 @@ def test_a_stop_of_torchrun_saves_once_and_one_process_goes_on(tmp_path: Path) -
     process.send_signal(signal.SIGTERM)
     output, messages = process.communicate(timeout=200)
     assert process.returncode != 0 and output == ""
+    assert len(list((run / "frames").iterdir())) == 1
     told = [line for line in messages.splitlines() if line.startswith("detector: stopped by")]
     assert len(told) == 1, messages
     state = newest(run)
