@@ -28,6 +28,7 @@ NUM_LANDMARKS = 98
 JAW = slice(0, 33)
 _LOWEST_CHIN_DM = 6.1
 INNER_LIPS = (90, 94)  # middle of upper and lower lip
+_UPPER_LIDS, _LOWER_LIDS = [61, 62, 63, 69, 70, 71], [67, 66, 65, 75, 74, 73]
 _RIGHT_BROW, _LEFT_BROW = slice(33, 42), slice(42, 51)
 _NUM_ON_MESH = 96  # all but the pupils
 
@@ -68,6 +69,18 @@ def place_landmarks(mesh: FaceMesh, identity: Identity) -> LandmarkPlaces:
 def landmark_points(places: LandmarkPlaces, vertices: NDArray[np.float32]) -> F64:
     """Points [..., 3] of a head with these vertices [V, 3]; usually the 96 before the pupils."""
     return np.asarray((vertices[places.vertices] * places.weights[..., None]).sum(-2), np.float64)
+
+
+def lids_meeting(points: F64) -> F64:
+    """Points [96, 3] whose lower lids are nowhere above the upper ones.
+
+    In a blink the mesh's upper lid slides over the lower one; what is seen, and what annotators
+    mark for both, is its edge.
+    """
+    covered = points[_LOWER_LIDS, 1] > points[_UPPER_LIDS, 1]
+    seen = points.copy()
+    seen[_LOWER_LIDS] = np.where(covered[:, None], points[_UPPER_LIDS], points[_LOWER_LIDS])
+    return seen
 
 
 @lru_cache(maxsize=1)

@@ -15,6 +15,7 @@ from stylefacev_cli.faces.landmarks import (
     JAW,
     jaw_rows,
     landmark_points,
+    lids_meeting,
     march,
 )
 from stylefacev_cli.faces.mesh import FaceMesh
@@ -58,7 +59,7 @@ class PosedHead(NamedTuple):
 
     def landmarks(self) -> SeenLandmarks:
         """The landmarks in the picture; those of the jaw lie on the visible outline."""
-        points = landmark_points(self.head.landmarks, self.vertices)
+        points = lids_meeting(landmark_points(self.head.landmarks, self.vertices))
         pupils = self.head.eye_centers + self.head.eye_radius * self.gaze
         points = np.concatenate([points, pupils[::-1]])  # 96 is the right pupil, 97 the left
         shares = self.head.landmark_shares
