@@ -78,7 +78,7 @@ def lids_meeting(points: F64) -> F64:
     mark for both, is its edge.
     """
     covered = points[_LOWER_LIDS, 1] > points[_UPPER_LIDS, 1]
-    seen = points.copy()
+    seen: F64 = points.copy()
     seen[_LOWER_LIDS] = np.where(covered[:, None], points[_UPPER_LIDS], points[_LOWER_LIDS])
     return seen
 

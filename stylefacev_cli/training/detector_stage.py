@@ -20,6 +20,7 @@ from stylefacev_cli.networks.landmarks import (
     LandmarkDetectorConfig,
     boundary_target,
     heatmap_targets,
+    key_points_from_landmarks,
     landmarks_from_heatmaps,
 )
 from stylefacev_cli.training import losses, sheets
@@ -35,6 +36,7 @@ from stylefacev_cli.training.extraction import (
 )
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.loop import Losses
+from stylefacev_cli.training.losses import openings
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
 from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, step_generator
@@ -187,20 +189,31 @@ class DetectorStage(NetworkStage):
 
     @torch.no_grad()
     def validate(self) -> Losses:
-        """Mean error of visible landmarks over the distance of the outer eye corners."""
-        found: dict[str, list[Tensor]] = {"nme": [], "nme_generated": []}
+        """Mean error of visible landmarks over the distance of the outer eye corners.
+
+        `openings` is how much of the variance of eyes' and mouths' openings is found.
+        """
+        found: dict[str, list[Tensor]] = {"": [], "_generated": []}
         for start in range(0, len(self._held_out), self.images_per_step):
             rows = self._held_out[start : start + self.images_per_step]
-            found["nme"].append(self._errors(self.frames.image_batch(rows), rows))
+            found[""].append(self._detect(self.frames.image_batch(rows)))
             if self._generator is not None:
                 drawn = self._generator(self.frames.factor_batch(rows)).clamp(-1, 1)
-                found["nme_generated"].append(self._errors(drawn, rows))
-        return {key: float(torch.cat(values).mean()) for key, values in found.items() if values}
+                found["_generated"].append(self._detect(drawn))
+        wanted = openings(self.frames.key_point_batch(self._held_out))
+        numbers: Losses = {}
+        for suffix, parts in found.items():
+            if parts:
+                points = torch.cat(parts)
+                numbers["nme" + suffix] = float(self._errors(points, self._held_out).mean())
+                ours = openings(key_points_from_landmarks(points))
+                numbers["openings" + suffix] = losses.explained(ours, wanted)
+        return numbers
 
-    def _errors(self, frames: Tensor, rows: np.ndarray) -> Tensor:
+    def _errors(self, found: Tensor, rows: np.ndarray) -> Tensor:
         landmarks = self.frames.landmark_batch(rows)
         visible = self.frames.visible_batch(rows).float()
-        distances = (self._detect(frames) - landmarks).norm(dim=2)  # [N, 98]
+        distances = (found - landmarks).norm(dim=2)  # [N, 98]
         left, right = (landmarks[:, corner] for corner in OUTER_EYE_CORNERS)
         scale = (left - right).norm(dim=1).clamp(min=0.05)
         errors: Tensor = (distances * visible).sum(dim=1) / visible.sum(dim=1).clamp(min=1) / scale

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stylefacev_cli.errors import UsageError
@@ -56,7 +55,7 @@ from stylefacev_cli.training.extraction import (
 )
 from stylefacev_cli.training.frames import ClipWindow, Frames, WindowSampler
 from stylefacev_cli.training.loop import Losses
-from stylefacev_cli.training.losses import non_saturating
+from stylefacev_cli.training.losses import key_point_loss, non_saturating
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
 from stylefacev_cli.training.rebalance import Rebalance
 from stylefacev_cli.training.reconstruction import reconstruction_losses
@@ -92,6 +91,7 @@ class JointStageConfig:
     feature_weight: float = 1.0  # of the L1 on eyes and mouth
     perceptual_weight: float = 100.0
     key_point_weight: float = 1.0
+    openings_weight: float = 0.0  # of eyes and mouth, beside 1 for the key points
     embedding_weight: float = 10.0  # image part
     video_embedding_weight: float = 0.0  # video part, where the factors of frames are known
     places_weight: float = 0.0  # video part: linear guess where the key points are; needs labels
@@ -315,7 +315,7 @@ class JointStage(NetworkStage):
                     config, self._perceptual, made, both.frames[chosen], wanted[chosen]
                 )
                 found |= {prefix + key: value for key, value in losses.items()}
-            points = F.mse_loss(key_points[part], wanted[part])
+            points = key_point_loss(key_points[part], wanted[part], config.openings_weight)
             found[prefix + "points"] = config.key_point_weight * points
         if config.video_embedding_weight:
             distance = embedding_loss(ws[:num_video], both.ws[:num_video])

@@ -20,6 +20,8 @@ FEATURES = (
     (*range(76, 96),),
 )
 KEY_POINT_FEATURES = ((0, 2, 3, 4), (1, 5, 6, 7), (9, 10, 11, 12, 13))
+# Of the 14 key points: upper and lower lids, and lips.
+_UPPER, _LOWER = (2, 5, 9), (4, 7, 10)
 
 
 def face_weights(
@@ -55,6 +57,33 @@ def key_point_weights(
     parts = [key_points[:, list(part)] for part in KEY_POINT_FEATURES]
     features = [_ellipse(part, axis, 1.3, is_circle=True) for part in parts]
     return _stacked(face, features, face_weight, feature_weight)
+
+
+def openings(key_points: Tensor) -> Tensor:
+    """From upper to lower lids, and from upper to lower lip: [N, 3, 2] of key points [N, 14, 2]."""
+    return key_points[:, list(_LOWER)] - key_points[:, list(_UPPER)]
+
+
+def key_point_loss(found: Tensor, wanted: Tensor, openings_weight: float) -> Tensor:
+    """Mean square error of key points [N, 14, 2], and of how far eyes and mouth are open.
+
+    In the first alone a blink is nothing beside a nod. (The paper has the first alone: weight 0.)
+    """
+    loss = F.mse_loss(found, wanted)
+    if openings_weight:
+        loss = loss + openings_weight * F.mse_loss(openings(found), openings(wanted))
+    return loss
+
+
+def explained(found: Tensor, wanted: Tensor) -> float:
+    """How much of the variance over samples is found: 1 all, 0 no more than the mean tells.
+
+    Args:
+        found: [N, …].
+        wanted: the same shape.
+    """
+    rest = (found - wanted).square().sum()
+    return 1 - float(rest / (wanted - wanted.mean(dim=0)).square().sum().clamp(min=1e-12))
 
 
 def _stacked(

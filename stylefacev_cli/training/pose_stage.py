@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stylefacev_cli.networks.generator import Generator
@@ -32,6 +31,7 @@ from stylefacev_cli.training.extraction import (
 )
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.loop import Losses
+from stylefacev_cli.training.losses import explained, key_point_loss, openings
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
 from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, step_generator
@@ -55,6 +55,7 @@ class PoseStageConfig:
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Schedule = field(default_factory=Schedule)
     key_point_weight: float = 10.0
+    openings_weight: float = 0.0  # of eyes and mouth, beside 1 for the key points
     generated_share: float = 0.5  # of a batch
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
 
@@ -128,7 +129,8 @@ class PoseStage(NetworkStage):
             wanted = key_points_from_landmarks(landmarks_from_heatmaps(heatmaps))
         with products_in(dtype):
             found = self.pose_extractor.key_points(self.pose_extractor(heatmaps)).float()
-        return {"key_points": self.config.key_point_weight * F.mse_loss(found, wanted)}
+        loss = key_point_loss(found, wanted, self.config.openings_weight)
+        return {"key_points": self.config.key_point_weight * loss}
 
     @torch.no_grad()
     def _predict(self, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,10 +146,18 @@ class PoseStage(NetworkStage):
 
     @torch.no_grad()
     def validate(self) -> Losses:
-        """Mean distance of predicted to detected key points, in percent of the frame."""
-        errors = []
+        """Mean distance of predicted to detected key points, in percent of the frame.
+
+        `openings` is how much of the variance of eyes' and mouths' openings is predicted.
+        """
+        pairs = []
         for start in range(0, len(self._held_out), self.images_per_step):
             rows = self._held_out[start : start + self.images_per_step]
-            found, wanted = self._predict(self.frames.image_batch(rows))
-            errors.append((found - wanted).norm(dim=2).mean(dim=1))
-        return {"error_percent": 100 * float(torch.cat(errors).mean())} if errors else {}
+            pairs.append(self._predict(self.frames.image_batch(rows)))
+        if not pairs:
+            return {}
+        found, wanted = (torch.cat(points) for points in zip(*pairs, strict=True))
+        return {
+            "error_percent": 100 * float((found - wanted).norm(dim=2).mean()),
+            "openings": explained(openings(found), openings(wanted)),
+        }

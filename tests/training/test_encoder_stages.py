@@ -140,7 +140,7 @@ def test_detector_learns_on_renders_and_generated_faces(
     assert mean(found[-3:], "points") < 0.9 * mean(found[:2], "points")
     assert without_gradient(stage.detector) == []
     numbers = stage.validate()
-    assert set(numbers) == {"nme", "nme_generated"}
+    assert set(numbers) == {"nme", "nme_generated", "openings", "openings_generated"}
     assert stage.sheet().ndim == 3
 
 

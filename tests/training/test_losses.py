@@ -17,6 +17,20 @@ def test_face_weights_are_high_where_the_features_are(clips: Frames) -> None:
     assert (weights[:, 0, 0, 0] < 1.1).all()
 
 
+def test_openings_weigh_beside_the_key_points(clips: Frames) -> None:
+    wanted = clips.key_point_batch(np.arange(4))
+    nodding, blinking = wanted.clone(), wanted.clone()
+    nodding[..., 1] += 0.02
+    blinking[:, [2, 5], 1] += 0.02  # upper lids come down
+    plain = [float(losses.key_point_loss(p, wanted, 0)) for p in (nodding, blinking)]
+    torch.testing.assert_close(torch.tensor(plain), torch.tensor([0.02**2 / 2, 0.02**2 / 14]))
+    weighted = [float(losses.key_point_loss(p, wanted, 30)) for p in (nodding, blinking)]
+    assert weighted[0] == plain[0] and weighted[1] > plain[1] + 30 * 0.02**2 * 2 / 6 * 0.99
+    true = losses.openings(torch.rand(9, 14, 2))
+    assert losses.explained(true, true) == 1
+    assert abs(losses.explained(true.mean(dim=0).expand_as(true), true)) < 1e-3
+
+
 def test_key_points_give_much_the_same_weights_as_landmarks(clips: Frames) -> None:
     landmarks = clips.landmark_batch(np.arange(3))
     key_points = key_points_from_landmarks(landmarks)
