@@ -3,17 +3,25 @@
 For developers: `python -m stylefacev_cli.benchmarks`. Times on shared machines mean little, so that
 all implementations of an operation take turns in one process, and what is printed are ratios of
 medians, with the times of the first.
+
+`--original FOLDER`, where FOLDER holds the code of github.com/NVlabs/stylegan3, also times that
+code's own CPU path on the same weights. It runs in a process of its own, as published; ours runs as
+the commands run it. They take turns; wall time counts.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
 import torch
 
 from stylefacev_cli.networks.filtered_lrelu import (
@@ -143,6 +151,81 @@ def benchmark_generator(title: str, config: GeneratorConfig, batch: int, repeats
         print(f"{'':50s} {rate:.1f} images per processor second in float32")
 
 
+def their_generator(folder: str, config: GeneratorConfig) -> Any:
+    """NVIDIA's generator of the same sizes, from a folder with their code."""
+    sys.path.insert(0, folder)
+    from training.networks_stylegan3 import Generator as Original  # type: ignore[import-not-found]
+
+    same = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
+    of_synthesis = (
+        *("channel_base", "channel_max", "num_layers", "num_critical", "first_cutoff"),
+        *("first_stopband", "last_stopband_rel", "margin_size", "output_scale", "conv_kernel"),
+        *("filter_size", "lrelu_upsampling", "use_radial_filters", "conv_clamp"),
+    )
+    return Original(
+        **{name: getattr(config, name) for name in (*same, *of_synthesis)},
+        mapping_kwargs={"num_layers": config.mapping_layers},
+    )
+
+
+def one_side(
+    pipe: Connection, folder: str | None, config: GeneratorConfig, weights: Any, num_threads: int
+) -> None:
+    """In a process of its own: draw the frame of the ws that come, send pixels and seconds."""
+    if folder is None:
+        keep_freed_memory()  # as the commands do
+    set_num_threads(num_threads)
+    generator = Generator(config) if folder is None else their_generator(folder, config)
+    generator.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    generator.eval().requires_grad_(False)
+    while (message := pipe.recv()) is not None:
+        ws, dtype = message
+        more = {"conv_dtype": dtype} if folder is None else {"noise_mode": "const"}
+        start = time.monotonic()
+        frame = generator.synthesis(torch.from_numpy(ws), **more)
+        pipe.send((frame.numpy(), time.monotonic() - start))
+
+
+def benchmark_original(
+    title: str, folder: str, config: GeneratorConfig, repeats: int, num_threads: int
+) -> None:
+    """Time a frame of the original code and of ours, and how far they differ."""
+    torch.manual_seed(0)
+    generator = Generator(config)
+    weights = {name: value.numpy() for name, value in generator.state_dict().items()}
+    ws = generator.mapping(torch.randn(1, config.z_dim)).detach().numpy()
+    context, pipes = multiprocessing.get_context("spawn"), []
+    for side in (folder, None):
+        ours, theirs = context.Pipe()
+        arguments = (theirs, side, config, weights, num_threads)
+        context.Process(target=one_side, args=arguments, daemon=True).start()
+        pipes.append(ours)
+
+    def draw(pipe: Connection, dtype: torch.dtype | None = None) -> tuple[np.ndarray, float]:
+        pipe.send((ws, dtype))
+        frame, seconds = pipe.recv()
+        return frame, seconds
+
+    original, own = pipes
+    sides: dict[str, Callable[[], tuple[np.ndarray, float]]] = {
+        "original": partial(draw, original),
+        "float32": partial(draw, own),
+        "bfloat16": partial(draw, own, torch.bfloat16),
+    }
+    frames = {name: draw_one()[0] for name, draw_one in sides.items()}  # warms up
+    timings: Timings = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, draw_one in sides.items():
+            timings[name].append(draw_one()[1])
+    for pipe in pipes:
+        pipe.send(None)
+    report(f"{title}, a frame, wall time", timings)
+    size = np.linalg.norm(frames["original"])
+    for name in ("float32", "bfloat16"):
+        error = np.linalg.norm(frames[name] - frames["original"]) / size
+        print(f"{'':50s} {name} differs by {error:.1e} of the frame's norm")
+
+
 def main() -> None:
     """Parse the command line and print."""
     parser = argparse.ArgumentParser(
@@ -152,6 +235,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="runs of each (default: 5)")
     parser.add_argument(
         "--part", choices=("layers", "small", "released", "all"), default="all", help="what to time"
+    )
+    parser.add_argument(
+        "--original", metavar="FOLDER", help="StyleGAN3's own code, timed beside ours"
     )
     options = parser.parse_args()
     keep_freed_memory()  # as the commands do
@@ -164,8 +250,17 @@ def main() -> None:
         benchmark_layer("R 256 px, L11", RELEASED_R, 11, 8, options.repeats)
     if options.part in ("small", "all"):
         benchmark_generator("T 64 px", SMALL_T, 8, options.repeats)
+        if options.original:
+            benchmark_original(
+                "T 64 px", options.original, SMALL_T, options.repeats, options.threads
+            )
     if options.part in ("released", "all"):
-        benchmark_generator("R 256 px, released sizes", RELEASED_R, 1, options.repeats)
+        title = "R 256 px, released sizes"
+        benchmark_generator(title, RELEASED_R, 1, options.repeats)
+        if options.original:
+            benchmark_original(
+                title, options.original, RELEASED_R, options.repeats, options.threads
+            )
 
 
 if __name__ == "__main__":
