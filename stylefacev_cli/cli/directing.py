@@ -20,8 +20,8 @@ MAX_CHAIN = 100  # identities one after the other
 _MAX_KEYS = 1000
 _NUMBER = re.compile(r"[-+]?(?:[0-9]{1,4}(?:\.[0-9]{0,6})?|\.[0-9]{1,6})")
 _LAYERS = re.compile(r"([0-9]{1,3})(?:(-)([0-9]{1,3})?)?")
-# What default-64 still draws well, by eye; see the README.
-_WELL_TURNED_DEG, _WELL_ZOOMED = 15.0, (0.85, 1.25)
+# What default-64 still draws well, by eye and by its landmarks; see the README.
+_WELL_TURNED_DEG, _WELL_ZOOMED = 5.0, (0.85, 1.25)
 
 Course = tuple[tuple[float, ...], ...]
 """Values that follow each other, evenly spread over a video; one stays as it is."""
@@ -199,7 +199,8 @@ def doubts(camera: Camera, model: Model) -> list[str]:
     if turned > _WELL_TURNED_DEG and not turns_well(model.networks.generator.config):
         told.append(
             f"--rotate {turned:g}: the model {model.manifest.name} is of StyleGAN3's configuration "
-            f"T, which shifts well but turns badly: beyond {_WELL_TURNED_DEG:g} degrees faces bend"
+            "T, which shifts well but turns badly: eyes turn by about half of it, and beyond 15 "
+            "degrees faces bend"
         )
     lowest, highest = _WELL_ZOOMED
     zooms = [key[0] for key in camera.zoom if not lowest <= key[0] <= highest]

@@ -141,7 +141,7 @@ def generate(
         typer.Option(
             "--rotate", rich_help_panel=_WHO, metavar="DEG[:DEG…]",
             help="Turn the picture, anti-clockwise; A:B moves over the video, gently. "
-            "Generators of configuration T, as default-64, bend faces beyond 15.",
+            "Configuration T, as default-64, turns eyes by half of it and bends faces beyond 15.",
         ),
     ] = None,
     shift: Annotated[
