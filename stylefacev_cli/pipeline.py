@@ -10,10 +10,10 @@ Source: StyleFaceV (2022), "Decomposing and recomposing pretrained StyleGAN3".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count, islice
+from itertools import count, islice, repeat
 from pathlib import Path
 
 import numpy as np
@@ -196,13 +196,34 @@ class Model:
         return islice(self.move(first_pose, motion_seed, stabiliser), num_frames)
 
     def play(
-        self, appearance: torch.Tensor, poses: Iterable[torch.Tensor], batch: int
+        self,
+        appearance: torch.Tensor | Iterable[torch.Tensor],
+        poses: Iterable[torch.Tensor],
+        batch: int,
+        *,
+        mixes: Sequence[Mix] = (),
+        transforms: Iterable[torch.Tensor] | None = None,
     ) -> Iterator[Frame]:
-        """Render an appearance [1, C, 8, 8] in poses [1, 1, 8, 8], a batch at a time."""
-        waiting = iter(poses)
-        while some_poses := list(islice(waiting, batch)):
-            ws = self.recompose(appearance, torch.cat(some_poses))
-            yield from as_pictures(self.render(ws))
+        """Render a person in poses, a batch at a time.
+
+        Args:
+            appearance: [1, C, 8, 8], or one for each pose.
+            poses: [1, 1, 8, 8] each.
+            batch: frames rendered at once.
+            mixes: layers whose ws are those of somebody else in the same poses.
+            transforms: [1, 3, 3] for each pose: where the picture stands (`camera_transforms`).
+
+        Yields:
+            uint8 [H, W, 3] arrays.
+        """
+        faces = repeat(appearance) if isinstance(appearance, torch.Tensor) else appearance
+        if transforms is None:
+            transforms = repeat(torch.eye(3, dtype=torch.float64)[None])
+        moments = zip(poses, faces, transforms, strict=False)  # as long as there are poses
+        while some := list(islice(moments, batch)):
+            some_poses, some_faces, places = (torch.cat(parts) for parts in zip(*some, strict=True))
+            ws = self.mix(self.recompose(some_faces, some_poses), some_poses, mixes)
+            yield from as_pictures(self.render(ws, places))
 
     @property
     def default_batch(self) -> int:
@@ -218,9 +239,11 @@ class Model:
         return ws
 
     @torch.inference_mode()
-    def render(self, ws: torch.Tensor) -> torch.Tensor:
-        """Ws [N, num_ws, w_dim] → frames [N, 3, R, R] in [−1, 1]."""
-        frames: torch.Tensor = self.networks.generator.synthesis(ws, conv_dtype=self.dtype)
+    def render(self, ws: torch.Tensor, transforms: torch.Tensor | None = None) -> torch.Tensor:
+        """Ws [N, num_ws, w_dim], placed by [N, 3, 3] if given → frames [N, 3, R, R] in [−1, 1]."""
+        frames: torch.Tensor = self.networks.generator.synthesis(
+            ws, conv_dtype=self.dtype, transforms=transforms
+        )
         return frames.clamp(-1, 1)
 
     @torch.inference_mode()
@@ -275,6 +298,29 @@ class Model:
     def recompose(self, appearance: torch.Tensor, poses: torch.Tensor) -> torch.Tensor:
         """Appearances [N, C, 8, 8], or one for all, in poses [N, 1, 8, 8] → ws of each."""
         return needed(self.networks.appearance, "appearance").recompose(appearance, poses)
+
+    @torch.inference_mode()
+    def mix(self, ws: torch.Tensor, poses: torch.Tensor, mixes: Sequence[Mix]) -> torch.Tensor:
+        """Ws [N, num_ws, w_dim] of poses [N, 1, 8, 8], some layers taken from other people's."""
+        if mixes:
+            ws = ws.clone()
+        for mix in mixes:
+            layers = list(mix.layers)
+            ws[:, layers] = self.recompose(mix.appearance, poses)[:, layers]
+        return ws
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Layers of the generator that show somebody else (style mixing, Karras et al. 2019).
+
+    Attributes:
+        appearance: [1, C, 8, 8], of the other person.
+        layers: places in ws; 0 is the Fourier input, the last one gives the colours.
+    """
+
+    appearance: torch.Tensor
+    layers: tuple[int, ...]
 
 
 def latent_of_seed(seed: int, z_dim: int) -> torch.Tensor:

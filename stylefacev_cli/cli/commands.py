@@ -128,5 +128,12 @@ def _options_of(command: Any) -> config.Options:
     below = getattr(command, "commands", None)
     if below is not None:
         return {name.replace("-", "_"): _options_of(child) for name, child in below.items()}
-    names = {param.opts[0].lstrip("-"): param.name for param in command.params}
-    return {name.replace("-", "_"): parameter for name, parameter in names.items()}
+    settings: config.Options = {
+        name.lstrip("-").replace("-", "_"): config.Setting(
+            param.name, getattr(param, "multiple", False)
+        )
+        for param in command.params
+        for name in param.opts
+        if name.startswith("--") or name == param.opts[0]  # an argument's only name has no dashes
+    }
+    return settings

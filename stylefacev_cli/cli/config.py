@@ -14,14 +14,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stylefacev_cli.errors import UsageError
 
 PROJECT_CONFIG = "stylefacev.yaml"
 
-Options = Mapping[str, "Options | str"]
-"""Names of commands and sub-commands → their options; long names of options → parameters."""
+
+class Setting(NamedTuple):
+    """What a key stands for."""
+
+    parameter: str  # of the command's function
+    many: bool  # the option can be given several times, and the key hold a list
+
+
+Options = Mapping[str, "Options | Setting"]
+"""Names of commands and sub-commands → their options; long names of options → settings."""
 
 
 def read_defaults(known: Options) -> dict[str, Any]:
@@ -60,15 +68,24 @@ def _checked(content: object, known: Options, where: str) -> dict[str, Any]:
             names = ", ".join(sorted(known)).replace("_", "-")
             raise UsageError(f"{where}: unknown key '{str(key)[:40]}'; known are {names}")
         below = known[name]
-        if not isinstance(below, str):
+        if not isinstance(below, Setting):
             checked[name] = _checked(value, below, f"{where}: {key}")
+        elif below.many:
+            checked[below.parameter] = [
+                _plain(one, key, where) for one in (value if isinstance(value, list) else [value])
+            ]
         elif isinstance(value, bool):
-            checked[below] = value
-        elif isinstance(value, int | float | str):
-            checked[below] = str(value)  # read as if it stood on the command line
+            checked[below.parameter] = value
         else:
-            raise UsageError(f"{where}: {key} must be one value")
+            checked[below.parameter] = _plain(value, key, where)
     return checked
+
+
+def _plain(value: object, key: object, where: str) -> str:
+    """A value as if it stood on the command line."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise UsageError(f"{where}: {key} must be one value")
+    return str(value)
 
 
 def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:

@@ -148,7 +148,15 @@ def _feed(
 
 def _settings(record: dict[str, Any]) -> VideoSettings:
     provenance = json.dumps(record, separators=(",", ":"))
-    return VideoSettings(record["width"], record["height"], record["fps"], provenance)
+    num_frames = 1 if record["format"] == "sheet" else record["frames"]
+    return VideoSettings(
+        record["width"],
+        record["height"],
+        record["fps"],
+        provenance,
+        lossless=record.get("lossless", False),
+        num_frames=num_frames,
+    )
 
 
 def name_of(target: Target) -> str:

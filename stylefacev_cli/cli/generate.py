@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from stylefacev_cli.cli.motion_options import Fade, Loop, MotionScale, Scale, Smooth
+from stylefacev_cli.cli.options import one_of
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 
@@ -18,6 +20,8 @@ class Format(str, Enum):
     webm = "webm"
     mkv = "mkv"
     png = "png"
+    npy = "npy"
+    sheet = "sheet"
     raw = "raw"
 
 
@@ -38,6 +42,7 @@ class Dtype(str, Enum):
 
 
 _WHAT, _HOW, _WHERE = "What is made", "How it is computed", "Where it goes"
+_WHO = "Who is seen, and from where"
 
 
 def generate(
@@ -55,6 +60,13 @@ def generate(
             "--frames", envvar="STYLEFACEV_FRAMES", rich_help_panel=_WHAT,
             min=1, max=10_000_000, show_default="64, or the track's",
             help="Length of each video.",
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--seconds", envvar="STYLEFACEV_SECONDS", rich_help_panel=_WHAT, min=0.001,
+            help="The same in seconds.",
         ),
     ] = None,
     fps: Annotated[
@@ -79,12 +91,12 @@ def generate(
             help="1: as varied as learnt; towards 0: closer to the mean face.",
         ),
     ] = 1.0,
-    motion_seed: Annotated[
-        int | None,
+    motion_seeds: Annotated[
+        list[str] | None,
         typer.Option(
-            "--motion-seed", rich_help_panel=_WHAT, min=0, max=2**32 - 1,
+            "--motion-seeds", "--motion-seed", rich_help_panel=_WHAT, metavar="SEEDS",
             show_default="the seed itself",
-            help="Noise of the motion: the same person, another motion.",
+            help="Noise of the motion: each person in each of these motions.",
         ),
     ] = None,
     stabilise: Annotated[
@@ -95,16 +107,62 @@ def generate(
         ),
     ] = True,
     track: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--track", rich_help_panel=_WHAT, metavar="FILE",
-            help="Play this pose track (see stylefacev track) instead of a motion of its own.",
+            help="Play this pose track (see stylefacev track) instead of a motion of its own; "
+            "several times: each person in each of them.",
         ),
     ] = None,
     grid: Annotated[
         bool,
-        typer.Option("--grid", rich_help_panel=_WHAT, help="One video of all seeds, side by side."),
+        typer.Option(
+            "--grid", rich_help_panel=_WHAT,
+            help="One video of all, side by side; with several motions a matrix, one row a person.",
+        ),
     ] = False,
+    interpolate: Annotated[
+        str | None,
+        typer.Option(
+            "--interpolate", rich_help_panel=_WHO, metavar="SEED:SEED[:…]",
+            help="Instead of --seeds: one person becomes the next while the motion goes on.",
+        ),
+    ] = None,
+    mix: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mix", rich_help_panel=_WHO, metavar="SEED:LAYERS",
+            help="Layers of the generator that show another seed in the same pose: 5:4- are its "
+            "layers 4 and up (colours), 5:0-3 its form; several times.",
+        ),
+    ] = None,
+    rotate: Annotated[
+        str | None,
+        typer.Option(
+            "--rotate", rich_help_panel=_WHO, metavar="DEG[:DEG…]",
+            help="Turn the picture, anti-clockwise; A:B moves over the video, gently. "
+            "Configuration T, as default-64, turns eyes by half of it and bends faces beyond 15.",
+        ),
+    ] = None,
+    shift: Annotated[
+        str | None,
+        typer.Option(
+            "--shift", rich_help_panel=_WHO, metavar="X,Y[:X,Y…]",
+            help="Shift it right and down, in picture widths.",
+        ),
+    ] = None,
+    zoom: Annotated[
+        str | None,
+        typer.Option(
+            "--zoom", rich_help_panel=_WHO, metavar="F[:F…]",
+            help="Enlarge it; outside 0.85 to 1.25 heads lose their shape.",
+        ),
+    ] = None,
+    smooth: Smooth = None,
+    motion_scale: MotionScale = None,
+    scale: Scale = None,
+    loop: Loop = False,
+    fade: Fade = 8,
     model: Annotated[
         str,
         typer.Option(
@@ -145,7 +203,8 @@ def generate(
         typer.Option(
             "--out", "-o", envvar="STYLEFACEV_OUT", rich_help_panel=_WHERE,
             metavar="FOLDER|PATTERN|-",
-            help="A folder, a file name, a pattern like out/{seed}.mp4, or - for stdout.",
+            help="A folder, a file name, a pattern like out/{seed}-{motion_seed}.mp4 (or {track}), "
+            "or - for stdout.",
         ),
     ] = "videos",
     save_track: Annotated[
@@ -160,7 +219,29 @@ def generate(
         typer.Option(
             "--format", envvar="STYLEFACEV_FORMAT", rich_help_panel=_WHERE,
             show_default="by the name, else mp4",
-            help="png: a folder of pictures; raw: rgb24 for a pipe.",
+            help="png: a folder of pictures; npy: a numpy array; sheet: one picture of some "
+            "frames; raw: rgb24 for a pipe.",
+        ),
+    ] = None,
+    lossless: Annotated[
+        bool,
+        typer.Option(
+            "--lossless", rich_help_panel=_WHERE,
+            help="Keep every colour: H.264 in RGB (mp4), FFV1 (mkv), VP9 (webm).",
+        ),
+    ] = False,
+    sheet_frames: Annotated[
+        int | None,
+        typer.Option(
+            "--sheet-frames", rich_help_panel=_WHERE, min=1, max=1000, show_default="8",
+            help="Frames of each video in a sheet, evenly spread.",
+        ),
+    ] = None,
+    sheet_columns: Annotated[
+        int | None,
+        typer.Option(
+            "--sheet-columns", rich_help_panel=_WHERE, min=1, max=1000,
+            show_default="all in one row", help="Frames in a row of a sheet.",
         ),
     ] = None,
     force: Annotated[
@@ -189,17 +270,34 @@ def generate(
 
     Example: stylefacev generate --seeds 0-9 --frames 64 --out videos/{seed:04}.mp4
     """
-    from stylefacev_cli.cli.making import Wishes, make_videos
+    from stylefacev_cli.cli.directing import Direction, parse_camera, parse_chain, parse_mixes
+    from stylefacev_cli.cli.making import make_videos
+    from stylefacev_cli.cli.motion_edits import Edits, parse_scales
+    from stylefacev_cli.cli.planning import Wishes
+    from stylefacev_cli.cli.playing import Pace
 
+    if one_of(ctx, "seeds", "interpolate") == "seeds":
+        interpolate = None
+    in_seconds = one_of(ctx, "frames", "seconds") == "seconds"
     wishes = Wishes(
         seeds=seeds,
-        num_frames=frames,
-        fps=fps,
-        resample=resample,
+        motion_seeds=None if motion_seeds is None else ",".join(motion_seeds),
+        tracks=tuple(track or ()),
+        pace=Pace(None if in_seconds else frames, seconds if in_seconds else None, fps, resample),
+        direction=Direction(
+            parse_chain(interpolate) if interpolate is not None else (),
+            parse_mixes(mix or ()),
+            parse_camera(rotate, shift, zoom),
+        ),
+        edits=Edits(
+            smooth=smooth,
+            motion_scale=motion_scale,
+            scales=parse_scales(scale or []),
+            loop=loop,
+            num_fade=fade,
+        ),
         truncation=truncation,
-        motion_seed=motion_seed,
         stabilise=stabilise,
-        track=track,
         grid=grid,
         model=model,
         batch=batch,
@@ -209,6 +307,9 @@ def generate(
         out=out,
         save_track=save_track,
         format_name=format_.value if format_ else None,
+        lossless=lossless,
+        sheet_frames=sheet_frames,
+        sheet_columns=sheet_columns,
         force=force,
         skip_existing=skip_existing,
         as_json=as_json,

@@ -3,80 +3,27 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
-from stylefacev_cli.cli.delivery import (
-    Clock,
-    describe_software,
-    make_video,
-    stream_video,
-)
-from stylefacev_cli.cli.outputs import (
-    Target,
-    check_writable,
-    choose_format,
-    grid_shape,
-    plan_targets,
-    without_existing,
-)
-from stylefacev_cli.cli.playing import Playing, kept, moving, plan_playing, save_poses
-from stylefacev_cli.cli.seeds import parse_seeds
-from stylefacev_cli.cli.terminal import Terminal, holding_signals, is_terminal
-from stylefacev_cli.errors import StyleFaceVError, UsageError
-from stylefacev_cli.video import STREAM_FORMATS, Frame
-from stylefacev_cli.video.formats import GIF_MAX_FPS
-from stylefacev_cli.weights.manifest import Manifest, read_manifest
+from stylefacev_cli.cli.delivery import Clock, describe_software, make_video, stream_video
+from stylefacev_cli.cli.directing import doubts, mixes_of, transforms_of
+from stylefacev_cli.cli.outputs import Target
+from stylefacev_cli.cli.planning import Cell, Plan, Wishes, cells_of, layout_of, plan_videos
+from stylefacev_cli.cli.playing import Playing, kept, moving, save_poses
+from stylefacev_cli.cli.terminal import Terminal, holding_signals
+from stylefacev_cli.cli.tiling import contact_sheet, tiled
+from stylefacev_cli.errors import StyleFaceVError
+from stylefacev_cli.video import Frame
 
 if TYPE_CHECKING:
     import torch
 
-    from stylefacev_cli.pipeline import Model
+    from stylefacev_cli.pipeline import Mix, Model
 
-    Poses = dict[int, list[torch.Tensor]]  # by seed, each [1, 1, 8, 8]
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """The options of the command, as given."""
-
-    seeds: str
-    num_frames: int | None  # None: the track's, else 64
-    fps: float | None  # None: the track's, else the model's
-    resample: bool
-    truncation: float
-    motion_seed: int | None  # None: each video's own seed
-    stabilise: bool
-    track: str | None
-    grid: bool
-    model: str
-    batch: int | None  # None: by resolution
-    device: str
-    dtype: str
-    num_threads: int | None  # None: all cores
-    out: str
-    save_track: str | None
-    format_name: str | None  # None: by the name of `out`
-    force: bool
-    skip_existing: bool
-    as_json: bool
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What will be made."""
-
-    manifest: Manifest
-    playing: Playing
-    format_name: str
-    targets: list[Target]
-    skipped: list[str]  # paths of videos that are there already
-    tracks: dict[int, Path]  # by seed: where its poses are saved
+Poses = dict[Cell, list["torch.Tensor"]]  # each [1, 1, 8, 8]
+_T = TypeVar("_T")
 
 
 def make_videos(wishes: Wishes, terminal: Terminal) -> None:
@@ -89,7 +36,7 @@ def make_videos(wishes: Wishes, terminal: Terminal) -> None:
     clock = Clock(terminal.started_s)
     terminal.way_on = "; --skip-existing goes on from here"
     to_stdout = wishes.out == "-"
-    plan = _plan(wishes, terminal)
+    plan = plan_videos(wishes, terminal)
     manifest, targets, num_frames = plan.manifest, plan.targets, plan.playing.num_frames
     made: list[dict[str, Any]] = []
     results: dict[str, Any] = {"videos": made, "skipped": plan.skipped}
@@ -110,11 +57,15 @@ def make_videos(wishes: Wishes, terminal: Terminal) -> None:
                 f"model {manifest.name} ({manifest.sha256[:12]}) from {manifest.folder}, "
                 f"{model.device.type}, {wishes.dtype}, {num_threads()} threads"
             )
-            with terminal.progress(len(targets) * num_frames, "frames") as advance:
+            for doubt in doubts(wishes.direction.camera, model):
+                terminal.note(doubt)
+            mixes = mixes_of(wishes.direction.mixes, model, wishes.truncation)
+            per_video = 1 if plan.sheet else num_frames
+            with terminal.progress(len(targets) * per_video, "frames") as advance:
                 for target in targets:
                     record = _describe(wishes, plan, target)
                     poses: Poses = {}
-                    frames = _frames(model, wishes, plan, target, poses)
+                    frames = _frames(model, wishes, plan, target, mixes, poses, terminal)
                     if to_stdout:
                         stream_video(frames, target, record, clock, advance)
                         _save_tracks(plan, model, poses, record)
@@ -139,147 +90,110 @@ def make_videos(wishes: Wishes, terminal: Terminal) -> None:
     terminal.note(_summary(len(targets), num_frames, timing))
 
 
-def _plan(wishes: Wishes, terminal: Terminal) -> _Plan:
-    """Check all options against each other, the model's description and the disk."""
-    seeds = parse_seeds(wishes.seeds)
-    if wishes.force and wishes.skip_existing:
-        raise UsageError("--force and --skip-existing contradict each other; give one of them")
-    if wishes.out == "-":
-        format_name = wishes.format_name or "mp4"
-        _check_stream(wishes, format_name, len(seeds))
-        targets = plan_targets("stdout", format_name, seeds, grid=wishes.grid)
-    else:
-        format_name = choose_format(wishes.out, wishes.format_name)
-        if format_name == "raw":
-            raise UsageError("--format raw goes down a pipe only: add -o - and one seed")
-        targets = plan_targets(wishes.out, format_name, seeds, grid=wishes.grid)
-    manifest = read_manifest(wishes.model)
-    playing = plan_playing(
-        manifest, wishes.track, wishes.num_frames, wishes.fps, wishes.resample, wishes.motion_seed
-    )
-    if playing.num_frames > 1 or wishes.track or wishes.save_track:
-        manifest.check_complete()  # a single frame takes the generator alone
-    if format_name == "gif" and playing.fps > GIF_MAX_FPS:
-        raise UsageError(f"a gif has at most {GIF_MAX_FPS:g} frames per second; give a lower --fps")
-    if wishes.grid:
-        grid_shape(len(seeds), manifest.resolution)
-    skipped: list[str] = []
-    if wishes.out != "-":
-        missing = without_existing(
-            targets, format_name, force=wishes.force, skip_existing=wishes.skip_existing
-        )
-        to_make = set(missing)
-        skipped = [str(target.path) for target in targets if target not in to_make]
-        if skipped:
-            terminal.note(f"{len(skipped)} of {len(targets)} videos are there already: skipped")
-        check_writable(missing)
-        targets = missing
-    seeds = [seed for target in targets for seed in target.seeds]
-    tracks = _plan_tracks(wishes, seeds, playing.num_frames)
-    return _Plan(manifest, playing, format_name, targets, skipped, tracks)
-
-
-def _plan_tracks(wishes: Wishes, seeds: list[int], num_frames: int) -> dict[int, Path]:
-    if wishes.save_track is None or not seeds:
-        return {}
-    from stylefacev_cli.data.pose_tracks import MAX_TRACK_FRAMES
-
-    if num_frames > MAX_TRACK_FRAMES:
-        raise UsageError(f"--save-track: a track has at most {MAX_TRACK_FRAMES} frames")
-    targets = plan_targets(
-        wishes.save_track, "safetensors", seeds, grid=False, option="--save-track"
-    )
-    targets = without_existing(
-        targets, "safetensors", force=wishes.force, skip_existing=wishes.skip_existing
-    )
-    check_writable(targets)
-    return {target.seeds[0]: target.path for target in targets}
-
-
-def _save_tracks(plan: _Plan, model: Model, poses: Poses, record: dict[str, Any]) -> None:
+def _save_tracks(plan: Plan, model: Model, poses: Poses, record: dict[str, Any]) -> None:
     """Before a video bears its name: where it is, its poses are too."""
-    for seed, of_seed in poses.items():
-        origin = {**record, "seed": seed}
-        save_poses(plan.tracks[seed], of_seed, model, plan.playing.fps, origin)
-
-
-def _check_stream(wishes: Wishes, format_name: str, num_seeds: int) -> None:
-    if format_name not in STREAM_FORMATS:
-        formats = ", ".join(STREAM_FORMATS)
-        raise UsageError(f"-o - cannot carry {format_name}; give --format one of {formats}")
-    if num_seeds > 1 and not wishes.grid:
-        raise UsageError(f"-o - carries one video, not {num_seeds}: give one seed, or --grid")
-    if wishes.as_json:
-        raise UsageError("--json and -o - both write to the standard output; leave one out")
-    if sys.stdout is None:
-        raise UsageError("-o - has nowhere to go: the standard output is closed")
-    if is_terminal(sys.stdout):
-        raise UsageError("-o - would write a video to the terminal; send it to a pipe or a file")
+    playing = plan.playing
+    for cell, of_cell in poses.items():
+        seeds, column = cell
+        origin = {**record, "seed": seeds[0] if len(seeds) == 1 else list(seeds)}
+        if len(playing.motions) > 1:
+            motion = playing.motions[column]
+            origin |= {"motion_seed": motion.motion_seed} if motion.track is None else {}
+            origin |= {"track": motion.source} if motion.track is not None else {}
+        save_poses(plan.tracks[cell], of_cell, model, playing.fps, origin, playing.edits.loop)
 
 
 def _frames(
-    model: Model, wishes: Wishes, plan: _Plan, target: Target, poses: Poses
-) -> Iterator[Frame]:
+    model: Model, wishes: Wishes, plan: Plan, target: Target, mixes: list[Mix], poses: Poses,
+    terminal: Terminal,
+) -> Iterator[Frame]:  # fmt: skip
     """The frames of a video; the poses of those that are to be saved go into `poses`."""
-    playing = plan.playing
+    playing, direction, sheet = plan.playing, wishes.direction, plan.sheet
+    num, batch = playing.num_frames, wishes.batch or model.default_batch
 
-    def frames_of(seed: int) -> Iterator[Frame]:
-        if playing.track is None and playing.step == 1 and seed not in plan.tracks:
+    def frames_of(cell: Cell) -> Iterator[Frame]:
+        seeds, column = cell
+        motion = playing.motions[column]
+        simple = motion.track is None and motion.step == 1 and cell not in plan.tracks
+        simple = simple and direction.is_plain and not playing.edits.changes
+        if simple and (sheet is None or num == 1):
             return model.sample(
-                seed,
-                playing.num_frames,
-                motion_seed=wishes.motion_seed,
+                seeds[0],
+                num,
+                motion_seed=motion.motion_seed,
                 truncation=wishes.truncation,
                 stabilise=wishes.stabilise,
                 batch=wishes.batch,
             )
-        appearance, moves = moving(
-            model, playing, seed, wishes.motion_seed, wishes.truncation, wishes.stabilise
+        faces, moves = moving(
+            model, playing, motion, seeds, wishes.truncation, wishes.stabilise, terminal.note
         )
-        if seed in plan.tracks:
-            moves = kept(moves, poses.setdefault(seed, []))
-        return model.play(appearance, moves, wishes.batch or model.default_batch)
+        if cell in plan.tracks:
+            moves = kept(moves, poses.setdefault(cell, []))
+        places = transforms_of(direction.camera, num, playing.edits.loop)
+        if sheet is not None:  # only what is shown is drawn
+            picks = set(sheet.picks(num))
+            moves = _picked(moves, picks)
+            places = None if places is None else _picked(places, picks)
+            faces = _picked(faces, picks) if isinstance(faces, Iterator) else faces
+        return model.play(faces, moves, batch, mixes=mixes, transforms=places)
 
-    videos = [frames_of(seed) for seed in target.seeds]
-    return _tiled(videos, model.manifest.resolution) if wishes.grid else videos[0]
+    videos = [frames_of(cell) for cell in cells_of(wishes, target)]
+    if sheet is None and not wishes.grid:
+        return videos[0]
+    shape = layout_of(wishes, plan, target)
+    return tiled(videos, *shape) if sheet is None else contact_sheet(videos, sheet, *shape)
 
 
-def _tiled(videos: list[Iterator[Frame]], tile_px: int) -> Iterator[Frame]:
-    """Put videos side by side, row by row; the rest of the last row is black."""
-    rows, columns = grid_shape(len(videos), tile_px)
-    for tiles in zip(*videos, strict=True):
-        sheet = np.zeros((rows, tile_px, columns, tile_px, 3), np.uint8)
-        for index, tile in enumerate(tiles):
-            sheet[index // columns, :, index % columns] = tile
-        yield sheet.reshape(rows * tile_px, columns * tile_px, 3)
+def _picked(things: Iterable[_T], numbers: set[int]) -> Iterator[_T]:
+    return (thing for number, thing in enumerate(things) if number in numbers)
 
 
-def _describe(wishes: Wishes, plan: _Plan, target: Target) -> dict[str, Any]:
+def _describe(wishes: Wishes, plan: Plan, target: Target) -> dict[str, Any]:
     """The provenance that goes into the file: nothing that differs from run to run."""
-    manifest, playing, seeds = plan.manifest, plan.playing, target.seeds
-    rows, columns = grid_shape(len(seeds), manifest.resolution) if wishes.grid else (1, 1)
-    motion_seeds = [seed if wishes.motion_seed is None else wishes.motion_seed for seed in seeds]
-    who: dict[str, Any] = {"seeds": list(seeds)} if wishes.grid else {"seed": seeds[0]}
-    if playing.source is not None:
-        who["track"] = playing.source
-    elif wishes.grid:
-        who["motion_seeds"] = motion_seeds
-    else:
-        who["motion_seed"] = motion_seeds[0]
-    if playing.step != 1:
-        who["resampled_from_fps"] = playing.fps * playing.step
+    manifest, playing = plan.manifest, plan.playing
+    rows, columns = layout_of(wishes, plan, target)
+    how: dict[str, Any] = dict(wishes.direction.told())
+    if playing.edits.changes:
+        how["edits"] = playing.edits.told()
+    if plan.sheet is not None:
+        how["sheet"] = vars(plan.sheet)
     return {
         **describe_software(manifest),
-        **who,
+        **_who(wishes, playing, target),
         "frames": playing.num_frames,
         "fps": playing.fps,
         "width": columns * manifest.resolution,
         "height": rows * manifest.resolution,
         "truncation": wishes.truncation,
         "stabilise": wishes.stabilise,
+        **how,
         "dtype": wishes.dtype,
         "format": plan.format_name,
+        "lossless": wishes.lossless,
     }
+
+
+def _who(wishes: Wishes, playing: Playing, target: Target) -> dict[str, Any]:
+    """Faces and motions of a video: one, or those of the rows and columns of a matrix."""
+    seeds, motions = target.seeds, [playing.motions[column] for column in target.columns]
+    chain, matrix = wishes.direction.chain, len(motions) > 1
+    who: dict[str, Any] = {"seed": seeds[0]} if chain or not wishes.grid else {"seeds": list(seeds)}
+    first = motions[0]
+    if first.track is not None:
+        tracks = [motion.source for motion in motions]
+        who |= {"tracks": tracks} if matrix else {"track": tracks[0]}
+    elif matrix:
+        who["motion_seeds"] = [motion.motion_seed for motion in motions]
+    else:
+        own = [seed if first.motion_seed is None else first.motion_seed for seed in seeds]
+        is_list = wishes.grid and not chain
+        who |= {"motion_seeds": own} if is_list else {"motion_seed": own[0]}
+    steps = [motion.step for motion in motions]
+    if any(step != 1 for step in steps):
+        rates = [playing.fps * step for step in steps]
+        who["resampled_from_fps"] = rates if len(set(rates)) > 1 else rates[0]
+    return who
 
 
 def _summary(num_videos: int, num_frames: int, timing: dict[str, float]) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import stylefacev_cli
+from stylefacev_cli.errors import UsageError
 
 
 def _be_quiet(ctx: typer.Context, value: bool) -> bool:
@@ -67,6 +68,29 @@ NoCache = Annotated[
     bool,
     typer.Option("--no-cache", help="Compute all features anew, and keep none."),
 ]
+
+
+def one_of(ctx: typer.Context, first: str, second: str) -> str:
+    """Which of two options that say the same thing counts: the one given more directly.
+
+    Args:
+        ctx: of the command.
+        first: the name of the one's parameter; it counts if neither was given.
+        second: the name of the other's.
+
+    Raises:
+        UsageError: both were given, in the same place.
+    """
+    places = ("COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP")
+    sources = {name: ctx.get_parameter_source(name) for name in (first, second)}
+    ranks = {
+        name: places.index(source.name) if source and source.name in places else len(places)
+        for name, source in sources.items()
+    }
+    if ranks[first] == ranks[second] < len(places):
+        told = " and ".join(f"--{name}" for name in (first, second))
+        raise UsageError(f"{told} contradict each other; give one of them")
+    return second if ranks[second] < ranks[first] else first
 
 
 def give_everywhere(command: Any, standard: list[Any] | None = None) -> None:

@@ -11,26 +11,47 @@ from pathlib import Path
 
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.video import FORMATS, is_frame_folder
+from stylefacev_cli.video.formats import SUFFIXES
 
-_SEED_FIELD = re.compile(r"\{seed(?::0?([0-9]{1,2})d?)?\}")
+_FIELD = re.compile(r"\{(?:(seed|motion_seed)(?::0?([0-9]{1,2})d?)?|(track))\}")
 _FOREIGN_SUFFIXES = (
     *(".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts", ".apng"),
     *(".png", ".jpg", ".jpeg", ".webp"),
 )
-_MAX_GRID_SIDE_PX = 8192
+_MAX_SIDE_PX = 8192
 
 
 @dataclass(frozen=True)
 class Target:
-    """One video to make: of one seed, or of several in a grid."""
+    """One video to make.
+
+    Attributes:
+        seeds: of one face, of several in a grid, or of those that one face becomes.
+        path: of the file or folder.
+        columns: places of its motions in `Columns.names`; more than one only in a grid.
+    """
 
     seeds: tuple[int, ...]
     path: Path
+    columns: tuple[int, ...] = (0,)
 
     @property
     def sidecar(self) -> Path:
         """The JSON file beside the video."""
         return self.path.with_name(self.path.name + ".json")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The motions of a matrix, as names of files tell them.
+
+    Attributes:
+        field: `motion_seed` or `track`.
+        names: of each; empty for a motion of each seed's own.
+    """
+
+    field: str = "motion_seed"
+    names: tuple[str, ...] = ("",)
 
 
 def choose_format(out: str, wanted: str | None) -> str:
@@ -41,25 +62,32 @@ def choose_format(out: str, wanted: str | None) -> str:
     """
     suffix = Path(out).suffix.lower()
     if suffix in _FOREIGN_SUFFIXES:
+        if (suffix, wanted) == (".png", "sheet"):
+            return "sheet"
         hint = "; png is a folder of pictures: leave .png out" if suffix == ".png" else ""
+        hint += ", or add --format sheet" if hint and wanted is None else ""
         raise UsageError(f"--out: cannot write {suffix} files, only {', '.join(FORMATS)}{hint}")
-    by_name = suffix[1:] if suffix[1:] in FORMATS else None
+    by_name = suffix[1:] if suffix[1:] in FORMATS and suffix[1:] not in SUFFIXES else None
     if wanted and by_name and wanted != by_name:
         raise UsageError(f"--out {out} is a name for {by_name}, but --format is {wanted}")
     return wanted or by_name or "mp4"
 
 
 def plan_targets(
-    out: str, format_name: str, seeds: list[int], *, grid: bool, option: str = "--out"
-) -> list[Target]:
+    out: str, format_name: str, seeds: list[int], *, grid: bool, option: str = "--out",
+    columns: Columns | None = None, chain: bool = False,
+) -> list[Target]:  # fmt: skip
     """Give each video its path.
 
     Args:
-        out: a folder, a file name ending in the format, or a pattern with `{seed}` in it.
+        out: a folder, a file name ending in the format, or a pattern with fields in it: `{seed}`
+            and `{motion_seed}` or `{track}`.
         format_name: one of `FORMATS`, or another suffix.
         seeds: of the videos.
-        grid: all seeds go to one video.
+        grid: all go to one video.
         option: that gave `out`, for messages.
+        columns: the motions that each face has; each its own by default.
+        chain: the seeds are those that one face becomes.
 
     Raises:
         UsageError: a pattern that makes no names, or one file for several videos.
@@ -68,30 +96,65 @@ def plan_targets(
         raise UsageError(
             f"{option} is empty; give a folder, or a pattern such as out/{{seed}}.{format_name}"
         )
-    groups = [tuple(seeds)] if grid else [(seed,) for seed in seeds]
-    suffix = "" if format_name == "png" else f".{format_name}"
-    has_field = _SEED_FIELD.search(out) is not None
-    if re.search("[{}]", _SEED_FIELD.sub("", out)):
-        raise UsageError(f"{option} {out}: the only field is {{seed}}, or {{seed:04}} with zeros")
-    if grid and has_field:
-        raise UsageError(f"{option} {out}: --grid makes one video of all seeds; leave {{seed}} out")
+    columns = columns or Columns()
+    rows = [tuple(seeds)] if chain or grid else [(seed,) for seed in seeds]
+    every = tuple(range(len(columns.names)))
+    groups = [(row, some) for row in rows for some in ([every] if grid else [(i,) for i in every])]
+    out = _with_fields(out, format_name, columns, grid, option, (len(rows), len(every)))
+    names = columns.names
+    targets = [
+        Target(row, Path(_fill(out, row if chain else row[:1], names[some[0]])).expanduser(), some)
+        for row, some in groups
+    ]
+    if len({target.path for target in targets}) < len(targets):
+        raise UsageError(f"{option} {out}: two videos would have one name; part the fields by a -")
+    return targets
 
+
+def _with_fields(
+    out: str, format_name: str, columns: Columns, grid: bool, option: str, size: tuple[int, int]
+) -> str:
+    """Check a pattern, and complete it with what is left out: fields, and the ending."""
+    known = ("seed", columns.field)
+    fields = [match[1] or match[3] for match in _FIELD.finditer(out)]
+    if re.search("[{}]", _FIELD.sub("", out)) or not set(fields) <= set(known):
+        others = f", and {{{columns.field}}}"
+        raise UsageError(
+            f"{option} {out}: the fields are {{seed}} or {{seed:04}} with zeros{others}"
+        )
+    if grid and fields:
+        raise UsageError(
+            f"{option} {out}: --grid makes one video of all; leave {{{fields[0]}}} out"
+        )
+    suffix = SUFFIXES.get(format_name, f".{format_name}")
     is_name = suffix != "" and out.lower().endswith(suffix)
-    if is_name and not has_field and len(groups) > 1:
-        pattern = f"{out[: -len(suffix)]}-{{seed}}{suffix}"
+    stem = out[: -len(suffix)] if is_name else out
+    # Those that videos differ in, and that a pattern must have.
+    needed = [] if grid else [name for name, num in zip(known, size, strict=True) if num > 1]
+    missing = [f"{{{name}}}" for name in needed if name not in fields]
+    if missing and (is_name or fields):
+        num = size[0] * size[1]
+        pattern = "-".join([stem, *missing]) + (suffix if is_name else "")
         other = ", or add --grid" if option == "--out" else ""
         raise UsageError(
-            f"{option} {out}: one file cannot hold {len(groups)} videos; write {pattern}{other}"
+            f"{option} {out}: one name cannot stand for {num} videos; write {pattern}{other}"
         )
-    if not is_name and not has_field:
-        out = os.path.join(out, "grid" if grid else "{seed}")
-    if not is_name:
-        out += suffix
-    return [Target(group, Path(_fill(out, group[0])).expanduser()) for group in groups]
+    if is_name:
+        return out
+    if not fields:
+        wanted = dict.fromkeys(["seed", *needed])
+        stem = os.path.join(out, "grid" if grid else "-".join(f"{{{name}}}" for name in wanted))
+    return stem + suffix
 
 
-def _fill(pattern: str, seed: int) -> str:
-    return _SEED_FIELD.sub(lambda match: f"{seed:0{int(match[1] or 1)}d}", pattern)
+def _fill(pattern: str, seeds: tuple[int, ...], motion: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        if match[3]:
+            return motion
+        numbers = seeds if match[1] == "seed" else (int(motion or seeds[0]),)
+        return "-".join(f"{number:0{int(match[2] or 1)}d}" for number in numbers)
+
+    return _FIELD.sub(value, pattern)
 
 
 def without_existing(
@@ -149,7 +212,19 @@ def grid_shape(num_tiles: int, tile_px: int) -> tuple[int, int]:
         UsageError: it would be larger than players show.
     """
     columns = math.ceil(math.sqrt(num_tiles))
-    if columns * tile_px > _MAX_GRID_SIDE_PX:
-        most = (_MAX_GRID_SIDE_PX // tile_px) ** 2
-        raise UsageError(f"--grid: {num_tiles} seeds are too many; {most} tiles fit")
-    return math.ceil(num_tiles / columns), columns
+    shape = math.ceil(num_tiles / columns), columns
+    check_sides(*shape, tile_px)
+    return shape
+
+
+def check_sides(rows: int, columns: int, tile_px: int) -> None:
+    """Check the size of a picture of tiles.
+
+    Raises:
+        UsageError: it would be larger than players show.
+    """
+    if max(rows, columns) * tile_px > _MAX_SIDE_PX:
+        most = _MAX_SIDE_PX // tile_px
+        raise UsageError(
+            f"{rows} rows and {columns} columns are too many for one picture; {most} by {most} fit"
+        )

@@ -1,14 +1,17 @@
-"""Where the poses of a video come from and go to: a track, the sampler, other rates, files."""
+"""Where the poses of a video come from and go to: tracks, the sampler, edits, files."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylefacev_cli.cli.directing import along, shares
+from stylefacev_cli.cli.motion_edits import Edits, key_points_of, moved_otherwise
+from stylefacev_cli.cli.outputs import Columns
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.weights.manifest import Manifest
 
@@ -19,6 +22,34 @@ if TYPE_CHECKING:
     from stylefacev_cli.pipeline import Model
 
 DEFAULT_FRAMES = 64
+MAX_FRAMES = 10_000_000
+_SPARE_FRAMES = 100  # where a loop may begin later, to close better
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What moves the faces of one column.
+
+    Attributes:
+        motion_seed: None: each video its own seed.
+        track: that is played; None: the sampler invents the motion.
+        source: the track as records name it.
+        name: the track as file names tell it.
+        step: from frame to frame, in poses; 1 unless motion is resampled.
+    """
+
+    motion_seed: int | None = None
+    track: PoseTrack | None = None
+    source: dict[str, Any] | None = None
+    name: str = ""
+    step: float = 1.0
+
+    @property
+    def length(self) -> float:
+        """How many frames it has: those of a track, without end for a loop or the sampler."""
+        if self.track is None or self.track.loops:
+            return math.inf
+        return math.floor((len(self.track) - 1) / self.step + 1e-6) + 1
 
 
 @dataclass(frozen=True)
@@ -26,49 +57,115 @@ class Playing:
     """What moves the faces, how fast, and for how long.
 
     Attributes:
-        track: that is played; None: each video has a motion of its own.
-        source: the track as records name it.
+        motions: by column; one unless there is a matrix.
         num_frames: of each video.
         fps: of each video.
-        step: from frame to frame, in poses; 1 unless motion is resampled.
+        edits: of each motion.
     """
 
-    track: PoseTrack | None
-    source: dict[str, Any] | None
+    motions: tuple[Motion, ...]
     num_frames: int
     fps: float
-    step: float
+    edits: Edits
+
+    @property
+    def columns(self) -> Columns:
+        """The motions as names of files tell them."""
+        if self.motions[0].track is not None:
+            return Columns("track", tuple(motion.name for motion in self.motions))
+        seeds = [motion.motion_seed for motion in self.motions]
+        return Columns(names=tuple("" if seed is None else str(seed) for seed in seeds))
+
+    @property
+    def num_held(self) -> int:
+        """Poses that edits need at once; 0 without edits."""
+        if not self.edits.changes:
+            return 0
+        over = self.edits.num_fade + _SPARE_FRAMES if self.edits.loop else 0
+        return self.num_frames + int(min(over, *(m.length - self.num_frames for m in self.motions)))
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long and how fast, as wished for."""
+
+    num_frames: int | None = None  # None: by seconds, or the track's, else 64
+    seconds: float | None = None
+    fps: float | None = None  # None: the track's, else the model's
+    resample: bool = False
 
 
 def plan_playing(
-    manifest: Manifest, track_name: str | None, num_frames: int | None, fps: float | None,
-    resample: bool, motion_seed: int | None,
-) -> Playing:  # fmt: skip
-    """Put the options together; a track is read and checked now, before any network is loaded.
+    manifest: Manifest, tracks: Sequence[str], motion_seeds: Sequence[int], pace: Pace, edits: Edits
+) -> Playing:
+    """Put the options together; tracks are read and checked now, before any network is loaded.
 
     Raises:
-        UsageError: they contradict each other, or the track is too short or of another model.
-        IntegrityError: the track is damaged.
+        UsageError: they contradict each other, or a track is too short or of another model.
+        IntegrityError: a track is damaged.
     """
-    if resample and fps is None:
+    if pace.resample and pace.fps is None:
         raise UsageError("--resample: to which rate? give --fps")
-    if track_name is None:
-        step = manifest.fps / fps if resample and fps else 1.0
-        return Playing(None, None, num_frames or DEFAULT_FRAMES, fps or manifest.fps, step)
-    if motion_seed is not None:
-        raise UsageError("--track brings its own motion: leave out --motion-seed")
-    track, source = open_track(Path(track_name), manifest)
-    step = track.fps / fps if resample and fps else 1.0
-    if track.loops:
-        most = max(1, round(len(track) / step))
-    else:
-        most = math.floor((len(track) - 1) / step + 1e-6) + 1
-    if num_frames is not None and num_frames > most and not track.loops:
+    if tracks and motion_seeds:
+        raise UsageError("--track brings its own motion: leave out --motion-seeds")
+    edits.check()
+    motions = _opened(tracks, manifest) or [Motion(seed) for seed in motion_seeds] or [Motion()]
+    rates = [manifest.fps if motion.track is None else motion.track.fps for motion in motions]
+    if len(set(rates)) > 1 and not pace.resample:
+        told = " and ".join(f"{rate:g}" for rate in sorted(set(rates)))
+        raise UsageError(f"--track: at {told} frames per second; add --fps and --resample")
+    fps = pace.fps or rates[0]
+    if pace.resample:
+        motions = [replace(one, step=rate / fps) for one, rate in zip(motions, rates, strict=True)]
+    playing = Playing(tuple(motions), _num_frames(motions, pace, fps, edits), fps, edits)
+    _check_held(playing)
+    return playing
+
+
+def _opened(names: Sequence[str], manifest: Manifest) -> list[Motion]:
+    motions = []
+    for name in names:
+        track, source = open_track(Path(name), manifest)
+        motions.append(Motion(None, track, source, Path(name).stem))
+    if len({motion.name for motion in motions}) < len(motions):
+        raise UsageError("--track: two tracks have one name, and so would their videos; rename one")
+    return motions
+
+
+def _num_frames(motions: list[Motion], pace: Pace, fps: float, edits: Edits) -> int:
+    shortest = min(motion.length for motion in motions)
+    wanted, option = pace.num_frames, f"--frames {pace.num_frames}"
+    if pace.seconds is not None:
+        wanted, option = max(1, round(pace.seconds * fps)), f"--seconds {pace.seconds:g}"
+        if wanted > MAX_FRAMES:
+            raise UsageError(f"{option}: {wanted} frames; a video has at most {MAX_FRAMES}")
+    if wanted is not None and wanted > shortest:
         raise UsageError(
-            f"--frames {num_frames}: the track has {most}; make a loop of it: "
-            f"stylefacev track {track_name} --loop -o loop.safetensors"
+            f"{option}: the track has {shortest:g}; make a loop of it: "
+            f"stylefacev track TRACK --loop -o loop.safetensors"
         )
-    return Playing(track, source, num_frames or most, fps or track.fps, step)
+    if wanted is not None:
+        return wanted
+    if motions[0].track is None:
+        return DEFAULT_FRAMES
+    if shortest == math.inf:  # loops only
+        tracks = [(motion.track, motion.step) for motion in motions if motion.track is not None]
+        return min(max(1, round(len(track) / step)) for track, step in tracks)
+    # A loop gives up what fades, and where it may begin.
+    given_up = min(edits.num_fade, int(shortest) // 4) + int(shortest) // 8 if edits.loop else 0
+    return int(shortest) - given_up
+
+
+def _check_held(playing: Playing) -> None:
+    from stylefacev_cli.data.pose_tracks import MAX_TRACK_FRAMES
+
+    if playing.num_held > MAX_TRACK_FRAMES:
+        raise UsageError(
+            f"{playing.num_frames} frames are too many to be edited: at most {MAX_TRACK_FRAMES}"
+        )
+    smooth = playing.edits.smooth or 0
+    if smooth > playing.num_frames:
+        raise UsageError(f"--smooth {smooth}: the video has {playing.num_frames} frames")
 
 
 def open_track(path: Path, manifest: Manifest) -> tuple[PoseTrack, dict[str, Any]]:
@@ -81,29 +178,84 @@ def open_track(path: Path, manifest: Manifest) -> tuple[PoseTrack, dict[str, Any
 
 
 def moving(
-    model: Model, playing: Playing, seed: int, motion_seed: int | None, truncation: float,
+    model: Model, playing: Playing, motion: Motion, seeds: Sequence[int], truncation: float,
+    stabilise: bool, tell: Callable[[str], None],
+) -> tuple[torch.Tensor | Iterator[torch.Tensor], Iterator[torch.Tensor]]:  # fmt: skip
+    """Who is seen, and how the face moves.
+
+    Each of the identities moves as it would alone, with the same noise; between two of them the
+    appearance maps and the poses are mixed linearly. So the video begins and ends as theirs do.
+    Appearances go before ws, whose straight lines lead through the mean face, and before z, whose
+    arcs jump: of the eight pairs tried with default-64 theirs were the most even and the sharpest.
+
+    Args:
+        model: that draws them.
+        playing: length, rate and edits.
+        motion: one of `playing.motions`.
+        seeds: of one person, or of several that follow each other over the video.
+        truncation: of the first frames.
+        stabilise: hold poses of long videos.
+        tell: is told what edits cost.
+
+    Returns:
+        The appearance [1, C, 8, 8] of a seed, or one for each frame; the poses [1, 1, 8, 8].
+    """
+    people = [model.take_apart(model.first_frame(seed, truncation)) for seed in seeds]
+    own = seeds[0] if motion.motion_seed is None else motion.motion_seed
+    firsts = [first_pose for _, first_pose in people]
+    if motion.track is not None:
+        firsts = firsts[:1]  # a track moves everybody alike
+    num = playing.num_held or playing.num_frames
+    moves: list[Iterator[torch.Tensor]] = [
+        islice(_unedited(model, motion, pose, own, num, stabilise), num) for pose in firsts
+    ]
+    if playing.edits.changes:
+        moves = _edited(moves, playing, model, tell)
+    closed = playing.edits.loop
+    ways = shares(playing.num_frames, closed)
+    poses = (along(some, share) for *some, share in zip(*moves, ways, strict=False))
+    if len(people) == 1:
+        return people[0][0], poses
+    faces = [appearance for appearance, _ in people]
+    return (along(faces, share) for share in shares(playing.num_frames, closed)), poses
+
+
+def _unedited(
+    model: Model, motion: Motion, first_pose: torch.Tensor, motion_seed: int, num_frames: int,
     stabilise: bool,
-) -> tuple[torch.Tensor, Iterator[torch.Tensor]]:  # fmt: skip
-    """The appearance [1, C, 8, 8] of a seed, and the poses [1, 1, 8, 8] of its frames."""
+) -> Iterator[torch.Tensor]:  # fmt: skip
+    """The poses [1, 1, 8, 8] of at least so many frames, if the track has them."""
     import torch
 
     from stylefacev_cli.networks.pose_edits import resample
 
-    appearance, first_pose = model.take_apart(model.first_frame(seed, truncation))
     poses: Iterable[torch.Tensor]
-    if playing.track is not None:
-        whole = torch.from_numpy(playing.track.poses).to(model.device)
-        poses = torch.split(whole, 1)
-        if playing.track.loops:
+    if motion.track is not None:
+        poses = torch.split(torch.from_numpy(motion.track.poses).to(model.device), 1)
+        if motion.track.loops:
             poses = chain.from_iterable(repeat(poses))
     else:
         # Two more than are shown, so that the last frames of a short video are those of a long one.
-        num = math.ceil((playing.num_frames - 1) * playing.step) + (1 if playing.step == 1 else 3)
-        own = seed if motion_seed is None else motion_seed
-        poses = model.motion(first_pose, own, num, stabilise)
-    if playing.step != 1:
-        poses = resample(poses, playing.step)
-    return appearance, islice(poses, playing.num_frames)
+        num = math.ceil((num_frames - 1) * motion.step) + (1 if motion.step == 1 else 3)
+        poses = model.motion(first_pose, motion_seed, num, stabilise)
+    return iter(poses if motion.step == 1 else resample(poses, motion.step))
+
+
+def _edited(
+    moves: list[Iterator[torch.Tensor]], playing: Playing, model: Model, tell: Callable[[str], None]
+) -> list[Iterator[torch.Tensor]]:
+    import torch
+
+    from stylefacev_cli.networks.pose_edits import loop_of_length
+
+    edits = playing.edits
+    whole = [torch.cat(list(poses)).cpu() for poses in moves]
+    whole = [moved_otherwise(poses, playing.fps, edits, model, tell) for poses in whole]
+    together = torch.cat(whole, dim=1)  # [T, K, 8, 8]: all begin and end at the same time
+    if edits.loop:
+        together = loop_of_length(together, playing.num_frames, edits.num_fade)
+    tracks = torch.split(together.to(model.device), 1, dim=1)
+    return [iter(torch.split(track, 1)) for track in tracks]
 
 
 def kept(poses: Iterator[torch.Tensor], into: list[torch.Tensor]) -> Iterator[torch.Tensor]:
@@ -114,14 +266,19 @@ def kept(poses: Iterator[torch.Tensor], into: list[torch.Tensor]) -> Iterator[to
 
 
 def save_poses(
-    path: Path, poses: list[torch.Tensor], model: Model, fps: float, origin: dict[str, Any]
+    path: Path,
+    poses: list[torch.Tensor],
+    model: Model,
+    fps: float,
+    origin: dict[str, Any],
+    loops: bool,
 ) -> None:
     """Write poses [1, 1, 8, 8] as a track (errors as `write_track`)."""
     import torch
 
     from stylefacev_cli.data.pose_tracks import write_track
 
-    write_track(path, track_of(torch.cat(poses), model, fps, origin))
+    write_track(path, track_of(torch.cat(poses), model, fps, origin, loops))
 
 
 def track_of(
@@ -134,16 +291,3 @@ def track_of(
     assert pose_space is not None, "poses come from a model that has an extractor"
     points = key_points_of(model, poses).numpy()
     return PoseTrack(poses.cpu().numpy(), fps, pose_space, points, loops, origin)
-
-
-def key_points_of(model: Model, poses: torch.Tensor) -> torch.Tensor:
-    """Key points [T, 14, 2] that a model's head reads off poses [T, 1, 8, 8], on the CPU."""
-    import torch
-
-    from stylefacev_cli.weights.bundle import needed
-
-    head = needed(model.networks.pose, "pose")
-    with torch.inference_mode():
-        return torch.cat(
-            [head.key_points(some.to(model.device)) for some in torch.split(poses, 256)]
-        ).cpu()

@@ -8,10 +8,18 @@ from typing import Annotated
 import typer
 
 from stylefacev_cli.cli.generate import Device
+from stylefacev_cli.cli.motion_options import (
+    EDITS_PANEL,
+    Fade,
+    Loop,
+    MotionScale,
+    Scale,
+    Smooth,
+)
 from stylefacev_cli.cli.options import AsJson, Threads
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
-_FROM, _EDITS, _WHERE = "Where from", "Edits, in this order", "Where it goes"
+_FROM, _WHERE = "Where from", "Where it goes"
 
 Crop = Annotated[
     bool | None,
@@ -48,62 +56,32 @@ def track(
     join: Annotated[
         list[Path] | None,
         typer.Option(
-            "--join", rich_help_panel=_EDITS, metavar="VIDEO|TRACK",
+            "--join", rich_help_panel=EDITS_PANEL, metavar="VIDEO|TRACK",
             help="Put another one behind it; can be given several times.",
         ),
     ] = None,
     fps: Annotated[
         float | None,
         typer.Option(
-            "--fps", rich_help_panel=_EDITS, min=0.1, max=240, show_default="the source's",
+            "--fps", rich_help_panel=EDITS_PANEL, min=0.1, max=240, show_default="the source's",
             help="Frames per second of the result: poses are interpolated, the speed stays.",
         ),
     ] = None,
     cut: Annotated[
         str | None,
         typer.Option(
-            "--cut", rich_help_panel=_EDITS, metavar="A:B",
+            "--cut", rich_help_panel=EDITS_PANEL, metavar="A:B",
             help="Frames A to before B; seconds with an s, as in 0.5s:2s; either may be left out.",
         ),
     ] = None,
     reverse: Annotated[
-        bool, typer.Option("--reverse", rich_help_panel=_EDITS, help="Backwards.")
+        bool, typer.Option("--reverse", rich_help_panel=EDITS_PANEL, help="Backwards.")
     ] = False,
-    smooth: Annotated[
-        int | None,
-        typer.Option(
-            "--smooth", rich_help_panel=_EDITS, min=3, max=1001, metavar="FRAMES",
-            help="Savitzky-Golay over so many frames (odd); tells what it costs in motion.",
-        ),
-    ] = None,
-    motion_scale: Annotated[
-        float | None,
-        typer.Option(
-            "--motion-scale", rich_help_panel=_EDITS, min=0, max=2,
-            help="More or less of all motion, around the mean pose of the track.",
-        ),
-    ] = None,
-    scale: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--scale", rich_help_panel=_EDITS, metavar="PART=FACTOR",
-            help="More, less or no motion (0) of head, mouth, eyes or brows; several times.",
-        ),
-    ] = None,
-    loop: Annotated[
-        bool,
-        typer.Option(
-            "--loop", rich_help_panel=_EDITS,
-            help="Close it: what follows the end fades into the beginning.",
-        ),
-    ] = False,
-    fade: Annotated[
-        int,
-        typer.Option(
-            "--fade", rich_help_panel=_EDITS, min=0, max=1000, metavar="FRAMES",
-            help="Length of the cross-fades of --join and --loop.",
-        ),
-    ] = 8,
+    smooth: Smooth = None,
+    motion_scale: MotionScale = None,
+    scale: Scale = None,
+    loop: Loop = False,
+    fade: Fade = 8,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = Device.auto,
     threads: Threads = None,
@@ -119,7 +97,8 @@ def track(
 
     Example: stylefacev track clip.mp4 --scale mouth=1.3 --loop -o clip.safetensors
     """
-    from stylefacev_cli.cli.tracking_motion import Edits, TrackWishes, make_track, parse_scales
+    from stylefacev_cli.cli.motion_edits import Edits, parse_scales
+    from stylefacev_cli.cli.tracking_motion import TrackWishes, make_track
 
     edits = Edits(fps, cut, reverse, smooth, motion_scale, parse_scales(scale or []), loop, fade)
     sources = (source, *(join or []))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylefacev_cli.cli.delivery import describe_software
+from stylefacev_cli.cli.motion_edits import Edits, moved_otherwise
 from stylefacev_cli.cli.motion_sources import MotionSource, open_motion, poses_of
 from stylefacev_cli.cli.outputs import Target, check_writable
-from stylefacev_cli.cli.playing import key_points_of, track_of
+from stylefacev_cli.cli.playing import track_of
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.weights.manifest import read_manifest
@@ -24,31 +23,7 @@ if TYPE_CHECKING:
 
     from stylefacev_cli.pipeline import Model
 
-PARTS = ("head", "mouth", "eyes", "brows")
-MAX_SCALE = 4.0
 _PLACE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(s?)")
-
-
-@dataclass(frozen=True)
-class Edits:
-    """What is done to a track, in this order; None, False and nothing change nothing."""
-
-    fps: float | None = None
-    cut: str | None = None
-    reverse: bool = False
-    smooth: int | None = None  # frames
-    motion_scale: float | None = None
-    scales: Mapping[str, float] | None = None
-    loop: bool = False
-    num_fade: int = 8
-
-    def told(self) -> dict[str, Any]:
-        """Those that change something, for records."""
-        names = {"num_fade": "fade"}
-        told = {names.get(key, key): value for key, value in vars(self).items() if value}
-        if self.motion_scale is not None:
-            told["motion_scale"] = self.motion_scale
-        return told
 
 
 @dataclass(frozen=True)
@@ -91,26 +66,6 @@ def parse_cut(text: str, num_frames: int, fps: float) -> slice:
     return slice(first, last)
 
 
-def parse_scales(texts: list[str]) -> dict[str, float]:
-    """Read `mouth=1.2` and the like.
-
-    Raises:
-        UsageError: anything else, a part that is not known or named twice.
-    """
-    scales: dict[str, float] = {}
-    for text in texts:
-        part, equals, number = (piece.strip() for piece in text.partition("="))
-        how = f"give {', '.join(PARTS)} and a factor from 0 to {MAX_SCALE:g}, as in mouth=1.2"
-        if part not in PARTS or not equals:
-            raise UsageError(f"--scale {text[:40]!r}: {how}")
-        if re.fullmatch(r"[0-9]{0,3}\.?[0-9]{1,9}", number) is None or float(number) > MAX_SCALE:
-            raise UsageError(f"--scale {text[:40]!r}: {number[:40]!r} is no such factor; {how}")
-        if part in scales:
-            raise UsageError(f"--scale: {part} is named twice")
-        scales[part] = float(number)
-    return scales
-
-
 def check_out(path: Path, suffix: str, force: bool) -> None:
     """Check the one file that a command will write.
 
@@ -134,8 +89,7 @@ def make_track(wishes: TrackWishes, terminal: Terminal) -> None:
         StyleFaceVError: and its children, see `errors.py`.
     """
     edits = wishes.edits
-    if edits.smooth is not None and edits.smooth % 2 == 0:
-        raise UsageError(f"--smooth {edits.smooth}: give an odd number of frames")
+    edits.check()
     check_out(wishes.out, ".safetensors", wishes.force)
     manifest = read_manifest(wishes.model)
     manifest.check_complete()
@@ -195,45 +149,11 @@ def _joined(
 def _edited(
     poses: torch.Tensor, fps: float, edits: Edits, model: Model, terminal: Terminal
 ) -> torch.Tensor:
-    from stylefacev_cli.networks.pose_edits import looped, smoothed, with_more_motion
-    from stylefacev_cli.networks.pose_parts import amplitudes, scale_parts, usual_variation
-    from stylefacev_cli.weights.bundle import needed
+    from stylefacev_cli.networks.pose_edits import looped
 
     if edits.cut is not None:
         poses = poses[parse_cut(edits.cut, len(poses), fps)]
     if edits.reverse:
         poses = poses.flip(0)
-    if edits.smooth is not None:
-        if edits.smooth > len(poses):
-            raise UsageError(f"--smooth {edits.smooth}: the track has {len(poses)} frames")
-        before, poses = poses, smoothed(poses, edits.smooth)
-        terminal.note(_cost(key_points_of(model, before), key_points_of(model, poses), fps))
-    if edits.motion_scale is not None:
-        poses = with_more_motion(poses, edits.motion_scale)
-    if edits.scales:
-        before = key_points_of(model, poses)
-        variation = usual_variation(model.usual_poses.clone())
-        head = needed(model.networks.pose, "pose")
-        poses = scale_parts(head, poses.to(model.device), edits.scales, variation).cpu()
-        was, now = amplitudes(before), amplitudes(key_points_of(model, poses))
-        told = ", ".join(f"{name} ×{now[name] / max(was[name], 1e-9):.2f}" for name in PARTS)
-        terminal.note(f"motion as the pose's key points show it: {told}")
+    poses = moved_otherwise(poses, fps, edits, model, terminal.note)
     return looped(poses, edits.num_fade) if edits.loop else poses
-
-
-def _cost(before: torch.Tensor, after: torch.Tensor, fps: float) -> str:
-    """What smoothing took away: speed, which is motion, and acceleration, which is jitter."""
-    from stylefacev_cli.metrics.motion import MIN_FRAMES, measure_motion
-
-    if len(before) < MIN_FRAMES:
-        return f"smoothing: fewer than {MIN_FRAMES} frames, its cost is not measured"
-    was, now = (measure_motion(points.numpy(), fps) for points in (before, after))
-    lost = [
-        100 * (1 - new / old) if old > 0 else 0.0
-        for new, old in ((now.speed, was.speed), (now.jitter, was.jitter), (now.range, was.range))
-    ]
-    assert all(math.isfinite(share) for share in lost)
-    return (
-        f"smoothing took {lost[0]:.0f} % of the motion energy (speed), {lost[1]:.0f} % of the "
-        f"jitter and {lost[2]:.0f} % of the range"
-    )

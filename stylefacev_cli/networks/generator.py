@@ -112,11 +112,16 @@ class SynthesisInput(nn.Module):
         self.register_buffer("freqs", freqs)
         self.register_buffer("phases", torch.rand(channels) - 0.5)
 
-    def forward(self, w: torch.Tensor) -> torch.Tensor:
+    def forward(self, w: torch.Tensor, transforms: torch.Tensor | None = None) -> torch.Tensor:
         """Draw the features for w [N, w_dim]: [N, C, size, size].
 
         Angles are computed in double precision: they are few, and what they lose is not made good
         by any later layer.
+
+        Args:
+            w: [N, w_dim].
+            transforms: [N, 3, 3] or [1, 3, 3], inverse transforms of each image beside `transform`,
+                which is the same for all (`camera_transforms`).
         """
         g = self.geometry
         wide = torch.float32 if w.device.type == "mps" else torch.float64
@@ -128,12 +133,16 @@ class SynthesisInput(nn.Module):
         zero, one = torch.zeros_like(cos), torch.ones_like(cos)
         rotation = matrices([[cos, -sin, zero], [sin, cos, zero], [zero, zero, one]])
         translation = matrices([[one, zero, -shift_x], [zero, one, -shift_y], [zero, zero, one]])
-        transforms = rotation @ translation @ self.transform.to(wide)  # [N, 3, 3]
+        placed = rotation @ translation @ self.transform.to(wide)  # [N, 3, 3]
+        if transforms is not None:
+            assert transforms.ndim == 3 and transforms.shape[1:] == (3, 3), transforms.shape
+            assert len(transforms) in (1, len(w)), f"{len(transforms)} transforms, {len(w)} images"
+            placed = placed @ transforms.to(wide).to(w.device)
 
         # sin(2 pi (f . T p + phase)) with the transform moved from the points p to f and phase.
         own_freqs = self.freqs.to(wide)
-        phases = self.phases + (own_freqs @ transforms[:, :2, 2:]).squeeze(2)  # [N, C]
-        freqs = own_freqs @ transforms[:, :2, :2]  # [N, C, 2]
+        phases = self.phases + (own_freqs @ placed[:, :2, 2:]).squeeze(2)  # [N, C]
+        freqs = own_freqs @ placed[:, :2, :2]  # [N, C, 2]
 
         # Fade what a zooming transform has moved out of the band.
         excess = (freqs.norm(dim=2) - g.cutoff) / (g.sampling_rate / 2 - g.cutoff)
@@ -274,6 +283,7 @@ class SynthesisNetwork(nn.Module):
         ws: torch.Tensor,
         update_emas: bool = False,
         conv_dtype: torch.dtype | None = None,
+        transforms: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Draw images.
 
@@ -282,13 +292,15 @@ class SynthesisNetwork(nn.Module):
             update_emas: Let this batch move the running magnitudes of the activations (training).
             conv_dtype: Precision of the convolutions, such as torch.bfloat16; None for that
                 of the weights. Everything else keeps the precision of the weights.
+            transforms: [N, 3, 3] or [1, 3, 3], see `camera_transforms`; None leaves images as
+                they are.
 
         Returns:
             images [N, img_channels, img_resolution, img_resolution] float32, about in [-1, 1].
         """
         assert ws.ndim == 3 and ws.shape[1:] == (self.num_ws, self.config.w_dim), tuple(ws.shape)
         first, *others = ws.to(self.input.weight.dtype).unbind(dim=1)
-        x = self.input(first)
+        x = self.input(first, transforms)
         for name, w in zip(self.layer_names, others, strict=True):
             x = self.get_submodule(name)(x, w, update_emas, conv_dtype)
         images: torch.Tensor = x * self.config.output_scale

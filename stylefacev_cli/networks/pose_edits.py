@@ -14,6 +14,7 @@ from torch import Tensor
 
 SMOOTHING_ORDER = 2  # of the polynomials of Savitzky and Golay
 _LOOP_ENDS = 100  # so many ends of a loop are tried, one frame apart
+_WELL_CLOSED = 0.8  # of the median step: pixels follow poses only roughly
 _ON_TIME = 1e-6  # of a frame
 
 
@@ -84,20 +85,48 @@ def looped(poses: Tensor, num_fade: int) -> Tensor:
     tried: list[tuple[float, Tensor]] = []
     shortest = len(poses) - min(_LOOP_ENDS, len(poses) // 4)
     for end in range(len(poses), shortest - 1, -1):
-        tail = poses[end - num_fade : end]
-        loop = torch.cat([_faded(tail, poses[:num_fade]), poses[num_fade : end - num_fade]])
-        apart = float((tail - poses[:num_fade]).square().mean()) if num_fade else 0.0
-        tried.append((apart, loop))
+        window = poses[:end]
+        tried.append((_apart(window, num_fade), _faded_into_itself(window, num_fade)))
     for _, loop in sorted(tried, key=lambda one: one[0]):
         if _closes(loop):
             return loop
     whole = tried[0][1]
     for num in count(1):
-        shares = torch.linspace(0, 1, num + 2, dtype=poses.dtype, device=poses.device)[1:-1]
-        bridge = torch.lerp(whole[-1:], whole[:1], shares.view(-1, 1, 1, 1))
-        if _closes(loop := torch.cat([whole, bridge])):
+        if _closes(loop := _bridged(whole, num)):
             break
     return loop
+
+
+def loop_of_length(poses: Tensor, num: int, num_fade: int) -> Tensor:
+    """A loop of just so many poses, from where a longer track closes best.
+
+    As in `looped`, what comes after the end fades into the beginning; here the beginning is moved.
+    Where no beginning closes, the loop is shortened, and frames between its last and its first pose
+    make up for it.
+
+    Args:
+        poses: [T, K, 8, 8], of one track or of K that are to begin and end together.
+        num: L, from 1 to T.
+        num_fade: frames that fade; cut to a third of the loop and to what the track has over.
+
+    Returns:
+        [L, K, 8, 8].
+    """
+    assert 1 <= num <= len(poses), f"{num} of {len(poses)} poses"
+    num_fade = min(num_fade, num // 3, len(poses) - num)
+    for num_bridge in range(num):
+        body = num - num_bridge
+        windows = [
+            poses[start : start + body + num_fade]
+            for start in range(len(poses) - body - num_fade + 1)
+        ]
+        by_distance = sorted((_apart(window, num_fade), i) for i, window in enumerate(windows))
+        for margin in (_WELL_CLOSED, 1.0):
+            for _, i in by_distance[: 2 * _LOOP_ENDS]:
+                loop = _bridged(_faded_into_itself(windows[i], num_fade), num_bridge)
+                if _closes(loop, margin):
+                    return loop
+    raise AssertionError("one pose and its repetitions close")
 
 
 def smoothed(poses: Tensor, window: int) -> Tensor:
@@ -171,8 +200,27 @@ def _faded(leaving: Tensor, coming: Tensor) -> Tensor:
     return torch.lerp(leaving, coming, share.square() * (3 - 2 * share))
 
 
-def _closes(loop: Tensor) -> bool:
+def _apart(window: Tensor, num_fade: int) -> float:
+    """How little the end of a window resembles its beginning: the mean square over the fade."""
+    if num_fade == 0:
+        return float((window[-1] - window[0]).square().mean())
+    return float((window[len(window) - num_fade :] - window[:num_fade]).square().mean())
+
+
+def _faded_into_itself(window: Tensor, num_fade: int) -> Tensor:
+    """[T, …] → [T − num_fade, …]: the end fades into the beginning, and goes before the rest."""
+    end = len(window) - num_fade
+    return torch.cat([_faded(window[end:], window[:num_fade]), window[num_fade:end]])
+
+
+def _bridged(loop: Tensor, num: int) -> Tensor:
+    """So many frames more, straight from the last pose to the first."""
+    shares = torch.linspace(0, 1, num + 2, dtype=loop.dtype, device=loop.device)[1:-1]
+    return torch.cat([loop, torch.lerp(loop[-1:], loop[:1], shares.view(-1, 1, 1, 1))])
+
+
+def _closes(loop: Tensor, margin: float = 1.0) -> bool:
     if len(loop) < 2:
         return True
     closing = float((loop[:1] - loop[-1:]).norm())
-    return closing <= float(steps_of(loop).median()) * (1 + 1e-5)
+    return closing <= float(steps_of(loop).median()) * margin * (1 + 1e-5)

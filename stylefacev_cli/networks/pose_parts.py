@@ -24,6 +24,7 @@ from torch import Tensor
 
 from stylefacev_cli.networks.landmarks import NUM_KEY_POINTS
 from stylefacev_cli.networks.pose import POSE_SIZE, PoseExtractor
+from stylefacev_cli.networks.pose_edits import smoothed
 
 # Places in the 14 key points, see `landmarks.key_points_from_landmarks`.
 GROUPS: dict[str, tuple[int, ...]] = {
@@ -35,7 +36,8 @@ GROUPS: dict[str, tuple[int, ...]] = {
 _EYES, _NOSE = ((2, 3, 4), (5, 6, 7)), 8
 _NOSE_NOISE = 0.002  # of the frame: the nose's movements below that explain nothing
 # Squared fractions of the frame, for one standard deviation of the pose.
-FIRST_DAMPING, LEAST_DAMPING = 1e-6, 1e-8
+FIRST_DAMPING, LEAST_DAMPING = 1e-6, 1e-6
+_STEADY_FRAMES = 9  # over which the change of a pose is smoothed
 _NUM_ITERATIONS = 10
 _CLOSE_ENOUGH = 1e-5  # of the frame
 _BATCH = 256  # frames
@@ -133,7 +135,13 @@ def scale_parts(
     """
     with torch.no_grad():
         read = torch.cat([extractor.key_points(some) for some in torch.split(poses, _BATCH)])
-    return with_key_points(extractor, poses, wanted_key_points(read, scales), variation)
+    found = with_key_points(extractor, poses, wanted_key_points(read, scales), variation)
+    # Each frame was solved on its own, and the many poses with nearly the same key points do not
+    # look the same: what was changed has to be steady in time, or the picture flickers.
+    window = min(_STEADY_FRAMES, (len(poses) - 1) // 2 * 2 + 1)
+    if window < 3:
+        return found
+    return torch.maximum(poses + smoothed(found - poses, window), poses.clamp(max=0))
 
 
 def _taken_apart(key_points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:

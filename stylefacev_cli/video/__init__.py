@@ -10,14 +10,10 @@ IMAGEIO_FFMPEG_EXE names.
 
 from stylefacev_cli.video.files import replacing, write_json
 from stylefacev_cli.video.formats import FORMATS, STREAM_FORMATS, VideoSettings
+from stylefacev_cli.video.frames import Frame, FrameWriter
+from stylefacev_cli.video.plain_writers import is_frame_folder
 from stylefacev_cli.video.reader import frame_rate, read_frames
-from stylefacev_cli.video.writer import (
-    Frame,
-    FrameWriter,
-    is_frame_folder,
-    stream_writer,
-    video_writer,
-)
+from stylefacev_cli.video.writer import stream_writer, video_writer
 
 __all__ = [
     "FORMATS",

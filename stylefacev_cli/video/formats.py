@@ -6,11 +6,18 @@ from dataclasses import dataclass
 
 from stylefacev_cli.errors import UsageError
 
-FORMATS = ("mp4", "webm", "mkv", "gif", "png")
-"""Formats of a file; `png` is a folder of numbered pictures."""
+FORMATS = ("mp4", "webm", "mkv", "gif", "png", "npy", "sheet")
+"""Formats of a file; `png` is a folder of numbered pictures, `npy` a numpy array [T, H, W, 3],
+`sheet` one PNG picture."""
 
-STREAM_FORMATS = ("mp4", "webm", "mkv", "gif", "raw")
+STREAM_FORMATS = ("mp4", "webm", "mkv", "gif", "npy", "sheet", "raw")
 """Formats that can go down a pipe; `raw` is rgb24, frame after frame, without any header."""
+
+LOSSY_ONLY = ("gif",)
+"""Formats that cannot keep every colour."""
+
+SUFFIXES = {"png": "", "sheet": ".png"}
+"""How names of a format end, where that is not a dot and its own name."""
 
 GIF_MAX_FPS = 50.0  # delays are hundredths of a second; viewers slow down anything under 2
 
@@ -30,12 +37,16 @@ class VideoSettings:
         height_px: height of a frame.
         fps: frames per second.
         provenance: text (JSON) that goes into the file's metadata as `comment`; empty for none.
+        lossless: keep every number of every frame.
+        num_frames: how many there will be; `npy`, whose header says so, must know.
     """
 
     width_px: int
     height_px: int
     fps: float
     provenance: str = ""
+    lossless: bool = False
+    num_frames: int | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers once.
@@ -56,9 +67,10 @@ def encoder_arguments(format_name: str, settings: VideoSettings, *, to_pipe: boo
     be shown with the bt601 matrix by some players and with bt709 by others.
     Odd sizes: 4:2:0 needs an even width and height in H.264; odd videos keep their exact size and
     go to 4:4:4 instead, because scaling or padding would change the picture.
+    Lossless: RGB stays RGB, in H.264 (mp4), VP9 (webm) or FFV1 (mkv).
 
     Args:
-        format_name: a format that ffmpeg encodes (not `png`, not `raw`).
+        format_name: a format that ffmpeg encodes: mp4, webm, mkv or gif.
         settings: size, rate and metadata.
         to_pipe: the output cannot seek.
 
@@ -72,9 +84,10 @@ def encoder_arguments(format_name: str, settings: VideoSettings, *, to_pipe: boo
     if format_name == "gif":
         return [*_gif(), *common, "-f", "gif"]
     if format_name == "webm":
-        return [*_vp9(), *common, "-f", "webm"]
+        return [*_vp9(settings), *common, "-f", "webm"]
     if format_name == "mkv":
-        return [*_h264(settings), *common, "-f", "matroska"]
+        codec = _ffv1() if settings.lossless else _h264(settings)
+        return [*codec, *common, "-f", "matroska"]
     flags = "+frag_keyframe+empty_moov+default_base_moof" if to_pipe else "+faststart"
     return [*_h264(settings), *common, "-movflags", flags + "+use_metadata_tags", "-f", "mp4"]
 
@@ -91,16 +104,30 @@ def _colours(pixel_format: str) -> list[str]:
 
 
 def _h264(settings: VideoSettings) -> list[str]:
+    if settings.lossless:
+        rgb = ["-c:v", "libx264rgb", "-pix_fmt", "rgb24", "-preset", "medium", "-qp", "0"]
+        return [*rgb, "-g", str(_group(settings))]
     even = settings.width_px % 2 == 0 and settings.height_px % 2 == 0
     colours = _colours("yuv420p" if even else "yuv444p")
-    # A key frame every two seconds: a reader of a pipe can begin there, and players seek well.
-    gop = max(1, round(2 * settings.fps))
-    return [*colours, "-c:v", "libx264", "-preset", "medium", "-crf", "16", "-g", str(gop)]
+    rate = ["-preset", "medium", "-crf", "16", "-g", str(_group(settings))]
+    return [*colours, "-c:v", "libx264", *rate]
 
 
-def _vp9() -> list[str]:
-    quality = ["-crf", "20", "-b:v", "0", "-deadline", "good", "-cpu-used", "4", "-row-mt", "0"]
-    return [*_colours("yuv420p"), "-c:v", "libvpx-vp9", *quality]
+def _group(settings: VideoSettings) -> int:
+    """A key frame every two seconds: a reader of a pipe can begin there, and players seek well."""
+    return max(1, round(2 * settings.fps))
+
+
+def _ffv1() -> list[str]:
+    # Every frame stands on its own and carries checksums.
+    return ["-c:v", "ffv1", "-level", "3", "-slicecrc", "1", "-g", "1", "-pix_fmt", "gbrp"]
+
+
+def _vp9(settings: VideoSettings) -> list[str]:
+    effort = ["-deadline", "good", "-cpu-used", "4", "-row-mt", "0"]
+    if settings.lossless:
+        return ["-c:v", "libvpx-vp9", "-pix_fmt", "gbrp", "-lossless", "1", *effort]
+    return [*_colours("yuv420p"), "-c:v", "libvpx-vp9", "-crf", "20", "-b:v", "0", *effort]
 
 
 def _gif() -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.video.ffmpeg import as_file, cannot_start, find_ffmpeg, reason_of_failure
-from stylefacev_cli.video.writer import Frame
+from stylefacev_cli.video.frames import Frame
 
 # Playlists and concat scripts are formats too, and would open other files: only these are read.
 _CONTAINERS = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,ogg,flv,image2,png_pipe"

@@ -1,99 +1,30 @@
-"""Writers: frames go in one by one, a thread hands them to the encoder while the next are made."""
+"""Writers of every format: frames go in one by one, to an encoder or straight to a file."""
 
 from __future__ import annotations
 
 import contextlib
-import queue
 import re
 import subprocess
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
-import numpy as np
-import numpy.typing as npt
-
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.video.ffmpeg import QUIET, as_file, cannot_start, find_ffmpeg, reason_of_failure
-from stylefacev_cli.video.files import final_name, remove, writing
+from stylefacev_cli.video.files import final_name, writing
 from stylefacev_cli.video.formats import VideoSettings, encoder_arguments
-
-Frame = npt.NDArray[np.uint8]
-"""A picture: uint8 [H, W, 3], sRGB."""
-
-_MAX_QUEUED_FRAMES = 32
-_MAX_QUEUED_BYTES = 64 * 2**20
-_PNG_LEVEL = 4  # half the time of the usual 6 for 2 % more bytes
+from stylefacev_cli.video.frames import Frame, FrameWriter, finishing, write_all
+from stylefacev_cli.video.plain_writers import OWN_WRITERS, png_folder
 
 
 class _EncoderGoneError(Exception):
     """The encoder no longer reads; its exit code and messages say why."""
 
 
-class FrameWriter:
-    """Takes the frames of one video. Made by `video_writer` and `stream_writer`."""
-
-    def __init__(self, settings: VideoSettings, consume: Callable[[Frame], None]) -> None:
-        self.settings = settings
-        self.num_frames = 0
-        self._shape = (settings.height_px, settings.width_px, 3)
-        frame_bytes = settings.height_px * settings.width_px * 3
-        # Two simple queues, not one bounded `Queue`: a signal that raises in the middle of a put
-        # can leave the lock of a `Queue` taken, or its reader asleep; these are single steps.
-        self._frames: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
-        self._free_places: queue.SimpleQueue[None] = queue.SimpleQueue()
-        for _ in range(max(2, min(_MAX_QUEUED_FRAMES, _MAX_QUEUED_BYTES // frame_bytes))):
-            self._free_places.put(None)
-        self._consume = consume
-        self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._feed, name="frames", daemon=True)
-        self._thread.start()
-
-    def write(self, frame: Frame) -> None:
-        """Hand over the next frame; it must not be changed afterwards.
-
-        Args:
-            frame: uint8 [H, W, 3] of the size in the settings.
-
-        Raises:
-            Exception: what the encoder raised on an earlier frame.
-        """
-        assert frame.shape == self._shape and frame.dtype == np.uint8, (frame.shape, frame.dtype)
-        if self._failure is not None:
-            raise self._failure
-        self._free_places.get()
-        self._frames.put(np.ascontiguousarray(frame))
-        self.num_frames += 1
-
-    def finish(self) -> None:
-        """Wait until every frame is consumed; raise what went wrong on the way."""
-        self._frames.put(None)
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-
-    def abandon(self) -> None:
-        """End the thread; its consumer must already fail or return at once."""
-        self._failure = self._failure or StyleFaceVError("the video was abandoned")
-        self._frames.put(None)
-        self._thread.join()
-
-    def _feed(self) -> None:
-        # After a failure the queue is still emptied, so that `write` never waits for nobody.
-        while (frame := self._frames.get()) is not None:
-            if self._failure is None:
-                try:
-                    self._consume(frame)
-                except Exception as error:  # raised again by `write` or `finish`
-                    self._failure = error
-            self._free_places.put(None)
-
-
 @contextlib.contextmanager
 def video_writer(path: Path, format_name: str, settings: VideoSettings) -> Iterator[FrameWriter]:
-    """Write a video file, or for `png` a folder of numbered pictures.
+    """Write a video file, for `png` a folder of numbered pictures, for `sheet` a single one.
 
     On any exception the encoder is stopped; the unfinished file stays for the caller to remove (see
     `replacing`, which also keeps it from bearing its final name).
@@ -110,8 +41,13 @@ def video_writer(path: Path, format_name: str, settings: VideoSettings) -> Itera
         StyleFaceVError: the encoder does not start, fails, or wrote another number of frames.
     """
     if format_name == "png":
-        with _png_folder(path, settings) as writer:
+        with png_folder(path, settings) as writer:
             yield writer
+        return
+    if format_name in OWN_WRITERS:
+        with writing(path), path.open("wb") as file:
+            with stream_writer(file, format_name, settings) as writer:
+                yield writer
         return
     arguments = encoder_arguments(format_name, settings, to_pipe=False)
     with tempfile.TemporaryFile() as report:
@@ -144,9 +80,8 @@ def stream_writer(
         StyleFaceVError: the encoder does not start or fails.
     """
     stream.flush()
-    if format_name == "raw":
-        writer = FrameWriter(settings, lambda frame: _write_all(stream, frame))
-        with _finishing(writer):
+    if format_name in OWN_WRITERS:
+        with finishing(OWN_WRITERS[format_name](stream, settings)) as writer:
             yield writer
         stream.flush()
         return
@@ -203,53 +138,11 @@ def _ffmpeg(
         raise StyleFaceVError(f"cannot write {final_name(target)}: {reason}")
 
 
-@contextlib.contextmanager
-def _finishing(writer: FrameWriter) -> Iterator[None]:
-    try:
-        yield
-        writer.finish()
-    finally:
-        writer.abandon()
-
-
-@contextlib.contextmanager
-def _png_folder(folder: Path, settings: VideoSettings) -> Iterator[FrameWriter]:
-    """Write 000000.png, 000001.png … with the provenance as a text chunk of each."""
-    from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    if settings.provenance:
-        info.add_itxt("Comment", settings.provenance)
-    paths = (folder / f"{index:06d}.png" for index in range(10**9))
-
-    def save(frame: Frame) -> None:
-        Image.fromarray(frame).save(next(paths), pnginfo=info, compress_level=_PNG_LEVEL)
-
-    with writing(folder):
-        remove(folder)
-        folder.mkdir()
-        writer = FrameWriter(settings, save)
-        with _finishing(writer):
-            yield writer
-
-
-def is_frame_folder(folder: Path) -> bool:
-    """Tell whether a folder holds numbered PNG frames only: replacing it loses nothing else."""
-    return all(re.fullmatch(r"[0-9]{6,9}\.png", path.name) for path in folder.iterdir())
-
-
 def _write_to_encoder(sink: IO[bytes], frame: Frame) -> None:
     try:
-        _write_all(sink, frame)
+        write_all(sink, frame)
     except BrokenPipeError as error:
         raise _EncoderGoneError from error
-
-
-def _write_all(sink: IO[bytes], frame: Frame) -> None:
-    view = frame.data.cast("B")
-    while view:
-        view = view[sink.write(view) :]
 
 
 def _check_count(report: IO[bytes], num_frames: int, path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from stylefacev_cli.cli import making
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.cli.making import Wishes
+from stylefacev_cli.cli.planning import Wishes
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def write_user_config(tmp_path: Path, text: str) -> None:
 def test_precedence(wishes: list[Wishes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fps_and_frames(*flags: str) -> tuple[Any, Any]:
         assert run(["generate", *flags]) == 0
-        return wishes[-1].fps, wishes[-1].num_frames
+        return wishes[-1].pace.fps, wishes[-1].pace.num_frames
 
     assert fps_and_frames() == (None, None)  # the model's rate; 64 frames, or a track's
     write_user_config(tmp_path, "generate: {fps: 10, frames: 11}\n")
@@ -44,16 +44,36 @@ def test_precedence(wishes: list[Wishes], tmp_path: Path, monkeypatch: pytest.Mo
     assert fps_and_frames("--fps", "40") == (40, 11)
 
 
+def test_the_more_direct_of_two_that_contradict(
+    wishes: list[Wishes], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STYLEFACEV_FRAMES", "5")
+    monkeypatch.setenv("STYLEFACEV_SEEDS", "5")
+    assert run(["generate", "--seconds", "2", "--interpolate", "3:7"]) == 0
+    assert (wishes[-1].pace.num_frames, wishes[-1].pace.seconds) == (None, 2)
+    assert wishes[-1].direction.chain == (3, 7)
+    monkeypatch.setenv("STYLEFACEV_SECONDS", "2")
+    assert run(["generate", "--frames", "7"]) == 0
+    assert (wishes[-1].pace.num_frames, wishes[-1].pace.seconds) == (7, None)
+    capsys.readouterr()
+    for contradiction in ([], ["--frames", "1", "--seconds", "2"]):
+        assert run(["generate", *contradiction]) == 2
+        assert "--frames and --seconds contradict" in capsys.readouterr().err
+    assert run(["generate", "--frames", "1", "--seeds", "1", "--interpolate", "1:2"]) == 2
+    assert "--seeds and --interpolate contradict" in capsys.readouterr().err
+
+
 def test_every_option_has_a_key(wishes: list[Wishes], tmp_path: Path) -> None:
     (tmp_path / "stylefacev.yaml").write_text(
         "generate: {seeds: 4-6, out: there, format: gif, model: ./m, device: cpu, dtype: bfloat16,"
         " threads: 2, batch: 3, truncation: 0.5, motion-seed: 9, grid: true, force: false,"
-        " json: true}\n"
+        " json: true, track: [a, b], scale: mouth=2}\n"
     )
     assert run(["generate"]) == 0
     made = wishes[0]
     assert (made.seeds, made.out, made.format_name, made.model) == ("4-6", "there", "gif", "./m")
-    assert (made.num_threads, made.batch, made.truncation, made.motion_seed) == (2, 3, 0.5, 9)
+    assert (made.num_threads, made.batch, made.truncation, made.motion_seeds) == (2, 3, 0.5, "9")
+    assert made.tracks == ("a", "b") and made.edits.scales == {"mouth": 2.0}
     assert (made.grid, made.force, made.as_json, made.dtype) == (True, False, True, "bfloat16")
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tiny import TINY_FPS, TINY_RESOLUTION_PX, tiny_networks
 
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.cli.tracking_motion import MAX_SCALE, PARTS, parse_cut, parse_scales
+from stylefacev_cli.cli.motion_edits import MAX_SCALE, PARTS, parse_scales
+from stylefacev_cli.cli.tracking_motion import parse_cut
 from stylefacev_cli.data.pose_tracks import read_track, write_track
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.pipeline import load_model

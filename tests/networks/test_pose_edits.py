@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stylefacev_cli.networks.pose_edits import (
     joined,
+    loop_of_length,
     looped,
     relative_to,
     resample,
@@ -112,3 +113,15 @@ def test_relative_motion_starts_at_the_source() -> None:
     torch.testing.assert_close(moved[:1], first)
     torch.testing.assert_close(moved[1:] - moved[:-1], poses[1:] - poses[:-1])
     assert relative_to(torch.zeros(1, 1, 8, 8), poses, poses[:1]).min() >= 0
+
+
+@given(st.integers(0, 2**16), st.integers(1, 30), st.integers(0, 12), st.integers(0, 20))
+@settings(max_examples=50, deadline=None)
+def test_loops_of_a_length_close(seed: int, num: int, num_fade: int, spare: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    poses = torch.randn(num + spare, 2, 8, 8, generator=random).cumsum(0)
+    loop = loop_of_length(poses, num, num_fade)
+    assert loop.shape == (num, 2, 8, 8)
+    if num > 1:
+        steps = (loop[1:] - loop[:-1]).flatten(1).norm(dim=1)
+        assert float((loop[0] - loop[-1]).norm()) <= float(steps.median()) * (1 + 1e-4)

@@ -17,6 +17,7 @@ from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.video import (
     Frame,
     VideoSettings,
+    is_frame_folder,
     read_frames,
     replacing,
     stream_writer,
@@ -24,7 +25,6 @@ from stylefacev_cli.video import (
     write_json,
 )
 from stylefacev_cli.video.ffmpeg import find_ffmpeg
-from stylefacev_cli.video.writer import is_frame_folder
 
 PROVENANCE = json.dumps({"ai_generated": True, "seed": 3, "odd": "a=b;c\\ 'q' é"})
 
