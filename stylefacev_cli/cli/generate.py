@@ -101,6 +101,13 @@ def generate(
             help="Play this pose track (see stylefacev track) instead of a motion of its own.",
         ),
     ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from", rich_help_panel=_WHAT, metavar="LATENT|PHOTO",
+            help="This person (see stylefacev invert); seeds then say the motion alone.",
+        ),
+    ] = None,
     grid: Annotated[
         bool,
         typer.Option("--grid", rich_help_panel=_WHAT, help="One video of all seeds, side by side."),
@@ -182,7 +189,7 @@ def generate(
         ),
     ] = False,
 ) -> None:  # fmt: skip
-    """Make face videos from seeds.
+    """Make face videos from seeds, or of a person of yours (--from).
 
     Prints the path of each video; beside it stands a JSON file that says how it was made. A seed
     gives the same video whatever else is in the range.
@@ -200,6 +207,7 @@ def generate(
         motion_seed=motion_seed,
         stabilise=stabilise,
         track=track,
+        person=from_,
         grid=grid,
         model=model,
         batch=batch,

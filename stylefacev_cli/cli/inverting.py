@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from stylefacev_cli.cli.outputs import Target, check_writable
 from stylefacev_cli.cli.people import invert_photo
-from stylefacev_cli.cli.photos import Picture, read_photo
+from stylefacev_cli.cli.photos import read_photo
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.weights.manifest import read_manifest
 
 if TYPE_CHECKING:
+    from stylefacev_cli.cli.photos import Picture
     from stylefacev_cli.inversion import Inversion
 
 TUNE_STEPS = 60

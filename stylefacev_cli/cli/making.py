@@ -25,6 +25,7 @@ from stylefacev_cli.cli.outputs import (
     plan_targets,
     without_existing,
 )
+from stylefacev_cli.cli.people import Who, load_person, open_who_of_file
 from stylefacev_cli.cli.playing import Playing, kept, moving, plan_playing, save_poses
 from stylefacev_cli.cli.seeds import parse_seeds
 from stylefacev_cli.cli.terminal import Terminal, holding_signals, is_terminal
@@ -36,7 +37,7 @@ from stylefacev_cli.weights.manifest import Manifest, read_manifest
 if TYPE_CHECKING:
     import torch
 
-    from stylefacev_cli.pipeline import Model
+    from stylefacev_cli.pipeline import Model, Person
 
     Poses = dict[int, list[torch.Tensor]]  # by seed, each [1, 1, 8, 8]
 
@@ -53,6 +54,7 @@ class Wishes:
     motion_seed: int | None  # None: each video's own seed
     stabilise: bool
     track: str | None
+    person: str | None  # a latent file or a photo; None: that of each seed
     grid: bool
     model: str
     batch: int | None  # None: by resolution
@@ -73,6 +75,7 @@ class _Plan:
 
     manifest: Manifest
     playing: Playing
+    who: Who | None  # of all videos; None: each seed is somebody
     format_name: str
     targets: list[Target]
     skipped: list[str]  # paths of videos that are there already
@@ -106,6 +109,8 @@ def make_videos(wishes: Wishes, terminal: Terminal) -> None:
                 model = load_model(manifest.folder, wishes.device, wishes.dtype)
             with clock.counting("warm_up_s"):
                 model.warm_up()
+            with clock.counting("load_s"):
+                person = load_person(plan.who, model, 1.0, terminal) if plan.who else None
             terminal.detail(
                 f"model {manifest.name} ({manifest.sha256[:12]}) from {manifest.folder}, "
                 f"{model.device.type}, {wishes.dtype}, {num_threads()} threads"
@@ -114,7 +119,7 @@ def make_videos(wishes: Wishes, terminal: Terminal) -> None:
                 for target in targets:
                     record = _describe(wishes, plan, target)
                     poses: Poses = {}
-                    frames = _frames(model, wishes, plan, target, poses)
+                    frames = _frames(model, wishes, plan, target, poses, person)
                     if to_stdout:
                         stream_video(frames, target, record, clock, advance)
                         _save_tracks(plan, model, poses, record)
@@ -157,7 +162,10 @@ def _plan(wishes: Wishes, terminal: Terminal) -> _Plan:
     playing = plan_playing(
         manifest, wishes.track, wishes.num_frames, wishes.fps, wishes.resample, wishes.motion_seed
     )
-    if playing.num_frames > 1 or wishes.track or wishes.save_track:
+    who = open_who_of_file(wishes.person, manifest, "--from") if wishes.person else None
+    if who is not None and wishes.truncation != 1:
+        raise UsageError("--truncation is of seeds: leave it out with --from")
+    if playing.num_frames > 1 or wishes.track or wishes.save_track or who:
         manifest.check_complete()  # a single frame takes the generator alone
     if format_name == "gif" and playing.fps > GIF_MAX_FPS:
         raise UsageError(f"a gif has at most {GIF_MAX_FPS:g} frames per second; give a lower --fps")
@@ -176,7 +184,7 @@ def _plan(wishes: Wishes, terminal: Terminal) -> _Plan:
         targets = missing
     seeds = [seed for target in targets for seed in target.seeds]
     tracks = _plan_tracks(wishes, seeds, playing.num_frames)
-    return _Plan(manifest, playing, format_name, targets, skipped, tracks)
+    return _Plan(manifest, playing, who, format_name, targets, skipped, tracks)
 
 
 def _plan_tracks(wishes: Wishes, seeds: list[int], num_frames: int) -> dict[int, Path]:
@@ -218,13 +226,14 @@ def _check_stream(wishes: Wishes, format_name: str, num_seeds: int) -> None:
 
 
 def _frames(
-    model: Model, wishes: Wishes, plan: _Plan, target: Target, poses: Poses
+    model: Model, wishes: Wishes, plan: _Plan, target: Target, poses: Poses, person: Person | None
 ) -> Iterator[Frame]:
     """The frames of a video; the poses of those that are to be saved go into `poses`."""
     playing = plan.playing
 
     def frames_of(seed: int) -> Iterator[Frame]:
-        if playing.track is None and playing.step == 1 and seed not in plan.tracks:
+        is_plain = playing.track is None and playing.step == 1 and person is None
+        if is_plain and seed not in plan.tracks:
             return model.sample(
                 seed,
                 playing.num_frames,
@@ -233,12 +242,11 @@ def _frames(
                 stabilise=wishes.stabilise,
                 batch=wishes.batch,
             )
-        appearance, moves = moving(
-            model, playing, seed, wishes.motion_seed, wishes.truncation, wishes.stabilise
-        )
+        who = person or model.person(seed, wishes.truncation)
+        moves = moving(model, playing, who, seed, wishes.motion_seed, wishes.stabilise)
         if seed in plan.tracks:
             moves = kept(moves, poses.setdefault(seed, []))
-        return model.play(appearance, moves, wishes.batch or model.default_batch)
+        return who.play(moves, wishes.batch)
 
     videos = [frames_of(seed) for seed in target.seeds]
     return _tiled(videos, model.manifest.resolution) if wishes.grid else videos[0]
@@ -266,6 +274,9 @@ def _describe(wishes: Wishes, plan: _Plan, target: Target) -> dict[str, Any]:
         who["motion_seeds"] = motion_seeds
     else:
         who["motion_seed"] = motion_seeds[0]
+    if plan.who is not None:
+        who = {name: value for name, value in who.items() if name not in ("seed", "seeds")}
+        who |= plan.who.about
     if playing.step != 1:
         who["resampled_from_fps"] = playing.fps * playing.step
     return {

@@ -57,6 +57,11 @@ def open_who(text: str, manifest: Manifest, option: str) -> Who:
         if seed > MAX_SEED:
             raise UsageError(f"{option} {text[:20]}: seeds go from 0 to {MAX_SEED}")
         return Who({"seed": seed}, f"seed {seed}", seed=seed)
+    return open_who_of_file(text, manifest, option, or_seed="a seed, ")
+
+
+def open_who_of_file(text: str, manifest: Manifest, option: str, *, or_seed: str = "") -> Who:
+    """Read a latent file or a photo (arguments and errors as `open_who`)."""
     from stylefacev_cli.data.latents import SUFFIX, read_latent
     from stylefacev_cli.weights.hashing import sha256_of
 
@@ -70,7 +75,8 @@ def open_who(text: str, manifest: Manifest, option: str) -> Who:
         about = {"file": path.name, "sha256": sha256_of(path)}
         return Who({"photo": about}, path.name, photo=photo)
     raise UsageError(
-        f"{option} {text}: give a seed, a latent file ({SUFFIX}) or a photo ({', '.join(SUFFIXES)})"
+        f"{option} {text}: give {or_seed}a latent file ({SUFFIX}) or "
+        f"a photo ({', '.join(SUFFIXES)})"
     )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from stylefacev_cli.data.pose_tracks import PoseTrack
-    from stylefacev_cli.pipeline import Model
+    from stylefacev_cli.pipeline import Model, Person
 
 DEFAULT_FRAMES = 64
 
@@ -81,15 +81,14 @@ def open_track(path: Path, manifest: Manifest) -> tuple[PoseTrack, dict[str, Any
 
 
 def moving(
-    model: Model, playing: Playing, seed: int, motion_seed: int | None, truncation: float,
+    model: Model, playing: Playing, person: Person, seed: int, motion_seed: int | None,
     stabilise: bool,
-) -> tuple[torch.Tensor, Iterator[torch.Tensor]]:  # fmt: skip
-    """The appearance [1, C, 8, 8] of a seed, and the poses [1, 1, 8, 8] of its frames."""
+) -> Iterator[torch.Tensor]:  # fmt: skip
+    """The poses [1, 1, 8, 8] of a person's frames; the noise is that of the seed."""
     import torch
 
     from stylefacev_cli.networks.pose_edits import resample
 
-    appearance, first_pose = model.take_apart(model.first_frame(seed, truncation))
     poses: Iterable[torch.Tensor]
     if playing.track is not None:
         whole = torch.from_numpy(playing.track.poses).to(model.device)
@@ -100,10 +99,10 @@ def moving(
         # Two more than are shown, so that the last frames of a short video are those of a long one.
         num = math.ceil((playing.num_frames - 1) * playing.step) + (1 if playing.step == 1 else 3)
         own = seed if motion_seed is None else motion_seed
-        poses = model.motion(first_pose, own, num, stabilise)
+        poses = model.motion(person.first_pose, own, num, stabilise)
     if playing.step != 1:
         poses = resample(poses, playing.step)
-    return appearance, islice(poses, playing.num_frames)
+    return islice(poses, playing.num_frames)
 
 
 def kept(poses: Iterator[torch.Tensor], into: list[torch.Tensor]) -> Iterator[torch.Tensor]:

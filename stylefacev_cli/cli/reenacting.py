@@ -51,6 +51,8 @@ def make_reenactment(wishes: ReenactWishes, terminal: Terminal) -> None:
     manifest = read_manifest(wishes.model)
     manifest.check_complete()
     who = open_who(wishes.source, manifest, "--source")
+    if who.seed is None and wishes.truncation != 1:
+        raise UsageError("--truncation is of seeds: leave it out with a latent or a photo")
     driver = open_motion(wishes.driving, manifest)
     if wishes.audio:
         if driver.track is not None:
