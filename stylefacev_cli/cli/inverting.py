@@ -53,7 +53,8 @@ def invert_photos(wishes: InvertWishes, terminal: Terminal) -> None:
     _check_targets(targets, wishes.force)
     manifest = read_manifest(wishes.model)
     manifest.check_complete()
-    pictures = {path: read_photo(path) for path in wishes.photos[:1]}  # the others in their turn
+    for path in wishes.photos:
+        read_photo(path)  # read again in its turn: only one is held in memory
     with holding_signals():
         from stylefacev_cli.data.latents import write_latent
         from stylefacev_cli.inversion import InversionSettings
@@ -70,10 +71,8 @@ def invert_photos(wishes: InvertWishes, terminal: Terminal) -> None:
     total = (settings.steps + settings.tune_steps) * len(targets)
     with terminal.progress(total, "steps") as advance:
         for path, target in zip(wishes.photos, targets, strict=True):
-            photo = pictures.pop(path, None)
-            photo = read_photo(path) if photo is None else photo
             found, window = invert_photo(
-                photo, path.name, model, settings, terminal, advance,
+                read_photo(path), path.name, model, settings, terminal, advance,
                 crop=wishes.crop, detector=wishes.detector,
             )  # fmt: skip
             latent = found.latent

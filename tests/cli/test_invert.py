@@ -135,6 +135,7 @@ def wrong_photos() -> None:
     [
         (["invert", "no.jpg", "-o", "a"], 5, "no such photo"),
         (["invert", "text.jpg", "-o", "a"], 5, "cannot be read as an image"),
+        (["invert", "me.png", "text.jpg", "--no-crop", "-o", "a"], 5, "text.jpg: cannot be read"),
         (["invert", "huge.png", "-o", "a"], 5, "too many"),
         (["invert", "wide.png", "-o", "a", "--no-crop"], 2, "not square"),
         (["invert", "empty.png", "-o", "a"], 5, "no face found"),
