@@ -16,6 +16,7 @@ make (own clip), or give the movement that another person should follow (next cl
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -119,6 +120,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [0.0] for name in rows}
     sheet = []
     for number, own in enumerate(chosen):
+        print(f"person {number + 1} of {len(chosen)}", file=sys.stderr)
         other = chosen[(number + 1) % len(chosen)]
         rows["copy"].append(bench.scores(None, own, other))
         for name, settings in kinds.items():
