@@ -137,19 +137,19 @@ class Model:
 
     def reenact(
         self,
-        seed: int,
+        who: int | Person,
         poses: torch.Tensor,
         *,
         relative: bool = True,
         truncation: float = 1.0,
         batch: int | None = None,
     ) -> Iterator[Frame]:
-        """Make the person of a seed move as a driver does; memory is that of the poses.
+        """Make a person move as a driver does; memory is that of the poses.
 
         Args:
-            seed: 0 to 2^32 − 1; says who it is.
+            who: the person of a seed, 0 to 2^32 − 1, or of a photo (`inversion.person_of`).
             poses: [T, 1, 8, 8], of the driver, from `extract_pose` of a model with the same one.
-            relative: start from the seed's own first pose, and add the driver's movements since
+            relative: start from the person's own first pose, and add the driver's movements since
                 their first; else take the driver's poses as they are.
             truncation: as in `sample`.
             batch: as in `sample`.
@@ -163,16 +163,17 @@ class Model:
         """
         self.manifest.check_complete()
         batch = self.default_batch if batch is None else batch
+        seed = who if isinstance(who, int) else 0
         _check(seed, len(poses), seed, batch)
-        return self._reenacted(seed, poses.to(self.device), relative, truncation, batch)
+        return self._reenacted(who, poses.to(self.device), relative, truncation, batch)
 
     def _reenacted(
-        self, seed: int, poses: torch.Tensor, relative: bool, truncation: float, batch: int
+        self, who: int | Person, poses: torch.Tensor, relative: bool, truncation: float, batch: int
     ) -> Iterator[Frame]:
-        appearance, first_pose = self.take_apart(self.first_frame(seed, truncation))
+        person = self.person(who, truncation) if isinstance(who, int) else who
         if relative:
-            poses = relative_to(first_pose, poses, poses[:1])
-        yield from self.play(appearance, torch.split(poses, 1), batch)
+            poses = relative_to(person.first_pose, poses, poses[:1])
+        yield from person.play(torch.split(poses, 1), batch)
 
     def warm_up(self) -> None:
         """Render one frame for nothing: kernels are compiled, or found in their cache, now."""
@@ -182,6 +183,10 @@ class Model:
         """The frame [1, 3, R, R] of a seed, before it is taken apart."""
         z = latent_of_seed(seed, self.networks.generator.config.z_dim)
         return self.render(self.map(z, truncation))
+
+    def person(self, seed: int, truncation: float = 1.0) -> Person:
+        """The person of a seed."""
+        return Person(*self.take_apart(self.first_frame(seed, truncation)), self)
 
     def take_apart(self, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """A frame [1, 3, R, R] → its appearance [1, C, 8, 8] and its pose [1, 1, 8, 8]."""
@@ -306,7 +311,7 @@ class Model:
             ws = ws.clone()
         for mix in mixes:
             layers = list(mix.layers)
-            ws[:, layers] = self.recompose(mix.appearance, poses)[:, layers]
+            ws[:, layers] = mix.model.recompose(mix.appearance, poses)[:, layers]
         return ws
 
 
@@ -315,12 +320,33 @@ class Mix:
     """Layers of the generator that show somebody else (style mixing, Karras et al. 2019).
 
     Attributes:
+        model: that recomposes the other person.
         appearance: [1, C, 8, 8], of the other person.
         layers: places in ws; 0 is the Fourier input, the last one gives the colours.
     """
 
+    model: Model
     appearance: torch.Tensor
     layers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who can be moved.
+
+    Attributes:
+        appearance: [1, C, 8, 8].
+        first_pose: [1, 1, 8, 8], to start from.
+        model: that draws this person; its networks may be changed for just that.
+    """
+
+    appearance: torch.Tensor
+    first_pose: torch.Tensor
+    model: Model
+
+    def play(self, poses: Iterable[torch.Tensor], batch: int | None = None) -> Iterator[Frame]:
+        """Draw the person in poses [1, 1, 8, 8], as uint8 [H, W, 3] arrays; `batch` at once."""
+        return self.model.play(self.appearance, poses, batch or self.model.default_batch)
 
 
 def latent_of_seed(seed: int, z_dim: int) -> torch.Tensor:

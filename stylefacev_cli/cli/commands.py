@@ -7,7 +7,17 @@ from typing import Any
 
 import typer
 
-from stylefacev_cli.cli import config, data, evaluation, generate, reenact, track, train, weights
+from stylefacev_cli.cli import (
+    config,
+    data,
+    evaluation,
+    generate,
+    invert,
+    reenact,
+    track,
+    train,
+    weights,
+)
 from stylefacev_cli.cli.options import Quiet, Verbose, Version, give_everywhere
 from stylefacev_cli.cli.terminal import (
     ClosedPipe,
@@ -28,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(generate.generate)
+app.command()(invert.invert)
 app.command()(track.track)
 app.command()(reenact.reenact)
 app.command()(train.train)

@@ -255,5 +255,5 @@ def mixes_of(wishes: Sequence[MixWish], model: Model, truncation: float) -> list
     for wish in wishes:
         appearance = model.encode(model.first_frame(wish.seed, truncation))
         last = num_ws - 1 if wish.last is None else wish.last
-        mixes.append(Mix(appearance, tuple(range(wish.first, last + 1))))
+        mixes.append(Mix(model, appearance, tuple(range(wish.first, last + 1))))
     return mixes

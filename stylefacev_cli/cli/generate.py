@@ -128,6 +128,14 @@ def generate(
             help="Instead of --seeds: one person becomes the next while the motion goes on.",
         ),
     ] = None,
+    from_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from", rich_help_panel=_WHO, metavar="LATENT|PHOTO",
+            help="Instead of --seeds: this person (see stylefacev invert); several times: each of "
+            "them.",
+        ),
+    ] = None,
     mix: Annotated[
         list[str] | None,
         typer.Option(
@@ -263,7 +271,7 @@ def generate(
         ),
     ] = False,
 ) -> None:  # fmt: skip
-    """Make face videos from seeds.
+    """Make face videos from seeds, or of a person of yours (--from).
 
     Prints the path of each video; beside it stands a JSON file that says how it was made. A seed
     gives the same video whatever else is in the range.
@@ -276,16 +284,16 @@ def generate(
     from stylefacev_cli.cli.planning import Wishes
     from stylefacev_cli.cli.playing import Pace
 
-    if one_of(ctx, "seeds", "interpolate") == "seeds":
-        interpolate = None
+    who = one_of(ctx, one_of(ctx, "seeds", "interpolate"), "from_")
     in_seconds = one_of(ctx, "frames", "seconds") == "seconds"
     wishes = Wishes(
         seeds=seeds,
+        people=tuple(from_ or ()) if who == "from_" else (),
         motion_seeds=None if motion_seeds is None else ",".join(motion_seeds),
         tracks=tuple(track or ()),
         pace=Pace(None if in_seconds else frames, seconds if in_seconds else None, fps, resample),
         direction=Direction(
-            parse_chain(interpolate) if interpolate is not None else (),
+            parse_chain(interpolate) if interpolate and who == "interpolate" else (),
             parse_mixes(mix or ()),
             parse_camera(rotate, shift, zoom),
         ),

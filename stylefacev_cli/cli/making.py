@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stylefacev_cli.cli.delivery import Clock, describe_software, make_video, stream_video
 from stylefacev_cli.cli.directing import doubts, mixes_of, transforms_of
 from stylefacev_cli.cli.outputs import Target
+from stylefacev_cli.cli.people import load_person
 from stylefacev_cli.cli.planning import Cell, Plan, Wishes, cells_of, layout_of, plan_videos
-from stylefacev_cli.cli.playing import Playing, kept, moving, save_poses
+from stylefacev_cli.cli.playing import kept, moving, save_poses
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
 from stylefacev_cli.cli.tiling import contact_sheet, tiled
 from stylefacev_cli.errors import StyleFaceVError
@@ -20,7 +21,7 @@ from stylefacev_cli.video import Frame
 if TYPE_CHECKING:
     import torch
 
-    from stylefacev_cli.pipeline import Mix, Model
+    from stylefacev_cli.pipeline import Mix, Model, Person
 
 Poses = dict[Cell, list["torch.Tensor"]]  # each [1, 1, 8, 8]
 _T = TypeVar("_T")
@@ -59,13 +60,15 @@ def make_videos(wishes: Wishes, terminal: Terminal) -> None:
             )
             for doubt in doubts(wishes.direction.camera, model):
                 terminal.note(doubt)
+            with clock.counting("load_s"):
+                people = [load_person(who, model, 1.0, terminal) for who in plan.people]
             mixes = mixes_of(wishes.direction.mixes, model, wishes.truncation)
             per_video = 1 if plan.sheet else num_frames
             with terminal.progress(len(targets) * per_video, "frames") as advance:
                 for target in targets:
                     record = _describe(wishes, plan, target)
                     poses: Poses = {}
-                    frames = _frames(model, wishes, plan, target, mixes, poses, terminal)
+                    frames = _frames(model, wishes, plan, target, people, mixes, poses, terminal)
                     if to_stdout:
                         stream_video(frames, target, record, clock, advance)
                         _save_tracks(plan, model, poses, record)
@@ -95,7 +98,10 @@ def _save_tracks(plan: Plan, model: Model, poses: Poses, record: dict[str, Any])
     playing = plan.playing
     for cell, of_cell in poses.items():
         seeds, column = cell
-        origin = {**record, "seed": seeds[0] if len(seeds) == 1 else list(seeds)}
+        if plan.people:
+            origin = {**record, **plan.people[seeds[0]].about}
+        else:
+            origin = {**record, "seed": seeds[0] if len(seeds) == 1 else list(seeds)}
         if len(playing.motions) > 1:
             motion = playing.motions[column]
             origin |= {"motion_seed": motion.motion_seed} if motion.track is None else {}
@@ -104,8 +110,8 @@ def _save_tracks(plan: Plan, model: Model, poses: Poses, record: dict[str, Any])
 
 
 def _frames(
-    model: Model, wishes: Wishes, plan: Plan, target: Target, mixes: list[Mix], poses: Poses,
-    terminal: Terminal,
+    model: Model, wishes: Wishes, plan: Plan, target: Target, people: list[Person],
+    mixes: list[Mix], poses: Poses, terminal: Terminal,
 ) -> Iterator[Frame]:  # fmt: skip
     """The frames of a video; the poses of those that are to be saved go into `poses`."""
     playing, direction, sheet = plan.playing, wishes.direction, plan.sheet
@@ -115,6 +121,7 @@ def _frames(
         seeds, column = cell
         motion = playing.motions[column]
         simple = motion.track is None and motion.step == 1 and cell not in plan.tracks
+        simple = simple and not people
         simple = simple and direction.is_plain and not playing.edits.changes
         if simple and (sheet is None or num == 1):
             return model.sample(
@@ -125,8 +132,11 @@ def _frames(
                 stabilise=wishes.stabilise,
                 batch=wishes.batch,
             )
+        shown = [
+            people[seed] if people else model.person(seed, wishes.truncation) for seed in seeds
+        ]
         faces, moves = moving(
-            model, playing, motion, seeds, wishes.truncation, wishes.stabilise, terminal.note
+            model, playing, motion, shown, seeds[0], wishes.stabilise, terminal.note
         )
         if cell in plan.tracks:
             moves = kept(moves, poses.setdefault(cell, []))
@@ -136,7 +146,7 @@ def _frames(
             moves = _picked(moves, picks)
             places = None if places is None else _picked(places, picks)
             faces = _picked(faces, picks) if isinstance(faces, Iterator) else faces
-        return model.play(faces, moves, batch, mixes=mixes, transforms=places)
+        return shown[0].model.play(faces, moves, batch, mixes=mixes, transforms=places)
 
     videos = [frames_of(cell) for cell in cells_of(wishes, target)]
     if sheet is None and not wishes.grid:
@@ -160,7 +170,7 @@ def _describe(wishes: Wishes, plan: Plan, target: Target) -> dict[str, Any]:
         how["sheet"] = vars(plan.sheet)
     return {
         **describe_software(manifest),
-        **_who(wishes, playing, target),
+        **_who(wishes, plan, target),
         "frames": playing.num_frames,
         "fps": playing.fps,
         "width": columns * manifest.resolution,
@@ -174,11 +184,15 @@ def _describe(wishes: Wishes, plan: Plan, target: Target) -> dict[str, Any]:
     }
 
 
-def _who(wishes: Wishes, playing: Playing, target: Target) -> dict[str, Any]:
+def _who(wishes: Wishes, plan: Plan, target: Target) -> dict[str, Any]:
     """Faces and motions of a video: one, or those of the rows and columns of a matrix."""
+    playing = plan.playing
     seeds, motions = target.seeds, [playing.motions[column] for column in target.columns]
     chain, matrix = wishes.direction.chain, len(motions) > 1
     who: dict[str, Any] = {"seed": seeds[0]} if chain or not wishes.grid else {"seeds": list(seeds)}
+    if plan.people:
+        shown = [plan.people[place].about for place in seeds]
+        who = {"people": shown} if wishes.grid else dict(shown[0])
     first = motions[0]
     if first.track is not None:
         tracks = [motion.source for motion in motions]

@@ -88,7 +88,7 @@ def one_of(ctx: typer.Context, first: str, second: str) -> str:
         for name, source in sources.items()
     }
     if ranks[first] == ranks[second] < len(places):
-        told = " and ".join(f"--{name}" for name in (first, second))
+        told = " and ".join(f"--{name.rstrip('_')}" for name in (first, second))
         raise UsageError(f"{told} contradict each other; give one of them")
     return second if ranks[second] < ranks[first] else first
 

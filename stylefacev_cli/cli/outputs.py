@@ -6,6 +6,7 @@ import math
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.video import FORMATS, is_frame_folder
 from stylefacev_cli.video.formats import SUFFIXES
 
-_FIELD = re.compile(r"\{(?:(seed|motion_seed)(?::0?([0-9]{1,2})d?)?|(track))\}")
+_FIELD = re.compile(r"\{(?:(seed|motion_seed)(?::0?([0-9]{1,2})d?)?|(track|from))\}")
 _FOREIGN_SUFFIXES = (
     *(".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts", ".apng"),
     *(".png", ".jpg", ".jpeg", ".webp"),
@@ -26,7 +27,8 @@ class Target:
     """One video to make.
 
     Attributes:
-        seeds: of one face, of several in a grid, or of those that one face becomes.
+        seeds: of one face, of several in a grid, or of those that one face becomes; where people
+            are given in another way, their places among them.
         path: of the file or folder.
         columns: places of its motions in `Columns.names`; more than one only in a grid.
     """
@@ -75,19 +77,20 @@ def choose_format(out: str, wanted: str | None) -> str:
 
 def plan_targets(
     out: str, format_name: str, seeds: list[int], *, grid: bool, option: str = "--out",
-    columns: Columns | None = None, chain: bool = False,
+    columns: Columns | None = None, chain: bool = False, people: Sequence[str] = (),
 ) -> list[Target]:  # fmt: skip
     """Give each video its path.
 
     Args:
         out: a folder, a file name ending in the format, or a pattern with fields in it: `{seed}`
-            and `{motion_seed}` or `{track}`.
+            or `{from}`, and `{motion_seed}` or `{track}`.
         format_name: one of `FORMATS`, or another suffix.
         seeds: of the videos.
         grid: all go to one video.
         option: that gave `out`, for messages.
         columns: the motions that each face has; each its own by default.
         chain: the seeds are those that one face becomes.
+        people: names of those who are not of seeds; `seeds` are their places.
 
     Raises:
         UsageError: a pattern that makes no names, or one file for several videos.
@@ -100,28 +103,29 @@ def plan_targets(
     rows = [tuple(seeds)] if chain or grid else [(seed,) for seed in seeds]
     every = tuple(range(len(columns.names)))
     groups = [(row, some) for row in rows for some in ([every] if grid else [(i,) for i in every])]
-    out = _with_fields(out, format_name, columns, grid, option, (len(rows), len(every)))
-    names = columns.names
-    targets = [
-        Target(row, Path(_fill(out, row if chain else row[:1], names[some[0]])).expanduser(), some)
-        for row, some in groups
-    ]
+    known = ("from" if people else "seed", columns.field)
+    out = _with_fields(out, format_name, known, grid, option, (len(rows), len(every)))
+
+    def path(row: tuple[int, ...], column: int) -> Path:
+        person = people[row[0]] if people else ""
+        seeds = row if chain else row[:1]
+        return Path(_fill(out, seeds, columns.names[column], person)).expanduser()
+
+    targets = [Target(row, path(row, some[0]), some) for row, some in groups]
     if len({target.path for target in targets}) < len(targets):
         raise UsageError(f"{option} {out}: two videos would have one name; part the fields by a -")
     return targets
 
 
 def _with_fields(
-    out: str, format_name: str, columns: Columns, grid: bool, option: str, size: tuple[int, int]
-) -> str:
+    out: str, format_name: str, known: tuple[str, str], grid: bool, option: str,
+    size: tuple[int, int],
+) -> str:  # fmt: skip
     """Check a pattern, and complete it with what is left out: fields, and the ending."""
-    known = ("seed", columns.field)
     fields = [match[1] or match[3] for match in _FIELD.finditer(out)]
     if re.search("[{}]", _FIELD.sub("", out)) or not set(fields) <= set(known):
-        others = f", and {{{columns.field}}}"
-        raise UsageError(
-            f"{option} {out}: the fields are {{seed}} or {{seed:04}} with zeros{others}"
-        )
+        first = "{seed} or {seed:04} with zeros" if known[0] == "seed" else "{from}"
+        raise UsageError(f"{option} {out}: the fields are {first}, and {{{known[1]}}}")
     if grid and fields:
         raise UsageError(
             f"{option} {out}: --grid makes one video of all; leave {{{fields[0]}}} out"
@@ -142,15 +146,15 @@ def _with_fields(
     if is_name:
         return out
     if not fields:
-        wanted = dict.fromkeys(["seed", *needed])
+        wanted = dict.fromkeys([known[0], *needed])
         stem = os.path.join(out, "grid" if grid else "-".join(f"{{{name}}}" for name in wanted))
     return stem + suffix
 
 
-def _fill(pattern: str, seeds: tuple[int, ...], motion: str) -> str:
+def _fill(pattern: str, seeds: tuple[int, ...], motion: str, person: str) -> str:
     def value(match: re.Match[str]) -> str:
         if match[3]:
-            return motion
+            return motion if match[3] == "track" else person
         numbers = seeds if match[1] == "seed" else (int(motion or seeds[0]),)
         return "-".join(f"{number:0{int(match[2] or 1)}d}" for number in numbers)
 

@@ -16,6 +16,7 @@ from stylefacev_cli.cli.outputs import (
     plan_targets,
     without_existing,
 )
+from stylefacev_cli.cli.people import Who, open_who_of_file
 from stylefacev_cli.cli.playing import Pace, Playing, plan_playing
 from stylefacev_cli.cli.seeds import MAX_NUM_SEEDS, parse_seeds
 from stylefacev_cli.cli.terminal import Terminal, is_terminal
@@ -26,7 +27,7 @@ from stylefacev_cli.video.formats import GIF_MAX_FPS, LOSSY_ONLY
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
 
 Cell = tuple[tuple[int, ...], int]
-"""One face in one motion: its seed, or those that it becomes, and the motion's column."""
+"""One face in one motion: its seed (or place), or those it becomes, and the motion's column."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Wishes:
     """The options of the command, as given."""
 
     seeds: str
-    motion_seeds: str | None  # None: each video's own seed
+    people: tuple[str, ...]  # latent files and photos, in place of seeds
+    motion_seeds: str | None  # None: each video's own seed; of people who have none, 0
     tracks: tuple[str, ...]
     pace: Pace
     direction: Direction
@@ -63,6 +65,7 @@ class Plan:
     """What will be made."""
 
     manifest: Manifest
+    people: tuple[Who, ...]  # whom `seeds` of targets then count; empty: they are seeds
     playing: Playing
     format_name: str
     sheet: Sheet | None
@@ -78,12 +81,15 @@ def plan_videos(wishes: Wishes, terminal: Terminal) -> Plan:
         StyleFaceVError: and its children, see `errors.py`.
     """
     chain = wishes.direction.chain
-    seeds = list(chain) or parse_seeds(wishes.seeds)
     if wishes.force and wishes.skip_existing:
         raise UsageError("--force and --skip-existing contradict each other; give one of them")
     format_name = _format(wishes)
     manifest = read_manifest(wishes.model)
-    motion_seeds = parse_seeds(wishes.motion_seeds, "--motion-seeds") if wishes.motion_seeds else []
+    people = _people(wishes, manifest)
+    seeds = list(chain) or list(range(len(people))) or parse_seeds(wishes.seeds)
+    motion_seeds = [0] if people and not wishes.tracks else []
+    if wishes.motion_seeds:
+        motion_seeds = parse_seeds(wishes.motion_seeds, "--motion-seeds")
     playing = plan_playing(manifest, wishes.tracks, motion_seeds, wishes.pace, wishes.edits)
     if len(seeds) * len(playing.motions) > MAX_NUM_SEEDS:
         raise UsageError(f"more than {MAX_NUM_SEEDS} videos at once; give fewer seeds")
@@ -94,6 +100,7 @@ def plan_videos(wishes: Wishes, terminal: Terminal) -> Plan:
         grid=wishes.grid,
         columns=playing.columns,
         chain=bool(chain),
+        people=[who.stem for who in people],
     )
     if wishes.out == "-" and len(targets) > 1:
         raise UsageError(
@@ -101,7 +108,7 @@ def plan_videos(wishes: Wishes, terminal: Terminal) -> Plan:
         )
     sheet = plan_sheet(format_name, wishes.sheet_frames, wishes.sheet_columns, playing.num_frames)
     _check_settings(wishes, manifest, playing, format_name)
-    plan = Plan(manifest, playing, format_name, sheet, targets, [], {})
+    plan = Plan(manifest, people, playing, format_name, sheet, targets, [], {})
     layout_of(wishes, plan, targets[0])
     skipped: list[str] = []
     if wishes.out != "-":
@@ -114,8 +121,18 @@ def plan_videos(wishes: Wishes, terminal: Terminal) -> Plan:
             terminal.note(f"{len(skipped)} of {len(targets)} videos are there already: skipped")
         check_writable(missing)
         targets = missing
-    tracks = _plan_tracks(wishes, targets, playing)
+    tracks = _plan_tracks(wishes, targets, playing, people)
     return replace(plan, targets=targets, skipped=skipped, tracks=tracks)
+
+
+def _people(wishes: Wishes, manifest: Manifest) -> tuple[Who, ...]:
+    """Those who are not of seeds, read and checked."""
+    people = tuple(open_who_of_file(text, manifest, "--from") for text in wishes.people)
+    if people and wishes.truncation != 1:
+        raise UsageError("--truncation is of seeds: leave it out with --from")
+    if len({who.stem for who in people}) < len(people):
+        raise UsageError("--from: two files have one name, and so would their videos; rename one")
+    return people
 
 
 def _format(wishes: Wishes) -> str:
@@ -133,7 +150,7 @@ def _format(wishes: Wishes) -> str:
 
 def _check_settings(wishes: Wishes, manifest: Manifest, playing: Playing, format_name: str) -> None:
     # A single frame as it is takes the generator alone.
-    apart = wishes.tracks or wishes.save_track or wishes.edits.changes
+    apart = wishes.tracks or wishes.save_track or wishes.edits.changes or wishes.people
     if playing.num_frames > 1 or apart or not wishes.direction.is_plain:
         manifest.check_complete()
     check_mixes(wishes.direction.mixes, manifest)
@@ -149,7 +166,9 @@ def cells_of(wishes: Wishes, target: Target) -> list[Cell]:
     return list(product(rows, target.columns))
 
 
-def _plan_tracks(wishes: Wishes, targets: list[Target], playing: Playing) -> dict[Cell, Path]:
+def _plan_tracks(
+    wishes: Wishes, targets: list[Target], playing: Playing, people: tuple[Who, ...]
+) -> dict[Cell, Path]:
     if wishes.save_track is None or not targets:
         return {}
     from stylefacev_cli.data.pose_tracks import MAX_TRACK_FRAMES
@@ -166,6 +185,7 @@ def _plan_tracks(wishes: Wishes, targets: list[Target], playing: Playing) -> dic
         option="--save-track",
         columns=playing.columns,
         chain=bool(chain),
+        people=[who.stem for who in people],
     )
     wanted = {cell for target in targets for cell in cells_of(wishes, target)}
     planned = [one for one in planned if (one.seeds, one.columns[0]) in wanted]

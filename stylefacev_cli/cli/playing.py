@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from stylefacev_cli.data.pose_tracks import PoseTrack
-    from stylefacev_cli.pipeline import Model
+    from stylefacev_cli.pipeline import Model, Person
 
 DEFAULT_FRAMES = 64
 MAX_FRAMES = 10_000_000
@@ -178,7 +178,7 @@ def open_track(path: Path, manifest: Manifest) -> tuple[PoseTrack, dict[str, Any
 
 
 def moving(
-    model: Model, playing: Playing, motion: Motion, seeds: Sequence[int], truncation: float,
+    model: Model, playing: Playing, motion: Motion, people: Sequence[Person], own_seed: int,
     stabilise: bool, tell: Callable[[str], None],
 ) -> tuple[torch.Tensor | Iterator[torch.Tensor], Iterator[torch.Tensor]]:  # fmt: skip
     """Who is seen, and how the face moves.
@@ -192,17 +192,16 @@ def moving(
         model: that draws them.
         playing: length, rate and edits.
         motion: one of `playing.motions`.
-        seeds: of one person, or of several that follow each other over the video.
-        truncation: of the first frames.
+        people: one person, or several that follow each other over the video.
+        own_seed: of the motion, if `motion` names none.
         stabilise: hold poses of long videos.
         tell: is told what edits cost.
 
     Returns:
-        The appearance [1, C, 8, 8] of a seed, or one for each frame; the poses [1, 1, 8, 8].
+        The appearance [1, C, 8, 8] of a person, or one for each frame; the poses [1, 1, 8, 8].
     """
-    people = [model.take_apart(model.first_frame(seed, truncation)) for seed in seeds]
-    own = seeds[0] if motion.motion_seed is None else motion.motion_seed
-    firsts = [first_pose for _, first_pose in people]
+    own = own_seed if motion.motion_seed is None else motion.motion_seed
+    firsts = [person.first_pose for person in people]
     if motion.track is not None:
         firsts = firsts[:1]  # a track moves everybody alike
     num = playing.num_held or playing.num_frames
@@ -215,8 +214,8 @@ def moving(
     ways = shares(playing.num_frames, closed)
     poses = (along(some, share) for *some, share in zip(*moves, ways, strict=False))
     if len(people) == 1:
-        return people[0][0], poses
-    faces = [appearance for appearance, _ in people]
+        return people[0].appearance, poses
+    faces = [person.appearance for person in people]
     return (along(faces, share) for share in shares(playing.num_frames, closed)), poses
 
 

@@ -1,4 +1,4 @@
-"""`stylefacev reenact`: the person of a seed moves as somebody else does."""
+"""`stylefacev reenact`: the person of a seed or a photo moves as somebody else does."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from stylefacev_cli.weights.locate import DEFAULT_MODEL
 def reenact(
     ctx: typer.Context,
     source: Annotated[
-        int,
+        str,
         typer.Option(
-            "--source", min=0, max=2**32 - 1, metavar="SEED",
-            help="Who moves: the person of a seed. Photographs are not taken.",
+            "--source", metavar="SEED|LATENT|PHOTO",
+            help="Who moves: the person of a seed, of a file of stylefacev invert, or of a photo.",
         ),
     ],
     driving: Annotated[
@@ -65,17 +65,17 @@ def reenact(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a video.")] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Make the person of a seed move like the driver of a video or a track.
+    """Make the person of a seed or a photo move like the driver of a video or a track.
 
     Prints the path of the video; a JSON file beside it says how it was made. It has the driver's
     length and frames a second; edit the motion on the way with stylefacev track.
 
-    Example: stylefacev reenact --source 7 --driving clip.mp4 --audio -o seven.mp4
+    Example: stylefacev reenact --source me.jpg --driving clip.mp4 --audio -o me.mp4
     """
     from stylefacev_cli.cli.reenacting import ReenactWishes, make_reenactment
 
     wishes = ReenactWishes(
-        seed=source,
+        source=source,
         driving=driving,
         out=out,
         relative=relative,

@@ -10,6 +10,7 @@ from pathlib import Path
 from stylefacev_cli.cli.delivery import Clock, describe_software, make_video
 from stylefacev_cli.cli.motion_sources import open_motion, poses_of
 from stylefacev_cli.cli.outputs import Target, choose_format
+from stylefacev_cli.cli.people import load_person, open_who
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
 from stylefacev_cli.cli.tracking_motion import check_out
 from stylefacev_cli.errors import UsageError
@@ -22,7 +23,7 @@ from stylefacev_cli.weights.manifest import read_manifest
 class ReenactWishes:
     """The options of the command, as given."""
 
-    seed: int
+    source: str
     driving: Path
     out: Path
     relative: bool
@@ -49,6 +50,9 @@ def make_reenactment(wishes: ReenactWishes, terminal: Terminal) -> None:
     check_out(wishes.out, f".{format_name}", wishes.force)
     manifest = read_manifest(wishes.model)
     manifest.check_complete()
+    who = open_who(wishes.source, manifest, "--source")
+    if who.seed is None and wishes.truncation != 1:
+        raise UsageError("--truncation is of seeds: leave it out with a latent or a photo")
     driver = open_motion(wishes.driving, manifest)
     if wishes.audio:
         if driver.track is not None:
@@ -70,7 +74,7 @@ def make_reenactment(wishes: ReenactWishes, terminal: Terminal) -> None:
         poses, about = poses_of(driver, model, wishes.crop, advance)
     record = {
         **describe_software(manifest),
-        "seed": wishes.seed,
+        **who.about,
         "driving": about,
         "motion": "relative" if wishes.relative else "absolute",
         "audio": wishes.audio,
@@ -83,14 +87,13 @@ def make_reenactment(wishes: ReenactWishes, terminal: Terminal) -> None:
         "format": format_name,
     }
     frames = model.reenact(
-        wishes.seed,
+        load_person(who, model, wishes.truncation, terminal),
         poses,
         relative=wishes.relative,
-        truncation=wishes.truncation,
         batch=wishes.batch,
     )
     sound = partial(add_sound, sound_from=wishes.driving, format_name=format_name)
-    target = Target((wishes.seed,), wishes.out)
+    target = Target((who.seed or 0,), wishes.out)
     with terminal.progress(len(poses), "frames") as advance:
         finish = sound if wishes.audio else None
         made = make_video(frames, target, record, clock, advance, model, finish)

@@ -161,18 +161,23 @@ def _of_images(paths: list[Path]) -> Callable[[int, int, int], U8]:
     return read
 
 
-def read_image(path: Path, *, upright: bool = False) -> U8:
+def read_image(path: Path, *, upright: bool = False, max_pixels: int | None = None) -> U8:
     """An image as uint8 [H, W, 3].
 
     Args:
         path: of the file.
         upright: turn it as its camera noted.
+        max_pixels: that are decoded; None: as many as Pillow does.
 
     Raises:
         DataError: it is damaged, too large, or of another format than its name may have.
     """
     try:
         with Image.open(path, formats=IMAGE_FORMATS) as image:
+            if max_pixels is not None and image.width * image.height > max_pixels:
+                raise DataError(
+                    f"{path}: {image.width}×{image.height} pixels are too many; make it smaller"
+                )
             shown = ImageOps.exif_transpose(image) if upright else image
             pixels: U8 = np.asarray(shown.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

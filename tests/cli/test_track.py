@@ -182,7 +182,8 @@ def test_a_reenactment_of_itself(
         (["reenact", "--source", "1", "--driving", "T", "--audio", "-o", "a.mp4"], 2, "no sound"),
         (["reenact", "--source", "1", "--driving", "N", "--audio", "-o", "a.mp4"], 2, "no sound"),
         (["reenact", "--source", "1", "--driving", "T", "-o", "a.txt"], 2, "ends in .mp4"),
-        (["reenact", "--source", "me.jpg", "--driving", "T", "-o", "a.mp4"], 2, "--source"),
+        (["reenact", "--source", "me.txt", "--driving", "T", "-o", "a.mp4"], 2, "--source"),
+        (["reenact", "--source", "no.jpg", "--driving", "T", "-o", "a.mp4"], 5, "no such photo"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip

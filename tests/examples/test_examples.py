@@ -100,3 +100,22 @@ def test_a_step_is_timed(
     printed = capsys.readouterr()
     assert printed.out.startswith("ours, float32") and "1.0x" in printed.out
     assert "float32    wall" in printed.err
+
+
+def test_inversion_is_measured(
+    tmp_path: Path,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data, sheet = write_discs(draw_frames(3, 24), tmp_path / "discs"), tmp_path / "sheet.png"
+    arguments = ["--data", str(data), "--model", str(tiny_model), "--people", "2", "--steps", "8"]
+    arguments += ["--every", "2", "--identity", "none", "--perceptual", "none", "--tune"]
+    run("measure_inversion.py", *arguments, "--sheet", str(sheet), monkeypatch=monkeypatch)
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.startswith("2 people")
+    cells = {row.split(" | ")[0].strip("| "): row.split(" | ")[1:] for row in rows[1:]}
+    assert list(cells) == ["copy", "encoder", "inverted", "tuned"]
+    assert float(cells["copy"][0]) > 90  # a copy is the photo itself
+    with Image.open(sheet) as picture:
+        assert picture.height == 4 * 16 and picture.width >= 4 * 16
