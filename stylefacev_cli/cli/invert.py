@@ -9,7 +9,7 @@ import typer
 
 from stylefacev_cli.cli.generate import Device
 from stylefacev_cli.cli.options import AsJson, Threads
-from stylefacev_cli.cli.track import DeviceOption
+from stylefacev_cli.cli.track import Detector, DeviceOption
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 _HOW, _WHERE = "How it is found", "Where it goes"
@@ -39,14 +39,7 @@ def invert(
             help="Change the generator for this person, too: nearer to the photo, twice the time.",
         ),
     ] = False,
-    detector: Annotated[
-        str | None,
-        typer.Option(
-            "--detector", rich_help_panel=_HOW, metavar="face-alignment|MODEL",
-            show_default="face-alignment where its weights are, else the model's own",
-            help="Finder of faces; a model's detector knows what it was trained on.",
-        ),
-    ] = None,
+    detector: Detector = None,
     crop: Annotated[
         bool | None,
         typer.Option(

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylefacev_cli.cli.photos import finder_for
 from stylefacev_cli.cli.playing import open_track
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.weights.manifest import Manifest
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _SEARCH_EVERY = 24  # frames from one search of the whole picture to the next
 _FILLS = 0.8  # of a square video's side: a face's square of that size or more fills the frame
-_MIN_FACE_PX = 48
 _BATCH = 16
 
 
@@ -70,7 +70,11 @@ def open_motion(path: Path, manifest: Manifest) -> MotionSource:
 
 
 def poses_of(
-    source: MotionSource, model: Model, crop: bool | None, advance: Callable[[str], None]
+    source: MotionSource,
+    model: Model,
+    crop: bool | None,
+    detector: str | None,
+    advance: Callable[[str], None],
 ) -> tuple[torch.Tensor, dict[str, Any]]:
     """The poses [T, 1, 8, 8] of a source, on the CPU, and what records say of it.
 
@@ -78,6 +82,7 @@ def poses_of(
         source: a video or a track.
         model: whose networks read the faces.
         crop: cut a window out; None: unless the face fills a square video.
+        detector: that finds the face (`finder_for`).
         advance: is told of every frame.
 
     Raises:
@@ -90,7 +95,7 @@ def poses_of(
         for _ in range(len(source.track)):
             advance(source.path.name)
         return torch.from_numpy(source.track.poses), source.about
-    window = _window(source.path, model, crop)
+    window = _window(source.path, model, crop, detector)
     poses, pictures = [], _pictures(source.path)
     while some := list(islice(pictures, _BATCH)):
         frames = torch.cat([_frame(picture, window, model) for picture in some])
@@ -118,14 +123,12 @@ def _frame(picture: NDArray[np.uint8], window: Window, model: Model) -> torch.Te
     return pixels.float() / 127.5 - 1
 
 
-def _window(path: Path, model: Model, crop: bool | None) -> Window:
+def _window(path: Path, model: Model, crop: bool | None, detector: str | None) -> Window:
     """The part of the picture that is looked at in every frame."""
     import numpy as np
 
-    from stylefacev_cli.data.finder_bundle import BundleFinder
     from stylefacev_cli.data.finding import follow_face
     from stylefacev_cli.data.windows import Window, face_squares, steady_window
-    from stylefacev_cli.weights.bundle import needed
 
     first = next(_pictures(path))
     height, width = first.shape[:2]
@@ -134,8 +137,7 @@ def _window(path: Path, model: Model, crop: bool | None) -> Window:
         if height != width:
             raise UsageError(f"--no-crop: {path} is {width}×{height} px, not square")
         return whole
-    detector = model.networks.detector or needed(model.networks.landmarks, "landmarks")
-    finder = BundleFinder(detector, {}, _MIN_FACE_PX)
+    finder = finder_for(model, detector)
     if crop is None and height == width:
         faces = finder.find(first)
         if len(faces) == 1 and face_squares(faces[0].landmarks)[2] >= _FILLS * width:

@@ -9,7 +9,7 @@ import typer
 
 from stylefacev_cli.cli.generate import Device, Dtype
 from stylefacev_cli.cli.options import AsJson, Threads
-from stylefacev_cli.cli.track import Crop, DeviceOption, ModelOption
+from stylefacev_cli.cli.track import Crop, Detector, DeviceOption, ModelOption
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 
@@ -42,6 +42,7 @@ def reenact(
         bool, typer.Option("--audio", help="With the sound of the driving video.")
     ] = False,
     crop: Crop = None,
+    detector: Detector = None,
     truncation: Annotated[
         float,
         typer.Option(
@@ -81,6 +82,7 @@ def reenact(
         relative=relative,
         audio=audio,
         crop=crop,
+        detector=detector,
         truncation=truncation,
         model=model,
         batch=batch,

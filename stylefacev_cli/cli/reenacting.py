@@ -29,6 +29,7 @@ class ReenactWishes:
     relative: bool
     audio: bool
     crop: bool | None
+    detector: str | None
     truncation: float
     model: str
     batch: int | None
@@ -71,7 +72,7 @@ def make_reenactment(wishes: ReenactWishes, terminal: Terminal) -> None:
             set_num_threads(wishes.num_threads)
         model = load_model(manifest.folder, wishes.device, wishes.dtype)
     with terminal.progress(driver.num_frames, "frames of the driver") as advance:
-        poses, about = poses_of(driver, model, wishes.crop, advance)
+        poses, about = poses_of(driver, model, wishes.crop, wishes.detector, advance)
     record = {
         **describe_software(manifest),
         **who.about,

@@ -29,6 +29,14 @@ Crop = Annotated[
         help="Cut one fixed window around the face, or take the (square) frames as they are.",
     ),
 ]  # fmt: skip
+Detector = Annotated[
+    str | None,
+    typer.Option(
+        "--detector", metavar="face-alignment|MODEL",
+        show_default="face-alignment if its weights are here, else the model's own",
+        help="Finder of faces; a model's detector knows what it was trained on.",
+    ),
+]  # fmt: skip
 ModelOption = Annotated[
     str,
     typer.Option(
@@ -53,6 +61,7 @@ def track(
         ),
     ],
     crop: Crop = None,
+    detector: Detector = None,
     join: Annotated[
         list[Path] | None,
         typer.Option(
@@ -102,5 +111,7 @@ def track(
 
     edits = Edits(fps, cut, reverse, smooth, motion_scale, parse_scales(scale or []), loop, fade)
     sources = (source, *(join or []))
-    wishes = TrackWishes(sources, out, crop, edits, model, device.value, threads, force, as_json)
+    wishes = TrackWishes(
+        sources, out, crop, detector, edits, model, device.value, threads, force, as_json
+    )
     make_track(wishes, ctx.obj)

@@ -33,6 +33,7 @@ class TrackWishes:
     sources: tuple[Path, ...]
     out: Path
     crop: bool | None
+    detector: str | None
     edits: Edits
     model: str
     device: str
@@ -133,7 +134,7 @@ def _joined(
     about = []
     with terminal.progress(sum(one.num_frames for one in sources), "frames") as advance:
         for source in sources:
-            poses, of_source = poses_of(source, model, wishes.crop, advance)
+            poses, of_source = poses_of(source, model, wishes.crop, wishes.detector, advance)
             if len(poses) * fps / source.fps > MAX_TRACK_FRAMES:
                 raise UsageError(f"{source.path}: more than {MAX_TRACK_FRAMES} frames at {fps:g}")
             if source.fps != fps:
