@@ -44,6 +44,31 @@ def test_one_person_moves_in_four_ways(
     assert abs(frames[-1][:, :16].astype(int) - frames[-1][:, 16:32]).max() > 0
 
 
+def test_pictures_of_the_options(
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Every command of the README's pictures; their sizes do not depend on the model's."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    folder = tmp_path / "pictures"
+    run("pictures.py", str(folder), str(tiny_model), monkeypatch=monkeypatch)
+    made = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(made) == sorted(folder.iterdir())
+    sizes = {}
+    for path in made:
+        with Image.open(path) as picture:
+            sizes[path.name] = (*picture.size, getattr(picture, "n_frames", 1))
+    assert sizes["mix.png"] == (8 * 96, 4 * 96, 1) and sizes["camera.png"] == (8 * 96, 3 * 96, 1)
+    assert sizes["matrix.gif"] == (3 * 72, 3 * 72, 16) and sizes["loop.gif"][:2] == (4 * 72, 72)
+    shown = {path.name for path in (EXAMPLES / "pictures").iterdir()}
+    readme = (EXAMPLES.parent / "README.md").read_text()
+    assert shown == {path.name for path in made}
+    assert all(f"examples/pictures/{name}" in readme for name in shown)
+    assert sum(path.stat().st_size for path in (EXAMPLES / "pictures").iterdir()) < 1_500_000
+
+
 def test_ablations_are_trained_and_tabled(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
