@@ -1,10 +1,13 @@
-"""The README's pictures of what the options of `generate` do: a row or a film for each command.
+"""The README's pictures of what commands and options do: a row or a film for each of them.
 
 python examples/pictures.py [FOLDER] [MODEL]
+
+The photo is a rendered one, of a person who was in no training; renders need the extra `render`.
 """
 
 import contextlib
 import shlex
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -13,10 +16,12 @@ import numpy as np
 from PIL import Image
 
 from stylefacev_cli.cli.app import run
+from stylefacev_cli.video import read_frames
 from stylefacev_cli.weights.manifest import read_manifest
 
 TILE_PX = 96  # of each face, whatever the model's resolution
 FRAMES = 8  # in a row
+PHOTO_SEED = 20261122
 FILM_TILE_PX, FILM_STEP, FILM_COLOURS = 72, 3, 96  # films are large: every third frame
 
 # A picture has the row of each of its commands, one below the other.
@@ -48,7 +53,11 @@ FILMS = {
 
 
 def generate(arguments: str, model: str, out: Path) -> Path:
-    command = ["generate", "-q", "-m", model, *shlex.split(arguments), "-o", str(out)]
+    return make("generate", arguments, model, out)
+
+
+def make(name: str, arguments: str, model: str, out: Path) -> Path:
+    command = [name, "-q", "-m", model, *shlex.split(arguments), "-o", str(out)]
     with contextlib.redirect_stdout(None):
         code = run(command)
     if code != 0:
@@ -59,13 +68,50 @@ def generate(arguments: str, model: str, out: Path) -> Path:
 def row(arguments: str, model: str, work: Path) -> np.ndarray:
     """The contact sheet of a command, each frame TILE_PX wide."""
     sheet = generate(f"{arguments} --format sheet --sheet-frames {FRAMES}", model, work / "row.png")
-    with Image.open(sheet) as picture:
-        height = round(picture.height * FRAMES * TILE_PX / picture.width)
-        resized = picture.convert("RGB").resize(
-            (FRAMES * TILE_PX, height), Image.Resampling.BICUBIC
-        )
+    resized = tiles(sheet, FRAMES)
     sheet.unlink()
-    return np.asarray(resized)
+    return resized
+
+
+def tiles(sheet: Path, num: int) -> np.ndarray:
+    """A picture of so many tiles in a row, each made TILE_PX wide."""
+    with Image.open(sheet) as picture:
+        size = num * TILE_PX, round(picture.height * num * TILE_PX / picture.width)
+        return np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BICUBIC))
+
+
+def reenacted(model: str, work: Path) -> np.ndarray:
+    """The driver's row; below it those of who follows, by movements and by poses."""
+    driver = generate("--seeds 3", model, work / "driver.mp4")
+    videos = [driver]
+    for how in ("--relative", "--absolute"):
+        arguments = f"--source 0 --driving {driver} --no-crop {how}"
+        videos.append(make("reenact", arguments, model, work / f"video{how}.mp4"))
+    rows = []
+    for video in videos:
+        frames = np.stack(list(read_frames(video)))
+        some = frames[np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)]
+        Image.fromarray(np.concatenate(some, axis=1)).save(work / "row.png")
+        rows.append(tiles(work / "row.png", FRAMES))
+        (work / "row.png").unlink()
+    return np.concatenate(rows)
+
+
+def inverted(model: str, work: Path) -> np.ndarray:
+    """The photo, what the encoder sees and what was found; below them that person in motion."""
+    size_px = read_manifest(model).resolution
+    render = f"data render --kind stills --identities 1 --frames 1 --size {size_px} -q"
+    # In a process of its own: Mesa and PyTorch can bring different versions of LLVM.
+    command = [*shlex.split(render), "--seed", str(PHOTO_SEED), "--out", str(work / "photo")]
+    subprocess.run(
+        [sys.executable, "-m", "stylefacev_cli", *command], check=True, stdout=subprocess.DEVNULL
+    )
+    (photo,) = (work / "photo").rglob("*.png")
+    latent = make("invert", f"{photo} --no-crop", model, work / "photo.safetensors")
+    sheet = np.full((2 * TILE_PX, FRAMES * TILE_PX, 3), 255, np.uint8)
+    sheet[:TILE_PX, : 3 * TILE_PX] = tiles(latent.with_name(latent.name + ".png"), 3)
+    sheet[TILE_PX:] = row(f"--from {latent}", model, work)
+    return sheet
 
 
 def film(arguments: str, model: str, work: Path) -> list[Image.Image]:
@@ -83,6 +129,12 @@ def film(arguments: str, model: str, work: Path) -> list[Image.Image]:
     return [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in resized]
 
 
+def save(picture: np.ndarray, path: Path) -> None:
+    few_colours = Image.fromarray(picture).quantize(256, dither=Image.Dither.FLOYDSTEINBERG)
+    few_colours.save(path, optimize=True)
+    print(path)
+
+
 def main(folder: str = "pictures", model: str = "default-64") -> None:
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
@@ -90,9 +142,9 @@ def main(folder: str = "pictures", model: str = "default-64") -> None:
         work = Path(name)
         for picture, commands in PICTURES.items():
             rows = np.concatenate([row(command, model, work) for command in commands])
-            few_colours = Image.fromarray(rows).quantize(256, dither=Image.Dither.FLOYDSTEINBERG)
-            few_colours.save(target / f"{picture}.png", optimize=True)
-            print(target / f"{picture}.png")
+            save(rows, target / f"{picture}.png")
+        save(reenacted(model, work), target / "reenact.png")
+        save(inverted(model, work), target / "invert.png")
         for picture, command in FILMS.items():
             first, *others = film(command, model, work)
             fps = read_manifest(model).fps / FILM_STEP

@@ -44,6 +44,7 @@ def test_one_person_moves_in_four_ways(
     assert abs(frames[-1][:, :16].astype(int) - frames[-1][:, 16:32]).max() > 0
 
 
+@pytest.mark.render
 def test_pictures_of_the_options(
     tiny_model: Path,
     tmp_path: Path,
