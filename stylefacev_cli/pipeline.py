@@ -22,6 +22,7 @@ import torch
 
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.pose_edits import relative_to
+from stylefacev_cli.networks.seeds import latent_of_seed, latents_of_seeds, noise_of_seed
 from stylefacev_cli.networks.stabiliser import Stabiliser
 from stylefacev_cli.video import Frame
 from stylefacev_cli.weights.bundle import Networks, load_bundle, needed
@@ -31,7 +32,6 @@ from stylefacev_cli.weights.manifest import Manifest
 MAX_SEED = 2**32 - 1
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-_MOTION_STREAM = 1  # keeps the noise of a motion apart from the z of the same seed
 _PIXELS_PER_BATCH = 2**18  # so many frames are rendered at once; 64 px: 16 (the most), 512 px: 1
 _MAX_BATCH = 16
 _REST_SEEDS = 32  # so many first poses give the pose of rest
@@ -347,25 +347,6 @@ class Person:
     def play(self, poses: Iterable[torch.Tensor], batch: int | None = None) -> Iterator[Frame]:
         """Draw the person in poses [1, 1, 8, 8], as uint8 [H, W, 3] arrays; `batch` at once."""
         return self.model.play(self.appearance, poses, batch or self.model.default_batch)
-
-
-def latent_of_seed(seed: int, z_dim: int) -> torch.Tensor:
-    """The z [1, z_dim] of a seed, drawn as in NVIDIA's scripts (numpy's `RandomState`)."""
-    z = np.random.RandomState(seed).randn(1, z_dim)
-    return torch.from_numpy(z.astype(np.float32))
-
-
-def latents_of_seeds(seeds: Iterable[int], z_dim: int) -> torch.Tensor:
-    """The z [N, z_dim] of seeds."""
-    return torch.cat([latent_of_seed(seed, z_dim) for seed in seeds])
-
-
-def noise_of_seed(motion_seed: int, pose_dim: int) -> Iterator[torch.Tensor]:
-    """Standard normal noise [1, pose_dim] of one step after another, without end."""
-    sequence = np.random.SeedSequence((motion_seed, _MOTION_STREAM))
-    random = np.random.RandomState(np.random.MT19937(sequence))
-    while True:
-        yield torch.from_numpy(random.randn(1, pose_dim).astype(np.float32))
 
 
 def as_pictures(frames: torch.Tensor) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.pipeline import as_pictures, latent_of_seed, load_model
+from stylefacev_cli.networks.seeds import latent_of_seed
+from stylefacev_cli.pipeline import as_pictures, load_model
 from stylefacev_cli.weights.exporting import export_model
 
 
