@@ -171,9 +171,7 @@ class Model:
         self, who: int | Person, poses: torch.Tensor, relative: bool, truncation: float, batch: int
     ) -> Iterator[Frame]:
         person = self.person(who, truncation) if isinstance(who, int) else who
-        if relative:
-            poses = relative_to(person.first_pose, poses, poses[:1])
-        yield from person.play(torch.split(poses, 1), batch)
+        yield from person.play(torch.split(person.following(poses, relative), 1), batch)
 
     def warm_up(self) -> None:
         """Render one frame for nothing: kernels are compiled, or found in their cache, now."""
@@ -344,9 +342,21 @@ class Person:
     first_pose: torch.Tensor
     model: Model
 
-    def play(self, poses: Iterable[torch.Tensor], batch: int | None = None) -> Iterator[Frame]:
-        """Draw the person in poses [1, 1, 8, 8], as uint8 [H, W, 3] arrays; `batch` at once."""
-        return self.model.play(self.appearance, poses, batch or self.model.default_batch)
+    def following(self, poses: torch.Tensor, relative: bool) -> torch.Tensor:
+        """A driver's poses [T, 1, 8, 8] for this person, see `Model.reenact`."""
+        return relative_to(self.first_pose, poses, poses[:1]) if relative else poses
+
+    def play(
+        self,
+        poses: Iterable[torch.Tensor],
+        batch: int | None = None,
+        *,
+        mixes: Sequence[Mix] = (),
+        transforms: Iterable[torch.Tensor] | None = None,
+    ) -> Iterator[Frame]:
+        """Draw the person, as `Model.play` does."""
+        batch = batch or self.model.default_batch
+        return self.model.play(self.appearance, poses, batch, mixes=mixes, transforms=transforms)
 
 
 def as_pictures(frames: torch.Tensor) -> npt.NDArray[np.uint8]:

@@ -192,6 +192,8 @@ def check_closed(direction: Direction) -> None:
 
 def doubts(camera: Camera, model: Model) -> list[str]:
     """What is to be told of a camera before it disappoints."""
+    if not camera.told():
+        return []
     from stylefacev_cli.networks.camera import turns_well
 
     told = []
@@ -248,6 +250,8 @@ def along(keys: Sequence[torch.Tensor], share: float) -> torch.Tensor:
 
 def mixes_of(wishes: Sequence[MixWish], model: Model, truncation: float) -> list[Mix]:
     """The people whose layers are borrowed."""
+    if not wishes:
+        return []
     from stylefacev_cli.pipeline import Mix
 
     num_ws = model.networks.generator.num_ws

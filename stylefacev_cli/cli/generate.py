@@ -9,20 +9,19 @@ import typer
 
 from stylefacev_cli.cli.motion_options import Fade, Loop, MotionScale, Scale, Smooth
 from stylefacev_cli.cli.options import one_of
+from stylefacev_cli.cli.picture_options import (
+    WHERE_PANEL,
+    WHO_PANEL,
+    FormatOption,
+    Lossless,
+    Mix,
+    Rotate,
+    SheetColumns,
+    SheetFrames,
+    Shift,
+    Zoom,
+)
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
-
-
-class Format(str, Enum):
-    """Formats of `--format`; raw goes down a pipe only."""
-
-    mp4 = "mp4"
-    gif = "gif"
-    webm = "webm"
-    mkv = "mkv"
-    png = "png"
-    npy = "npy"
-    sheet = "sheet"
-    raw = "raw"
 
 
 class Device(str, Enum):
@@ -41,8 +40,7 @@ class Dtype(str, Enum):
     bfloat16 = "bfloat16"
 
 
-_WHAT, _HOW, _WHERE = "What is made", "How it is computed", "Where it goes"
-_WHO = "Who is seen, and from where"
+_WHAT, _HOW = "What is made", "How it is computed"
 
 
 def generate(
@@ -124,48 +122,22 @@ def generate(
     interpolate: Annotated[
         str | None,
         typer.Option(
-            "--interpolate", rich_help_panel=_WHO, metavar="SEED:SEED[:…]",
+            "--interpolate", rich_help_panel=WHO_PANEL, metavar="SEED:SEED[:…]",
             help="Instead of --seeds: one person becomes the next while the motion goes on.",
         ),
     ] = None,
     from_: Annotated[
         list[str] | None,
         typer.Option(
-            "--from", rich_help_panel=_WHO, metavar="LATENT|PHOTO",
+            "--from", rich_help_panel=WHO_PANEL, metavar="LATENT|PHOTO",
             help="Instead of --seeds: this person (see stylefacev invert); several times: each of "
             "them.",
         ),
     ] = None,
-    mix: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--mix", rich_help_panel=_WHO, metavar="SEED:LAYERS",
-            help="Layers of the generator that show another seed in the same pose: 5:4- are its "
-            "layers 4 and up (colours), 5:0-3 its form; several times.",
-        ),
-    ] = None,
-    rotate: Annotated[
-        str | None,
-        typer.Option(
-            "--rotate", rich_help_panel=_WHO, metavar="DEG[:DEG…]",
-            help="Turn the picture, anti-clockwise; A:B moves over the video, gently. "
-            "Configuration T, as default-64, turns eyes by half of it and bends faces beyond 15.",
-        ),
-    ] = None,
-    shift: Annotated[
-        str | None,
-        typer.Option(
-            "--shift", rich_help_panel=_WHO, metavar="X,Y[:X,Y…]",
-            help="Shift it right and down, in picture widths.",
-        ),
-    ] = None,
-    zoom: Annotated[
-        str | None,
-        typer.Option(
-            "--zoom", rich_help_panel=_WHO, metavar="F[:F…]",
-            help="Enlarge it; outside 0.85 to 1.25 heads lose their shape.",
-        ),
-    ] = None,
+    mix: Mix = None,
+    rotate: Rotate = None,
+    shift: Shift = None,
+    zoom: Zoom = None,
     smooth: Smooth = None,
     motion_scale: MotionScale = None,
     scale: Scale = None,
@@ -209,7 +181,7 @@ def generate(
     out: Annotated[
         str,
         typer.Option(
-            "--out", "-o", envvar="STYLEFACEV_OUT", rich_help_panel=_WHERE,
+            "--out", "-o", envvar="STYLEFACEV_OUT", rich_help_panel=WHERE_PANEL,
             metavar="FOLDER|PATTERN|-",
             help="A folder, a file name, a pattern like out/{seed}-{motion_seed}.mp4 (or {track}), "
             "or - for stdout.",
@@ -218,55 +190,29 @@ def generate(
     save_track: Annotated[
         str | None,
         typer.Option(
-            "--save-track", rich_help_panel=_WHERE, metavar="FOLDER|PATTERN",
+            "--save-track", rich_help_panel=WHERE_PANEL, metavar="FOLDER|PATTERN",
             help="Save the poses of each video, as in tracks/{seed}.safetensors.",
         ),
     ] = None,
-    format_: Annotated[
-        Format | None,
-        typer.Option(
-            "--format", envvar="STYLEFACEV_FORMAT", rich_help_panel=_WHERE,
-            show_default="by the name, else mp4",
-            help="png: a folder of pictures; npy: a numpy array; sheet: one picture of some "
-            "frames; raw: rgb24 for a pipe.",
-        ),
-    ] = None,
-    lossless: Annotated[
-        bool,
-        typer.Option(
-            "--lossless", rich_help_panel=_WHERE,
-            help="Keep every colour: H.264 in RGB (mp4), FFV1 (mkv), VP9 (webm).",
-        ),
-    ] = False,
-    sheet_frames: Annotated[
-        int | None,
-        typer.Option(
-            "--sheet-frames", rich_help_panel=_WHERE, min=1, max=1000, show_default="8",
-            help="Frames of each video in a sheet, evenly spread.",
-        ),
-    ] = None,
-    sheet_columns: Annotated[
-        int | None,
-        typer.Option(
-            "--sheet-columns", rich_help_panel=_WHERE, min=1, max=1000,
-            show_default="all in one row", help="Frames in a row of a sheet.",
-        ),
-    ] = None,
+    format_: FormatOption = None,
+    lossless: Lossless = False,
+    sheet_frames: SheetFrames = None,
+    sheet_columns: SheetColumns = None,
     force: Annotated[
         bool,
-        typer.Option("--force", rich_help_panel=_WHERE, help="Overwrite videos that are there."),
+        typer.Option("--force", rich_help_panel=WHERE_PANEL, help="Overwrite what is there."),
     ] = False,
     skip_existing: Annotated[
         bool,
         typer.Option(
-            "--skip-existing", rich_help_panel=_WHERE,
+            "--skip-existing", rich_help_panel=WHERE_PANEL,
             help="Make only the videos that are not there yet.",
         ),
     ] = False,
     as_json: Annotated[
         bool,
         typer.Option(
-            "--json", rich_help_panel=_WHERE,
+            "--json", rich_help_panel=WHERE_PANEL,
             help="Print one JSON document at the end instead of a path for each video.",
         ),
     ] = False,

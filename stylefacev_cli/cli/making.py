@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from stylefacev_cli.cli.delivery import Clock, describe_software, make_video, stream_video
 from stylefacev_cli.cli.directing import doubts, mixes_of, transforms_of
@@ -14,7 +14,7 @@ from stylefacev_cli.cli.people import load_person
 from stylefacev_cli.cli.planning import Cell, Plan, Wishes, cells_of, layout_of, plan_videos
 from stylefacev_cli.cli.playing import kept, moving, save_poses
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
-from stylefacev_cli.cli.tiling import contact_sheet, tiled
+from stylefacev_cli.cli.tiling import contact_sheet, picked, tiled
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.video import Frame
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from stylefacev_cli.pipeline import Mix, Model, Person
 
 Poses = dict[Cell, list["torch.Tensor"]]  # each [1, 1, 8, 8]
-_T = TypeVar("_T")
 
 
 def make_videos(wishes: Wishes, terminal: Terminal) -> None:
@@ -115,7 +114,7 @@ def _frames(
 ) -> Iterator[Frame]:  # fmt: skip
     """The frames of a video; the poses of those that are to be saved go into `poses`."""
     playing, direction, sheet = plan.playing, wishes.direction, plan.sheet
-    num, batch = playing.num_frames, wishes.batch or model.default_batch
+    num = playing.num_frames
 
     def frames_of(cell: Cell) -> Iterator[Frame]:
         seeds, column = cell
@@ -143,9 +142,10 @@ def _frames(
         places = transforms_of(direction.camera, num, playing.edits.loop)
         if sheet is not None:  # only what is shown is drawn
             picks = set(sheet.picks(num))
-            moves = _picked(moves, picks)
-            places = None if places is None else _picked(places, picks)
-            faces = _picked(faces, picks) if isinstance(faces, Iterator) else faces
+            moves = picked(moves, picks)
+            places = None if places is None else picked(places, picks)
+            faces = picked(faces, picks) if isinstance(faces, Iterator) else faces
+        batch = wishes.batch or model.default_batch
         return shown[0].model.play(faces, moves, batch, mixes=mixes, transforms=places)
 
     videos = [frames_of(cell) for cell in cells_of(wishes, target)]
@@ -153,10 +153,6 @@ def _frames(
         return videos[0]
     shape = layout_of(wishes, plan, target)
     return tiled(videos, *shape) if sheet is None else contact_sheet(videos, sheet, *shape)
-
-
-def _picked(things: Iterable[_T], numbers: set[int]) -> Iterator[_T]:
-    return (thing for number, thing in enumerate(things) if number in numbers)
 
 
 def _describe(wishes: Wishes, plan: Plan, target: Target) -> dict[str, Any]:

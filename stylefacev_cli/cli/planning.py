@@ -83,7 +83,9 @@ def plan_videos(wishes: Wishes, terminal: Terminal) -> Plan:
     chain = wishes.direction.chain
     if wishes.force and wishes.skip_existing:
         raise UsageError("--force and --skip-existing contradict each other; give one of them")
-    format_name = _format(wishes)
+    format_name = planned_format(
+        wishes.out, wishes.format_name, lossless=wishes.lossless, as_json=wishes.as_json
+    )
     manifest = read_manifest(wishes.model)
     people = _people(wishes, manifest)
     seeds = list(chain) or list(range(len(people))) or parse_seeds(wishes.seeds)
@@ -135,15 +137,20 @@ def _people(wishes: Wishes, manifest: Manifest) -> tuple[Who, ...]:
     return people
 
 
-def _format(wishes: Wishes) -> str:
-    if wishes.out == "-":
-        format_name = wishes.format_name or "mp4"
-        _check_stream(wishes, format_name)
+def planned_format(out: str, wanted: str | None, *, lossless: bool, as_json: bool) -> str:
+    """The format of videos that go to `out`, a name or - for a pipe.
+
+    Raises:
+        UsageError: it is not one for there, or cannot be lossless.
+    """
+    if out == "-":
+        format_name = wanted or "mp4"
+        _check_stream(format_name, as_json)
     else:
-        format_name = choose_format(wishes.out, wishes.format_name)
+        format_name = choose_format(out, wanted)
         if format_name == "raw":
             raise UsageError("--format raw goes down a pipe only: add -o - and one seed")
-    if wishes.lossless and format_name in LOSSY_ONLY:
+    if lossless and format_name in LOSSY_ONLY:
         raise UsageError(f"--lossless: a {format_name} cannot be; give an mp4, mkv, webm or png")
     return format_name
 
@@ -156,8 +163,17 @@ def _check_settings(wishes: Wishes, manifest: Manifest, playing: Playing, format
     check_mixes(wishes.direction.mixes, manifest)
     if wishes.edits.loop:
         check_closed(wishes.direction)
-    if format_name == "gif" and playing.fps > GIF_MAX_FPS:
-        raise UsageError(f"a gif has at most {GIF_MAX_FPS:g} frames per second; give a lower --fps")
+    check_rate(format_name, playing.fps)
+
+
+def check_rate(format_name: str, fps: float) -> None:
+    """Check that a format can be so fast.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if format_name == "gif" and fps > GIF_MAX_FPS:
+        raise UsageError(f"a gif has at most {GIF_MAX_FPS:g} frames per second, not {fps:g}")
 
 
 def cells_of(wishes: Wishes, target: Target) -> list[Cell]:
@@ -196,11 +212,11 @@ def _plan_tracks(
     return {(one.seeds, one.columns[0]): one.path for one in planned}
 
 
-def _check_stream(wishes: Wishes, format_name: str) -> None:
+def _check_stream(format_name: str, as_json: bool) -> None:
     if format_name not in STREAM_FORMATS:
         formats = ", ".join(STREAM_FORMATS)
         raise UsageError(f"-o - cannot carry {format_name}; give --format one of {formats}")
-    if wishes.as_json:
+    if as_json:
         raise UsageError("--json and -o - both write to the standard output; leave one out")
     if sys.stdout is None:
         raise UsageError("-o - has nowhere to go: the standard output is closed")

@@ -9,6 +9,17 @@ import typer
 
 from stylefacev_cli.cli.generate import Device, Dtype
 from stylefacev_cli.cli.options import AsJson, Threads
+from stylefacev_cli.cli.picture_options import (
+    WHERE_PANEL,
+    FormatOption,
+    Lossless,
+    Mix,
+    Rotate,
+    SheetColumns,
+    SheetFrames,
+    Shift,
+    Zoom,
+)
 from stylefacev_cli.cli.track import Crop, Detector, DeviceOption, ModelOption
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
@@ -29,7 +40,11 @@ def reenact(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help="An mp4, mkv, webm or gif.")
+        str,
+        typer.Option(
+            "--out", "-o", rich_help_panel=WHERE_PANEL, metavar="FILE|-",
+            help="An mp4, mkv, webm, gif or npy, a folder with --format png, or - for stdout.",
+        ),
     ],
     relative: Annotated[
         bool,
@@ -43,6 +58,10 @@ def reenact(
     ] = False,
     crop: Crop = None,
     detector: Detector = None,
+    mix: Mix = None,
+    rotate: Rotate = None,
+    shift: Shift = None,
+    zoom: Zoom = None,
     truncation: Annotated[
         float,
         typer.Option(
@@ -63,7 +82,13 @@ def reenact(
         Dtype, typer.Option("--dtype", envvar="STYLEFACEV_DTYPE", help="bfloat16 is coarser.")
     ] = Dtype.float32,
     threads: Threads = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a video.")] = False,
+    format_: FormatOption = None,
+    lossless: Lossless = False,
+    sheet_frames: SheetFrames = None,
+    sheet_columns: SheetColumns = None,
+    force: Annotated[
+        bool, typer.Option("--force", rich_help_panel=WHERE_PANEL, help="Overwrite a video.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Make the person of a seed or a photo move like the driver of a video or a track.
@@ -73,6 +98,7 @@ def reenact(
 
     Example: stylefacev reenact --source me.jpg --driving clip.mp4 --audio -o me.mp4
     """
+    from stylefacev_cli.cli.directing import Direction, parse_camera, parse_mixes
     from stylefacev_cli.cli.reenacting import ReenactWishes, make_reenactment
 
     wishes = ReenactWishes(
@@ -83,12 +109,17 @@ def reenact(
         audio=audio,
         crop=crop,
         detector=detector,
+        direction=Direction((), parse_mixes(mix or ()), parse_camera(rotate, shift, zoom)),
         truncation=truncation,
         model=model,
         batch=batch,
         device=device.value,
         dtype=dtype.value,
         num_threads=threads,
+        format_name=format_.value if format_ else None,
+        lossless=lossless,
+        sheet_frames=sheet_frames,
+        sheet_columns=sheet_columns,
         force=force,
         as_json=as_json,
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from stylefacev_cli.errors import UsageError
 from stylefacev_cli.video import Frame
 
 SHEET_FRAMES = 8
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,11 @@ def contact_sheet(
         black = np.zeros_like(tiles[0])
         tiles += [black] * (-len(tiles) % sheet.num_columns)
     yield _picture(tiles, rows, columns)
+
+
+def picked(things: Iterable[_T], numbers: Container[int]) -> Iterator[_T]:
+    """Those whose number is among some."""
+    return (thing for number, thing in enumerate(things) if number in numbers)
 
 
 def _picture(tiles: Sequence[Frame], rows: int, columns: int) -> Frame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from tiny import TINY_FPS, TINY_RESOLUTION_PX, tiny_networks
 
 from stylefacev_cli.cli.app import run
@@ -52,8 +54,6 @@ def saved(call: Callable[..., Outcome]) -> Path:
 
 
 def pictures(folder: str) -> np.ndarray:
-    from PIL import Image
-
     return np.stack([np.asarray(Image.open(p)) for p in sorted(Path(folder).glob("*.png"))])
 
 
@@ -147,6 +147,29 @@ def test_reenact_with_sound(call: Callable[..., Outcome], saved: Path) -> None:
     assert code == 2 and "--force" in err
 
 
+def test_reenactments_in_every_form(call: Callable[..., Outcome], saved: Path) -> None:
+    source = ("reenact", "--source", "5", "--driving", str(saved))
+    look = ("--mix", "7:3-", "--shift", "0,0:0.25,0")
+    for where in (("--format", "png", "-o", "f"), ("-o", "f.npy"), ("--lossless", "-o", "f.mkv")):
+        code, out, err = call(*source, *look, *where)
+        assert (code, out) == (0, f"{where[-1]}\n"), err
+    frames = pictures("f")
+    assert len(frames) == 20 and np.array_equal(np.load("f.npy"), frames)
+    assert np.array_equal(np.stack(list(read_frames(Path("f.mkv")))), frames)
+    record = json.loads(Path("f.json").read_text())
+    assert record["camera"] == {"shift": [[0, 0], [0.25, 0]]} and record["mix"][0]["seed"] == 7
+    code, _, err = call(*source, *look, "-o", "s.png", "--format", "sheet", "--sheet-frames", "3")
+    assert code == 0, err
+    with Image.open("s.png") as sheet:
+        assert np.array_equal(np.asarray(sheet), np.concatenate(frames[[0, 10, 19]], axis=1))
+    assert call(*source, "--format", "png", "-o", "plain")[0] == 0
+    plain = pictures("plain")
+    assert (plain[0] != frames[0]).any() and (plain[-1] != frames[-1]).any()
+    command = [sys.executable, "-m", "stylefacev_cli", *source, *look, "--format", "npy", "-o", "-"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert done.stdout == Path("f.npy").read_bytes()
+
+
 def test_a_reenactment_of_itself(
     call: Callable[..., Outcome], saved: Path, tiny_model: Path
 ) -> None:
@@ -185,6 +208,11 @@ def test_a_reenactment_of_itself(
         (["reenact", "--source", "1", "--driving", "T", "--audio", "-o", "a.mp4"], 2, "no sound"),
         (["reenact", "--source", "1", "--driving", "N", "--audio", "-o", "a.mp4"], 2, "no sound"),
         (["reenact", "--source", "1", "--driving", "T", "-o", "a.txt"], 2, "ends in .mp4"),
+        (["reenact", "--source", "1", "--driving", "T", "--json", "-o", "-"], 2, "--json"),
+        (["reenact", "--source", "1", "--driving", "T", "--mix", "2:99", "-o", "a.mp4"], 2,
+         "layers"),
+        (["reenact", "--source", "1", "--driving", "T", "--sheet-frames", "2", "-o", "a.mp4"], 2,
+         "--sheet-frames"),
         (["reenact", "--source", "me.txt", "--driving", "T", "-o", "a.mp4"], 2, "--source"),
         (["reenact", "--source", "no.jpg", "--driving", "T", "-o", "a.mp4"], 5, "no such photo"),
     ],
