@@ -1,0 +1,316 @@
+"""Every stage learns: a short run on rendered faces lowers its error on held-out people.
+
+Errors start from a single step with learning rates of 0. Each test says what was measured; it
+asserts less.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylefacev_cli.faces import dataset
+from stylefacev_cli.faces.dataset import RenderSettings, render_set
+from stylefacev_cli.faces.studio import Studio
+from stylefacev_cli.metrics.distances import frechet_distance
+from stylefacev_cli.metrics.images import psnr
+from stylefacev_cli.networks.generator import Generator, GeneratorConfig
+from stylefacev_cli.training.checkpoint import CheckpointStore
+from stylefacev_cli.training.frames import Frames, load_frames
+from stylefacev_cli.training.run import train
+from stylefacev_cli.training.settings import load_settings
+from stylefacev_cli.weights.bundle import load_bundle
+from stylefacev_cli.weights.settings import build, to_plain
+
+pytestmark = [pytest.mark.slow, pytest.mark.render]
+
+CONFIG = Path(__file__).parents[2] / "examples" / "default-64.yaml"
+HELD_OUT_PERMILLE = 250
+SMALL_GENERATOR = {
+    "z_dim": 256, "w_dim": 256, "img_resolution": 64, "num_layers": 8, "channel_base": 1024,
+    "channel_max": 48, "margin_size": 4, "filter_size": 4,
+}  # fmt: skip
+SEED = 1
+COMMON: dict[str, Any] = {
+    "seed": SEED,
+    "held_out_permille": HELD_OUT_PERMILLE,
+    "perceptual": "none",
+    "loop.sheet_every_minutes": 1000,
+}
+Numbers = dict[str, float]
+Learnt = tuple[Path, Numbers, Numbers]  # the run, numbers before and after
+
+
+@pytest.fixture(scope="module")
+def data(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Stills of 1,000 people and clips of 24 others; a quarter of either is held out."""
+    folder = tmp_path_factory.mktemp("faces")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "Studio", lambda *_: studio)  # one GL context per process
+        render_set(RenderSettings(1000, 1, 64, seed=21, kind="stills"), folder / "stills")
+        render_set(RenderSettings(24, 40, 64, seed=22, fps=12.5), folder / "clips")
+    return [folder / "stills", folder / "clips"]
+
+
+@pytest.fixture(scope="module")
+def people(data: list[Path]) -> Frames:
+    return load_frames(data[:1], 64, HELD_OUT_PERMILLE, torch.device("cpu"))
+
+
+def build_settings(settings: dict[str, Any]) -> Any:
+    return load_settings(CONFIG, [f"{k}={json.dumps(v)}" for k, v in (COMMON | settings).items()])
+
+
+def run_stage(
+    stage: str, data: list[Path], run: Path, num_steps: int, settings: dict[str, Any]
+) -> Numbers:
+    """Train for so many steps; the numbers on held-out people at the end."""
+    size = getattr(build_settings(settings), stage).batch_size
+    config = build_settings(settings | {f"{stage}.num_images": num_steps * size})
+    outcome = train(config, data, run, stage=stage, report=print)
+    assert (outcome.reason, outcome.step) == ("done", num_steps)
+    log = run / stage / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    numbers: list[Numbers] = [line["held_out"] for line in lines if "held_out" in line]
+    return numbers[-1] if numbers else {}
+
+
+def before_and_after(
+    stage: str,
+    data: list[Path],
+    run: Path,
+    num_steps: int,
+    settings: dict[str, Any],
+    rates: tuple[str, ...] = ("lr",),
+) -> tuple[Numbers, Numbers]:
+    """Numbers of the stage untrained (in `run`/untrained) and after so many steps (in `run`)."""
+    still = settings | {f"{stage}.{rate}": 0 for rate in rates}
+    untrained = run / "untrained"
+    for earlier in run.glob("*/checkpoints"):
+        newest = CheckpointStore(earlier).load_newest()
+        assert newest is not None
+        CheckpointStore(untrained / earlier.parent.name / "checkpoints").save(0, newest)
+    before = run_stage(stage, data, untrained, 1, still)
+    after = run_stage(stage, data, run, num_steps, settings)
+    print(f"{stage}: {before} -> {after}")
+    return before, after
+
+
+def plant(run: Path, *names: str) -> None:
+    """Put networks of the shipped model where the run's own stages would have left them."""
+    networks = load_bundle("default-64").networks
+    for stage, name in (("detector", "landmarks"), ("pose", "pose"), ("appearance", "appearance")):
+        if name in names:
+            network = getattr(networks, name)
+            state = {
+                "networks": {name: network.state_dict()},
+                "architecture": {name: to_plain(network.config)},
+            }
+            store = CheckpointStore(run / stage / "checkpoints")
+            store.save(1, {"step": 1, "used_s": 0.0, "bad_steps": 0, "stage": state})
+
+
+def square_error(decibels: float) -> float:
+    """Mean square error, on a scale of 1, of a PSNR."""
+    return 10 ** (-decibels / 10)
+
+
+# --- generator -------------------------------------------------------------------------------
+
+GENERATOR = {
+    "generator.architecture": SMALL_GENERATOR,
+    "generator.schedule": {"warmup_steps": 10, "decay_from": 0.5, "final": 0.1},
+    "generator.ema_half_life_images": 200,
+}
+ADVERSARIAL: dict[str, Any] = {
+    "objective": "adversarial",
+    "dtype": "float32",
+    "muon_lr": 0,
+    "adam_betas": [0.0, 0.99],
+    "schedule": {"warmup_steps": 20, "decay_from": 0.5, "final": 0.05},
+    "discriminator": {"img_resolution": 64, "channel_base": 512, "channel_max": 32},
+    "discriminator_lr": 2e-3,
+    "r1_every": 8,
+    "ema_half_life_images": 400,
+}
+FROM_NOTHING = ADVERSARIAL | {"paired_weight": 0, "num_factors": 0, "adam_lr": 2.5e-3}
+FINISH = ADVERSARIAL | {
+    "architecture": SMALL_GENERATOR,
+    "num_factors": 105,
+    "adversarial_weight": 0.1,
+    "adam_lr": 2e-3,
+}
+
+
+@pytest.fixture(scope="module")
+def paired(data: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Learnt:
+    run = tmp_path_factory.mktemp("paired")
+    rates = ("muon_lr", "adam_lr")
+    return run, *before_and_after("generator", data[:1], run, 500, GENERATOR, rates)
+
+
+def test_generator_paired(paired: Learnt, people: Frames) -> None:
+    """Measured."""
+    _, before, after = paired
+    assert square_error(after["psnr"]) * 1.8 < square_error(before["psnr"])
+    assert square_error(after["face_psnr"]) * 2 < square_error(before["face_psnr"])
+    real = people.image_batch(people.rows(held_out=True))
+    mean = people.image_batch(people.rows(held_out=False)).mean(dim=0).expand_as(real)
+    assert after["psnr"] > float(psnr(mean, real, torch.ones_like(real[:, :1])).mean())
+
+
+def statistics(images: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """What images look like, without a network.
+
+    Colours of 4 × 4 fields [N, 48], and how strong edges are in each of them [N, 16].
+    """
+    colours = F.adaptive_avg_pool2d(images, 4).flatten(1)
+    grey = images.mean(dim=1, keepdim=True)
+    across = (grey[..., :-1, 1:] - grey[..., :-1, :-1]).square()
+    down = (grey[..., 1:, :-1] - grey[..., :-1, :-1]).square()
+    edges = 4 * F.adaptive_avg_pool2d((across + down).sqrt(), 4).flatten(1)
+    return colours.numpy(), edges.numpy()
+
+
+def distances(run: Path, stage: str, people: Frames) -> Numbers:
+    """Fréchet distances of `statistics` between held-out people and images of their factors."""
+    saved = CheckpointStore(run / stage / "checkpoints").load_newest()
+    assert saved is not None
+    state = saved["stage"]
+    network = Generator(build(GeneratorConfig, state["architecture"]["generator"], "generator"))
+    network.load_state_dict(state["networks"]["ema"])
+    rows = people.rows(held_out=True)
+    with torch.no_grad():
+        images = [network(z).clamp(-1, 1) for z in people.factor_batch(rows).split(32)]
+    pairs = zip(statistics(torch.cat(images)), statistics(people.image_batch(rows)), strict=True)
+    colours, edges = (frechet_distance(made, real) for made, real in pairs)
+    return {"colours": colours, "edges": edges}
+
+
+def test_generator_adversarial(data: list[Path], people: Frames, tmp_path: Path) -> None:
+    """Measured."""
+    settings = {f"generator.{key}": value for key, value in FROM_NOTHING.items()}
+    rates = ("adam_lr", "discriminator_lr")
+    before_and_after("generator", data[:1], tmp_path, 300, GENERATOR | settings, rates)
+    before = distances(tmp_path / "untrained", "generator", people)
+    after = distances(tmp_path, "generator", people)
+    print("adversarial:", before, "->", after)
+    assert after["colours"] * 1.5 < before["colours"]
+    assert after["edges"] * 2 < before["edges"]
+
+
+def test_generator_finish(paired: Learnt, data: list[Path], people: Frames) -> None:
+    """Measured."""
+    run = paired[0]
+    before = distances(run, "generator", people)
+    run_stage("finish", data[:1], run, 250, GENERATOR | {"finish": FINISH})
+    after = distances(run, "finish", people)
+    print("finish:", before, "->", after)
+    assert after["colours"] < before["colours"]
+    assert after["edges"] * 2 < before["edges"]
+
+
+# --- detector and pose -----------------------------------------------------------------------
+
+
+def test_detector(data: list[Path], tmp_path: Path) -> None:
+    """Measured: 7.8 on renders, 6.4 on generated faces."""
+    settings = {
+        "start_from": "default-64",
+        "detector.architecture": {"input_size": 64, "stem_stride": 1, "width": 16, "depth": 3},
+        "detector.lr": 4e-3,
+        "detector.schedule": {"warmup_steps": 10, "decay_from": 0.5, "final": 0.05},
+    }
+    before, after = before_and_after("detector", data, tmp_path, 150, settings)
+    assert after["nme"] * 4 < before["nme"]
+    assert after["nme_generated"] * 4 < before["nme_generated"]
+
+
+def test_pose(data: list[Path], tmp_path: Path) -> None:
+    """Measured: 8.4."""
+    plant(tmp_path, "landmarks")
+    settings = {
+        "start_from": "default-64",
+        "pose.lr": 2e-3,
+        "pose.schedule": {"warmup_steps": 10, "decay_from": 0.5, "final": 0.05},
+    }
+    before, after = before_and_after("pose", data, tmp_path, 100, settings)
+    assert after["error_percent"] * 4 < before["error_percent"]
+
+
+# --- appearance and joint --------------------------------------------------------------------
+
+ENCODERS: dict[str, Any] = {"start_from": "default-64"}
+
+
+@pytest.fixture(scope="module")
+def appearance(data: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Learnt:
+    run = tmp_path_factory.mktemp("encoders")
+    plant(run, "landmarks", "pose")
+    settings = ENCODERS | {
+        "appearance.batch_size": 16,
+        "appearance.pool_images": 400,
+        "appearance.pair_share": 0.25,
+        "appearance.frame_share": 0,
+        "appearance.view_weight": 0,
+        "appearance.places_weight": 0,
+        "appearance.schedule": {"warmup_steps": 20, "decay_from": 0.5, "final": 0.05},
+    }
+    return run, *before_and_after("appearance", data, run, 250, settings)
+
+
+def test_appearance(appearance: Learnt) -> None:
+    """Measured: 1.8; the distance in w does not fall in so short a run (0.718 → 0.709)."""
+    _, before, after = appearance
+    assert square_error(after["psnr"]) * 1.4 < square_error(before["psnr"])
+
+
+def test_joint(appearance: Learnt, data: list[Path]) -> None:
+    """NOT MEASURED: the factors are a guess."""
+    settings = ENCODERS | {
+        "joint.lr": 1e-3,
+        "joint.places_weight": 0,
+        "joint.schedule": {"warmup_steps": 20, "decay_from": 0.5, "final": 0.05},
+    }
+    before, after = before_and_after("joint", data, appearance[0], 80, settings)
+    assert square_error(after["psnr"]) * 1.2 < square_error(before["psnr"])
+    assert square_error(after["face_psnr"]) * 1.2 < square_error(before["face_psnr"])
+
+
+# --- motion ----------------------------------------------------------------------------------
+
+
+def mismatch(numbers: Numbers) -> float:
+    """How far speed and spread of sampled poses are off, as logarithms of factors."""
+    return abs(math.log(numbers["speed"])) + abs(math.log(numbers["spread"]))
+
+
+@pytest.mark.parametrize(
+    ("supervise", "num_steps", "settings"),
+    [
+        ("poses", 400, {"lr": 4e-3, "num_clips": 4, "num_frames": 30}),
+        ("images", 60, {"lr": 5e-3, "num_clips": 2, "num_frames": 12}),
+    ],
+)
+def test_motion(
+    supervise: str, num_steps: int, settings: dict[str, Any], data: list[Path], tmp_path: Path
+) -> None:
+    """Measured: 1.9 on poses (late_spread got worse); on images 1.4 after 18 of 60 steps."""
+    plant(tmp_path, "landmarks", "pose", "appearance")
+    common = {
+        "start_from": "default-64",
+        "motion.supervise": supervise,
+        "motion.discriminator": {"base_channels": 16, "max_channels": 64},
+        "motion.schedule": {"warmup_steps": 0, "decay_from": 0.5, "final": 0.05},
+    }
+    own = {f"motion.{key}": value for key, value in settings.items()}
+    before, after = before_and_after("motion", data, tmp_path, num_steps, common | own)
+    assert mismatch(after) * 1.4 < mismatch(before)
