@@ -91,9 +91,9 @@ def before_and_after(
     settings: dict[str, Any],
     rates: tuple[str, ...] = ("lr",),
 ) -> tuple[Numbers, Numbers]:
-    """Numbers of the stage untrained (in `run`/untrained) and after so many steps (in `run`)."""
+    """Numbers untrained (the run is in `run`/untrained-…) and after so many steps (in `run`)."""
     still = settings | {f"{stage}.{rate}": 0 for rate in rates}
-    untrained = run / "untrained"
+    untrained = run / f"untrained-{stage}"
     for earlier in run.glob("*/checkpoints"):
         newest = CheckpointStore(earlier).load_newest()
         assert newest is not None
@@ -200,7 +200,7 @@ def test_generator_adversarial(data: list[Path], people: Frames, tmp_path: Path)
     settings = {f"generator.{key}": value for key, value in FROM_NOTHING.items()}
     rates = ("adam_lr", "discriminator_lr")
     before_and_after("generator", data[:1], tmp_path, 300, GENERATOR | settings, rates)
-    before = distances(tmp_path / "untrained", "generator", people)
+    before = distances(tmp_path / "untrained-generator", "generator", people)
     after = distances(tmp_path, "generator", people)
     print("adversarial:", before, "->", after)
     assert after["colours"] * 1.5 < before["colours"]
