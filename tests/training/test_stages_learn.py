@@ -261,30 +261,28 @@ APPEARANCE: dict[str, Any] = {
 }
 JOINT: dict[str, Any] = {
     "start_from": "default-64",
-    "joint.lr": 1e-3,
+    "joint.lr": 2e-3,
+    "joint.pose_lr_factor": 0.1,
+    "joint.key_point_weight": 300,
     "joint.places_weight": 0,
     "joint.schedule": {"warmup_steps": 20, "decay_from": 0.5, "final": 0.05},
 }
 
 
-@pytest.fixture(scope="module")
-def appearance(data: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Learnt:
-    run = tmp_path_factory.mktemp("encoders")
-    plant(run, "landmarks", "pose")
-    return run, *before_and_after("appearance", data, run, 250, APPEARANCE)
-
-
-def test_appearance(appearance: Learnt) -> None:
+def test_appearance(data: list[Path], tmp_path: Path) -> None:
     """Measured."""
-    _, before, after = appearance
+    plant(tmp_path, "landmarks", "pose")
+    before, after = before_and_after("appearance", data, tmp_path, 250, APPEARANCE)
     assert square_error(after["psnr"]) * 1.4 < square_error(before["psnr"])
 
 
-def test_joint(appearance: Learnt, data: list[Path]) -> None:
+def test_joint(data: list[Path], tmp_path: Path) -> None:
     """Measured."""
-    before, after = before_and_after("joint", data, appearance[0], 80, JOINT)
-    assert square_error(after["psnr"]) * 1.5 < square_error(before["psnr"])
-    assert square_error(after["face_psnr"]) * 1.4 < square_error(before["face_psnr"])
+    plant(tmp_path, "landmarks", "pose")
+    run_stage("appearance", data, tmp_path, 1, APPEARANCE | {"appearance.lr": 0})
+    before, after = before_and_after("joint", data, tmp_path, 160, JOINT)
+    assert square_error(after["psnr"]) * 1.3 < square_error(before["psnr"])
+    assert square_error(after["face_psnr"]) * 1.5 < square_error(before["face_psnr"])
 
 
 # --- motion ----------------------------------------------------------------------------------
