@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylefacev_cli.networks.initial_weights import start_normal_convolutions
@@ -82,8 +83,23 @@ class _MultiScale(nn.Module):
         return logits
 
 
+class _Conv3d(nn.Conv3d):
+    """Pads clips that are shorter in time than the kernel itself; the result is the same.
+
+    Where PyTorch 2.14 pads them on a CPU, in bfloat16, the gradient of the weights is anything, up
+    to 1e37, and not finite at times.
+    """
+
+    def forward(self, clips: Tensor) -> Tensor:
+        if clips.shape[2] >= _KERNEL:
+            return super().forward(clips)
+        clips = F.pad(clips, (0, 0, 0, 0, _PADDING, _PADDING))
+        padding = (0, _PADDING, _PADDING)
+        return F.conv3d(clips, self.weight, self.bias, self.stride, padding)
+
+
 def _patch_layers(config: MotionDiscriminatorConfig, dims: int) -> list[nn.Sequential]:
-    convolution = {2: nn.Conv2d, 3: nn.Conv3d}[dims]
+    convolution = {2: nn.Conv2d, 3: _Conv3d}[dims]
     norm = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[dims]
 
     def layer(in_channels: int, out_channels: int, stride: int, normed: bool) -> nn.Sequential:

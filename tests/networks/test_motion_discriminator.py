@@ -90,6 +90,24 @@ def test_gradient_penalty_reaches_the_weights():
             assert parameter.grad.abs().sum() > 0, name
 
 
+@pytest.mark.parametrize("num_frames", [4, 12])  # 3 are left for the first layer, for the last ones
+def test_gradients_of_short_clips_in_bfloat16_are_those_in_float32(num_frames):
+    torch.manual_seed(0)
+    config = MotionDiscriminatorConfig(base_channels=16, max_channels=64, num_frames=num_frames)
+    discriminator = ClipDiscriminator(config)
+    clips = clip_with_first(torch.randn(2, num_frames, 1, 32, 32))
+
+    def gradients(enabled: bool) -> list[Tensor]:
+        discriminator.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled):
+            logits = discriminator(clips)
+        sum(scale.float().square().mean() for scale in logits).backward()
+        return [p.grad for n, p in discriminator.named_parameters() if n.endswith("weight")]
+
+    for rough, exact in zip(gradients(True), gradients(False), strict=True):
+        assert (rough - exact).norm() < 0.1 * exact.norm()
+
+
 def test_more_scales_and_narrower_layers():
     config = MotionDiscriminatorConfig(
         frame_channels=3, base_channels=4, max_channels=8, num_layers=2, num_scales=3
