@@ -27,7 +27,8 @@ from stylefacev_cli.metrics.distances import frechet_distance
 from stylefacev_cli.metrics.images import psnr
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
 from stylefacev_cli.training.checkpoint import CheckpointStore
-from stylefacev_cli.training.frames import Frames, load_frames
+from stylefacev_cli.training.frames import Frames
+from stylefacev_cli.training.reading import load_frames
 from stylefacev_cli.training.run import train
 from stylefacev_cli.training.settings import load_settings
 from stylefacev_cli.weights.bundle import load_bundle
