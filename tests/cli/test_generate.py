@@ -17,31 +17,17 @@ from tiny import TINY_FPS, TINY_RESOLUTION_PX
 import stylefacev_cli
 from stylefacev_cli import pipeline
 from stylefacev_cli.cli import seeds as cli_seeds
-from stylefacev_cli.cli.app import run
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.pipeline import load_model
 from stylefacev_cli.video import read_frames
 
 
 @pytest.fixture(autouse=True)
-def workplace(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STYLEFACEV_MODEL", str(tiny_model))
+def five_frames(workplace: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STYLEFACEV_FRAMES", "5")
-    monkeypatch.setenv("STYLEFACEV_DEVICE", "cpu")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 Outcome = tuple[int, str, str]
-
-
-@pytest.fixture
-def generate(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    def run_generate(*arguments: str) -> Outcome:
-        code = run(["generate", *arguments])
-        return (code, *capfd.readouterr())
-
-    return run_generate
 
 
 def listing(folder: str = ".") -> list[str]:

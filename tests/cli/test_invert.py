@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from stylefacev_cli.cli import people, photos
-from stylefacev_cli.cli.app import run
 from stylefacev_cli.cli.inverting import plan_latents
 from stylefacev_cli.data.finding import Face
 from stylefacev_cli.data.latents import read_latent
@@ -27,25 +26,10 @@ Outcome = tuple[int, str, str]
 
 
 @pytest.fixture(autouse=True)
-def workplace(
-    tiny_model: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Offline: without a perceptual and an identity network, which is told."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STYLEFACEV_MODEL", str(tiny_model))
-    monkeypatch.setenv("STYLEFACEV_DEVICE", "cpu")
+def offline(workplace: None, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a perceptual and an identity network, which is told."""
     monkeypatch.setenv("STYLEFACEV_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    def run_command(*arguments: str) -> Outcome:
-        code = run(list(arguments))
-        return (code, *capfd.readouterr())
-
-    return run_command
 
 
 @pytest.fixture

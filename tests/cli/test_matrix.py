@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny import TINY_FPS, TINY_RESOLUTION_PX
 
-from stylefacev_cli.cli.app import run
 from stylefacev_cli.cli.directing import parse_camera, parse_chain, parse_mixes
 from stylefacev_cli.data.pose_tracks import MAX_TRACK_FRAMES, read_track
 from stylefacev_cli.errors import UsageError
@@ -25,21 +24,7 @@ Outcome = tuple[int, str, str]
 SIDE = TINY_RESOLUTION_PX
 
 
-@pytest.fixture(autouse=True)
-def workplace(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STYLEFACEV_MODEL", str(tiny_model))
-    monkeypatch.setenv("STYLEFACEV_DEVICE", "cpu")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
-@pytest.fixture
-def generate(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    def run_generate(*arguments: str) -> Outcome:
-        code = run(["generate", *arguments])
-        return (code, *capfd.readouterr())
-
-    return run_generate
+pytestmark = pytest.mark.usefixtures("workplace")
 
 
 def differ(a: np.ndarray, b: np.ndarray) -> int:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny import TINY_FPS, TINY_RESOLUTION_PX, tiny_networks
 
-from stylefacev_cli.cli.app import run
 from stylefacev_cli.cli.motion_edits import MAX_SCALE, PARTS, parse_scales
 from stylefacev_cli.cli.tracking_motion import parse_cut
 from stylefacev_cli.data.pose_tracks import read_track, write_track
@@ -28,21 +27,7 @@ from stylefacev_cli.video.sound import has_sound
 Outcome = tuple[int, str, str]
 
 
-@pytest.fixture(autouse=True)
-def workplace(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STYLEFACEV_MODEL", str(tiny_model))
-    monkeypatch.setenv("STYLEFACEV_DEVICE", "cpu")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    def run_command(*arguments: str) -> Outcome:
-        code = run(list(arguments))
-        return (code, *capfd.readouterr())
-
-    return run_command
+pytestmark = pytest.mark.usefixtures("workplace")
 
 
 @pytest.fixture
