@@ -142,7 +142,7 @@ def test_default_model_comes_nearer_and_moves(default: Model) -> None:
     assert error(found.refined, photo) < 0.5 * error(found.encoded, photo)
     person = person_of(default, found.latent)
     poses = list(default.motion(person.first_pose, 1, 30))[::6]
-    frames = np.stack(list(person.play(poses)))
+    frames = np.stack(list(person.play(poses, 1)))  # as found: batches of others round otherwise
     encoder = np.stack(list(default.play(person.appearance, poses, 8)))
     # The first frame is the photo; later ones move as the encoder's alone do, and differ from them.
     assert error(frames[0], photo) == error(found.refined, photo)
