@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from stylefacev_cli.data.latents import PLACEMENT, Latent
+from stylefacev_cli.data.latents import MAX_RANK, PLACEMENT, Latent
 from stylefacev_cli.errors import IntegrityError, UsageError
 from stylefacev_cli.networks.camera import camera_transforms
 from stylefacev_cli.pipeline import Model, Person, as_pictures
@@ -71,7 +71,8 @@ class InversionSettings:
 
     def __post_init__(self) -> None:
         """Check the values once."""
-        limits = {"steps": 10_000, "tune_steps": 10_000, "tune_rank": 64, "lr": 1, "tune_lr": 1}
+        limits = {"steps": 10_000, "tune_steps": 10_000, "lr": 1, "tune_lr": 1}
+        limits["tune_rank"] = MAX_RANK
         for name, most in limits.items():
             if not 0 <= getattr(self, name) <= most:
                 raise UsageError(f"{name} {getattr(self, name)}: give a number from 0 to {most}")

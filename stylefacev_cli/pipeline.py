@@ -131,9 +131,9 @@ class Model:
         if num_frames == 1 and self.manifest.missing:
             yield from as_pictures(self.first_frame(seed, truncation))
             return
-        appearance, first_pose = self.take_apart(self.first_frame(seed, truncation))
-        poses = self.motion(first_pose, motion_seed, num_frames, stabilise)
-        yield from self.play(appearance, poses, batch)
+        person = self.person(seed, truncation)
+        poses = self.motion(person.first_pose, motion_seed, num_frames, stabilise)
+        yield from person.play(poses, batch)
 
     def reenact(
         self,

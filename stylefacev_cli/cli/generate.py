@@ -10,8 +10,11 @@ import typer
 from stylefacev_cli.cli.motion_options import Fade, Loop, MotionScale, Scale, Smooth
 from stylefacev_cli.cli.options import one_of
 from stylefacev_cli.cli.picture_options import (
+    HOW_PANEL,
+    WHAT_PANEL,
     WHERE_PANEL,
     WHO_PANEL,
+    Batch,
     FormatOption,
     Lossless,
     Mix,
@@ -19,6 +22,7 @@ from stylefacev_cli.cli.picture_options import (
     SheetColumns,
     SheetFrames,
     Shift,
+    Truncation,
     Zoom,
 )
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
@@ -40,22 +44,19 @@ class Dtype(str, Enum):
     bfloat16 = "bfloat16"
 
 
-_WHAT, _HOW = "What is made", "How it is computed"
-
-
 def generate(
     ctx: typer.Context,
     seeds: Annotated[
         str,
         typer.Option(
-            "--seeds", envvar="STYLEFACEV_SEEDS", rich_help_panel=_WHAT,
+            "--seeds", envvar="STYLEFACEV_SEEDS", rich_help_panel=WHAT_PANEL,
             help="Seeds and ranges, like 0-9,12. One seed is one person and one video.",
         ),
     ] = "0",
     frames: Annotated[
         int | None,
         typer.Option(
-            "--frames", envvar="STYLEFACEV_FRAMES", rich_help_panel=_WHAT,
+            "--frames", envvar="STYLEFACEV_FRAMES", rich_help_panel=WHAT_PANEL,
             min=1, max=10_000_000, show_default="64, or the track's",
             help="Length of each video.",
         ),
@@ -63,14 +64,14 @@ def generate(
     seconds: Annotated[
         float | None,
         typer.Option(
-            "--seconds", envvar="STYLEFACEV_SECONDS", rich_help_panel=_WHAT, min=0.001,
+            "--seconds", envvar="STYLEFACEV_SECONDS", rich_help_panel=WHAT_PANEL, min=0.001,
             help="The same in seconds.",
         ),
     ] = None,
     fps: Annotated[
         float | None,
         typer.Option(
-            "--fps", envvar="STYLEFACEV_FPS", rich_help_panel=_WHAT, min=0.1, max=240,
+            "--fps", envvar="STYLEFACEV_FPS", rich_help_panel=WHAT_PANEL, min=0.1, max=240,
             show_default="what the model has learnt",
             help="Frames per second; changes the speed of the motion, unless --resample.",
         ),
@@ -78,21 +79,15 @@ def generate(
     resample: Annotated[
         bool,
         typer.Option(
-            "--resample", rich_help_panel=_WHAT,
+            "--resample", rich_help_panel=WHAT_PANEL,
             help="Motion keeps its speed at another --fps: poses are interpolated.",
         ),
     ] = False,
-    truncation: Annotated[
-        float,
-        typer.Option(
-            "--truncation", envvar="STYLEFACEV_TRUNCATION", rich_help_panel=_WHAT, min=-2, max=2,
-            help="1: as varied as learnt; towards 0: closer to the mean face.",
-        ),
-    ] = 1.0,
+    truncation: Truncation = 1.0,
     motion_seeds: Annotated[
         list[str] | None,
         typer.Option(
-            "--motion-seeds", "--motion-seed", rich_help_panel=_WHAT, metavar="SEEDS",
+            "--motion-seeds", "--motion-seed", rich_help_panel=WHAT_PANEL, metavar="SEEDS",
             show_default="the seed itself",
             help="Noise of the motion: each person in each of these motions.",
         ),
@@ -100,14 +95,14 @@ def generate(
     stabilise: Annotated[
         bool,
         typer.Option(
-            "--stabilise/--no-stabilise", rich_help_panel=_WHAT,
+            "--stabilise/--no-stabilise", rich_help_panel=WHAT_PANEL,
             help="Beyond the length that motion was learnt at, keep poses from drifting away.",
         ),
     ] = True,
     track: Annotated[
         list[str] | None,
         typer.Option(
-            "--track", rich_help_panel=_WHAT, metavar="FILE",
+            "--track", rich_help_panel=WHAT_PANEL, metavar="FILE",
             help="Play this pose track (see stylefacev track) instead of a motion of its own; "
             "several times: each person in each of them.",
         ),
@@ -115,7 +110,7 @@ def generate(
     grid: Annotated[
         bool,
         typer.Option(
-            "--grid", rich_help_panel=_WHAT,
+            "--grid", rich_help_panel=WHAT_PANEL,
             help="One video of all, side by side; with several motions a matrix, one row a person.",
         ),
     ] = False,
@@ -146,35 +141,30 @@ def generate(
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", envvar="STYLEFACEV_MODEL", rich_help_panel=_HOW, metavar="NAME|FOLDER",
+            "--model", "-m", envvar="STYLEFACEV_MODEL", rich_help_panel=HOW_PANEL,
+            metavar="NAME|FOLDER",
             help="A model that came with the package or was imported, or the folder of one.",
         ),
     ] = DEFAULT_MODEL,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            "--batch", envvar="STYLEFACEV_BATCH", rich_help_panel=_HOW, min=1, max=4096,
-            show_default="by resolution",
-            help="Frames rendered at once; fewer need less memory.",
-        ),
-    ] = None,
+    batch: Batch = None,
     device: Annotated[
         Device,
         typer.Option(
-            "--device", envvar="STYLEFACEV_DEVICE", rich_help_panel=_HOW, help="Where to compute."
+            "--device", envvar="STYLEFACEV_DEVICE", rich_help_panel=HOW_PANEL,
+            help="Where to compute.",
         ),
     ] = Device.auto,
     dtype: Annotated[
         Dtype,
         typer.Option(
-            "--dtype", envvar="STYLEFACEV_DTYPE", rich_help_panel=_HOW,
+            "--dtype", envvar="STYLEFACEV_DTYPE", rich_help_panel=HOW_PANEL,
             help="bfloat16 is coarser, and faster on some processors.",
         ),
     ] = Dtype.float32,
     threads: Annotated[
         int | None,
         typer.Option(
-            "--threads", envvar="STYLEFACEV_THREADS", rich_help_panel=_HOW, min=1, max=1024,
+            "--threads", envvar="STYLEFACEV_THREADS", rich_help_panel=HOW_PANEL, min=1, max=1024,
             show_default="one per core", help="CPU threads.",
         ),
     ] = None,

@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.cli.photos import finder_for
+from stylefacev_cli.cli.photos import as_frame, fills, finder_for, whole_window
 from stylefacev_cli.cli.playing import open_track
-from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.errors import DataError
 from stylefacev_cli.weights.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from stylefacev_cli.pipeline import Model
 
 _SEARCH_EVERY = 24  # frames from one search of the whole picture to the next
-_FILLS = 0.8  # of a square video's side: a face's square of that size or more fills the frame
 _BATCH = 16
 
 
@@ -91,14 +90,18 @@ def poses_of(
     """
     import torch
 
+    from stylefacev_cli.weights.bundle import needed
+
     if source.track is not None:
         for _ in range(len(source.track)):
             advance(source.path.name)
         return torch.from_numpy(source.track.poses), source.about
     window = _window(source.path, model, crop, detector)
+    detects = needed(model.networks.landmarks, "landmarks")
+    size_px = min(window.side, detects.config.input_size)  # it takes any, and shrinks larger ones
     poses, pictures = [], _pictures(source.path)
     while some := list(islice(pictures, _BATCH)):
-        frames = torch.cat([_frame(picture, window, model) for picture in some])
+        frames = torch.cat([as_frame(picture, window, size_px) for picture in some])
         poses.append(model.extract_pose(frames.to(model.device)).cpu())
         for _ in some:
             advance(source.path.name)
@@ -112,36 +115,22 @@ def _pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
     return read_frames(path, max_frames=MAX_TRACK_FRAMES)
 
 
-def _frame(picture: NDArray[np.uint8], window: Window, model: Model) -> torch.Tensor:
-    """[1, 3, S, S] in [−1, 1]; the detector takes any S, larger ones than its own are shrunk."""
-    import torch
-
-    detector = model.networks.landmarks
-    assert detector is not None
-    size_px = min(window.side, detector.config.input_size)
-    pixels = torch.tensor(window.cut(picture, size_px)).permute(2, 0, 1)[None]
-    return pixels.float() / 127.5 - 1
-
-
 def _window(path: Path, model: Model, crop: bool | None, detector: str | None) -> Window:
     """The part of the picture that is looked at in every frame."""
     import numpy as np
 
     from stylefacev_cli.data.finding import follow_face
-    from stylefacev_cli.data.windows import Window, face_squares, steady_window
+    from stylefacev_cli.data.windows import face_squares, steady_window
 
     first = next(_pictures(path))
     height, width = first.shape[:2]
-    whole = Window(0, 0, width)
     if crop is False:
-        if height != width:
-            raise UsageError(f"--no-crop: {path} is {width}×{height} px, not square")
-        return whole
+        return whole_window(first, str(path))
     finder = finder_for(model, detector)
     if crop is None and height == width:
         faces = finder.find(first)
-        if len(faces) == 1 and face_squares(faces[0].landmarks)[2] >= _FILLS * width:
-            return whole
+        if len(faces) == 1 and fills(faces[0], first):
+            return whole_window(first, str(path))
     found = follow_face(finder, _pictures(path), _SEARCH_EVERY, str(path))
     for number, reason in enumerate(found.reasons):
         if reason is not None:

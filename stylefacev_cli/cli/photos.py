@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from stylefacev_cli.data.finding import FaceFinder
+    from stylefacev_cli.data.finding import Face, FaceFinder
     from stylefacev_cli.data.windows import Window
     from stylefacev_cli.pipeline import Model
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_PIXELS = 64_000_000
 MIN_FACE_PX = 48  # of the square around a face
-FILLS = 0.8  # of a square picture's side: a face's square of that size or more fills it
+_FILLS = 0.8  # of a square picture's side: a face's square of that size or more fills it
 _MAX_TURN = 0.42  # of the nose's tip aside of the eyes' middle, in their distance; 0.2 is 20°
 _MAX_TILT_DEG = 30.0
 _EYES_AND_NOSE = {98: ((60, 68), (68, 76), 54), 68: ((36, 42), (42, 48), 30)}
@@ -86,14 +86,11 @@ def find_window(
     """
     import numpy as np
 
-    from stylefacev_cli.data.windows import Window, face_squares, steady_window
+    from stylefacev_cli.data.windows import face_squares, steady_window
 
     height, width = photo.shape[:2]
-    whole = Window(0, 0, width)
     if crop is False:
-        if height != width:
-            raise UsageError(f"--no-crop: {name} is {width}×{height} px, not square")
-        return whole, {"window": list(whole), "finder": None}
+        return (whole := whole_window(photo, name)), {"window": list(whole), "finder": None}
     finder = finder_for(model, detector)
     faces = finder.find(photo)
     if len(faces) != 1:
@@ -108,12 +105,35 @@ def find_window(
         )
     check_frontal(landmarks, name)
     facts = {"finder": finder.facts["name"]}
-    if crop is None and height == width and square[2] >= FILLS * width:
-        return whole, {"window": list(whole), **facts}
+    if crop is None and fills(faces[0], photo):
+        return (whole := whole_window(photo, name)), {"window": list(whole), **facts}
     window = steady_window(np.asarray(square)[None], landmarks[None], width, height)
     if isinstance(window, str):
         raise DataError(f"{name}: {window}; give a photo with more room around the face")
     return window, {"window": list(window), **facts}
+
+
+def whole_window(picture: Picture, name: str) -> Window:
+    """All of a square picture.
+
+    Raises:
+        UsageError: it is not square.
+    """
+    from stylefacev_cli.data.windows import Window
+
+    height, width = picture.shape[:2]
+    if height != width:
+        raise UsageError(f"--no-crop: {name} is {width}×{height} px, not square")
+    return Window(0, 0, width)
+
+
+def fills(face: Face, picture: Picture) -> bool:
+    """Tell whether a face fills a square picture, which then is a window already."""
+    from stylefacev_cli.data.windows import face_squares
+
+    height, width = picture.shape[:2]
+    side_px = float(face_squares(face.landmarks)[2])
+    return bool(height == width and side_px >= _FILLS * width)
 
 
 def check_frontal(landmarks: NDArray[np.floating], name: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+WHAT_PANEL, HOW_PANEL = "What is made", "How it is computed"
 WHO_PANEL, WHERE_PANEL = "Who is seen, and from where", "Where it goes"
 
 
@@ -81,5 +82,20 @@ SheetColumns = Annotated[
     typer.Option(
         "--sheet-columns", rich_help_panel=WHERE_PANEL, min=1, max=1000,
         show_default="all in one row", help="Frames in a row of a sheet.",
+    ),
+]  # fmt: skip
+Truncation = Annotated[
+    float,
+    typer.Option(
+        "--truncation", envvar="STYLEFACEV_TRUNCATION", rich_help_panel=WHAT_PANEL, min=-2, max=2,
+        help="1: as varied as learnt; towards 0: closer to the mean face.",
+    ),
+]  # fmt: skip
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch", envvar="STYLEFACEV_BATCH", rich_help_panel=HOW_PANEL, min=1, max=4096,
+        show_default="by resolution",
+        help="Frames rendered at once; fewer need less memory.",
     ),
 ]  # fmt: skip

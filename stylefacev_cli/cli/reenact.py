@@ -11,6 +11,7 @@ from stylefacev_cli.cli.generate import Device, Dtype
 from stylefacev_cli.cli.options import AsJson, Threads
 from stylefacev_cli.cli.picture_options import (
     WHERE_PANEL,
+    Batch,
     FormatOption,
     Lossless,
     Mix,
@@ -18,6 +19,7 @@ from stylefacev_cli.cli.picture_options import (
     SheetColumns,
     SheetFrames,
     Shift,
+    Truncation,
     Zoom,
 )
 from stylefacev_cli.cli.track import Crop, Detector, DeviceOption, ModelOption
@@ -62,21 +64,9 @@ def reenact(
     rotate: Rotate = None,
     shift: Shift = None,
     zoom: Zoom = None,
-    truncation: Annotated[
-        float,
-        typer.Option(
-            "--truncation", envvar="STYLEFACEV_TRUNCATION", min=-2, max=2,
-            help="1: as varied as learnt; towards 0: closer to the mean face.",
-        ),
-    ] = 1.0,
+    truncation: Truncation = 1.0,
     model: ModelOption = DEFAULT_MODEL,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            "--batch", envvar="STYLEFACEV_BATCH", min=1, max=4096, show_default="by resolution",
-            help="Frames rendered at once; fewer need less memory.",
-        ),
-    ] = None,
+    batch: Batch = None,
     device: DeviceOption = Device.auto,
     dtype: Annotated[
         Dtype, typer.Option("--dtype", envvar="STYLEFACEV_DTYPE", help="bfloat16 is coarser.")
