@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.cli.outputs import Target, check_writable
+from stylefacev_cli.cli.outputs import Target, at_home, check_writable
 from stylefacev_cli.cli.people import invert_photo
 from stylefacev_cli.cli.photos import read_photo
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
@@ -116,7 +116,7 @@ def plan_latents(out: str, photos: list[Path]) -> list[Path]:
         out = os.path.join(out, "{name}")
     if not is_name:
         out += _SUFFIX
-    targets = [Path(out.replace("{name}", photo.stem)).expanduser() for photo in photos]
+    targets = [at_home(out.replace("{name}", photo.stem), "--out") for photo in photos]
     for number, target in enumerate(targets):
         if target in targets[:number]:
             raise UsageError(f"--out {out}: two photos would become {target}; rename one")

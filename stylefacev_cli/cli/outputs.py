@@ -56,6 +56,18 @@ class Columns:
     names: tuple[str, ...] = ("",)
 
 
+def at_home(name: str, option: str) -> Path:
+    """The path of a name that may begin with ~, one's home folder.
+
+    Raises:
+        UsageError: it is that of a user who is not there.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{option} {name}: there is no such home folder") from error
+
+
 def choose_format(out: str, wanted: str | None) -> str:
     """Find the format: the one asked for, else that of the name, else mp4.
 
@@ -109,7 +121,7 @@ def plan_targets(
     def path(row: tuple[int, ...], column: int) -> Path:
         person = people[row[0]] if people else ""
         seeds = row if chain else row[:1]
-        return Path(_fill(out, seeds, columns.names[column], person)).expanduser()
+        return at_home(_fill(out, seeds, columns.names[column], person), option)
 
     targets = [Target(row, path(row, some[0]), some) for row, some in groups]
     if len({target.path for target in targets}) < len(targets):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylefacev_cli.cli.outputs import at_home
 from stylefacev_cli.cli.photos import SUFFIXES, as_frame, find_window, read_photo
 from stylefacev_cli.cli.seeds import MAX_SEED
 from stylefacev_cli.cli.terminal import Terminal
@@ -70,7 +71,7 @@ def open_who_of_file(text: str, manifest: Manifest, option: str, *, or_seed: str
     from stylefacev_cli.data.latents import SUFFIX, read_latent
     from stylefacev_cli.weights.hashing import sha256_of
 
-    path = Path(text).expanduser()
+    path = at_home(text, option)
     if path.suffix.lower() == SUFFIX:
         latent = read_latent(path, manifest)
         about = {"file": path.name, "sha256": sha256_of(path)}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from stylefacev_cli.cli.delivery import Clock, describe_software, make_video, stream_video
 from stylefacev_cli.cli.directing import Direction, check_mixes, doubts, mixes_of, transforms_of
 from stylefacev_cli.cli.motion_sources import MotionSource, open_motion, poses_of
-from stylefacev_cli.cli.outputs import Target, check_writable, without_existing
+from stylefacev_cli.cli.outputs import Target, at_home, check_writable, without_existing
 from stylefacev_cli.cli.people import load_person, open_who
 from stylefacev_cli.cli.planning import check_rate, planned_format
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
@@ -131,7 +131,7 @@ def _target(wishes: ReenactWishes, format_name: str, seed: int) -> Target:
     """Where the video goes, checked."""
     if wishes.out == "-":
         return Target((seed,), Path("stdout"))
-    target = Target((seed,), Path(wishes.out).expanduser())
+    target = Target((seed,), at_home(wishes.out, "--out"))
     suffix = SUFFIXES.get(format_name, f".{format_name}")
     if suffix and target.path.suffix.lower() != suffix:
         raise UsageError(f"--out {wishes.out}: give a name that ends in {suffix}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -284,6 +284,7 @@ def test_every_photo_has_its_file(names: list[str], out: str) -> None:
 
 
 @given(st.text(max_size=12))
+@example("~0")
 def test_places_are_planned_or_refused(out: str) -> None:
     try:
         targets = plan_latents(out, [Path("me.jpg")])
