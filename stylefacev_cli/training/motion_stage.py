@@ -30,6 +30,7 @@ from stylefacev_cli.networks.motion_discriminator import (
     clip_with_first,
     pair_with_first,
 )
+from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.extraction import check_dtype, products_in
@@ -37,6 +38,7 @@ from stylefacev_cli.training.frames import Frames, Sampler
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.motion_losses import gradient_penalty, relativistic
 from stylefacev_cli.training.motion_tracks import PoseTracks
+from stylefacev_cli.training.opening_planes import NUM_PLANES, OpeningPlanes, opening_planes
 from stylefacev_cli.training.optim import Optimisers, Schedule, average_buffers
 from stylefacev_cli.training.rendering import Renderer, as_maps
 from stylefacev_cli.training.shares import Share, own_shares
@@ -68,6 +70,7 @@ class MotionStageConfig:
     schedule: Schedule = field(default_factory=Schedule)
     gradient_penalty: float = 10.0
     diversity_weight: float = 1.0
+    openings_scale: float = 0.0  # of planes of how far eyes and mouth are open, beside the poses
 
     def __post_init__(self) -> None:
         """Check the values once."""
@@ -75,6 +78,8 @@ class MotionStageConfig:
             raise UsageError(f"motion.supervise {self.supervise!r} is not poses or images")
         if self.rendered_at_once < 1:
             raise UsageError("motion.rendered_at_once is at least 1")
+        if self.openings_scale and self.supervise != "poses":
+            raise UsageError("motion.openings_scale is for discriminators of poses")
         check_dtype(self.dtype)
 
     @property
@@ -111,7 +116,7 @@ class Attempt:
     """Real sequences beside those that the sampler made, as the discriminators see them."""
 
     batch: Batch
-    real: Tensor  # [N, T, C, H, W]: poses as maps, or images
+    real: Tensor  # [N, T, C, H, W]: poses as maps (and planes of openings), or images
     made: Tensor  # the same shape, with a gradient into the sampler
     diversity: Tensor  # scalar: cosine of noise and what the sampler's state tells of it
 
@@ -129,6 +134,7 @@ class MotionStage(NetworkStage):
         seed: int,
         renderer: Renderer,
         frames: Frames,
+        pose_extractor: PoseExtractor | None = None,
     ) -> None:
         shares = own_shares(self.name, config)
         super().__init__(config.batch_size, shares, frames.device)
@@ -137,12 +143,18 @@ class MotionStage(NetworkStage):
         # Clips of the data, in the order of the tracks.
         self._first_rows = frames.clips(held_out=False, min_frames=config.num_frames)[:, 0]
         assert config.supervise == "poses" or len(self._first_rows) == len(tracks.spans)
+        self._planes: OpeningPlanes | None = None
+        if config.openings_scale:
+            assert pose_extractor is not None
+            self._planes = opening_planes(
+                pose_extractor, tracks.poses.to(frames.device), config.openings_scale
+            )
         torch.manual_seed(seed)
         self.sampler = MotionSampler(config.architecture).to(self.device)
         critic_config = replace(
             config.discriminator,
             num_frames=config.num_frames,
-            frame_channels=3 if config.supervise == "images" else 1,
+            frame_channels=self._frame_channels,
         )
         self.pair_critic = PairDiscriminator(critic_config).to(self.device)
         self.clip_critic = ClipDiscriminator(critic_config).to(self.device)
@@ -160,6 +172,12 @@ class MotionStage(NetworkStage):
             "clips": self._clips,
         }
         self.architecture = {"motion": to_plain(config.architecture)}
+
+    @property
+    def _frame_channels(self) -> int:
+        if self.config.supervise == "images":
+            return 3
+        return 1 if self._planes is None else 1 + NUM_PLANES
 
     def _adam(self, *networks: nn.Module) -> Optimisers:
         config = self.config
@@ -225,13 +243,18 @@ class MotionStage(NetworkStage):
         rolled, reconstruction = self._roll_out(poses[:, 0], noise)
         diversity = F.cosine_similarity(reconstruction, noise, dim=-1).mean()
         if self.config.supervise == "poses":
-            return Attempt(batch, as_maps(poses), as_maps(rolled), diversity)
+            return Attempt(batch, self._shown(poses), self._shown(rolled), diversity)
         real = self._real_clips(batch)
         appearance = self._renderer.appearance_of(real[:, 0])
         made = self._renderer.clips_of(
             appearance, rolled, self.config.rendered_at_once, self.config.dtype
         )
         return Attempt(batch, real, made, diversity)
+
+    def _shown(self, poses: Tensor) -> Tensor:
+        """What the discriminators see of poses [N, T, 64]: [N, T, C, 8, 8]."""
+        maps = as_maps(poses)
+        return maps if self._planes is None else torch.cat([maps, self._planes.of(poses)], dim=2)
 
     def _real_clips(self, batch: Batch) -> Tensor:
         """[N, T, 3, S, S] of the data."""
@@ -308,7 +331,8 @@ class MotionStage(NetworkStage):
         """Speed and spread of sampled poses over those of real ones; 1 is right.
 
         `late_spread` is that of the last frames of a long roll-out: above 1 it drifts. `mismatch`
-        is the mean |ln| of the three, 0 at best.
+        is the mean |ln| of the three, 0 at best. `openings`, where the discriminators see them: how
+        much eyes and mouth open and close in a sequence, over real ones.
         """
         real, made = self._long_sequences()
         length = self.config.num_frames
@@ -326,4 +350,7 @@ class MotionStage(NetworkStage):
             "late_spread": spread_of(made[:, -length:]) / spread_of(real),
         }
         off = [abs(math.log(max(value, 1e-6))) for value in found.values()]
+        if self._planes is not None:
+            sizes = [self._planes.of(x)[..., 0, 0].std(dim=1) for x in (made[:, :length], real)]
+            found["openings"] = float(sizes[0].mean() / sizes[1].mean())
         return found | {"mismatch": sum(off) / len(off)}

@@ -180,18 +180,19 @@ class Trainer:
                 section, frames, seed, generator, detector, pose, appearance, perceptual
             )
         assert name == "motion"
+        pose = load_pose_extractor(saved).to(device)
         tracks = cached_poses(
             self._run / name / "poses.ckpt",
             frames,
             load_detector(saved).to(device),
-            load_pose_extractor(saved).to(device),
+            pose,
             section.num_frames,
         )
         shown = frames.image_batch(
             frames.clips(held_out=False, min_frames=section.num_frames)[:1, 0]
         )
         renderer = Renderer(generator, load_appearance(saved).to(device), shown)
-        return MotionStage(section, tracks, seed, renderer, frames)
+        return MotionStage(section, tracks, seed, renderer, frames, pose)
 
     def _generator(self) -> Generator:
         """The run's generator, or that of the model that it starts from."""

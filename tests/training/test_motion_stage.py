@@ -21,6 +21,7 @@ from stylefacev_cli.training.motion_stage import (
     MotionStageConfig,
 )
 from stylefacev_cli.training.motion_tracks import PoseTracks, cached_poses
+from stylefacev_cli.training.opening_planes import opening_planes
 from stylefacev_cli.training.rendering import Renderer
 
 CONFIG = MotionStageConfig(
@@ -82,6 +83,36 @@ def test_numbers_and_sheet(tracks: PoseTracks, renderer: Renderer, clips: Frames
     assert set(numbers) == {"speed", "spread", "late_spread", "mismatch"}
     assert all(np.isfinite(value) for value in numbers.values())
     assert stage.sheet().shape == (3 * 16, 12 * 16, 3)
+
+
+def test_critics_see_how_far_eyes_and_mouth_are_open(
+    tracks: PoseTracks, renderer: Renderer, clips: Frames
+) -> None:
+    pose_extractor = (
+        PoseExtractor(PoseExtractorConfig((8, 8, 1), (8, 8, 4), 8, 8, 1))
+        .eval()
+        .requires_grad_(False)
+    )
+    # Of these random weights the numbers hardly depend on the pose: the scale makes up for it.
+    planes = opening_planes(pose_extractor, tracks.poses, scale=0.5)
+    shown = planes.of(tracks.poses.view(12, 20, 64))
+    assert shown.shape == (12, 20, 3, 8, 8)
+    points = pose_extractor.key_points(tracks.poses.view(-1, 1, 8, 8)).view(12, 20, 14, 2)
+    for plane, (upper, lower) in enumerate(((2, 4), (5, 7), (9, 10))):  # lids, lids, lips
+        height = points[:, :, lower, 1] - points[:, :, upper, 1]
+        wanted = 0.5 * (height - height.mean()) / height.std()
+        assert torch.allclose(shown[:, :, plane, 3, 4], wanted, atol=1e-3)
+
+    config = replace(CONFIG, openings_scale=0.5)
+    stage = MotionStage(config, tracks, 1, renderer, clips, pose_extractor)
+    assert "openings" in stage.validate()
+    found = [stage.step(index, 0.1) for index in range(8)]
+    assert all(np.isfinite(list(losses.values())).all() for losses in found)
+    assert (
+        stage.state_dict()["networks"]["pair_critic"]["netD.scale0_layer0.0.weight"].shape[1] == 8
+    )
+    with pytest.raises(UsageError, match="discriminators of poses"):
+        replace(config, supervise="images")
 
 
 def test_relativistic_loss_is_what_its_formula_says() -> None:

@@ -1,0 +1,48 @@
+"""How far eyes and mouth are open, as planes that the motion discriminators see beside the pose.
+
+In a pose a blink is a small thing beside a nod, and the discriminators pass over what moves little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stylefacev_cli.networks.pose import POSE_SIZE, PoseExtractor
+from stylefacev_cli.training.losses import openings
+from stylefacev_cli.training.rendering import as_maps
+
+NUM_PLANES = 3  # both eyes and the mouth
+_READ_AT_ONCE = 4096  # poses
+
+
+@dataclass(frozen=True)
+class OpeningPlanes:
+    """Reads openings from poses; in the poses of the data each has mean 0 and deviation `scale`."""
+
+    pose_extractor: PoseExtractor  # frozen
+    mean: Tensor  # [3]
+    deviation: Tensor  # [3]
+    scale: float
+
+    def of(self, poses: Tensor) -> Tensor:
+        """Planes of poses [N, T, 64]: [N, T, 3, 8, 8], each of one value, differentiable."""
+        count, length = poses.shape[:2]
+        values = (heights(self.pose_extractor, poses.flatten(0, 1)) - self.mean) / self.deviation
+        planes = self.scale * values.view(count, length, NUM_PLANES, 1, 1)
+        return planes.expand(-1, -1, -1, POSE_SIZE, POSE_SIZE)
+
+
+def heights(pose_extractor: PoseExtractor, poses: Tensor) -> Tensor:
+    """From upper to lower lids and lips, down the frame, in fractions of it: [N, 64] → [N, 3]."""
+    return openings(pose_extractor.key_points(as_maps(poses)))[..., 1]
+
+
+@torch.no_grad()
+def opening_planes(pose_extractor: PoseExtractor, poses: Tensor, scale: float) -> OpeningPlanes:
+    """Planes that are of the same size as those of the poses [N, 64] of the data."""
+    found = torch.cat([heights(pose_extractor, part) for part in torch.split(poses, _READ_AT_ONCE)])
+    deviation = found.std(dim=0).clamp(min=1e-6)
+    return OpeningPlanes(pose_extractor, found.mean(dim=0), deviation, scale)
