@@ -188,18 +188,23 @@ class GeneratorStage(NetworkStage):
             self._sampler.next(self.images_per_step),
             config.schedule.scale(index, progress),
         )
-        random_z = None if self.discriminator is None else self._random_z(len(rows), index)
+        random_z = None
+        if self.discriminator is not None and not self._is_paired:
+            random_z = self._random_z(len(rows), index)
         judged: list[Judged] = []
 
         def losses_of(share: Share) -> dict[str, Tensor]:
             samples = share.of(np.arange(len(rows)))
-            real, found = self.frames.image_batch(rows[samples]), {}
-            if self._is_paired:
-                images = self._draw(self.frames.factor_batch(rows[samples]), update_emas=True)
-                found = self._paired_losses(images, real, rows[samples], progress)
-            if self.discriminator is not None and random_z is not None:
+            real = self.frames.image_batch(rows[samples])
+            found: dict[str, Tensor] = {}
+            if random_z is None:
+                z = self.frames.factor_batch(rows[samples])
+            else:
                 z = random_z[torch.from_numpy(samples)]
-                fakes = self._draw(z, update_emas=not self._is_paired)
+            fakes = self._draw(z)
+            if self._is_paired:
+                found = self._paired_losses(fakes, real, rows[samples], progress)
+            if self.discriminator is not None:  # paired: real and fake are of the same factors
                 shown = self._shown(fakes, samples, index, of="generator")
                 with frozen(self.discriminator), products_in(config.dtype):
                     logits = self.discriminator(shown).float()
@@ -222,9 +227,9 @@ class GeneratorStage(NetworkStage):
         self._ema.update(self.generator, self.images_per_step, seen)
         return found
 
-    def _draw(self, z: Tensor, *, update_emas: bool) -> Tensor:
+    def _draw(self, z: Tensor) -> Tensor:
         dtype = DTYPES[self.config.dtype]
-        images: Tensor = self.generator(z, update_emas=update_emas, conv_dtype=dtype)
+        images: Tensor = self.generator(z, update_emas=True, conv_dtype=dtype)
         return images
 
     def _paired_losses(
@@ -291,11 +296,7 @@ class GeneratorStage(NetworkStage):
         return self._augmentation(images, random_draws(self.images_per_step, random).of(samples))
 
     def _random_z(self, count: int, index: int) -> Tensor:
-        """Random latents; where z are factors, those of other rows of the data."""
-        if self._is_paired:
-            rows = self.frames.rows(held_out=False)
-            chosen = torch.randint(len(rows), (count,), generator=step_generator(self._seed, index))
-            return self.frames.factor_batch(rows[chosen.numpy()])
+        """Random latents."""
         shape = (count, self.config.architecture.z_dim)
         return torch.randn(shape, generator=step_generator(self._seed, index)).to(self.device)
 
