@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.landmarks import (
     LandmarkDetector,
@@ -56,11 +57,14 @@ class PoseStageConfig:
     schedule: Schedule = field(default_factory=Schedule)
     key_point_weight: float = 10.0
     openings_weight: float = 0.0  # of eyes and mouth, beside 1 for the key points
+    targets: str = "detected"  # key points, as in the paper; or labels, which know small movements
     generated_share: float = 0.5  # of a batch
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
 
     def __post_init__(self) -> None:
         """Check the values once."""
+        if self.targets not in ("detected", "labels"):
+            raise UsageError(f"pose.targets {self.targets!r} is not detected or labels")
         check_dtype(self.dtype)
 
     @property
@@ -87,6 +91,8 @@ class PoseStage(NetworkStage):
         super().__init__(config.batch_size, shares, frames.device)
         self.config, self.frames, self._seed = config, frames, seed
         self._detector, self._generator = detector, generator
+        if config.targets == "labels":
+            frames.need_landmarks("the stage pose with labels as targets")
         torch.manual_seed(seed)
         self.pose_extractor = PoseExtractor(config.architecture).to(self.device)
         self._optimisers = Optimisers(
@@ -104,7 +110,12 @@ class PoseStage(NetworkStage):
         rows = self._sampler.next(self.images_per_step)
         num_generated = round(len(rows) * config.generated_share)
         random = step_generator(self._seed, index)
-        z = torch.randn((num_generated, self._generator.config.z_dim), generator=random)
+        if (
+            config.targets == "labels"
+        ):  # a paired generator puts the landmarks where the render's are
+            z = self.frames.factor_batch(rows[:num_generated])
+        else:
+            z = torch.randn((num_generated, self._generator.config.z_dim), generator=random)
         scale = config.schedule.scale(index, progress)
         set_norms_training(self.pose_extractor, progress < config.freeze_norms_from)
         with restored_if_bad(self.pose_extractor) as marks:
@@ -126,34 +137,42 @@ class PoseStage(NetworkStage):
                 frames[: len(drawn)] = made.clamp(-1, 1)
             with products_in(dtype):
                 heatmaps = heatmaps_of(self._detector, frames).float()
-            wanted = key_points_from_landmarks(landmarks_from_heatmaps(heatmaps))
+            if self.config.targets == "labels":
+                wanted = self.frames.key_point_batch(rows[samples])
+            else:
+                wanted = key_points_from_landmarks(landmarks_from_heatmaps(heatmaps))
         with products_in(dtype):
             found = self.pose_extractor.key_points(self.pose_extractor(heatmaps)).float()
         loss = key_point_loss(found, wanted, self.config.openings_weight)
         return {"key_points": self.config.key_point_weight * loss}
 
     @torch.no_grad()
-    def _predict(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def _predict(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Key points that the poses of frames give, and the wanted ones."""
         self.pose_extractor.eval()
-        pose = pose_of(self._detector, self.pose_extractor, frames)
-        return self.pose_extractor.key_points(pose), detected_key_points(self._detector, frames)
+        frames = self.frames.image_batch(rows)
+        found = self.pose_extractor.key_points(pose_of(self._detector, self.pose_extractor, frames))
+        if self.config.targets == "labels":
+            return found, self.frames.key_point_batch(rows)
+        return found, detected_key_points(self._detector, frames)
 
     @torch.no_grad()
     def sheet(self) -> np.ndarray:
-        """Held-out frames with the key points that the pose gives, and below with detected ones."""
-        frames = self.frames.image_batch(self.frames.shown(SHEET_COLUMNS))
-        return sheets.grid([sheets.with_points(frames, points) for points in self._predict(frames)])
+        """Held-out frames with the key points that the pose gives, and below with wanted ones."""
+        rows = self.frames.shown(SHEET_COLUMNS)
+        frames = self.frames.image_batch(rows)
+        return sheets.grid([sheets.with_points(frames, points) for points in self._predict(rows)])
 
     @torch.no_grad()
     def validate(self) -> Losses:
-        """Mean distance of predicted to detected key points, in percent of the frame.
+        """Mean distance of predicted to wanted key points, in percent of the frame.
 
         `openings` is how much of the variance of eyes' and mouths' openings is predicted.
         """
         pairs = []
         for start in range(0, len(self._held_out), self.images_per_step):
             rows = self._held_out[start : start + self.images_per_step]
-            pairs.append(self._predict(self.frames.image_batch(rows)))
+            pairs.append(self._predict(rows))
         if not pairs:
             return {}
         found, wanted = (torch.cat(points) for points in zip(*pairs, strict=True))
