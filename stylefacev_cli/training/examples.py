@@ -119,6 +119,12 @@ def moved_frames(
 
 
 @torch.no_grad()
+def target_rows(windows: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Rows of those frames of windows [N, 1 + num_frames] that are to be made again."""
+    rows: np.ndarray = windows[:, 1:].reshape(-1)[samples]
+    return rows
+
+
 def window_examples(
     generator: Generator,
     frames: Frames,
@@ -136,7 +142,7 @@ def window_examples(
         samples: which of the N · num_frames frames.
         has_ws: whether the ws are looked at: then the data must have factors.
     """
-    targets = windows[:, 1:].reshape(-1)[samples]
+    targets = target_rows(windows, samples)
     appearance = np.repeat(windows[:, 0], windows.shape[1] - 1)[samples]
     shape = len(targets), generator.num_ws, generator.config.w_dim
     ws = torch.full(shape, torch.nan, device=frames.device)

@@ -42,6 +42,7 @@ from stylefacev_cli.training.examples import (
     joined,
     linear_places,
     random_drawing,
+    target_rows,
     window_examples,
 )
 from stylefacev_cli.training.extraction import (
@@ -55,7 +56,7 @@ from stylefacev_cli.training.extraction import (
 )
 from stylefacev_cli.training.frames import ClipWindow, Frames, WindowSampler
 from stylefacev_cli.training.loop import Losses
-from stylefacev_cli.training.losses import key_point_loss, non_saturating
+from stylefacev_cli.training.losses import explained, key_point_loss, non_saturating, openings
 from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
 from stylefacev_cli.training.rebalance import Rebalance
 from stylefacev_cli.training.reconstruction import reconstruction_losses
@@ -91,6 +92,7 @@ class JointStageConfig:
     feature_weight: float = 1.0  # of the L1 on eyes and mouth
     perceptual_weight: float = 100.0
     key_point_weight: float = 1.0
+    targets: str = "detected"  # key points, as in the paper; or labels, which know small movements
     openings_weight: float = 0.0  # of eyes and mouth, beside 1 for the key points
     embedding_weight: float = 10.0  # image part
     video_embedding_weight: float = 0.0  # video part, where the factors of frames are known
@@ -109,6 +111,8 @@ class JointStageConfig:
     def __post_init__(self) -> None:
         """Check the values once."""
         check_dtype(self.dtype)
+        if self.targets not in ("detected", "labels"):
+            raise UsageError(f"joint.targets {self.targets!r} is not detected or labels")
         if self.rebalance_gain and not self.l1_weight:
             raise UsageError("rebalance_gain watches the video L1: l1_weight must not be 0")
 
@@ -163,14 +167,17 @@ class JointStage(NetworkStage):
         self._made, _ = evenly(np.arange(config.batch_size), config.image_share)
         self.config, self.frames, self._seed = config, frames, seed
         self._generator, self._fixed_detector = generator, detector
+        self._fixed_pose_extractor = pose_extractor
         self._perceptual = perceptual
+        if config.targets == "labels":
+            frames.need_landmarks("the stage joint with labels as targets")
         torch.manual_seed(seed)
         self.detector = copy.deepcopy(detector).requires_grad_(True)
         self.pose_extractor = copy.deepcopy(pose_extractor).requires_grad_(True)
         self.appearance_net = copy.deepcopy(appearance_net).requires_grad_(True)
         self.discriminator = PatchDiscriminator(config.discriminator).to(self.device)
         trained = (self.detector, self.pose_extractor, self.appearance_net)
-        arrange_for(config.dtype, detector, *trained)
+        arrange_for(config.dtype, detector, pose_extractor, *trained)
         pose_lr = config.lr * config.pose_lr_factor
         rates = {
             self.detector: pose_lr,
@@ -232,8 +239,9 @@ class JointStage(NetworkStage):
         def losses_of(share: Share) -> dict[str, Tensor]:
             samples = share.of(*self._kinds)
             video, drawn = self._examples(windows, drawing, samples)
+            wanted = self._wanted(target_rows(windows, samples[samples < config.num_video]), drawn)
             few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._made)))
-            images, losses = self._losses(video, drawn, few)
+            images, losses = self._losses(video, drawn, wanted, few)
             if plays:
                 with frozen(self.discriminator), products_in(config.dtype):
                     logits = self.discriminator(images).float()
@@ -280,6 +288,22 @@ class JointStage(NetworkStage):
         has_ws = self.config.video_embedding_weight or self.config.places_weight
         return window_examples(self._generator, self.frames, windows, samples, has_ws=bool(has_ws))
 
+    @torch.no_grad()
+    def _wanted(self, rows: np.ndarray, drawn: Recomposition) -> Tensor:
+        """Key points of the frames at some rows of the data, then of drawn examples.
+
+        Drawn ones have no labels: theirs are what the pose stage found, so that they stay.
+        """
+        with products_in(self.config.dtype):
+            if self.config.targets == "labels":
+                extractor = self._fixed_pose_extractor
+                poses = pose_of(self._fixed_detector, extractor, drawn.frames)
+                parts = [self.frames.key_point_batch(rows), extractor.key_points(poses).float()]
+            else:
+                shown = torch.cat([self.frames.image_batch(rows), drawn.frames])
+                parts = [detected_key_points(self._fixed_detector, shown).float()]
+        return torch.cat(parts)
+
     def _recompose(self, examples: Recomposition) -> tuple[Tensor, Tensor]:
         """The ws, and the key points that the poses stand for."""
         with products_in(self.config.dtype):
@@ -289,19 +313,18 @@ class JointStage(NetworkStage):
         return ws.float(), key_points.float()
 
     def _losses(
-        self, video: Recomposition, drawn: Recomposition, few: Tensor
+        self, video: Recomposition, drawn: Recomposition, wanted: Tensor, few: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The video part's images, and the losses: `v_…` of the video part, `i_…` of the other.
 
-        Images are made of the examples at the places `few`, the video part's coming first.
+        `wanted` are key points [N, 14, 2] of both. Images are made of the examples at the places
+        `few`, the video part's coming first.
         Both parts go through the networks as one batch, whose statistics then are those of both.
         """
         config, num_video = self.config, len(video.frames)
         both = joined([video, drawn])
         ws, key_points = self._recompose(both)
         images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])
-        with products_in(config.dtype):
-            wanted = detected_key_points(self._fixed_detector, both.frames).float()
         found: dict[str, Tensor] = {}
         from_video = few < num_video
         for prefix, is_in, part in (
@@ -342,13 +365,15 @@ class JointStage(NetworkStage):
         return found or {"d": float("nan")}
 
     @torch.no_grad()
-    def _held_out(self) -> Recomposition | None:
-        """Windows of held-out people; of the others' if nobody's clips are held out."""
+    def _held_out(self) -> tuple[Recomposition, Tensor] | None:
+        """Windows of held-out people, of the others' if nobody's clips are held out; key points."""
         for held_out in (True, False):
             if len(self.frames.clips(held_out=held_out, min_frames=self.config.window.span)):
                 sampler = WindowSampler(self.frames, self.config.window, 7, held_out=held_out)
                 windows = sampler.next(VALIDATION_CLIPS)
-                return self._video_examples(windows, np.arange(windows[:, 1:].size))
+                samples = np.arange(windows[:, 1:].size)
+                examples = self._video_examples(windows, samples)
+                return examples, self._wanted(target_rows(windows, samples), examples.first(0))
         return None
 
     def _evaluating(self) -> None:
@@ -359,8 +384,9 @@ class JointStage(NetworkStage):
     def sheet(self) -> np.ndarray:
         """See `sheets.recomposition`; the poses of the swaps are those of the next frame."""
         self._evaluating()
-        examples = self._held_out()
-        assert examples is not None
+        held_out = self._held_out()
+        assert held_out is not None
+        examples, wanted = held_out
         few = examples.first(SHEET_COLUMNS)
         ws, key_points = self._recompose(few)
         swapped = Recomposition(few.appearance_from, few.frames.roll(-1, dims=0), few.ws)
@@ -369,7 +395,7 @@ class JointStage(NetworkStage):
             few.frames,
             self._generator.synthesis(ws),
             self._generator.synthesis(self._recompose(swapped)[0]),
-            detected_key_points(self._fixed_detector, few.frames),
+            wanted[:SHEET_COLUMNS],
             key_points,
         )
 
@@ -377,12 +403,12 @@ class JointStage(NetworkStage):
     def validate(self) -> Losses:
         """PSNR and SSIM of held-out people's frames, and the error of their key points."""
         self._evaluating()
-        examples = self._held_out()
-        if examples is None:
+        held_out = self._held_out()
+        if held_out is None:
             return {}
+        examples, wanted = held_out
         ws, points = self._recompose(examples)
         images = self._generator.synthesis(ws)
-        wanted = detected_key_points(self._fixed_detector, examples.frames)
         everywhere = torch.ones_like(images[:, :1])
         face = face_box(wanted, images.shape[-1])
         return {
@@ -390,4 +416,5 @@ class JointStage(NetworkStage):
             "face_psnr": float(psnr(images, examples.frames, face).mean()),
             "ssim": float(ssim(images, examples.frames, everywhere).mean()),
             "points_percent": 100 * float((points - wanted).norm(dim=2).mean()),
+            "openings": explained(openings(points), openings(wanted)),
         }

@@ -193,8 +193,10 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     "finish": lambda **settings: generator_stage("finish", **settings),
     "detector": detector_stage,
     "pose": pose_stage,
+    "pose-labels": lambda **settings: pose_stage(targets="labels", **settings),
     "appearance": appearance_stage,
     "joint": joint_stage,
+    "joint-labels": lambda **settings: joint_stage(targets="labels", **settings),
     "motion-poses": lambda **settings: motion_stage("poses", **settings),
     "motion-images": lambda **settings: motion_stage("images", **settings),
 }

@@ -317,7 +317,13 @@ def test_joint_learns_and_resumes_exactly(
         second.step(index, 0.1)
     a, b = tensors_of(whole.state_dict()), tensors_of(second.state_dict())
     assert len(a) == len(b) > 100 and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-    assert set(whole.validate()) == {"psnr", "face_psnr", "ssim", "points_percent"}
+    assert set(whole.validate()) == {
+        "psnr",
+        "face_psnr",
+        "ssim",
+        "points_percent",
+        "openings",
+    }
     assert whole.sheet().shape == (5 * 96, 10 * 96, 3)
 
 
