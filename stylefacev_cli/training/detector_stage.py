@@ -44,6 +44,7 @@ from stylefacev_cli.weights.settings import to_plain
 
 OUTER_EYE_CORNERS = (60, 72)
 FOREGROUND = 0.2  # heatmap values above this, and their neighbours, count as foreground
+PEAK_SHARPNESS = 20.0  # of a softmax over a heatmap whose background counts for nothing
 HEATMAP_WEIGHT = 30.0  # of the heatmaps' own error beside that of the place of their peak
 VALIDATION_IMAGES = 96
 SHEET_COLUMNS = 8
@@ -70,6 +71,7 @@ class DetectorStageConfig:
     foreground_weight: float = 20.0  # added where the target is high
     hidden_weight: float = 0.3  # of landmarks that are not visible
     boundary_weight: float = 1.0
+    openings_weight: float = 0.0  # of how far eyes and mouth are open, heatmap px
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
 
     def __post_init__(self) -> None:
@@ -126,7 +128,12 @@ class DetectorStage(NetworkStage):
                 frames, landmarks = shifted(frames, landmarks, shifts[chosen])
                 noise = colours[:, chosen].to(self.device)
                 frames = recoloured(frames, noise, config.max_brightness, config.max_contrast)
-            return self._losses(frames, landmarks, self.frames.visible_batch(own))
+            visible = self.frames.visible_batch(own)
+            found, heatmaps = self._losses(frames, landmarks, visible)
+            if config.openings_weight:
+                distance = openings_distance(heatmaps, landmarks, visible)
+                found["openings"] = config.openings_weight * distance
+            return found
 
         set_norms_training(self.detector, progress < config.freeze_norms_from)
         with restored_if_bad(self.detector) as marks:
@@ -145,7 +152,10 @@ class DetectorStage(NetworkStage):
             frames[: len(drawn)] = made.clamp(-1, 1)
         return frames
 
-    def _losses(self, frames: Tensor, landmarks: Tensor, visible: Tensor) -> dict[str, Tensor]:
+    def _losses(
+        self, frames: Tensor, landmarks: Tensor, visible: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Losses of heatmaps and boundary, and the heatmaps [N, 98, H, H]."""
         config = self.config
         size = config.architecture.heatmap_size
         with products_in(config.dtype):
@@ -157,13 +167,13 @@ class DetectorStage(NetworkStage):
         if config.loss == "adaptive_wing":
             points, outline = self._wing(heatmaps, target), self._wing(boundary, edges)
             found = {"points": (points * shown[:, :, None, None]).mean()}
-            return found | {"boundary": config.boundary_weight * outline.mean()}
+            return found | {"boundary": config.boundary_weight * outline.mean()}, heatmaps
         weights = (1 + config.foreground_weight * target) * shown[:, :, None, None]
         return {
             "place": (losses.location_loss(heatmaps, target) * shown).mean(),
             "points": HEATMAP_WEIGHT * ((heatmaps - target).square() * weights).mean(),
             "boundary": config.boundary_weight * F.mse_loss(boundary, edges),
-        }
+        }, heatmaps
 
     def _wing(self, heatmaps: Tensor, target: Tensor) -> Tensor:
         """Adaptive Wing with the weighted loss map (Wang et al. 2019, equation 6)."""
@@ -231,3 +241,32 @@ def recoloured(
     brightness = (noise[0].mean(dim=1, keepdim=True) + 0.5 * noise[0]) * max_brightness
     contrast = 1 + noise[1, :, :1] * max_contrast
     return (frames * contrast[:, :, None, None] + brightness[:, :, None, None]).clamp(-1, 1)
+
+
+def openings_distance(heatmaps: Tensor, landmarks: Tensor, visible: Tensor) -> Tensor:
+    """Mean error of the openings of visible eyes and mouths, in heatmap px, with a gradient.
+
+    A landmark is where its heatmap has its centre of mass after a sharp softmax.
+
+    Args:
+        heatmaps: [N, 98, H, H].
+        landmarks: the true ones [N, 98, 2], fractions of the frame.
+        visible: [N, 98] bool.
+    """
+    size = heatmaps.shape[-1]
+    mass = (PEAK_SHARPNESS * heatmaps.flatten(2)).softmax(dim=2).unflatten(2, (size, size))
+    axis = (torch.arange(size, device=heatmaps.device) + 0.5) / size
+    found = torch.stack([mass.sum(dim=2) @ axis, mass.sum(dim=3) @ axis], dim=2)
+    ours, wanted = (openings(key_points_from_landmarks(p)) for p in (found, landmarks))
+    # An eye or mouth counts if all the landmarks of its key points are visible.
+    flags = visible.float()[:, :, None].expand(-1, -1, 2)
+    seen = (_seen(flags) > 1 - 1e-3).float()
+    distance = (ours - wanted).abs().sum(dim=2) * size
+    return (distance * seen).sum() / seen.sum().clamp(min=1)
+
+
+def _seen(flags: Tensor) -> Tensor:
+    """The lower of both key points' visibility: flags [N, 98, 2] of 0 or 1 → [N, 3]."""
+    points = key_points_from_landmarks(flags)[..., 0]  # means of flags
+    upper, lower = (points[:, list(places)] for places in (losses.UPPER, losses.LOWER))
+    return torch.minimum(upper, lower)

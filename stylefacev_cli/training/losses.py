@@ -21,7 +21,7 @@ FEATURES = (
 )
 KEY_POINT_FEATURES = ((0, 2, 3, 4), (1, 5, 6, 7), (9, 10, 11, 12, 13))
 # Of the 14 key points: upper and lower lids, and lips.
-_UPPER, _LOWER = (2, 5, 9), (4, 7, 10)
+UPPER, LOWER = (2, 5, 9), (4, 7, 10)
 
 
 def face_weights(
@@ -61,7 +61,7 @@ def key_point_weights(
 
 def openings(key_points: Tensor) -> Tensor:
     """From upper to lower lids, and from upper to lower lip: [N, 3, 2] of key points [N, 14, 2]."""
-    return key_points[:, list(_LOWER)] - key_points[:, list(_UPPER)]
+    return key_points[:, list(LOWER)] - key_points[:, list(UPPER)]
 
 
 def key_point_loss(found: Tensor, wanted: Tensor, openings_weight: float) -> Tensor:

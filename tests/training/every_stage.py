@@ -192,6 +192,7 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     "paired": lambda **settings: generator_stage("generator", **settings),
     "finish": lambda **settings: generator_stage("finish", **settings),
     "detector": detector_stage,
+    "detector-openings": lambda **settings: detector_stage(openings_weight=1.0, **settings),
     "pose": pose_stage,
     "pose-labels": lambda **settings: pose_stage(targets="labels", **settings),
     "appearance": appearance_stage,
