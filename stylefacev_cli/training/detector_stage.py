@@ -254,7 +254,7 @@ def openings_distance(heatmaps: Tensor, landmarks: Tensor, visible: Tensor) -> T
         visible: [N, 98] bool.
     """
     size = heatmaps.shape[-1]
-    mass = (PEAK_SHARPNESS * heatmaps.flatten(2)).softmax(dim=2).unflatten(2, (size, size))
+    mass = (PEAK_SHARPNESS * heatmaps.flatten(2)).softmax(dim=2).view(heatmaps.shape)
     axis = (torch.arange(size, device=heatmaps.device) + 0.5) / size
     found = torch.stack([mass.sum(dim=2) @ axis, mass.sum(dim=3) @ axis], dim=2)
     ours, wanted = (openings(key_points_from_landmarks(p)) for p in (found, landmarks))

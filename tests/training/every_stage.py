@@ -194,7 +194,9 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     "detector": detector_stage,
     "detector-openings": lambda **settings: detector_stage(openings_weight=1.0, **settings),
     "pose": pose_stage,
-    "pose-labels": lambda **settings: pose_stage(targets="labels", **settings),
+    "pose-labels": lambda **settings: pose_stage(
+        targets="labels", exact_heatmaps_until=0.5, muon_lr=0.02, **settings
+    ),
     "appearance": appearance_stage,
     "joint": joint_stage,
     "joint-labels": lambda **settings: joint_stage(targets="labels", **settings),
