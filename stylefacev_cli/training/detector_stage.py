@@ -44,7 +44,9 @@ from stylefacev_cli.weights.settings import to_plain
 
 OUTER_EYE_CORNERS = (60, 72)
 FOREGROUND = 0.2  # heatmap values above this, and their neighbours, count as foreground
-PEAK_SHARPNESS = 20.0  # of a softmax over a heatmap whose background counts for nothing
+PEAK_SHARPNESS = 20.0  # of the softmax that says where in its neighbourhood a heatmap peaks
+PEAK_RADIUS_PX = 4.0  # of the neighbourhood, in the heatmap
+OUT_OF_REACH = 1e4
 HEATMAP_WEIGHT = 30.0  # of the heatmaps' own error beside that of the place of their peak
 VALIDATION_IMAGES = 96
 SHEET_COLUMNS = 8
@@ -246,7 +248,8 @@ def recoloured(
 def openings_distance(heatmaps: Tensor, landmarks: Tensor, visible: Tensor) -> Tensor:
     """Mean error of the openings of visible eyes and mouths, in heatmap px, with a gradient.
 
-    A landmark is where its heatmap has its centre of mass after a sharp softmax.
+    A landmark is the centre of mass of a sharp softmax over its heatmap, near where it should be:
+    over all of the heatmap, far places would have the most leverage, and no peak would form.
 
     Args:
         heatmaps: [N, 98, H, H].
@@ -254,15 +257,16 @@ def openings_distance(heatmaps: Tensor, landmarks: Tensor, visible: Tensor) -> T
         visible: [N, 98] bool.
     """
     size = heatmaps.shape[-1]
-    mass = (PEAK_SHARPNESS * heatmaps.flatten(2)).softmax(dim=2).view(heatmaps.shape)
-    axis = (torch.arange(size, device=heatmaps.device) + 0.5) / size
-    found = torch.stack([mass.sum(dim=2) @ axis, mass.sum(dim=3) @ axis], dim=2)
-    ours, wanted = (openings(key_points_from_landmarks(p)) for p in (found, landmarks))
+    centres = torch.arange(size, device=heatmaps.device) + 0.5
+    is_near = (landmarks[..., None] * size - centres).abs() <= PEAK_RADIUS_PX  # [N, 98, 2, H]
+    columns, rows = is_near[:, :, None, 0], is_near[:, :, 1, :, None]
+    logits = (PEAK_SHARPNESS * heatmaps).masked_fill(~(columns & rows), -OUT_OF_REACH)
+    mass = logits.flatten(2).softmax(dim=2).view(heatmaps.shape)
+    found = torch.stack([mass.sum(dim=2) @ centres, mass.sum(dim=3) @ centres], dim=2)
+    ours, wanted = (openings(key_points_from_landmarks(p)) for p in (found, landmarks * size))
     # An eye or mouth counts if all the landmarks of its key points are visible.
-    flags = visible.float()[:, :, None].expand(-1, -1, 2)
-    seen = (_seen(flags) > 1 - 1e-3).float()
-    distance = (ours - wanted).abs().sum(dim=2) * size
-    return (distance * seen).sum() / seen.sum().clamp(min=1)
+    seen = (_seen(visible.float()[:, :, None].expand(-1, -1, 2)) > 1 - 1e-3).float()
+    return ((ours - wanted).abs().sum(dim=2) * seen).sum() / seen.sum().clamp(min=1)
 
 
 def _seen(flags: Tensor) -> Tensor:

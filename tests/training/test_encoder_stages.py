@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from stylefacev_cli.errors import DataError
+from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
-from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.landmarks import (
+    LandmarkDetector,
+    LandmarkDetectorConfig,
+    heatmap_targets,
+)
 from stylefacev_cli.networks.patch_discriminator import PatchDiscriminatorConfig
 from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.training.appearance_stage import (
@@ -21,7 +26,11 @@ from stylefacev_cli.training.appearance_stage import (
     embedding_loss,
     evenly,
 )
-from stylefacev_cli.training.detector_stage import DetectorStage, DetectorStageConfig
+from stylefacev_cli.training.detector_stage import (
+    DetectorStage,
+    DetectorStageConfig,
+    openings_distance,
+)
 from stylefacev_cli.training.examples import linear_places, linear_view
 from stylefacev_cli.training.extraction import (
     heatmaps_of,
@@ -170,6 +179,52 @@ def test_pose_learns_and_leaves_the_detector_alone(
     after = detector.state_dict().values()
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert stage.validate()["error_percent"] > 0
+
+
+def test_pose_learns_labels_through_exact_heatmaps(
+    clips: Frames, generator: Generator, detector: LandmarkDetector
+) -> None:
+    """Whatever the detector says: with heatmaps of the labels the way to the labels is open."""
+    config = PoseStageConfig(
+        POSE, batch_size=8, lr=4e-3, muon_lr=0.02, betas=(0.9, 0.99), freeze_norms_from=1.0,
+        targets="labels", exact_heatmaps_until=0.9,
+    )  # fmt: skip
+    stage = PoseStage(config, clips, 1, detector, generator)
+    found = run(stage, 60)
+    assert mean(found[-5:], "key_points") < 0.3 * mean(found[:3], "key_points")
+
+    def next_loss(until: float) -> float:
+        other = PoseStage(
+            replace(config, exact_heatmaps_until=until), clips, 1, detector, generator
+        )
+        other.load_state_dict(stage.state_dict())
+        return run(other, 1, progress=0.95)[0]["key_points"]
+
+    assert next_loss(0.9) == next_loss(0.0) != next_loss(1.0)  # then the detector's own count
+    with pytest.raises(UsageError, match="exact_heatmaps_until needs"):
+        PoseStageConfig(POSE, exact_heatmaps_until=0.5)
+
+
+def test_openings_are_measured_where_heatmaps_peak() -> None:
+    random = torch.Generator().manual_seed(0)
+    landmarks = 0.3 + 0.4 * torch.rand(4, 98, 2, generator=random)
+    visible = torch.ones(4, 98, dtype=torch.bool)
+    lower_lid = [65, 66, 67]
+    wrong = landmarks.clone()
+    wrong[:, lower_lid, 1] += 2 / 64  # two heatmap pixels too low
+
+    def distance(points: torch.Tensor, flags: torch.Tensor = visible) -> float:
+        return float(openings_distance(heatmap_targets(points, 64, 1.5), landmarks, flags))
+
+    right = distance(landmarks)
+    assert right < 0.25  # what the grid leaves
+    assert distance(wrong) == pytest.approx(right + 2 / 3, abs=0.25)  # one of three openings
+    hidden = visible.clone()
+    hidden[:, lower_lid] = False
+    assert distance(wrong, hidden) == pytest.approx(right, abs=0.1)
+    far = heatmap_targets(landmarks, 64, 1.5)
+    far[:, :, 60:, 60:] = 5  # a peak far off is the other losses' affair
+    assert float(openings_distance(far, landmarks, visible)) == pytest.approx(right, abs=1e-3)
 
 
 @pytest.mark.parametrize("pair_share", [0.0, 0.5])
