@@ -52,7 +52,7 @@ from stylefacev_cli.training.extraction import (
 )
 from stylefacev_cli.training.frames import Frames, PairSampler, Sampler
 from stylefacev_cli.training.loop import Losses
-from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
+from stylefacev_cli.training.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.reconstruction import reconstruction_losses
 from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, step_generator
@@ -74,6 +74,7 @@ class AppearanceStageConfig:
     accumulate: int = 1  # parts of a process's share of the batch, one after the other
     dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
     lr: float = 2e-4
+    muon_lr: float = 0.0  # of the convolutions; 0 gives them to Adam too
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Schedule = field(default_factory=Schedule)
     max_rotation_deg: float = 45.0
@@ -129,8 +130,8 @@ class AppearanceStage(NetworkStage):
         start_residual(self.appearance_net)  # at these learning rates better than the authors'
         self.appearance_net.to(self.device).centre_on(generator.mapping.w_avg)
         arrange_for(config.dtype, detector, pose_extractor, self.appearance_net)
-        self._optimisers = Optimisers(
-            torch.optim.Adam(self.appearance_net.parameters(), config.lr, betas=config.betas)
+        self._optimisers = muon_and_adam(
+            self.appearance_net, config.lr, config.betas, config.muon_lr
         )
         self._num_pairs = round(config.batch_size * config.pair_share)
         self._num_frames = round(config.batch_size * config.frame_share)

@@ -37,7 +37,7 @@ from stylefacev_cli.training.extraction import (
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.losses import openings
-from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
+from stylefacev_cli.training.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, step_generator
 from stylefacev_cli.weights.settings import to_plain
@@ -63,6 +63,7 @@ class DetectorStageConfig:
     accumulate: int = 1  # parts of a process's share of the batch, one after the other
     dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
     lr: float = 1e-3
+    muon_lr: float = 0.0  # of the convolutions; 0 gives them to Adam too
     schedule: Schedule = field(default_factory=Schedule)
     generated_share: float = 0.5  # of a batch that the generator draws, if one is trained
     max_shift: float = 0.12  # of the translation augmentation, in image widths
@@ -105,7 +106,7 @@ class DetectorStage(NetworkStage):
         self._generator = generator if has_factors else None
         torch.manual_seed(seed)
         self.detector = LandmarkDetector(config.architecture).to(self.device)
-        self._optimisers = Optimisers(torch.optim.Adam(self.detector.parameters(), config.lr))
+        self._optimisers = muon_and_adam(self.detector, config.lr, (0.9, 0.999), config.muon_lr)
         self._sampler = Sampler(frames.rows(held_out=False), seed)
         self._held_out = spread(frames.rows(held_out=True), VALIDATION_IMAGES)
         self.networks = {"landmarks": self.detector}

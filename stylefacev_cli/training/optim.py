@@ -262,3 +262,21 @@ def restored_if_bad(*networks: nn.Module) -> Iterator[list[bool]]:
             for network, buffers in zip(networks, before, strict=True):
                 for buffer, old in zip(network.buffers(), buffers, strict=True):
                     buffer.copy_(old)
+
+
+def muon_and_adam(
+    network: nn.Module, lr: float, betas: tuple[float, float], muon_lr: float = 0.0
+) -> Optimisers:
+    """Adam for a network; with `muon_lr`, Muon for its weights of more than four rows.
+
+    The pose, a way through a single channel, is hard to learn: on exact heatmaps of rendered faces
+    key points were 1.6 % of the frame off after 5,400 images with Muon (0.02), and 1.9 % with Adam
+    (0.004).
+    """
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for parameter in network.parameters():
+        by_muon = muon_lr and parameter.ndim >= 2 and parameter.shape[0] > 4
+        (matrices if by_muon else others).append(parameter)
+    adam = torch.optim.Adam(others, lr, betas=betas)
+    return Optimisers(Muon(matrices, muon_lr), adam) if matrices else Optimisers(adam)

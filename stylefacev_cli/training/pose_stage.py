@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.generator import Generator
@@ -36,7 +36,7 @@ from stylefacev_cli.training.extraction import (
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.losses import explained, key_point_loss, openings
-from stylefacev_cli.training.optim import Muon, Optimisers, Schedule, restored_if_bad
+from stylefacev_cli.training.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, step_generator
 from stylefacev_cli.weights.settings import to_plain
@@ -103,7 +103,9 @@ class PoseStage(NetworkStage):
             frames.need_landmarks("the stage pose with labels as targets")
         torch.manual_seed(seed)
         self.pose_extractor = PoseExtractor(config.architecture).to(self.device)
-        self._optimisers = pose_optimisers(self.pose_extractor, config)
+        self._optimisers = muon_and_adam(
+            self.pose_extractor, config.lr, config.betas, config.muon_lr
+        )
         self._sampler = Sampler(frames.rows(held_out=False), seed)
         self._held_out = spread(frames.rows(held_out=True), VALIDATION_IMAGES)
         self.networks = {"pose": self.pose_extractor}
@@ -200,18 +202,3 @@ class PoseStage(NetworkStage):
             "error_percent": 100 * float((found - wanted).norm(dim=2).mean()),
             "openings": explained(openings(found), openings(wanted)),
         }
-
-
-def pose_optimisers(pose_extractor: PoseExtractor, config: PoseStageConfig) -> Optimisers:
-    """Adam, or Muon for the convolutions and Adam for all else.
-
-    The way through a single channel is hard to learn: on exact heatmaps, the error of the key
-    points after 5,400 images was 1.6 % of the frame with Muon (0.02), 1.9 % with Adam (0.004).
-    """
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for parameter in pose_extractor.parameters():
-        by_muon = config.muon_lr and parameter.ndim >= 2 and parameter.shape[0] > 4
-        (matrices if by_muon else others).append(parameter)
-    adam = torch.optim.Adam(others, config.lr, betas=config.betas)
-    return Optimisers(Muon(matrices, config.muon_lr), adam) if matrices else Optimisers(adam)
