@@ -35,6 +35,7 @@ from stylefacev_cli.training.optim import (
     Muon,
     Optimisers,
     Schedule,
+    muon_and_adam,
     restored_if_bad,
 )
 from stylefacev_cli.training.shares import Share, own_shares
@@ -83,7 +84,9 @@ class GeneratorStageConfig:
     augmentation: AugmentationConfig | None = None  # of what the discriminator sees
     video_share: float | None = None  # of the real images: frames of clips; null: as in the data
     adversarial_weight: float = 1.0
+    relativistic: bool = False  # with paired images: is the render more real than its own copy?
     discriminator_lr: float = 2e-3
+    discriminator_muon_lr: float = 0.0  # of its convolutions; 0 gives them to Adam too
     r1_gamma: float = 0.5
     r1_every: int = 16  # steps between lazy R1 penalties
 
@@ -97,6 +100,8 @@ class GeneratorStageConfig:
             raise UsageError("discriminator_from and augmentation are of the adversarial objective")
         if self.video_share is not None and not 0 <= self.video_share <= 1:
             raise UsageError("video_share is not between 0 and 1")
+        if self.relativistic and (self.objective != "adversarial" or not self.paired_weight):
+            raise UsageError("relativistic needs the adversarial objective and a paired_weight")
         if not 0 <= self.num_factors <= self.architecture.z_dim:
             raise UsageError("num_factors is not between 0 and z_dim")
         check_dtype(self.dtype)
@@ -164,10 +169,11 @@ class GeneratorStage(NetworkStage):
             else:
                 self.discriminator = ImageDiscriminator(config.discriminator)
             self.discriminator.to(self.device)
-            self._d_optimisers = Optimisers(
-                torch.optim.Adam(
-                    self.discriminator.parameters(), config.discriminator_lr, betas=(0.0, 0.99)
-                )
+            self._d_optimisers = muon_and_adam(
+                self.discriminator,
+                config.discriminator_lr,
+                (0.0, 0.99),
+                config.discriminator_muon_lr,
             )
             self.networks["discriminator"] = self.discriminator
             self.others["d_optimisers"] = self._d_optimisers
@@ -208,7 +214,13 @@ class GeneratorStage(NetworkStage):
                 shown = self._shown(fakes, samples, index, of="generator")
                 with frozen(self.discriminator), products_in(config.dtype):
                     logits = self.discriminator(shown).float()
-                found["adv"] = losses.non_saturating(logits, real=True)
+                if config.relativistic:
+                    with torch.no_grad(), products_in(config.dtype):
+                        originals = self._shown(real, samples, index, of="generator")
+                        logits_real = self.discriminator(originals).float()
+                    found["adv"] = losses.relativistic_pairs(logits, logits_real)
+                else:
+                    found["adv"] = losses.non_saturating(logits, real=True)
                 judged.append((real, fakes.detach(), samples))
             return found
 
@@ -262,12 +274,16 @@ class GeneratorStage(NetworkStage):
                 logits: Tensor = discriminator(self._shown(images, samples, index, of="real"))
                 return logits
 
+            of = "real" if config.relativistic else "fakes"  # pairs are augmented alike
             shown = (self._shown(real, samples, index, of="real"),
-                     self._shown(fakes, samples, index, of="fakes"))  # fmt: skip
+                     self._shown(fakes, samples, index, of=of))  # fmt: skip
             with products_in(config.dtype):
                 logits = [discriminator(images).float() for images in shown]
-            loss = losses.non_saturating(logits[0], real=True)
-            found = {"d": loss + losses.non_saturating(logits[1], real=False)}
+            if config.relativistic:
+                found = {"d": losses.relativistic_pairs(*logits)}
+            else:
+                loss = losses.non_saturating(logits[0], real=True)
+                found = {"d": loss + losses.non_saturating(logits[1], real=False)}
             if config.r1_gamma and index % config.r1_every == 0:  # a slope: in full precision
                 found["r1"] = config.r1_gamma * losses.r1_penalty(exactly, real)
             if self._augmentation is not None:

@@ -190,6 +190,19 @@ def non_saturating(logits: Tensor, real: bool) -> Tensor:
     return F.softplus(-logits if real else logits).mean()
 
 
+def relativistic_pairs(better: Tensor, worse: Tensor) -> Tensor:
+    """−log σ(better − worse) of pairs that belong together (RpGAN; Jolicoeur-Martineau 2020).
+
+    Where both sides of a pair show the same thing, what differs from pair to pair drops out.
+
+    Args:
+        better: logits of what should be judged the more real: real images for the discriminator,
+            made ones for the generator.
+        worse: those of their counterparts, of the same shape.
+    """
+    return F.softplus(worse - better).mean()
+
+
 def r1_penalty(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """½·|∂D/∂x|² on real images (Mescheder et al. 2018), before its weight gamma."""
     images = images.detach().requires_grad_(True)

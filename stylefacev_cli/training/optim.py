@@ -150,8 +150,15 @@ class Optimisers:
         return {"states": [optimiser.state_dict()["state"] for optimiser in self._optimisers]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()`, with the learning rates of this run's config."""
-        assert len(state["states"]) == len(self._optimisers)
+        """Continue from `state_dict()`, with the learning rates of this run's config.
+
+        Raises:
+            UsageError: it is of other optimisers.
+        """
+        if len(state["states"]) != len(self._optimisers):
+            raise UsageError(
+                "the saves are of other optimisers (muon_lr, 0 or not): train into another --out"
+            )
         for optimiser, saved in zip(self._optimisers, state["states"], strict=True):
             groups = optimiser.state_dict()["param_groups"]
             optimiser.load_state_dict({"state": saved, "param_groups": groups})

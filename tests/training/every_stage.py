@@ -191,6 +191,9 @@ def motion_stage(supervise: str, **settings: Any) -> NetworkStage:
 STAGES: dict[str, Callable[..., NetworkStage]] = {
     "paired": lambda **settings: generator_stage("generator", **settings),
     "finish": lambda **settings: generator_stage("finish", **settings),
+    "finish-pairs": lambda **settings: generator_stage(
+        "finish", relativistic=True, discriminator_muon_lr=0.02, **settings
+    ),
     "detector": detector_stage,
     "detector-openings": lambda **settings: detector_stage(openings_weight=1.0, **settings),
     "pose": pose_stage,

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -104,3 +107,12 @@ def test_sampler_takes_every_row_once_and_goes_on_where_it_was() -> None:
     grown = Sampler(np.arange(100, 130), seed=3)  # more data than at the save
     grown.load_state_dict(state)
     assert sorted(grown.next(30)) == list(range(100, 130))
+
+
+def test_relativistic_pairs_compare_each_with_its_own() -> None:
+    better, worse = torch.tensor([5.0, -3.0]), torch.tensor([4.0, -5.0])
+    wanted = (math.log1p(math.exp(-1)) + math.log1p(math.exp(-2))) / 2
+    assert float(losses.relativistic_pairs(better, worse)) == pytest.approx(wanted)
+    assert losses.relativistic_pairs(better + 7, worse + 7) == losses.relativistic_pairs(
+        better, worse
+    )
