@@ -278,7 +278,8 @@ def muon_and_adam(
 
     The pose, a way through a single channel, is hard to learn: on exact heatmaps of rendered faces
     key points were 1.6 % of the frame off after 5,400 images with Muon (0.02), and 1.9 % with Adam
-    (0.004).
+    (0.004). Recomposed faces had 20.5 dB after 300 steps of the appearance stage with Muon (0.02),
+    17.7 dB with Adam (0.003), in 1.4 times the time.
     """
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []

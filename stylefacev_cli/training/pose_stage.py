@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylefacev_cli.errors import UsageError
+from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.landmarks import (
     LandmarkDetector,
@@ -101,6 +101,11 @@ class PoseStage(NetworkStage):
         self._detector, self._generator = detector, generator
         if config.targets == "labels":
             frames.need_landmarks("the stage pose with labels as targets")
+            if config.generated_share and not frames.factors.shape[1]:
+                raise DataError(
+                    "with pose.targets: labels, generated faces need the latents of rendered ones, "
+                    "which the data lacks: give 0 for pose.generated_share"
+                )
         torch.manual_seed(seed)
         self.pose_extractor = PoseExtractor(config.architecture).to(self.device)
         self._optimisers = muon_and_adam(
@@ -118,9 +123,9 @@ class PoseStage(NetworkStage):
         rows = self._sampler.next(self.images_per_step)
         num_generated = round(len(rows) * config.generated_share)
         random = step_generator(self._seed, index)
-        if (
-            config.targets == "labels"
-        ):  # a paired generator puts the landmarks where the render's are
+        if not num_generated:
+            z = torch.zeros(0, self._generator.config.z_dim)
+        elif config.targets == "labels":  # a paired generator puts faces where the renders are
             z = self.frames.factor_batch(rows[:num_generated])
         else:
             z = torch.randn((num_generated, self._generator.config.z_dim), generator=random)

@@ -201,6 +201,11 @@ def test_pose_learns_labels_through_exact_heatmaps(
         return run(other, 1, progress=0.95)[0]["key_points"]
 
     assert next_loss(0.9) == next_loss(0.0) != next_loss(1.0)  # then the detector's own count
+    footage = replace(clips, factors=np.zeros((len(clips.images), 0), np.float32))
+    with pytest.raises(DataError, match="give 0 for pose.generated_share"):
+        PoseStage(config, footage, 1, detector, generator)
+    real_only = replace(config, generated_share=0.0, exact_heatmaps_until=0.0)
+    assert run(PoseStage(real_only, footage, 1, detector, generator), 1)[0]["key_points"] > 0
     with pytest.raises(UsageError, match="exact_heatmaps_until needs"):
         PoseStageConfig(POSE, exact_heatmaps_until=0.5)
 
