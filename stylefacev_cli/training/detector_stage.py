@@ -131,12 +131,7 @@ class DetectorStage(NetworkStage):
                 frames, landmarks = shifted(frames, landmarks, shifts[chosen])
                 noise = colours[:, chosen].to(self.device)
                 frames = recoloured(frames, noise, config.max_brightness, config.max_contrast)
-            visible = self.frames.visible_batch(own)
-            found, heatmaps = self._losses(frames, landmarks, visible)
-            if config.openings_weight:
-                distance = openings_distance(heatmaps, landmarks, visible)
-                found["openings"] = config.openings_weight * distance
-            return found
+            return self._losses(frames, landmarks, self.frames.visible_batch(own))
 
         set_norms_training(self.detector, progress < config.freeze_norms_from)
         with restored_if_bad(self.detector) as marks:
@@ -155,10 +150,7 @@ class DetectorStage(NetworkStage):
             frames[: len(drawn)] = made.clamp(-1, 1)
         return frames
 
-    def _losses(
-        self, frames: Tensor, landmarks: Tensor, visible: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """Losses of heatmaps and boundary, and the heatmaps [N, 98, H, H]."""
+    def _losses(self, frames: Tensor, landmarks: Tensor, visible: Tensor) -> dict[str, Tensor]:
         config = self.config
         size = config.architecture.heatmap_size
         with products_in(config.dtype):
@@ -167,16 +159,22 @@ class DetectorStage(NetworkStage):
         target = heatmap_targets(landmarks, size, config.sigma_px)
         edges = boundary_target(landmarks, size, config.sigma_px)
         shown = torch.where(visible, 1.0, config.hidden_weight)  # [N, 98]
+        found: dict[str, Tensor] = {}
+        if config.openings_weight:
+            distance = openings_distance(heatmaps, landmarks, visible)
+            found["openings"] = config.openings_weight * distance
         if config.loss == "adaptive_wing":
             points, outline = self._wing(heatmaps, target), self._wing(boundary, edges)
-            found = {"points": (points * shown[:, :, None, None]).mean()}
-            return found | {"boundary": config.boundary_weight * outline.mean()}, heatmaps
+            return found | {
+                "points": (points * shown[:, :, None, None]).mean(),
+                "boundary": config.boundary_weight * outline.mean(),
+            }
         weights = (1 + config.foreground_weight * target) * shown[:, :, None, None]
-        return {
+        return found | {
             "place": (losses.location_loss(heatmaps, target) * shown).mean(),
             "points": HEATMAP_WEIGHT * ((heatmaps - target).square() * weights).mean(),
             "boundary": config.boundary_weight * F.mse_loss(boundary, edges),
-        }, heatmaps
+        }
 
     def _wing(self, heatmaps: Tensor, target: Tensor) -> Tensor:
         """Adaptive Wing with the weighted loss map (Wang et al. 2019, equation 6)."""

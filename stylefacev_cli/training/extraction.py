@@ -22,11 +22,20 @@ from stylefacev_cli.networks.pose import PoseExtractor
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 """Precision of products, by its name in a config; None is that of the numbers themselves."""
 
+TARGETS = ("detected", "labels")
+"""Where the key points that poses must tell come from: the detector, or the data."""
+
 
 def check_dtype(name: str) -> None:
     """Refuse a precision that is not in `DTYPES`."""
     if name not in DTYPES:
         raise UsageError(f"dtype {name!r} is not one of {', '.join(DTYPES)}")
+
+
+def check_targets(name: str) -> None:
+    """Refuse a source of key points that is not in `TARGETS`."""
+    if name not in TARGETS:
+        raise UsageError(f"targets {name!r} is not {' or '.join(TARGETS)}")
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from stylefacev_cli.training.optim import (
     Muon,
     Optimisers,
     Schedule,
+    fits_muon,
     muon_and_adam,
     restored_if_bad,
 )
@@ -384,7 +385,7 @@ def generator_optimisers(generator: Generator, config: GeneratorStageConfig) -> 
         elif name.startswith("synthesis.input.affine."):
             placement.append(parameter)
         # ToRGB's weights are not normalised by a demodulation: Muon's steps are too large there.
-        elif config.muon_lr and parameter.ndim >= 2 and parameter.shape[0] > 4:
+        elif config.muon_lr and fits_muon(parameter):
             matrices.append(parameter)
         else:
             others.append(parameter)

@@ -49,6 +49,7 @@ from stylefacev_cli.training.extraction import (
     DTYPES,
     arrange_for,
     check_dtype,
+    check_targets,
     detected_key_points,
     pose_of,
     products_in,
@@ -111,8 +112,7 @@ class JointStageConfig:
     def __post_init__(self) -> None:
         """Check the values once."""
         check_dtype(self.dtype)
-        if self.targets not in ("detected", "labels"):
-            raise UsageError(f"joint.targets {self.targets!r} is not detected or labels")
+        check_targets(self.targets)
         if self.rebalance_gain and not self.l1_weight:
             raise UsageError("rebalance_gain watches the video L1: l1_weight must not be 0")
 
@@ -239,7 +239,8 @@ class JointStage(NetworkStage):
         def losses_of(share: Share) -> dict[str, Tensor]:
             samples = share.of(*self._kinds)
             video, drawn = self._examples(windows, drawing, samples)
-            wanted = self._wanted(target_rows(windows, samples[samples < config.num_video]), drawn)
+            rows = target_rows(windows, samples[samples < config.num_video])
+            wanted = self._wanted(rows, video, drawn)
             few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._made)))
             images, losses = self._losses(video, drawn, wanted, few)
             if plays:
@@ -289,8 +290,8 @@ class JointStage(NetworkStage):
         return window_examples(self._generator, self.frames, windows, samples, has_ws=bool(has_ws))
 
     @torch.no_grad()
-    def _wanted(self, rows: np.ndarray, drawn: Recomposition) -> Tensor:
-        """Key points of the frames at some rows of the data, then of drawn examples.
+    def _wanted(self, rows: np.ndarray, video: Recomposition, drawn: Recomposition) -> Tensor:
+        """Key points of the video part, which are the frames at `rows`, then of drawn examples.
 
         Drawn ones have no labels: theirs are what the pose stage found, so that they stay.
         """
@@ -300,7 +301,7 @@ class JointStage(NetworkStage):
                 poses = pose_of(self._fixed_detector, extractor, drawn.frames)
                 parts = [self.frames.key_point_batch(rows), extractor.key_points(poses).float()]
             else:
-                shown = torch.cat([self.frames.image_batch(rows), drawn.frames])
+                shown = torch.cat([video.frames, drawn.frames])
                 parts = [detected_key_points(self._fixed_detector, shown).float()]
         return torch.cat(parts)
 
@@ -373,7 +374,8 @@ class JointStage(NetworkStage):
                 windows = sampler.next(VALIDATION_CLIPS)
                 samples = np.arange(windows[:, 1:].size)
                 examples = self._video_examples(windows, samples)
-                return examples, self._wanted(target_rows(windows, samples), examples.first(0))
+                rows = target_rows(windows, samples)
+                return examples, self._wanted(rows, examples, examples.first(0))
         return None
 
     def _evaluating(self) -> None:

@@ -271,6 +271,11 @@ def restored_if_bad(*networks: nn.Module) -> Iterator[list[bool]]:
                     buffer.copy_(old)
 
 
+def fits_muon(parameter: Tensor) -> bool:
+    """Whether it is a matrix of some rows: of fewer there is little to make orthogonal."""
+    return parameter.ndim >= 2 and parameter.shape[0] > 4
+
+
 def muon_and_adam(
     network: nn.Module, lr: float, betas: tuple[float, float], muon_lr: float = 0.0
 ) -> Optimisers:
@@ -284,7 +289,6 @@ def muon_and_adam(
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for parameter in network.parameters():
-        by_muon = muon_lr and parameter.ndim >= 2 and parameter.shape[0] > 4
-        (matrices if by_muon else others).append(parameter)
+        (matrices if muon_lr and fits_muon(parameter) else others).append(parameter)
     adam = torch.optim.Adam(others, lr, betas=betas)
     return Optimisers(Muon(matrices, muon_lr), adam) if matrices else Optimisers(adam)

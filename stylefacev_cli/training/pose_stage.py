@@ -27,6 +27,7 @@ from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.extraction import (
     DTYPES,
     check_dtype,
+    check_targets,
     detected_key_points,
     heatmaps_of,
     pose_of,
@@ -69,8 +70,7 @@ class PoseStageConfig:
 
     def __post_init__(self) -> None:
         """Check the values once."""
-        if self.targets not in ("detected", "labels"):
-            raise UsageError(f"pose.targets {self.targets!r} is not detected or labels")
+        check_targets(self.targets)
         if self.exact_heatmaps_until and self.targets != "labels":
             raise UsageError("pose.exact_heatmaps_until needs targets: labels")
         check_dtype(self.dtype)
