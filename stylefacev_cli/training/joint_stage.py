@@ -82,7 +82,7 @@ class JointStageConfig:
     accumulate: int = 1  # parts of a process's share of the batch, one after the other
     dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
     lr: float = 2e-4
-    pose_lr_factor: float = 1.0  # on lr, for the landmark copy and the pose extractor
+    pose_lr_factor: float = 1.0  # on lr, for landmark copy and pose extractor; 0: poses stay
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Schedule = field(default_factory=Schedule)
     window: ClipWindow = field(default_factory=ClipWindow)
@@ -273,7 +273,7 @@ class JointStage(NetworkStage):
         # The detector's statistics are good already, and batches are small: they stay.
         set_norms_training(self.detector, False)
         is_training = progress < self.config.freeze_norms_from
-        set_norms_training(self.pose_extractor, is_training)
+        set_norms_training(self.pose_extractor, is_training and self.config.pose_lr_factor > 0)
         set_norms_training(self.appearance_net, is_training)
 
     def _examples(
