@@ -86,6 +86,7 @@ class GeneratorStageConfig:
     video_share: float | None = None  # of the real images: frames of clips; null: as in the data
     adversarial_weight: float = 1.0
     relativistic: bool = False  # with paired images: is the render more real than its own copy?
+    discriminator_detail: int = 0  # pixels: it sees images less all that is coarser; 0: whole ones
     discriminator_lr: float = 2e-3
     discriminator_muon_lr: float = 0.0  # of its convolutions; 0 gives them to Adam too
     r1_gamma: float = 0.5
@@ -304,8 +305,12 @@ class GeneratorStage(NetworkStage):
     def _shown(self, images: Tensor, samples: np.ndarray, index: int, of: str) -> Tensor:
         """What the discriminator sees of images: augmented anew for each of its three uses.
 
+        With `discriminator_detail`, their detail alone: colours and shading are the paired loss's,
+        and the game cannot drift in them.
+
         The images are those at the places `samples` of the batch.
         """
+        images = losses.detail(images, self.config.discriminator_detail)
         if self._augmentation is None:
             return images
         use = 1 + ("generator", "real", "fakes").index(of)

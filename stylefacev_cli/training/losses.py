@@ -140,6 +140,14 @@ def gradient_loss(images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     return weighted_mean(right, weights[..., 1:]) + weighted_mean(down, weights[..., 1:, :])
 
 
+def detail(images: Tensor, pixels: int) -> Tensor:
+    """Images [N, C, S, S] less what is coarser than so many pixels; whole ones for 0."""
+    if not pixels:
+        return images
+    coarse = F.avg_pool2d(images, pixels)
+    return images - F.interpolate(coarse, size=images.shape[-2:], mode="bilinear")
+
+
 def adaptive_wing(predicted: Tensor, target: Tensor) -> Tensor:
     """Adaptive Wing loss of each heatmap value (Wang et al. 2019, equation 3).
 
