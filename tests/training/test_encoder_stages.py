@@ -316,6 +316,25 @@ def test_joint_gradient_reaches_every_optimised_parameter(
     assert fixed is detector and not any(p.requires_grad for p in fixed.parameters())
 
 
+def test_joint_can_leave_the_poses_as_they_are(
+    clips: Frames,
+    generator: Generator,
+    detector: LandmarkDetector,
+    pose_extractor: PoseExtractor,
+) -> None:
+    config = JointStageConfig(
+        PatchDiscriminatorConfig(base_channels=4, num_layers=1), window=WINDOW, pose_lr_factor=0.0
+    )
+    stage = joint_stage(config, clips, generator, detector, pose_extractor, None)
+    appearance = [p.clone() for p in stage.appearance_net.parameters()]
+    run(stage, 2)
+    for trained, before in ((stage.detector, detector), (stage.pose_extractor, pose_extractor)):
+        state = before.state_dict()
+        assert all(torch.equal(x, state[key]) for key, x in trained.state_dict().items())
+    after = stage.appearance_net.parameters()
+    assert not all(torch.equal(x, y) for x, y in zip(appearance, after, strict=True))
+
+
 def test_joint_rebalances_and_the_discriminator_comes_last(
     clips: Frames,
     generator: Generator,

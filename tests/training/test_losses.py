@@ -116,3 +116,12 @@ def test_relativistic_pairs_compare_each_with_its_own() -> None:
     assert losses.relativistic_pairs(better + 7, worse + 7) == losses.relativistic_pairs(
         better, worse
     )
+
+
+def test_detail_drops_shading_and_keeps_texture() -> None:
+    shade = torch.linspace(-1, 1, 32)[None, None, None, :].expand(1, 3, 32, 32)
+    texture = 0.1 * torch.tensor([1.0, -1.0]).repeat(16)[None, None, None, :].expand_as(shade)
+    found = losses.detail(shade + texture, 8)
+    inner = (..., slice(8, -8))  # at the border the interpolation is flat
+    torch.testing.assert_close(found[inner], texture[inner], atol=1e-3, rtol=0)
+    assert losses.detail(shade, 0) is shade
