@@ -46,6 +46,8 @@ PICTURES = {
         "--seeds 3 --scale head=0",
     ],
 }
+PEOPLE, PEOPLE_FRAMES, PEOPLE_IN_A_ROW = 20, 5, 2
+SINGLE_FILMS, SINGLE_TILE_PX = 5, 128
 FILMS = {
     "matrix": "--seeds 0-2 --motion-seeds 10-12 --grid --frames 48",
     "loop": "--seeds 2-5 --motion-seeds 10 --frames 48 --loop",
@@ -114,7 +116,17 @@ def inverted(model: str, work: Path) -> np.ndarray:
     return sheet
 
 
-def film(arguments: str, model: str, work: Path) -> list[Image.Image]:
+def people(model: str, work: Path) -> np.ndarray:
+    """The first seeds as they come, some frames of each."""
+    arguments = f"--seeds 0-{PEOPLE - 1} --grid --format sheet --sheet-frames {PEOPLE_FRAMES}"
+    sheet = generate(arguments, model, work / "people.png")
+    with Image.open(sheet) as picture:
+        size = PEOPLE_FRAMES * TILE_PX, PEOPLE * TILE_PX
+        rows = np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BICUBIC))
+    return np.concatenate(np.split(rows, PEOPLE_IN_A_ROW), axis=1)
+
+
+def film(arguments: str, model: str, work: Path, tile_px: int = FILM_TILE_PX) -> list[Image.Image]:
     """Every third frame of a command's videos, which stand side by side."""
     pattern = "film.npy" if "--grid" in arguments else "film-{seed}.npy"
     generate(arguments, model, work / pattern)
@@ -123,7 +135,7 @@ def film(arguments: str, model: str, work: Path) -> list[Image.Image]:
     for path in paths:
         path.unlink()
     side_px = read_manifest(model).resolution
-    size = tuple(frames.shape[axis] * FILM_TILE_PX // side_px for axis in (2, 1))
+    size = tuple(frames.shape[axis] * tile_px // side_px for axis in (2, 1))
     resized = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in frames]
     palette = resized[0].quantize(FILM_COLOURS)
     return [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in resized]
@@ -135,27 +147,29 @@ def save(picture: np.ndarray, path: Path) -> None:
     print(path)
 
 
-def main(folder: str = "pictures", model: str = "default-64") -> None:
+def save_film(frames: list[Image.Image], model: str, path: Path) -> None:
+    first, *others = frames
+    duration = round(1000 * FILM_STEP / read_manifest(model).fps)
+    first.save(path, save_all=True, append_images=others, duration=duration, loop=0)
+    print(path)
+
+
+def main(folder: str = "pictures", model: str = "default-128") -> None:
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
+        save(people(model, work), target / "people.png")
+        for seed in range(SINGLE_FILMS):
+            frames = film(f"--seeds {seed} --frames 64", model, work, SINGLE_TILE_PX)
+            save_film(frames, model, target / f"seed-{seed}.gif")
         for picture, commands in PICTURES.items():
             rows = np.concatenate([row(command, model, work) for command in commands])
             save(rows, target / f"{picture}.png")
         save(reenacted(model, work), target / "reenact.png")
         save(inverted(model, work), target / "invert.png")
         for picture, command in FILMS.items():
-            first, *others = film(command, model, work)
-            fps = read_manifest(model).fps / FILM_STEP
-            first.save(
-                target / f"{picture}.gif",
-                save_all=True,
-                append_images=others,
-                duration=round(1000 / fps),
-                loop=0,
-            )
-            print(target / f"{picture}.gif")
+            save_film(film(command, model, work), model, target / f"{picture}.gif")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,12 @@ from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.extraction import check_dtype, products_in
 from stylefacev_cli.training.frames import Frames, Sampler
 from stylefacev_cli.training.loop import Losses
-from stylefacev_cli.training.motion_losses import gradient_penalty, relativistic
+from stylefacev_cli.training.motion_losses import (
+    gradient_penalty,
+    relativistic,
+    structure,
+    structure_loss,
+)
 from stylefacev_cli.training.motion_tracks import PoseTracks
 from stylefacev_cli.training.opening_planes import NUM_PLANES, OpeningPlanes, opening_planes
 from stylefacev_cli.training.optim import Optimisers, Schedule, average_buffers
@@ -70,6 +75,7 @@ class MotionStageConfig:
     schedule: Schedule = field(default_factory=Schedule)
     gradient_penalty: float = 10.0
     diversity_weight: float = 1.0
+    structure_weight: float = 0.0  # of a loss that movement is of the data's size at every lag
     openings_scale: float = 0.0  # of planes of how far eyes and mouth are open, beside the poses
 
     def __post_init__(self) -> None:
@@ -80,6 +86,8 @@ class MotionStageConfig:
             raise UsageError("motion.rendered_at_once is at least 1")
         if self.openings_scale and self.supervise != "poses":
             raise UsageError("motion.openings_scale is for discriminators of poses")
+        if self.structure_weight and (self.supervise != "poses" or self.num_frames < 2):
+            raise UsageError("motion.structure_weight is for sequences of poses")
         check_dtype(self.dtype)
 
     @property
@@ -149,6 +157,8 @@ class MotionStage(NetworkStage):
             self._planes = opening_planes(
                 pose_extractor, tracks.poses.to(frames.device), config.openings_scale
             )
+        if config.structure_weight:
+            self._structure = self._structure_of_data()
         torch.manual_seed(seed)
         self.sampler = MotionSampler(config.architecture).to(self.device)
         critic_config = replace(
@@ -178,6 +188,17 @@ class MotionStage(NetworkStage):
         if self.config.supervise == "images":
             return 3
         return 1 if self._planes is None else 1 + NUM_PLANES
+
+    @torch.no_grad()
+    def _structure_of_data(self) -> Tensor:
+        """The structure function of the clips, cut to the length of training."""
+        length = self.config.num_frames
+        squares = []
+        for first, frames in self._tracks.spans:
+            clip = self._tracks.poses[first : first + frames].to(self.device)
+            cut = clip[: frames // length * length].view(-1, length, clip.shape[1])
+            squares.append(structure(self._shown(cut)).square())
+        return torch.stack(squares).mean(dim=0).sqrt()
 
     def _adam(self, *networks: nn.Module) -> Optimisers:
         config = self.config
@@ -292,11 +313,15 @@ class MotionStage(NetworkStage):
         (made_pair, made_clip), (real_pair, real_clip) = (
             self._judge(clips, attempt.batch.frame) for clips in (attempt.made, attempt.real)
         )
-        return {
+        found = {
             "g_pair": relativistic(made_pair, real_pair),
             "g_clip": relativistic(made_clip, real_clip),
             "diversity": -self.config.diversity_weight * attempt.diversity,
         }
+        if self.config.structure_weight:
+            loss = structure_loss(attempt.made, self._structure)
+            found["structure"] = self.config.structure_weight * loss
+        return found
 
     @torch.no_grad()
     def _long_sequences(self) -> tuple[Tensor, Tensor]:
