@@ -96,7 +96,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", required=True, help="a set of clips, held out of training")
-    parser.add_argument("--model", default="default-64")
+    parser.add_argument("--model", default="default-128")
     parser.add_argument("--people", type=int, default=24)
     parser.add_argument("--steps", type=int, default=InversionSettings.steps)
     parser.add_argument("--every", type=int, default=8, help="frames between those that are used")

@@ -12,7 +12,7 @@ from stylefacev_cli import load_model
 from stylefacev_cli.video import VideoSettings, replacing, video_writer
 
 
-def main(video: str = "motions.mp4", name_or_folder: str = "default-64") -> None:
+def main(video: str = "motions.mp4", name_or_folder: str = "default-128") -> None:
     model = load_model(name_or_folder)
     motions = [model.sample(seed=3, num_frames=32, motion_seed=number) for number in range(4)]
     side = model.manifest.resolution

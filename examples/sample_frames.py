@@ -11,7 +11,7 @@ from PIL import Image
 from stylefacev_cli import load_model
 
 
-def main(picture: str = "frames.png", name_or_folder: str = "default-64") -> None:
+def main(picture: str = "frames.png", name_or_folder: str = "default-128") -> None:
     model = load_model(name_or_folder)
     frames = list(model.sample(seed=3, num_frames=32))  # uint8 [H, W, 3] each
     Image.fromarray(np.concatenate(frames[::4], axis=1)).save(picture)

@@ -40,8 +40,8 @@ def train(
         typer.Argument(help="generator, finish, …, or all: every stage not done yet, in order."),
     ] = "all",
     config: Annotated[
-        Path, typer.Option("--config", help="YAML file of settings, see examples/default-64.yaml.")
-    ] = Path("examples/default-64.yaml"),
+        Path, typer.Option("--config", help="YAML file of settings, see examples/default-128.yaml.")
+    ] = Path("examples/default-128.yaml"),
     data: Annotated[
         list[Path] | None,
         typer.Option("--data", help="Folder of rendered or prepared clips; can be repeated."),

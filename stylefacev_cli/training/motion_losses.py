@@ -48,29 +48,31 @@ def gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor, mix: Tensor)
 LAGS = (1, 2, 4, 8, 16, 32)  # frames
 
 
-def structure(clips: Tensor) -> Tensor:
-    """How far clips move in so many frames: the structure function, square root of it.
+def structure(sequences: list[Tensor]) -> Tensor:
+    """How far sequences move in so many frames: the structure function, square root of it.
 
     D(τ)² = E|x(t+τ) − x(t)|², as of turbulent flows (Kolmogorov 1941): small lags tell of speed
     and jitter, large ones of range and drift.
 
     Args:
-        clips: [N, T, C, H, W], more than one frame.
+        sequences: what is followed, each [N, T, …] of the same T, more than one frame.
 
     Returns:
-        [K, C], for each lag that is shorter than the clips, the mean over all but channels.
+        [K, number of sequences], for each lag that is shorter than T.
     """
-    lags = [lag for lag in LAGS if lag < clips.shape[1]]
-    moved = [(clips[:, lag:] - clips[:, :-lag]).square().mean(dim=(0, 1, 3, 4)) for lag in lags]
+    lags = [lag for lag in LAGS if lag < sequences[0].shape[1]]
+    moved = [
+        torch.stack([(x[:, lag:] - x[:, :-lag]).square().mean() for x in sequences]) for lag in lags
+    ]
     return (torch.stack(moved) + 1e-12).sqrt()
 
 
-def structure_loss(made: Tensor, wanted: Tensor) -> Tensor:
+def structure_loss(made: list[Tensor], wanted: Tensor) -> Tensor:
     """Mean square of the logarithm of how far sequences move over how far they should.
 
     Args:
-        made: sequences [N, T, C, H, W].
-        wanted: the `structure` [K, C] of real ones of that length.
+        made: sequences, as for `structure`.
+        wanted: the `structure` of real ones of that length.
     """
     found: Tensor = (structure(made) / wanted).log().square().mean()
     return found

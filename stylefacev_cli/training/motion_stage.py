@@ -36,6 +36,7 @@ from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.extraction import check_dtype, products_in
 from stylefacev_cli.training.frames import Frames, Sampler
 from stylefacev_cli.training.loop import Losses
+from stylefacev_cli.training.losses import openings
 from stylefacev_cli.training.motion_losses import (
     gradient_penalty,
     relativistic,
@@ -151,6 +152,7 @@ class MotionStage(NetworkStage):
         # Clips of the data, in the order of the tracks.
         self._first_rows = frames.clips(held_out=False, min_frames=config.num_frames)[:, 0]
         assert config.supervise == "poses" or len(self._first_rows) == len(tracks.spans)
+        self._pose_extractor = pose_extractor  # frozen
         self._planes: OpeningPlanes | None = None
         if config.openings_scale:
             assert pose_extractor is not None
@@ -189,6 +191,13 @@ class MotionStage(NetworkStage):
             return 3
         return 1 if self._planes is None else 1 + NUM_PLANES
 
+    def _followed(self, poses: Tensor) -> list[Tensor]:
+        """What the structure loss follows of poses [N, T, 64]: them, key points, each opening."""
+        assert self._pose_extractor is not None
+        key_points = self._pose_extractor.key_points(as_maps(poses.flatten(0, 1)))
+        opened = openings(key_points)[..., 1].unflatten(0, poses.shape[:2])
+        return [poses, key_points.unflatten(0, poses.shape[:2]), *opened.unbind(dim=2)]
+
     @torch.no_grad()
     def _structure_of_data(self) -> Tensor:
         """The structure function of the clips, cut to the length of training."""
@@ -197,7 +206,7 @@ class MotionStage(NetworkStage):
         for first, frames in self._tracks.spans:
             clip = self._tracks.poses[first : first + frames].to(self.device)
             cut = clip[: frames // length * length].view(-1, length, clip.shape[1])
-            squares.append(structure(self._shown(cut)).square())
+            squares.append(structure(self._followed(cut)).square())
         return torch.stack(squares).mean(dim=0).sqrt()
 
     def _adam(self, *networks: nn.Module) -> Optimisers:
@@ -319,7 +328,8 @@ class MotionStage(NetworkStage):
             "diversity": -self.config.diversity_weight * attempt.diversity,
         }
         if self.config.structure_weight:
-            loss = structure_loss(attempt.made, self._structure)
+            made = self._followed(attempt.made[:, :, 0].flatten(2))
+            loss = structure_loss(made, self._structure)
             found["structure"] = self.config.structure_weight * loss
         return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stylefacev_cli.errors import MissingWeightsError
 
-DEFAULT_MODEL = "default-64"
+DEFAULT_MODEL = "default-128"
 MANIFEST_NAME = "bundle.yaml"
 REPLACED_SUFFIX = ".replaced"  # of the folder `.NAME.replaced`, where a model waits to be replaced
 
