@@ -76,3 +76,14 @@ def structure_loss(made: list[Tensor], wanted: Tensor) -> Tensor:
     """
     found: Tensor = (structure(made) / wanted).log().square().mean()
     return found
+
+
+def marginal_loss(made: Tensor, real: Tensor) -> Tensor:
+    """Distance of the distributions of single values, for each of K: Wasserstein-1, by sorting.
+
+    Args:
+        made: [M, K].
+        real: [R, K], sorted, in units in which each has deviation 1; R at least M.
+    """
+    places = ((torch.arange(len(made), device=real.device) + 0.5) * len(real) / len(made)).long()
+    return (made.sort(dim=0).values - real[places]).abs().mean()

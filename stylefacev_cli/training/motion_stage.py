@@ -39,6 +39,7 @@ from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.losses import openings
 from stylefacev_cli.training.motion_losses import (
     gradient_penalty,
+    marginal_loss,
     relativistic,
     structure,
     structure_loss,
@@ -77,6 +78,7 @@ class MotionStageConfig:
     gradient_penalty: float = 10.0
     diversity_weight: float = 1.0
     structure_weight: float = 0.0  # of a loss that movement is of the data's size at every lag
+    openings_weight: float = 0.0  # of a loss that eyes and mouth are open as often as in the data
     openings_scale: float = 0.0  # of planes of how far eyes and mouth are open, beside the poses
 
     def __post_init__(self) -> None:
@@ -87,8 +89,9 @@ class MotionStageConfig:
             raise UsageError("motion.rendered_at_once is at least 1")
         if self.openings_scale and self.supervise != "poses":
             raise UsageError("motion.openings_scale is for discriminators of poses")
-        if self.structure_weight and (self.supervise != "poses" or self.num_frames < 2):
-            raise UsageError("motion.structure_weight is for sequences of poses")
+        wants_poses = self.structure_weight or self.openings_weight
+        if wants_poses and (self.supervise != "poses" or self.num_frames < 2):
+            raise UsageError("structure_weight and openings_weight are for sequences of poses")
         check_dtype(self.dtype)
 
     @property
@@ -161,6 +164,8 @@ class MotionStage(NetworkStage):
             )
         if config.structure_weight:
             self._structure = self._structure_of_data()
+        if config.openings_weight:
+            self._open_scale, self._opened = self._openings_of_data()
         torch.manual_seed(seed)
         self.sampler = MotionSampler(config.architecture).to(self.device)
         critic_config = replace(
@@ -208,6 +213,18 @@ class MotionStage(NetworkStage):
             cut = clip[: frames // length * length].view(-1, length, clip.shape[1])
             squares.append(structure(self._followed(cut)).square())
         return torch.stack(squares).mean(dim=0).sqrt()
+
+    @torch.no_grad()
+    def _openings_of_data(self) -> tuple[Tensor, Tensor]:
+        """Deviation [3] of each opening, and all of them in units of it, sorted: [N, 3]."""
+        found = torch.cat(
+            [
+                torch.stack(self._followed(clip[None].to(self.device))[2:], dim=-1).flatten(0, 1)
+                for clip in torch.split(self._tracks.poses, 1024)
+            ]
+        )
+        scale = found.std(dim=0).clamp(min=1e-6)
+        return scale, (found / scale).sort(dim=0).values
 
     def _adam(self, *networks: nn.Module) -> Optimisers:
         config = self.config
@@ -327,10 +344,14 @@ class MotionStage(NetworkStage):
             "g_clip": relativistic(made_clip, real_clip),
             "diversity": -self.config.diversity_weight * attempt.diversity,
         }
-        if self.config.structure_weight:
+        config = self.config
+        if config.structure_weight or config.openings_weight:
             made = self._followed(attempt.made[:, :, 0].flatten(2))
-            loss = structure_loss(made, self._structure)
-            found["structure"] = self.config.structure_weight * loss
+        if config.structure_weight:
+            found["structure"] = config.structure_weight * structure_loss(made, self._structure)
+        if config.openings_weight:
+            opened = torch.stack(made[2:], dim=-1).flatten(0, 1) / self._open_scale
+            found["openings"] = config.openings_weight * marginal_loss(opened, self._opened)
         return found
 
     @torch.no_grad()
