@@ -200,8 +200,8 @@ class MotionStage(NetworkStage):
         """What the structure loss follows of poses [N, T, 64]: them, key points, each opening."""
         assert self._pose_extractor is not None
         key_points = self._pose_extractor.key_points(as_maps(poses.flatten(0, 1)))
-        opened = openings(key_points)[..., 1].unflatten(0, poses.shape[:2])
-        return [poses, key_points.unflatten(0, poses.shape[:2]), *opened.unbind(dim=2)]
+        opened = openings(key_points)[..., 1].view(*poses.shape[:2], NUM_PLANES)
+        return [poses, key_points.view(*poses.shape[:2], -1), *opened.unbind(dim=2)]
 
     @torch.no_grad()
     def _structure_of_data(self) -> Tensor:

@@ -15,7 +15,13 @@ from stylefacev_cli.networks.motion import MotionSamplerConfig
 from stylefacev_cli.networks.motion_discriminator import MotionDiscriminatorConfig
 from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.training.frames import Frames
-from stylefacev_cli.training.motion_losses import gradient_penalty, relativistic
+from stylefacev_cli.training.motion_losses import (
+    gradient_penalty,
+    marginal_loss,
+    relativistic,
+    structure,
+    structure_loss,
+)
 from stylefacev_cli.training.motion_stage import (
     MotionStage,
     MotionStageConfig,
@@ -194,3 +200,48 @@ def test_other_supervision_is_refused(
 def whole_tracks(clips: Frames) -> PoseTracks:
     spans = clips.clips(held_out=False, min_frames=CONFIG.num_frames)
     return PoseTracks(torch.zeros(int(spans[:, 1].sum()), 64), spans)
+
+
+def test_structure_of_walks_and_of_jitter() -> None:
+    random = torch.Generator().manual_seed(2)
+    jitter = torch.randn(400, 40, 6, generator=random)
+    found = structure([jitter.cumsum(dim=1), jitter])
+    lags = torch.tensor([1.0, 2, 4, 8, 16, 32])
+    torch.testing.assert_close(found[:, 0], lags.sqrt(), rtol=0.05, atol=0)  # steps of deviation 1
+    torch.testing.assert_close(found[:, 1], torch.full((6,), 2**0.5), rtol=0.05, atol=0)
+    assert structure([jitter[:, :5]]).shape == (3, 1)  # lags 1, 2 and 4
+    assert float(structure_loss([2 * jitter], structure([jitter]))) == pytest.approx(
+        np.log(2) ** 2, rel=1e-4
+    )
+
+
+def test_marginals_are_compared_by_rank() -> None:
+    random = torch.Generator().manual_seed(3)
+    real = torch.randn(1000, 2, generator=random).sort(dim=0).values
+    shuffled = real[torch.randperm(1000, generator=random)]
+    assert float(marginal_loss(shuffled, real)) == 0
+    assert float(marginal_loss(shuffled + 0.3, real)) == pytest.approx(0.3, rel=1e-4)
+    assert float(marginal_loss(shuffled[:100], real)) < 0.25
+
+
+class LinearKeyPoints(PoseExtractor):
+    """Key points that are linear in the pose."""
+
+    def key_points(self, pose: torch.Tensor) -> torch.Tensor:
+        random = torch.Generator().manual_seed(5)
+        return (pose.flatten(1) @ torch.randn(64, 28, generator=random)).view(-1, 14, 2)
+
+
+@pytest.mark.parametrize(
+    ("setting", "loss"), [("structure", "structure"), ("openings", "openings")]
+)
+def test_made_sequences_come_nearer_to_real_ones(
+    setting: str, loss: str, tracks: PoseTracks, renderer: Renderer, clips: Frames
+) -> None:
+    config = replace(CONFIG, lr=1e-3, **{f"{setting}_weight": 30.0})
+    stage = MotionStage(config, tracks, 1, renderer, clips, LinearKeyPoints())
+    found = [stage.step(index, 0.1)[loss] for index in range(80)]
+    print([round(x, 2) for x in found])
+    assert np.mean(found[-20:]) < 0.7 * np.mean(found[:5])
+    with pytest.raises(UsageError, match="sequences of poses"):
+        replace(config, supervise="images")
