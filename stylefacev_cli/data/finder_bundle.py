@@ -26,6 +26,7 @@ from torch import Tensor
 from stylefacev_cli.data.finding import U8, Face
 from stylefacev_cli.data.windows import face_squares
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.landmarks import (
     NUM_LANDMARKS,
     LandmarkDetector,
@@ -37,6 +38,10 @@ from stylefacev_cli.weights.bundle import load_bundle
 # Measured with default-64: mean peak 0.90 (0.88 at least) on faces that fill the square, above 0.65
 # where the square is 1.5 times too large or too small or shifted by a fifth, below 0.25 on noise
 # and texture.
+# Other detectors peak higher or lower: scores are in units of their usual peak on faces that their
+# model draws (default-128: 0.78).
+_PEAK = 0.92  # the usual one of default-64, which the limits were measured with
+_USUAL_FACES = 16
 _MAYBE = 0.35
 _ENOUGH = 0.7  # wrong places that the search can get stuck at reach 0.65
 _SURE = 0.8  # no better place need be looked for
@@ -56,10 +61,26 @@ def open_bundle_finder(name: str, device: str, min_face_px: int) -> BundleFinder
         raise UsageError(f"--detector {name}: this model has no landmark detector")
     facts = {"name": bundle.manifest.name, "sha256": bundle.manifest.sha256, "landmarks": "98 WFLW"}
     try:
-        return BundleFinder(detector.to(device), facts, min_face_px)
+        detector = detector.to(device)
+        usual = usual_peak(detector, bundle.networks.generator)
+        return BundleFinder(detector, facts, min_face_px, usual)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"--device {device} cannot be used: {reason}") from error
+
+
+@torch.inference_mode()
+def usual_peak(detector: LandmarkDetector, generator: Generator | None) -> float:
+    """Mean peak of the heatmaps on faces of the generator; that of default-64 without one."""
+    if generator is None:
+        return _PEAK
+    z = torch.randn(
+        _USUAL_FACES, generator.config.z_dim, generator=torch.Generator().manual_seed(0)
+    )
+    images = generator(z.to(next(generator.parameters()).device)).clamp(-1, 1)
+    device = next(detector.parameters()).device
+    sized = resize_square((images.to(device) + 1) / 2, detector.config.input_size)
+    return float(detector(sized).amax((2, 3)).mean())
 
 
 class BundleFinder:
@@ -68,10 +89,15 @@ class BundleFinder:
     num_landmarks = NUM_LANDMARKS
 
     def __init__(
-        self, detector: LandmarkDetector, facts: dict[str, Any], min_face_px: int = 64
+        self,
+        detector: LandmarkDetector,
+        facts: dict[str, Any],
+        min_face_px: int = 64,
+        usual: float = _PEAK,
     ) -> None:
         self.facts = facts
         self._detector = detector
+        self._gain = _PEAK / max(usual, 0.1)  # of scores; 0.1: an untrained detector
         self._min_side = max(min_face_px, _MIN_SIDE_PX)
 
     @torch.inference_mode()
@@ -146,7 +172,7 @@ class BundleFinder:
             cuts = [_cut(image, square, size) for square in squares[start : start + _BATCH]]
             heatmaps = self._detector(torch.cat([part for part, _ in cuts]))
             places = landmarks_from_heatmaps(heatmaps).cpu().numpy()
-            scores = heatmaps.amax((2, 3)).clamp(0, 1).cpu().numpy()
+            scores = (self._gain * heatmaps.amax((2, 3))).clamp(0, 1).cpu().numpy()
             for (_, (left, top, side)), points, score in zip(cuts, places, scores, strict=True):
                 landmarks = (points * side + [left, top]).astype(np.float32)
                 faces.append(Face(landmarks, score, _box_of(landmarks)))

@@ -48,42 +48,38 @@ def gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor, mix: Tensor)
 LAGS = (1, 2, 4, 8, 16, 32)  # frames
 
 
-def structure(sequences: list[Tensor]) -> Tensor:
-    """How far sequences move in so many frames: the structure function, square root of it.
+def structure(sequences: Tensor) -> Tensor:
+    """How far values move in so many frames: the structure function, square root of it.
 
     D(τ)² = E|x(t+τ) − x(t)|², as of turbulent flows (Kolmogorov 1941): small lags tell of speed
     and jitter, large ones of range and drift.
 
     Args:
-        sequences: what is followed, each [N, T, …] of the same T, more than one frame.
+        sequences: [N, T, K] of K values, T more than one frame.
 
     Returns:
-        [K, number of sequences], for each lag that is shorter than T.
+        [L, K], for each lag that is shorter than T.
     """
-    lags = [lag for lag in LAGS if lag < sequences[0].shape[1]]
-    moved = [
-        torch.stack([(x[:, lag:] - x[:, :-lag]).square().mean() for x in sequences]) for lag in lags
-    ]
+    lags = [lag for lag in LAGS if lag < sequences.shape[1]]
+    moved = [(sequences[:, lag:] - sequences[:, :-lag]).square().mean(dim=(0, 1)) for lag in lags]
     return (torch.stack(moved) + 1e-12).sqrt()
 
 
-def structure_loss(made: list[Tensor], wanted: Tensor) -> Tensor:
-    """Mean square of the logarithm of how far sequences move over how far they should.
+def structure_loss(made: Tensor, wanted: Tensor) -> Tensor:
+    """Square of the logarithm of how far values move over how far they should: [K], over lags.
 
     Args:
-        made: sequences, as for `structure`.
-        wanted: the `structure` of real ones of that length.
+        made: sequences [N, T, K].
+        wanted: the `structure` [L, K] of real ones of that length.
     """
-    found: Tensor = (structure(made) / wanted).log().square().mean()
-    return found
+    return (structure(made) / wanted).log().square().mean(dim=0)
 
 
 def marginal_loss(made: Tensor, real: Tensor) -> Tensor:
-    """Distance of the distributions of single values, for each of K: Wasserstein-1, by sorting.
+    """Distance of the distributions of each of K values: Wasserstein-1, by sorting: [K].
 
     Args:
         made: [M, K].
-        real: [R, K], sorted, in units in which each has deviation 1; R at least M.
+        real: the same shape.
     """
-    places = ((torch.arange(len(made), device=real.device) + 0.5) * len(real) / len(made)).long()
-    return (made.sort(dim=0).values - real[places]).abs().mean()
+    return (made.sort(dim=0).values - real.sort(dim=0).values).abs().mean(dim=0)

@@ -36,7 +36,6 @@ from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.extraction import check_dtype, products_in
 from stylefacev_cli.training.frames import Frames, Sampler
 from stylefacev_cli.training.loop import Losses
-from stylefacev_cli.training.losses import openings
 from stylefacev_cli.training.motion_losses import (
     gradient_penalty,
     marginal_loss,
@@ -45,6 +44,7 @@ from stylefacev_cli.training.motion_losses import (
     structure_loss,
 )
 from stylefacev_cli.training.motion_tracks import PoseTracks
+from stylefacev_cli.training.motion_values import MotionValues
 from stylefacev_cli.training.opening_planes import NUM_PLANES, OpeningPlanes, opening_planes
 from stylefacev_cli.training.optim import Optimisers, Schedule, average_buffers
 from stylefacev_cli.training.rendering import Renderer, as_maps
@@ -78,7 +78,7 @@ class MotionStageConfig:
     gradient_penalty: float = 10.0
     diversity_weight: float = 1.0
     structure_weight: float = 0.0  # of a loss that movement is of the data's size at every lag
-    openings_weight: float = 0.0  # of a loss that eyes and mouth are open as often as in the data
+    marginals_weight: float = 0.0  # of a loss that values are distributed as in the real sequences
     openings_scale: float = 0.0  # of planes of how far eyes and mouth are open, beside the poses
 
     def __post_init__(self) -> None:
@@ -89,9 +89,9 @@ class MotionStageConfig:
             raise UsageError("motion.rendered_at_once is at least 1")
         if self.openings_scale and self.supervise != "poses":
             raise UsageError("motion.openings_scale is for discriminators of poses")
-        wants_poses = self.structure_weight or self.openings_weight
+        wants_poses = self.structure_weight or self.marginals_weight
         if wants_poses and (self.supervise != "poses" or self.num_frames < 2):
-            raise UsageError("structure_weight and openings_weight are for sequences of poses")
+            raise UsageError("structure_weight and marginals_weight are for sequences of poses")
         check_dtype(self.dtype)
 
     @property
@@ -155,17 +155,16 @@ class MotionStage(NetworkStage):
         # Clips of the data, in the order of the tracks.
         self._first_rows = frames.clips(held_out=False, min_frames=config.num_frames)[:, 0]
         assert config.supervise == "poses" or len(self._first_rows) == len(tracks.spans)
-        self._pose_extractor = pose_extractor  # frozen
         self._planes: OpeningPlanes | None = None
         if config.openings_scale:
             assert pose_extractor is not None
             self._planes = opening_planes(
                 pose_extractor, tracks.poses.to(frames.device), config.openings_scale
             )
-        if config.structure_weight:
+        if config.structure_weight or config.marginals_weight:
+            assert pose_extractor is not None
+            self._values = MotionValues.of_data(pose_extractor, tracks.poses.to(frames.device))
             self._structure = self._structure_of_data()
-        if config.openings_weight:
-            self._open_scale, self._opened = self._openings_of_data()
         torch.manual_seed(seed)
         self.sampler = MotionSampler(config.architecture).to(self.device)
         critic_config = replace(
@@ -196,13 +195,6 @@ class MotionStage(NetworkStage):
             return 3
         return 1 if self._planes is None else 1 + NUM_PLANES
 
-    def _followed(self, poses: Tensor) -> list[Tensor]:
-        """What the structure loss follows of poses [N, T, 64]: them, key points, each opening."""
-        assert self._pose_extractor is not None
-        key_points = self._pose_extractor.key_points(as_maps(poses.flatten(0, 1)))
-        opened = openings(key_points)[..., 1].view(*poses.shape[:2], NUM_PLANES)
-        return [poses, key_points.view(*poses.shape[:2], -1), *opened.unbind(dim=2)]
-
     @torch.no_grad()
     def _structure_of_data(self) -> Tensor:
         """The structure function of the clips, cut to the length of training."""
@@ -211,20 +203,8 @@ class MotionStage(NetworkStage):
         for first, frames in self._tracks.spans:
             clip = self._tracks.poses[first : first + frames].to(self.device)
             cut = clip[: frames // length * length].view(-1, length, clip.shape[1])
-            squares.append(structure(self._followed(cut)).square())
+            squares.append(structure(self._values.of(cut)).square())
         return torch.stack(squares).mean(dim=0).sqrt()
-
-    @torch.no_grad()
-    def _openings_of_data(self) -> tuple[Tensor, Tensor]:
-        """Deviation [3] of each opening, and all of them in units of it, sorted: [N, 3]."""
-        found = torch.cat(
-            [
-                torch.stack(self._followed(clip[None].to(self.device))[2:], dim=-1).flatten(0, 1)
-                for clip in torch.split(self._tracks.poses, 1024)
-            ]
-        )
-        scale = found.std(dim=0).clamp(min=1e-6)
-        return scale, (found / scale).sort(dim=0).values
 
     def _adam(self, *networks: nn.Module) -> Optimisers:
         config = self.config
@@ -345,13 +325,16 @@ class MotionStage(NetworkStage):
             "diversity": -self.config.diversity_weight * attempt.diversity,
         }
         config = self.config
-        if config.structure_weight or config.openings_weight:
-            made = self._followed(attempt.made[:, :, 0].flatten(2))
+        if config.structure_weight or config.marginals_weight:
+            made, real = (
+                self._values.of(x[:, :, 0].flatten(2)) for x in (attempt.made, attempt.real)
+            )
         if config.structure_weight:
-            found["structure"] = config.structure_weight * structure_loss(made, self._structure)
-        if config.openings_weight:
-            opened = torch.stack(made[2:], dim=-1).flatten(0, 1) / self._open_scale
-            found["openings"] = config.openings_weight * marginal_loss(opened, self._opened)
+            loss = self._values.mean_of(structure_loss(made, self._structure))
+            found["structure"] = config.structure_weight * loss
+        if config.marginals_weight:
+            loss = self._values.mean_of(marginal_loss(made.flatten(0, 1), real.flatten(0, 1)))
+            found["marginals"] = config.marginals_weight * loss
         return found
 
     @torch.no_grad()
