@@ -53,7 +53,7 @@ def finder_for(model: Model, detector: str | None) -> FaceFinder:
     Raises:
         StyleFaceVError: as `open_finder`.
     """
-    from stylefacev_cli.data.finder_bundle import BundleFinder
+    from stylefacev_cli.data.finder_bundle import BundleFinder, usual_peak
     from stylefacev_cli.data.finding import FACE_ALIGNMENT, open_finder
     from stylefacev_cli.errors import MissingWeightsError
     from stylefacev_cli.weights.bundle import needed
@@ -64,7 +64,8 @@ def finder_for(model: Model, detector: str | None) -> FaceFinder:
         return open_finder(FACE_ALIGNMENT, model.device.type, MIN_FACE_PX)
     except MissingWeightsError:
         own = model.networks.detector or needed(model.networks.landmarks, "landmarks")
-        return BundleFinder(own, {"name": model.manifest.name}, MIN_FACE_PX)
+        usual = usual_peak(own, model.networks.generator)
+        return BundleFinder(own, {"name": model.manifest.name}, MIN_FACE_PX, usual)
 
 
 def find_window(

@@ -96,9 +96,9 @@ def test_the_default_model_through_the_door(evaluate: Evaluate) -> None:
     assert (code, err) == (0, "")
     report: dict[str, Any] = json.loads(out)
     assert report["metric"] == "recomposition" and report["num_pairs"] == 4
-    assert report["protocol"] == f"recomposition_canonical_faces{RECIPE}_64px_4_seed0"
-    manifest = read_manifest("default-64")
-    assert report["model"] == {"name": "default-64", "sha256": manifest.sha256}
+    assert report["protocol"] == f"recomposition_canonical_faces{RECIPE}_128px_4_seed0"
+    manifest = read_manifest("default-128")
+    assert report["model"] == {"name": "default-128", "sha256": manifest.sha256}
     assert report["networks"]["detector"]["sha256"] == manifest.files["landmarks"].sha256
     assert report["networks"]["perceptual"] is None
     # It learnt the faces of an earlier renderer: said, and its generator is not asked for these.
@@ -121,7 +121,7 @@ def test_the_default_model_through_the_door(evaluate: Evaluate) -> None:
     assert report["per_pair"][by_points]["recomposed"]["points"] >= points["recomposed"]
 
     code, out, err = evaluate(*options)
-    assert code == 0 and out.startswith("RECOMPOSITION   default-64") and "4 pairs are few" in err
+    assert code == 0 and out.startswith("RECOMPOSITION   default-128") and "4 pairs are few" in err
     assert f"{report['rows']['recomposed']['psnr']['mean']:.2f} ±" in out  # the same number again
 
 
@@ -137,7 +137,7 @@ def test_a_generator_of_other_latents_has_no_ceiling(evaluate: Evaluate, tiny_mo
 
 
 def test_why_a_generator_has_no_ceiling() -> None:
-    manifest = read_manifest("default-64")
+    manifest = read_manifest("default-128")
     assert "earlier renderer" in str(rendered.why_no_ceiling(manifest))
     settings: dict[str, Any] = {"objective": "adversarial", "paired_weight": 0.0}
     config = manifest.provenance["config"] | {"generator": settings}

@@ -18,7 +18,9 @@ from stylefacev_cli.cli.inverting import plan_latents
 from stylefacev_cli.data.finding import Face
 from stylefacev_cli.data.latents import read_latent
 from stylefacev_cli.data.pose_tracks import PoseTrack, write_track
+from stylefacev_cli.data.windows import face_squares
 from stylefacev_cli.errors import DataError, MissingWeightsError, UsageError
+from stylefacev_cli.metrics.tracks import landmarks_of
 from stylefacev_cli.pipeline import load_model
 from stylefacev_cli.weights.manifest import read_manifest
 
@@ -249,20 +251,29 @@ def test_cameras_note_which_way_is_up(tmp_path: Path) -> None:
     assert np.array_equal(turned, np.rot90(np.asarray(picture), -1))
 
 
+def model_square(frame: np.ndarray) -> np.ndarray:
+    """Centre and side of the square around the face, as the default model's detector has it."""
+    detector = load_model(device="cpu").networks.landmarks
+    assert detector is not None
+    return np.array(face_squares(landmarks_of(detector, frame[None])[0] * len(frame)))
+
+
 def test_the_default_model_finds_and_inverts_a_face(call: Callable[..., Outcome]) -> None:
     small = next(load_model(device="cpu").sample(3, 1))
     behind = Image.new("RGB", (200, 150), (90, 120, 150))
     behind.paste(Image.fromarray(small).resize((110, 110), Image.Resampling.LANCZOS), (60, 20))
     behind.save("wide.png")
     code, out, err = call(
-        "invert", "wide.png", "-m", "default-64", "--steps", "20", "-o", "out", "--json"
+        "invert", "wide.png", "-m", "default-128", "--steps", "20", "-o", "out", "--json"
     )
     assert code == 0, err
     made = json.loads(out)["people"][0]
     left, top, side = made["origin"]["window"]
-    assert abs(left + side / 2 - 115) < 8 and abs(top + side / 2 - 75) < 10 and 85 < side < 125
+    x, y, width = model_square(small) * 110 / small.shape[0]
+    assert np.allclose([left + side / 2, top + side / 2], [60 + x, 20 + y], atol=4)
+    assert 0.85 < side / width < 1.15
     assert made["found"]["psnr"] > made["encoder"]["psnr"] + 1
-    assert made["origin"]["finder"] == "default-64"
+    assert made["origin"]["finder"] == "default-128"
 
 
 def test_networks_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

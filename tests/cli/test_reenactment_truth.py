@@ -59,7 +59,7 @@ def test_a_face_in_a_larger_picture_moves_as_it_does(
     automatic = poses_in(tmp_path / "square.mkv")
     assert np.array_equal(plain, automatic)  # it is seen that the face fills the frame
     found = poses_in(tmp_path / "wide.mkv")
-    assert np.array_equal(found, poses_in(tmp_path / "wide.mkv", "--detector", "default-64"))
+    assert np.array_equal(found, poses_in(tmp_path / "wide.mkv", "--detector", "default-128"))
     assert plain.shape == found.shape == (6, 1, 8, 8)
     motion, error = plain - plain.mean(0), (found - found.mean(0)) - (plain - plain.mean(0))
     assert np.linalg.norm(error) < 0.5 * np.linalg.norm(motion)

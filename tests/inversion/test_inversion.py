@@ -127,8 +127,11 @@ def test_latents_of_other_generators_are_refused(tiny: Model) -> None:
 
 
 def test_a_photo_elsewhere_is_placed(default: Model) -> None:
-    """A face moved by 8 px, which the encoder hardly follows: the placement does."""
-    photo = F.pad(default.first_frame(3), (8, 0, 8, 0), mode="replicate")[..., :64, :64]
+    """A face moved by an eighth, which the encoder hardly follows: the placement does."""
+    face = default.first_frame(3)
+    side = face.shape[-1]
+    by = side // 8
+    photo = F.pad(face, (by, 0, by, 0), mode="replicate")[..., :side, :side]
     settings = InversionSettings(steps=30)
     found = invert(default, photo, settings, None)
     fixed = invert(default, photo, InversionSettings(steps=30, placement_weight=1e4), None)
