@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.cli.photos import as_frame, fills, finder_for, whole_window
+from stylefacev_cli.cli.photos import as_frame, fills, finder_for, room_of, whole_window
 from stylefacev_cli.cli.playing import open_track
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.weights.manifest import Manifest
@@ -126,18 +126,18 @@ def _window(path: Path, model: Model, crop: bool | None, detector: str | None) -
     height, width = first.shape[:2]
     if crop is False:
         return whole_window(first, str(path))
-    finder = finder_for(model, detector)
+    finder, room = finder_for(model, detector), room_of(model)
     if crop is None and height == width:
         faces = finder.find(first)
-        if len(faces) == 1 and fills(faces[0], first):
+        if len(faces) == 1 and fills(faces[0], first, room):
             return whole_window(first, str(path))
     found = follow_face(finder, _pictures(path), _SEARCH_EVERY, str(path))
     for number, reason in enumerate(found.reasons):
         if reason is not None:
             hint = "; --no-crop takes the frames as they are" if height == width else ""
             raise DataError(f"{path}: {reason} in frame {number}; cut the video to its face{hint}")
-    squares = face_squares(found.landmarks)
-    window = steady_window(np.asarray(squares), found.landmarks, width, height)
+    squares = np.asarray(face_squares(found.landmarks)) * [1, 1, room]
+    window = steady_window(squares, found.landmarks, width, height)
     if isinstance(window, str):
         raise DataError(f"{path}: {window}; give a video with more room around the face")
     return window

@@ -99,16 +99,17 @@ def find_window(
         hint = "" if faces or height != width else ", or --no-crop to take it as it is"
         raise DataError(f"{name}: {what} found; give a photo of one face{hint}")
     landmarks = faces[0].landmarks
-    square = face_squares(landmarks)
+    square = np.asarray(face_squares(landmarks))
     if square[2] < MIN_FACE_PX:
         raise DataError(
             f"{name}: the face is tiny, {square[2]:.0f} px; give one of {MIN_FACE_PX} or more"
         )
     check_frontal(landmarks, name)
     facts = {"finder": finder.facts["name"]}
-    if crop is None and fills(faces[0], photo):
+    room = room_of(model)
+    if crop is None and fills(faces[0], photo, room):
         return (whole := whole_window(photo, name)), {"window": list(whole), **facts}
-    window = steady_window(np.asarray(square)[None], landmarks[None], width, height)
+    window = steady_window((square * [1, 1, room])[None], landmarks[None], width, height)
     if isinstance(window, str):
         raise DataError(f"{name}: {window}; give a photo with more room around the face")
     return window, {"window": list(window), **facts}
@@ -128,13 +129,24 @@ def whole_window(picture: Picture, name: str) -> Window:
     return Window(0, 0, width)
 
 
-def fills(face: Face, picture: Picture) -> bool:
+def room_of(model: Model) -> float:
+    """How large windows are, in squares around faces: as large as the model's own frames.
+
+    1 without a landmark detector of its own, which would tell.
+    """
+    from stylefacev_cli.data.finder_bundle import usual_room
+
+    detector = model.networks.landmarks
+    return 1.0 if detector is None else usual_room(detector, model.networks.generator)
+
+
+def fills(face: Face, picture: Picture, room: float) -> bool:
     """Tell whether a face fills a square picture, which then is a window already."""
     from stylefacev_cli.data.windows import face_squares
 
     height, width = picture.shape[:2]
     side_px = float(face_squares(face.landmarks)[2])
-    return bool(height == width and side_px >= _FILLS * width)
+    return bool(height == width and side_px >= _FILLS * width / room)
 
 
 def check_frontal(landmarks: NDArray[np.floating], name: str) -> None:

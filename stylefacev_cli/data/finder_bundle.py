@@ -69,18 +69,33 @@ def open_bundle_finder(name: str, device: str, min_face_px: int) -> BundleFinder
         raise UsageError(f"--device {device} cannot be used: {reason}") from error
 
 
-@torch.inference_mode()
 def usual_peak(detector: LandmarkDetector, generator: Generator | None) -> float:
     """Mean peak of the heatmaps on faces of the generator; that of default-64 without one."""
     if generator is None:
         return _PEAK
+    return float(_heatmaps_of_usual_faces(detector, generator).amax((2, 3)).mean())
+
+
+def usual_room(detector: LandmarkDetector, generator: Generator) -> float:
+    """Side of the generator's frames over that of the squares around the faces in them, median.
+
+    A model is at home where faces fill the frame as they do in its own: about 1 in the canonical
+    framing, more in the others.
+    """
+    places = landmarks_from_heatmaps(_heatmaps_of_usual_faces(detector, generator))
+    sides = face_squares(places.cpu().numpy())[:, 2]
+    return float(np.clip(1 / np.median(sides), 1.0, 2.0))
+
+
+@torch.inference_mode()
+def _heatmaps_of_usual_faces(detector: LandmarkDetector, generator: Generator) -> Tensor:
     z = torch.randn(
         _USUAL_FACES, generator.config.z_dim, generator=torch.Generator().manual_seed(0)
     )
     images = generator(z.to(next(generator.parameters()).device)).clamp(-1, 1)
-    device = next(detector.parameters()).device
-    sized = resize_square((images.to(device) + 1) / 2, detector.config.input_size)
-    return float(detector(sized).amax((2, 3)).mean())
+    frames = (images.to(next(detector.parameters()).device) + 1) / 2
+    found: Tensor = detector(resize_square(frames, detector.config.input_size))
+    return found
 
 
 class BundleFinder:

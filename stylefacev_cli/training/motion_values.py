@@ -50,7 +50,9 @@ class MotionValues:
 
     def mean_of(self, losses: Tensor) -> Tensor:
         """The mean of losses [K] of values: of groups, each the mean of its own."""
-        return torch.stack([group.mean() for group in torch.split(losses, list(self.groups))]).mean()
+        return torch.stack(
+            [group.mean() for group in torch.split(losses, list(self.groups))]
+        ).mean()
 
     def _groups_of(self, poses: Tensor) -> list[Tensor]:
         key_points = self.pose_extractor.key_points(as_maps(poses.flatten(0, 1)))

@@ -222,6 +222,7 @@ def test_faces_that_are_refused(
     faces: list[Face], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(photos, "finder_for", lambda model, detector: Finder(*faces))
+    monkeypatch.setattr(photos, "room_of", lambda model: 1.0)
     picture = np.zeros((150, 200, 3), np.uint8)
     with pytest.raises(DataError, match=told) as error:
         photos.find_window(picture, None, "me.jpg", None, None)  # type: ignore[arg-type]
@@ -229,8 +230,9 @@ def test_faces_that_are_refused(
 
 
 def test_the_window_of_a_face(monkeypatch: pytest.MonkeyPatch) -> None:
-    def window(crop: bool | None, width: int, *where: float) -> list[int]:
+    def window(crop: bool | None, width: int, *where: float, room: float = 1.0) -> list[int]:
         monkeypatch.setattr(photos, "finder_for", lambda *_: Finder(face(*where, turn=0.2)))
+        monkeypatch.setattr(photos, "room_of", lambda model: room)
         picture = np.zeros((150, width, 3), np.uint8)
         found, facts = photos.find_window(picture, crop, "x", None, None)  # type: ignore[arg-type]
         assert facts["window"] == list(found)
@@ -238,6 +240,10 @@ def test_the_window_of_a_face(monkeypatch: pytest.MonkeyPatch) -> None:
 
     left, top, side = window(None, 200, 100, 75, 90)
     assert abs(left + side / 2 - 100) <= 1 and abs(top + side / 2 - 75) <= 2 and 85 < side < 95
+    left, top, looser = window(None, 200, 100, 75, 90, room=1.3)
+    assert abs(left + looser / 2 - 100) <= 1 and looser == pytest.approx(1.3 * side, abs=2)
+    assert window(None, 150, 75, 75, 100) != [0, 0, 150]
+    assert window(None, 150, 75, 75, 100, room=1.3) == [0, 0, 150]
     assert window(None, 150, 75, 75, 140) == [0, 0, 150]  # it fills the square
     assert window(True, 150, 75, 75, 130) != [0, 0, 150]
 
@@ -271,7 +277,9 @@ def test_the_default_model_finds_and_inverts_a_face(call: Callable[..., Outcome]
     left, top, side = made["origin"]["window"]
     x, y, width = model_square(small) * 110 / small.shape[0]
     assert np.allclose([left + side / 2, top + side / 2], [60 + x, 20 + y], atol=4)
-    assert 0.85 < side / width < 1.15
+    room = photos.room_of(load_model(device="cpu"))
+    assert 1.1 < room < 1.2  # faces have room in the frames of default-128
+    assert side / width == pytest.approx(room, rel=0.1)
     assert made["found"]["psnr"] > made["encoder"]["psnr"] + 1
     assert made["origin"]["finder"] == "default-128"
 
