@@ -29,10 +29,10 @@ PICTURES = {
     "sheet": ["--seeds 0-3 --grid"],
     "interpolate": ["--interpolate 3:7:2"],
     "mix": [
-        "--seeds 3",
-        "--seeds 3 --mix 5:0-3",
-        "--seeds 3 --mix 5:4-",
-        "--seeds 5 --motion-seed 3",
+        "--seeds 1",
+        "--seeds 1 --mix 6:0-3",
+        "--seeds 1 --mix 6:4-",
+        "--seeds 6 --motion-seed 1",
     ],
     "camera": [
         "--seeds 0 --shift -0.2,0:0.2,0",
@@ -102,7 +102,7 @@ def reenacted(model: str, work: Path) -> np.ndarray:
 def inverted(model: str, work: Path) -> np.ndarray:
     """The photo, what the encoder sees and what was found; below them that person in motion."""
     size_px = read_manifest(model).resolution
-    render = f"data render --kind stills --identities 1 --frames 1 --size {size_px} -q"
+    render = f"data render --kind stills --identities 1 --frames 1 --size {size_px} --framing unaligned -q"
     # In a process of its own: Mesa and PyTorch can bring different versions of LLVM.
     command = [*shlex.split(render), "--seed", str(PHOTO_SEED), "--out", str(work / "photo")]
     subprocess.run(
