@@ -102,9 +102,10 @@ def reenacted(model: str, work: Path) -> np.ndarray:
 def inverted(model: str, work: Path) -> np.ndarray:
     """The photo, what the encoder sees and what was found; below them that person in motion."""
     size_px = read_manifest(model).resolution
-    render = f"data render --kind stills --identities 1 --frames 1 --size {size_px} --framing unaligned -q"
+    render = "data render --kind stills --identities 1 --frames 1 --framing unaligned -q"
     # In a process of its own: Mesa and PyTorch can bring different versions of LLVM.
-    command = [*shlex.split(render), "--seed", str(PHOTO_SEED), "--out", str(work / "photo")]
+    command = [*shlex.split(render), "--size", str(size_px), "--seed", str(PHOTO_SEED)]
+    command += ["--out", str(work / "photo")]
     subprocess.run(
         [sys.executable, "-m", "stylefacev_cli", *command], check=True, stdout=subprocess.DEVNULL
     )

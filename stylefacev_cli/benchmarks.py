@@ -41,10 +41,10 @@ from stylefacev_cli.networks.threads import num_threads, set_num_threads
 SMALL_T = GeneratorConfig(  # the sizes of the default model
     z_dim=256,
     w_dim=256,
-    img_resolution=64,
+    img_resolution=128,
     channel_base=4096,
-    channel_max=64,
-    num_layers=8,
+    channel_max=128,
+    num_layers=10,
     margin_size=4,
     filter_size=4,
 )
@@ -244,15 +244,15 @@ def main() -> None:
     set_num_threads(options.threads)
     print(f"{num_threads()} thread(s); processor time, medians of {options.repeats}")
     if options.part in ("layers", "all"):
-        benchmark_layer("T 64 px, L6", SMALL_T, 6, 64, options.repeats)
-        benchmark_layer("T 64 px, L4", SMALL_T, 4, 64, options.repeats)
+        benchmark_layer("T 128 px, L8", SMALL_T, 8, 16, options.repeats)
+        benchmark_layer("T 128 px, L6", SMALL_T, 6, 16, options.repeats)
         benchmark_layer("R 256 px, L8", RELEASED_R, 8, 16, options.repeats)
         benchmark_layer("R 256 px, L11", RELEASED_R, 11, 8, options.repeats)
     if options.part in ("small", "all"):
-        benchmark_generator("T 64 px", SMALL_T, 8, options.repeats)
+        benchmark_generator("T 128 px", SMALL_T, 8, options.repeats)
         if options.original:
             benchmark_original(
-                "T 64 px", options.original, SMALL_T, options.repeats, options.threads
+                "T 128 px", options.original, SMALL_T, options.repeats, options.threads
             )
     if options.part in ("released", "all"):
         title = "R 256 px, released sizes"

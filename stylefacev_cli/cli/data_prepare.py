@@ -35,7 +35,7 @@ Detector = Annotated[
         "--detector",
         metavar="face-alignment|MODEL",
         help="Finder of faces: face-alignment (needs its weights), or the landmark detector of a "
-        "model, as default-64: for rendered footage, offline.",
+        "model, as default-128: for rendered footage, offline.",
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="Where the finder runs: cpu, cuda, mps.")]

@@ -37,7 +37,7 @@ Rotate = Annotated[
     typer.Option(
         "--rotate", rich_help_panel=WHO_PANEL, metavar="DEG[:DEG…]",
         help="Turn the picture, anti-clockwise; A:B moves over the video, gently. "
-        "Configuration T, as default-64, turns eyes by half of it and bends faces beyond 15.",
+        "Configuration T, as default-128, turns eyes by half of it and bends faces beyond 15.",
     ),
 ]  # fmt: skip
 Shift = Annotated[

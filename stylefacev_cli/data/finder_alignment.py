@@ -46,7 +46,7 @@ def check_weights() -> dict[str, str]:
         raise MissingWeightsError(
             f"face-alignment has no weights on this machine: fetch {addresses} and put "
             f"{'them' if len(missing) > 1 else 'it'} into {folder}; or, for rendered footage, "
-            "choose a model's landmark detector: --detector MODEL, such as --detector default-64"
+            "choose a model's landmark detector: --detector MODEL, such as --detector default-128"
         )
     found = {name: sha256_of(folder / name) for name in FILES}
     for name, begins in FILES.items():

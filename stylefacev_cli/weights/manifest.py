@@ -45,7 +45,7 @@ class Manifest:
     Attributes:
         folder: where the bundle is.
         sha256: of `bundle.yaml`; as that holds the hashes of all files, it names the whole model.
-        name: of the model, such as `default-64`.
+        name: of the model, such as `default-128`.
         resolution: height and width of its frames, px.
         fps: frames per second that its motion was learnt at.
         licence: of the weights.
