@@ -120,10 +120,7 @@ def inverted(model: str, work: Path) -> np.ndarray:
 def people(model: str, work: Path) -> np.ndarray:
     """The first seeds as they come, some frames of each."""
     arguments = f"--seeds 0-{PEOPLE - 1} --grid --format sheet --sheet-frames {PEOPLE_FRAMES}"
-    sheet = generate(arguments, model, work / "people.png")
-    with Image.open(sheet) as picture:
-        size = PEOPLE_FRAMES * TILE_PX, PEOPLE * TILE_PX
-        rows = np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BICUBIC))
+    rows = tiles(generate(arguments, model, work / "people.png"), PEOPLE_FRAMES)
     return np.concatenate(np.split(rows, PEOPLE_IN_A_ROW), axis=1)
 
 
@@ -138,7 +135,8 @@ def film(arguments: str, model: str, work: Path, tile_px: int = FILM_TILE_PX) ->
     side_px = read_manifest(model).resolution
     size = tuple(frames.shape[axis] * tile_px // side_px for axis in (2, 1))
     resized = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in frames]
-    palette = resized[0].quantize(FILM_COLOURS)
+    every = Image.fromarray(np.concatenate([np.asarray(frame) for frame in resized]))
+    palette = every.quantize(FILM_COLOURS)  # of all frames: colours can come later
     return [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in resized]
 
 

@@ -136,8 +136,8 @@ def _window(path: Path, model: Model, crop: bool | None, detector: str | None) -
         if reason is not None:
             hint = "; --no-crop takes the frames as they are" if height == width else ""
             raise DataError(f"{path}: {reason} in frame {number}; cut the video to its face{hint}")
-    squares = np.asarray(face_squares(found.landmarks)) * [1, 1, room]
-    window = steady_window(squares, found.landmarks, width, height)
+    squares = face_squares(found.landmarks, room)
+    window = steady_window(np.asarray(squares), found.landmarks, width, height)
     if isinstance(window, str):
         raise DataError(f"{path}: {window}; give a video with more room around the face")
     return window

@@ -53,7 +53,7 @@ def finder_for(model: Model, detector: str | None) -> FaceFinder:
     Raises:
         StyleFaceVError: as `open_finder`.
     """
-    from stylefacev_cli.data.finder_bundle import BundleFinder, usual_peak
+    from stylefacev_cli.data.finder_bundle import BundleFinder, usual_faces
     from stylefacev_cli.data.finding import FACE_ALIGNMENT, open_finder
     from stylefacev_cli.errors import MissingWeightsError
     from stylefacev_cli.weights.bundle import needed
@@ -64,8 +64,8 @@ def finder_for(model: Model, detector: str | None) -> FaceFinder:
         return open_finder(FACE_ALIGNMENT, model.device.type, MIN_FACE_PX)
     except MissingWeightsError:
         own = model.networks.detector or needed(model.networks.landmarks, "landmarks")
-        usual = usual_peak(own, model.networks.generator)
-        return BundleFinder(own, {"name": model.manifest.name}, MIN_FACE_PX, usual)
+        peak = usual_faces(own, model.networks.generator).peak
+        return BundleFinder(own, {"name": model.manifest.name}, MIN_FACE_PX, peak)
 
 
 def find_window(
@@ -99,17 +99,18 @@ def find_window(
         hint = "" if faces or height != width else ", or --no-crop to take it as it is"
         raise DataError(f"{name}: {what} found; give a photo of one face{hint}")
     landmarks = faces[0].landmarks
-    square = np.asarray(face_squares(landmarks))
-    if square[2] < MIN_FACE_PX:
+    side_px = face_squares(landmarks)[2]
+    if side_px < MIN_FACE_PX:
         raise DataError(
-            f"{name}: the face is tiny, {square[2]:.0f} px; give one of {MIN_FACE_PX} or more"
+            f"{name}: the face is tiny, {side_px:.0f} px; give one of {MIN_FACE_PX} or more"
         )
     check_frontal(landmarks, name)
     facts = {"finder": finder.facts["name"]}
     room = room_of(model)
     if crop is None and fills(faces[0], photo, room):
         return (whole := whole_window(photo, name)), {"window": list(whole), **facts}
-    window = steady_window((square * [1, 1, room])[None], landmarks[None], width, height)
+    square = np.asarray(face_squares(landmarks, room))
+    window = steady_window(square[None], landmarks[None], width, height)
     if isinstance(window, str):
         raise DataError(f"{name}: {window}; give a photo with more room around the face")
     return window, {"window": list(window), **facts}
@@ -134,10 +135,10 @@ def room_of(model: Model) -> float:
 
     1 without a landmark detector of its own, which would tell.
     """
-    from stylefacev_cli.data.finder_bundle import usual_room
+    from stylefacev_cli.data.finder_bundle import usual_faces
 
     detector = model.networks.landmarks
-    return 1.0 if detector is None else usual_room(detector, model.networks.generator)
+    return 1.0 if detector is None else usual_faces(detector, model.networks.generator).room
 
 
 def fills(face: Face, picture: Picture, room: float) -> bool:
@@ -145,8 +146,8 @@ def fills(face: Face, picture: Picture, room: float) -> bool:
     from stylefacev_cli.data.windows import face_squares
 
     height, width = picture.shape[:2]
-    side_px = float(face_squares(face.landmarks)[2])
-    return bool(height == width and side_px >= _FILLS * width / room)
+    side_px = float(face_squares(face.landmarks, room)[2])
+    return bool(height == width and side_px >= _FILLS * width)
 
 
 def check_frontal(landmarks: NDArray[np.floating], name: str) -> None:

@@ -16,7 +16,8 @@ faces turned by more than 45°, tilted by more than 15° or cut off by the pictu
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -62,40 +63,42 @@ def open_bundle_finder(name: str, device: str, min_face_px: int) -> BundleFinder
     facts = {"name": bundle.manifest.name, "sha256": bundle.manifest.sha256, "landmarks": "98 WFLW"}
     try:
         detector = detector.to(device)
-        usual = usual_peak(detector, bundle.networks.generator)
-        return BundleFinder(detector, facts, min_face_px, usual)
+        peak = usual_faces(detector, bundle.networks.generator).peak
+        return BundleFinder(detector, facts, min_face_px, peak)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"--device {device} cannot be used: {reason}") from error
 
 
-def usual_peak(detector: LandmarkDetector, generator: Generator | None) -> float:
-    """Mean peak of the heatmaps on faces of the generator; that of default-64 without one."""
-    if generator is None:
-        return _PEAK
-    return float(_heatmaps_of_usual_faces(detector, generator).amax((2, 3)).mean())
+class UsualFaces(NamedTuple):
+    """What a detector sees on faces that a generator draws.
 
-
-def usual_room(detector: LandmarkDetector, generator: Generator) -> float:
-    """Side of the generator's frames over that of the squares around the faces in them, median.
-
-    A model is at home where faces fill the frame as they do in its own: about 1 in the canonical
-    framing, more in the others.
+    Attributes:
+        peak: mean peak of its heatmaps.
+        room: side of the frames over that of the squares around the faces in them, median. A model
+            is at home where faces fill the frame as they do in its own: about 1 in the canonical
+            framing, more in the others.
     """
-    places = landmarks_from_heatmaps(_heatmaps_of_usual_faces(detector, generator))
-    sides = face_squares(places.cpu().numpy())[:, 2]
-    return float(np.clip(1 / np.median(sides), 1.0, 2.0))
+
+    peak: float
+    room: float
 
 
+@lru_cache(maxsize=2)  # asked of each photo and video
 @torch.inference_mode()
-def _heatmaps_of_usual_faces(detector: LandmarkDetector, generator: Generator) -> Tensor:
+def usual_faces(detector: LandmarkDetector, generator: Generator | None) -> UsualFaces:
+    """Measure them on 16 faces; without a generator those of default-64."""
+    if generator is None:
+        return UsualFaces(_PEAK, 1.0)
     z = torch.randn(
         _USUAL_FACES, generator.config.z_dim, generator=torch.Generator().manual_seed(0)
     )
     images = generator(z.to(next(generator.parameters()).device)).clamp(-1, 1)
     frames = (images.to(next(detector.parameters()).device) + 1) / 2
-    found: Tensor = detector(resize_square(frames, detector.config.input_size))
-    return found
+    heatmaps = detector(resize_square(frames, detector.config.input_size))
+    sides = face_squares(landmarks_from_heatmaps(heatmaps).cpu().numpy())[:, 2]
+    room = float(np.clip(1 / np.median(sides), 1.0, 2.0))
+    return UsualFaces(float(heatmaps.amax((2, 3)).mean()), room)
 
 
 class BundleFinder:
@@ -108,11 +111,11 @@ class BundleFinder:
         detector: LandmarkDetector,
         facts: dict[str, Any],
         min_face_px: int = 64,
-        usual: float = _PEAK,
+        usual_peak: float = _PEAK,
     ) -> None:
         self.facts = facts
         self._detector = detector
-        self._gain = _PEAK / max(usual, 0.1)  # of scores; 0.1: an untrained detector
+        self._gain = _PEAK / max(usual_peak, 0.1)  # of scores; 0.1: an untrained detector
         self._min_side = max(min_face_px, _MIN_SIDE_PX)
 
     @torch.inference_mode()

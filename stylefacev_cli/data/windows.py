@@ -80,11 +80,12 @@ class Run(NamedTuple):
     reason: str | None
 
 
-def face_squares(landmarks: NDArray[np.floating]) -> F64:
+def face_squares(landmarks: NDArray[np.floating], room: float = 1.0) -> F64:
     """The square around each face.
 
     Args:
         landmarks: [..., 98, 2] or [..., 68, 2] px.
+        room: how many times as large as FFHQ's crop of the face it is.
 
     Returns:
         [..., 3]: x and y of the centre, side.
@@ -96,7 +97,7 @@ def face_squares(landmarks: NDArray[np.floating]) -> F64:
     eyes = (right + left) / 2
     to_mouth = mouth - eyes
     apart = np.linalg.norm(left - right, axis=-1)
-    side = np.maximum(4.0 * apart, 3.6 * np.linalg.norm(to_mouth, axis=-1))
+    side = room * np.maximum(4.0 * apart, 3.6 * np.linalg.norm(to_mouth, axis=-1))
     return np.concatenate([eyes + 0.1 * to_mouth, side[..., None]], axis=-1)
 
 

@@ -67,7 +67,7 @@ def test_pictures_of_the_options(
     readme = (EXAMPLES.parent / "README.md").read_text()
     assert shown == {path.name for path in made}
     assert all(f"examples/pictures/{name}" in readme for name in shown)
-    assert sum(path.stat().st_size for path in (EXAMPLES / "pictures").iterdir()) < 6_000_000
+    assert sum(path.stat().st_size for path in (EXAMPLES / "pictures").iterdir()) < 3_000_000
 
 
 def test_ablations_are_trained_and_tabled(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -111,6 +112,23 @@ def joint_stage(
     return JointStage(
         config, clips, 1, generator, detector, pose_extractor, appearance_net, perceptual
     )
+
+
+@pytest.fixture
+def joint(
+    clips: Frames,
+    generator: Generator,
+    detector: LandmarkDetector,
+    pose_extractor: PoseExtractor,
+) -> Callable[..., JointStage]:
+    """Makes joint stages of settings, on tiny networks."""
+
+    def make(**settings: Any) -> JointStage:
+        discriminator = PatchDiscriminatorConfig(base_channels=4, num_layers=1)
+        config = JointStageConfig(discriminator, window=WINDOW, **settings)
+        return joint_stage(config, clips, generator, detector, pose_extractor, None)
+
+    return make
 
 
 def run(stage: Any, num_steps: int, progress: float = 0.1) -> list[dict[str, float]]:
@@ -317,15 +335,9 @@ def test_joint_gradient_reaches_every_optimised_parameter(
 
 
 def test_joint_can_leave_the_poses_as_they_are(
-    clips: Frames,
-    generator: Generator,
-    detector: LandmarkDetector,
-    pose_extractor: PoseExtractor,
+    joint: Callable[..., JointStage], detector: LandmarkDetector, pose_extractor: PoseExtractor
 ) -> None:
-    config = JointStageConfig(
-        PatchDiscriminatorConfig(base_channels=4, num_layers=1), window=WINDOW, pose_lr_factor=0.0
-    )
-    stage = joint_stage(config, clips, generator, detector, pose_extractor, None)
+    stage = joint(pose_lr_factor=0.0)
     appearance = [p.clone() for p in stage.appearance_net.parameters()]
     run(stage, 2)
     for trained, before in ((stage.detector, detector), (stage.pose_extractor, pose_extractor)):
@@ -336,25 +348,18 @@ def test_joint_can_leave_the_poses_as_they_are(
 
 
 def test_joint_rebalances_and_the_discriminator_comes_last(
-    clips: Frames,
-    generator: Generator,
-    detector: LandmarkDetector,
-    pose_extractor: PoseExtractor,
+    joint: Callable[..., JointStage],
 ) -> None:
-    config = JointStageConfig(
-        PatchDiscriminatorConfig(base_channels=4, num_layers=1),
-        num_clips=1,
-        num_drawn=1,
-        window=WINDOW,
-        video_embedding_weight=1.0,
-        key_point_weight=0.0,
-        l1_weight=0.0,
-        image_weight=0.0,
-    )
-
     def gradient(progress: float) -> torch.Tensor:
         # With all image-part terms off in the second phase, only the video's embedding is left.
-        stage = joint_stage(config, clips, generator, detector, pose_extractor, None)
+        stage = joint(
+            num_clips=1,
+            num_drawn=1,
+            video_embedding_weight=1.0,
+            key_point_weight=0.0,
+            l1_weight=0.0,
+            image_weight=0.0,
+        )
         found = stage.step(0, progress)
         assert ("d" in found) == (progress >= 0.8)
         assert stage.appearance_net.fc_a.bias.grad is not None
@@ -366,25 +371,16 @@ def test_joint_rebalances_and_the_discriminator_comes_last(
     assert without_images < first.abs().sum()
 
 
-def test_joint_learns_and_resumes_exactly(
-    clips: Frames,
-    generator: Generator,
-    detector: LandmarkDetector,
-    pose_extractor: PoseExtractor,
-) -> None:
-    config = JointStageConfig(
-        PatchDiscriminatorConfig(base_channels=4, num_layers=1),
-        num_clips=2,
-        num_drawn=1,
-        lr=2e-3,
-        window=WINDOW,
-        video_embedding_weight=10.0,
-        places_weight=100.0,
-        image_share=0.5,
-    )
-
+def test_joint_learns_and_resumes_exactly(joint: Callable[..., JointStage]) -> None:
     def make() -> JointStage:
-        return joint_stage(config, clips, generator, detector, pose_extractor, None)
+        return joint(
+            num_clips=2,
+            num_drawn=1,
+            lr=2e-3,
+            video_embedding_weight=10.0,
+            places_weight=100.0,
+            image_share=0.5,
+        )
 
     whole = make()
     found = run(whole, 8)
