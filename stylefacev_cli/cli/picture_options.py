@@ -51,7 +51,7 @@ Zoom = Annotated[
     str | None,
     typer.Option(
         "--zoom", rich_help_panel=WHO_PANEL, metavar="F[:F…]",
-        help="Enlarge it; outside 0.85 to 1.25 heads lose their shape.",
+        help="Enlarge it; outside 0.9 to 1.25 heads lose their shape.",
     ),
 ]  # fmt: skip
 FormatOption = Annotated[
