@@ -6,7 +6,8 @@
 The appearance comes from the moved picture, the pose from the other: so the pose must say where the
 face is, and the appearance must not. T acts in the generator's input layer, and the background
 stays natural. A generator of configuration T is equivariant to shifts only: set `max_rotation_deg`
-to 0 and let pairs of the same person from the clips (`pair_share`) show the rest.
+to 0 and let pairs of the same person from the clips (`pair_share`) show the rest. Where the factors
+of frames are known, `swap_share` gives people the poses of others: see `joint_stage`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.examples import (
     Drawing,
     ExamplePool,
+    PoseFactors,
     PoseTable,
     Recomposition,
     drawn_examples,
@@ -39,18 +41,21 @@ from stylefacev_cli.training.examples import (
     moved_frames,
     paired_examples,
     random_drawing,
+    swapped_examples,
+    targets_of,
 )
 from stylefacev_cli.training.extraction import (
     DTYPES,
     arrange_for,
     check_dtype,
+    check_swaps,
     detected_key_points,
     pose_of,
     products_in,
     random_shifts,
     set_norms_training,
 )
-from stylefacev_cli.training.frames import Frames, PairSampler, Sampler
+from stylefacev_cli.training.frames import Frames, PairSampler, Sampler, SwapSampler
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.reconstruction import reconstruction_losses
@@ -82,6 +87,8 @@ class AppearanceStageConfig:
     pool_images: int = 0  # different drawn examples, kept and used again; 0: new ones every time
     pair_share: float = 0.0  # of a batch: two frames of a clip instead of x' and x
     frame_share: float = 0.0  # of a batch: a frame of the data, shifted, instead of x'
+    swap_share: float = 0.0  # of a batch: somebody in the pose of somebody else, by their factors
+    pose_factors: PoseFactors | None = None  # where those are that swap_share swaps
     l1_weight: float = 1.0
     face_weight: float = 1.0  # of the L1 on the face, where the background has 1
     feature_weight: float = 1.0  # of the L1 on eyes and mouth
@@ -95,6 +102,7 @@ class AppearanceStageConfig:
     def __post_init__(self) -> None:
         """Check the values once."""
         check_dtype(self.dtype)
+        check_swaps(self.swap_share, self.pose_factors, "appearance.swap_share")
 
     @property
     def must_split(self) -> dict[str, int]:
@@ -135,7 +143,8 @@ class AppearanceStage(NetworkStage):
         )
         self._num_pairs = round(config.batch_size * config.pair_share)
         self._num_frames = round(config.batch_size * config.frame_share)
-        self._num_drawn = config.batch_size - self._num_pairs - self._num_frames
+        self._num_swaps = round(config.batch_size * config.swap_share)
+        self._num_drawn = config.batch_size - self._num_pairs - self._num_frames - self._num_swaps
         self.networks = {"appearance": self.appearance_net}
         self.others = {"optimisers": self._optimisers}
         if config.view_weight:
@@ -143,7 +152,7 @@ class AppearanceStage(NetworkStage):
         if config.places_weight:
             self._places = self.others["places"] = linear_places(generator, frames, seed)
         self._pose_table = PoseTable(frames, self._pose_of)
-        if self._num_pairs or self._num_frames:
+        if self._num_pairs or self._num_frames or self._num_swaps:
             self.others["poses"] = self._pose_table
         if self._num_pairs:
             self._pairs = PairSampler(frames, seed, held_out=False)
@@ -151,6 +160,8 @@ class AppearanceStage(NetworkStage):
         if self._num_frames:
             self._rows = Sampler(frames.rows(held_out=False), seed)
             self.others["rows"] = self._rows
+        if self._num_swaps:
+            self._swaps = self.others["swaps"] = SwapSampler(frames, seed)
         if self._num_drawn and config.pool_images:
             self._pool = ExamplePool(config.pool_images, self._draw_chunk, self._pose_of)
             self._pool_order = Sampler(np.arange(self._pool.num_images), seed)
@@ -216,13 +227,27 @@ class AppearanceStage(NetworkStage):
                 return moved, row_poses[which]
 
             sources.append((len(rows), move))
+        if self._num_swaps:
+            swaps = self._swaps.next(self._num_swaps)
+            swap_poses = self._pose_table.of(swaps[:, 1])
+
+            def swap(chosen: np.ndarray) -> tuple[Recomposition, Tensor]:
+                assert self.config.pose_factors is not None
+                swapped = swapped_examples(
+                    self._generator, self.frames, swaps[chosen], self.config.pose_factors
+                )
+                return swapped, swap_poses[torch.from_numpy(chosen)]
+
+            sources.append((len(swaps), swap))
         return sources
 
     def _losses_of(self, batch: list[Source], share: Share) -> dict[str, Tensor]:
         samples = share.of(self._made, self._others)
         examples, poses = chosen_examples(batch, samples)
-        is_made = np.isin(samples, self._made)
-        return self._losses(examples, poses, torch.from_numpy(np.flatnonzero(is_made)))
+        few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._made)))
+        is_swap = torch.from_numpy(samples >= self.config.batch_size - self._num_swaps)
+        targets = targets_of(self._generator, examples, few, is_swap, self.config.dtype)
+        return self._losses(examples, poses, few, targets)
 
     def _recompose(self, examples: Recomposition, poses: Tensor) -> Tensor:
         """Ws, made from appearance and pose."""
@@ -230,7 +255,9 @@ class AppearanceStage(NetworkStage):
             ws: Tensor = self.appearance_net(examples.appearance_from, poses)
         return ws.float()
 
-    def _losses(self, examples: Recomposition, poses: Tensor, few: Tensor) -> dict[str, Tensor]:
+    def _losses(
+        self, examples: Recomposition, poses: Tensor, few: Tensor, targets: Tensor
+    ) -> dict[str, Tensor]:
         """Of the ws of all examples, and of the images that are made of a few."""
         config = self.config
         ws = self._recompose(examples, poses)
@@ -242,9 +269,7 @@ class AppearanceStage(NetworkStage):
         images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])
         with torch.no_grad():
             points = self._pose_extractor.key_points(poses[few])
-        return found | reconstruction_losses(
-            config, self._perceptual, images, examples.frames[few], points
-        )
+        return found | reconstruction_losses(config, self._perceptual, images, targets, points)
 
     @torch.no_grad()
     def _validation_examples(self) -> Recomposition:

@@ -182,8 +182,8 @@ def _wanted_labels(config: TrainingConfig) -> list[tuple[str, str, str]]:
             setting = "objective: adversarial, paired_weight: 0"
             wanted += [(name, "factors", setting), (name, "landmarks", setting)]
     for name, keys in (
-        ("appearance", ("pair_share", "frame_share", "places_weight")),
-        ("joint", ("video_embedding_weight", "places_weight")),
+        ("appearance", ("pair_share", "frame_share", "swap_share", "places_weight")),
+        ("joint", ("video_embedding_weight", "num_swaps", "places_weight")),
     ):
         used = [key for key in keys if getattr(getattr(config, name), key, 0)]
         wanted += [(name, "factors", f"{name}.{key}: 0") for key in used]
@@ -267,7 +267,12 @@ def save_bytes_of(config: TrainingConfig, stage: str, num_frames: int) -> int:
             sizes = [tensor.numel() for tensor in tensors]
             numbers += times * sum(sizes)
             num_tensors += times * len(sizes)
-    if stage == "appearance" and (config.appearance.pair_share or config.appearance.frame_share):
+    shares = (
+        config.appearance.pair_share,
+        config.appearance.frame_share,
+        config.appearance.swap_share,
+    )
+    if stage == "appearance" and any(shares):
         numbers += num_frames * POSE_SIZE**2  # its table of poses
     return numbers * FLOAT_BYTES + num_tensors * TENSOR_BYTES
 

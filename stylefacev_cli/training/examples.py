@@ -1,4 +1,4 @@
-"""What recomposition learns from: drawn faces and their moved copies, pairs and frames of the data.
+"""What recomposition learns from: drawn faces and their moved copies, frames of the data, swaps.
 
 Making an example (drawing, finding landmarks, extracting the pose) costs several times as much as
 learning from it, and with fixed networks its result never changes: so examples can be kept. Poses
@@ -38,8 +38,8 @@ class Recomposition:
     """What to look at for the appearance, and what to make in which pose."""
 
     appearance_from: Tensor  # frames [N, 3, S, S] in [−1, 1]
-    frames: Tensor  # to be made again, and to take the pose from; the same shape
-    ws: Tensor  # [N, num_ws, w_dim] of the frames
+    frames: Tensor  # to take the pose from, and to be made again (but of swaps); the same shape
+    ws: Tensor  # [N, num_ws, w_dim] of what is to be made
 
     def first(self, count: int) -> Recomposition:
         """The first examples."""
@@ -116,6 +116,67 @@ def moved_frames(
     targets = frames.image_batch(rows)
     moved, _ = shifted(targets, frames.landmark_batch(rows), shifts)
     return Recomposition(moved, targets, generator.mapping(frames.factor_batch(rows)))
+
+
+@dataclass(frozen=True)
+class PoseFactors:
+    """Which numbers of a rendered face's z are its pose; those after it are filler."""
+
+    first: int
+    stop: int
+
+    def swapped(self, z: Tensor, pose_from: Tensor) -> Tensor:
+        """Z [N, Z] in the poses of others; the filler takes the norm that z had.
+
+        The mapping normalises z: with another norm, all factors would change a little.
+        """
+        made = torch.cat([z[:, : self.first], pose_from[:, self.first : self.stop]], dim=1)
+        filler = z[:, self.stop :]
+        left = z.square().sum(dim=1, keepdim=True) - made.square().sum(dim=1, keepdim=True)
+        norm = filler.norm(dim=1, keepdim=True).clamp_min(1e-8)
+        return torch.cat([made, filler * (left.clamp_min(0).sqrt() / norm)], dim=1)
+
+
+@torch.no_grad()
+def swapped_examples(
+    generator: Generator, frames: Frames, pairs: np.ndarray, pose_factors: PoseFactors
+) -> Recomposition:
+    """Somebody in the pose of somebody else, which only factors can tell: w of both's factors.
+
+    Without them, networks see poses of the person alone whose face they make, and what a pose
+    tells of its own person (the size and form of the face) goes into the other's.
+
+    Args:
+        generator: gives the ws of the factors.
+        frames: the data; it has factors.
+        pairs: rows [N, 2]: appearance, pose.
+        pose_factors: where in the factors the pose is.
+    """
+    factors = [frames.factor_batch(rows) for rows in pairs.T]
+    ws = generator.mapping(pose_factors.swapped(*factors))
+    return Recomposition(frames.image_batch(pairs[:, 0]), frames.image_batch(pairs[:, 1]), ws)
+
+
+@torch.no_grad()
+def targets_of(
+    generator: Generator, examples: Recomposition, few: Tensor, is_swap: Tensor, dtype: str
+) -> Tensor:
+    """What is to be made of a few examples [K, 3, S, S]: their frames, or what a swap's ws make.
+
+    Args:
+        generator: makes the swaps.
+        examples: N of them.
+        few: places [K] in them.
+        is_swap: bool [N].
+        dtype: of the products.
+    """
+    targets = examples.frames[few]
+    swaps = is_swap[few]
+    if swaps.any():
+        ws = examples.ws[few[swaps]]
+        made = generator.synthesis(ws, conv_dtype=DTYPES[dtype])
+        targets[swaps.to(targets.device)] = made.clamp(-1, 1)
+    return targets
 
 
 @torch.no_grad()

@@ -38,6 +38,12 @@ def check_targets(name: str) -> None:
         raise UsageError(f"targets {name!r} is not {' or '.join(TARGETS)}")
 
 
+def check_swaps(number: float, pose_factors: object, setting: str) -> None:
+    """Refuse swaps without knowing what of the factors to swap."""
+    if number and pose_factors is None:
+        raise UsageError(f"{setting} needs pose_factors: which factors {{first, stop}} are a pose")
+
+
 @contextmanager
 def products_in(name: str) -> Iterator[None]:
     """Inside, convolutions and linear layers multiply in a precision of `DTYPES`."""

@@ -77,7 +77,8 @@ class Frames:
             raise DataError(
                 "these settings need the latents of rendered faces, which the data lacks: train "
                 "on a set of `stylefacev data render`, or give objective: adversarial, and 0 for "
-                "paired_weight, pair_share, frame_share, places_weight, video_embedding_weight"
+                "paired_weight, pair_share, frame_share, swap_share, places_weight, "
+                "video_embedding_weight, joint.num_swaps"
             )
         return torch.from_numpy(self.factors[rows]).to(self.device)
 
@@ -193,6 +194,27 @@ class PairSampler:
         """Go on from there."""
         self._targets.load_state_dict(state["targets"])
         self._drawn = state["drawn"]
+
+
+class SwapSampler:
+    """Two frames of any people: appearance and pose."""
+
+    def __init__(self, frames: Frames, seed: int) -> None:
+        rows = frames.rows(held_out=False)
+        self._samplers = Sampler(rows, seed), Sampler(rows, seed + 1)
+
+    def next(self, count: int) -> np.ndarray:
+        """Rows [count, 2]: appearance, pose."""
+        return np.stack([sampler.next(count) for sampler in self._samplers], axis=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands."""
+        return {"samplers": [sampler.state_dict() for sampler in self._samplers]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        for sampler, saved in zip(self._samplers, state["samplers"], strict=True):
+            sampler.load_state_dict(saved)
 
 
 @dataclass(frozen=True)

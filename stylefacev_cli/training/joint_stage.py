@@ -2,12 +2,15 @@
 
 video:  appearance from one frame, poses from frames a few apart of the same clip; make those frames
 image:  the self-augmentation of stage 3, with the key points too
+swaps:  where the factors of frames are known, appearance from anybody, poses from anybody else
 
-Both parts weigh the same until identities are made again; then the image part is lowered to
-`image_weight`, so that the pose picks up fine motion such as the mouth (the paper's weight
-re-balance). Pose extractor, appearance encoder, recomposer and the trainable copy of the landmark
-detector (the pose extractor's first half) learn; the fixed detector supplies the key points.
-One update takes both parts: after two separate ones of Adam, which divides by the gradient's size,
+The first two parts weigh the same until identities are made again; then the image part is lowered
+to `image_weight`, so that the pose picks up fine motion such as the mouth (the paper's weight
+re-balance). Swaps are ours (`num_swaps`): where only poses of the person itself are seen, faces
+take size and form from the pose, and whoever is given another's pose looks like both. Pose
+extractor, appearance encoder, recomposer and the trainable copy of the landmark detector (the pose
+extractor's first half) learn; the fixed detector supplies the key points.
+One update takes all parts: after separate ones of Adam, which divides by the gradient's size,
 the weights of the parts would hardly matter.
 """
 
@@ -37,28 +40,32 @@ from stylefacev_cli.training.appearance_stage import embedding_loss, evenly
 from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.examples import (
     Drawing,
+    PoseFactors,
     Recomposition,
     drawn_examples,
     joined,
     linear_places,
     random_drawing,
+    swapped_examples,
     target_rows,
+    targets_of,
     window_examples,
 )
 from stylefacev_cli.training.extraction import (
     DTYPES,
     arrange_for,
     check_dtype,
+    check_swaps,
     check_targets,
     detected_key_points,
     pose_of,
     products_in,
     set_norms_training,
 )
-from stylefacev_cli.training.frames import ClipWindow, Frames, WindowSampler
+from stylefacev_cli.training.frames import ClipWindow, Frames, SwapSampler, WindowSampler
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.losses import explained, key_point_loss, non_saturating, openings
-from stylefacev_cli.training.optim import Optimisers, Schedule, restored_if_bad
+from stylefacev_cli.training.optim import Optimisers, Schedule, optimisers_of, restored_if_bad
 from stylefacev_cli.training.rebalance import Rebalance
 from stylefacev_cli.training.reconstruction import reconstruction_losses
 from stylefacev_cli.training.shares import Share, own_shares
@@ -79,9 +86,12 @@ class JointStageConfig:
     minutes: float | None = None
     num_clips: int = 2  # in a batch, of all processes together
     num_drawn: int = 2  # generated images in a batch
+    num_swaps: int = 0  # in a batch: somebody in the pose of somebody else, by their factors
+    pose_factors: PoseFactors | None = None  # where those are that num_swaps swaps
     accumulate: int = 1  # parts of a process's share of the batch, one after the other
     dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
     lr: float = 2e-4
+    muon_lr: float = 0.0  # of the appearance network's convolutions; 0 gives them to Adam too
     pose_lr_factor: float = 1.0  # on lr, for landmark copy and pose extractor; 0: poses stay
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Schedule = field(default_factory=Schedule)
@@ -113,25 +123,26 @@ class JointStageConfig:
         """Check the values once."""
         check_dtype(self.dtype)
         check_targets(self.targets)
+        check_swaps(self.num_swaps, self.pose_factors, "joint.num_swaps")
         if self.rebalance_gain and not self.l1_weight:
             raise UsageError("rebalance_gain watches the video L1: l1_weight must not be 0")
 
     @property
     def num_video(self) -> int:
-        """Frames of clips in a batch; the drawn images come after them."""
+        """Frames of clips in a batch; the drawn images come after them, then the swaps."""
         return self.num_clips * self.window.num_frames
 
     @property
     def kinds(self) -> dict[str, np.ndarray]:
-        """Samples of a batch: of video or drawn, made as images (`image_share`) or not."""
+        """Samples of a batch, of each of its parts: made as images (`image_share`) or not."""
         batch = np.arange(self.batch_size)
-        video, drawn = np.split(batch, [self.num_video])
+        parts = np.split(batch, [self.num_video, self.num_video + self.num_drawn])
+        names = ("the video frames", "num_drawn", "num_swaps")
         made, others = evenly(batch, self.image_share)
         return {
-            "image_share of the video frames": np.intersect1d(made, video),
-            "image_share of num_drawn": np.intersect1d(made, drawn),
-            "the rest of the video frames": np.intersect1d(others, video),
-            "the rest of num_drawn": np.intersect1d(others, drawn),
+            f"{which} of {name}": np.intersect1d(samples, part)
+            for which, samples in (("image_share", made), ("the rest", others))
+            for name, part in zip(names, parts, strict=True)
         }
 
     @property
@@ -142,7 +153,21 @@ class JointStageConfig:
     @property
     def batch_size(self) -> int:
         """Images that one step reconstructs."""
-        return self.num_video + self.num_drawn
+        return self.num_video + self.num_drawn + self.num_swaps
+
+
+@dataclass(frozen=True)
+class JointBatch:
+    """Examples of the video part, then drawn ones, then swaps."""
+
+    examples: Recomposition
+    wanted: Tensor  # key points [N, 14, 2] that the poses stand for
+    drawn: slice
+
+    @property
+    def video(self) -> slice:
+        """The examples before the drawn ones."""
+        return slice(0, self.drawn.start)
 
 
 class JointStage(NetworkStage):
@@ -179,13 +204,10 @@ class JointStage(NetworkStage):
         trained = (self.detector, self.pose_extractor, self.appearance_net)
         arrange_for(config.dtype, detector, pose_extractor, *trained)
         pose_lr = config.lr * config.pose_lr_factor
-        rates = {
-            self.detector: pose_lr,
-            self.pose_extractor: pose_lr,
-            self.appearance_net: config.lr,
-        }
         self._optimisers = Optimisers(
-            *(torch.optim.Adam(n.parameters(), lr, betas=config.betas) for n, lr in rates.items())
+            *optimisers_of(self.detector, pose_lr, config.betas),
+            *optimisers_of(self.pose_extractor, pose_lr, config.betas),
+            *optimisers_of(self.appearance_net, config.lr, config.betas, config.muon_lr),
         )
         self._d_optimisers = Optimisers(
             torch.optim.Adam(
@@ -195,6 +217,7 @@ class JointStage(NetworkStage):
             )
         )
         self._windows = WindowSampler(frames, config.window, seed, held_out=False)
+        self._swaps = SwapSampler(frames, seed)
         self.networks = {
             "landmarks": self.detector,
             "pose": self.pose_extractor,
@@ -206,6 +229,8 @@ class JointStage(NetworkStage):
             "d_optimisers": self._d_optimisers,
             "windows": self._windows,
         }
+        if config.num_swaps:
+            self.others["swaps"] = self._swaps
         if config.rebalance:
             self._rebalance = self.others["rebalance"] = Rebalance(
                 config.rebalance_from, config.rebalance_gain, config.rebalance_images
@@ -223,6 +248,7 @@ class JointStage(NetworkStage):
         config = self.config
         self._set_norms(progress)
         windows = self._windows.next(config.num_clips)
+        swaps = self._swaps.next(config.num_swaps) if config.num_swaps else np.zeros((0, 2), int)
         drawing = random_drawing(
             self._generator.config.z_dim,
             config.num_drawn,
@@ -238,16 +264,14 @@ class JointStage(NetworkStage):
 
         def losses_of(share: Share) -> dict[str, Tensor]:
             samples = share.of(*self._kinds)
-            video, drawn = self._examples(windows, drawing, samples)
-            rows = target_rows(windows, samples[samples < config.num_video])
-            wanted = self._wanted(rows, video, drawn)
+            batch = self._batch(windows, drawing, swaps, samples)
             few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._made)))
-            images, losses = self._losses(video, drawn, wanted, few)
+            images, losses = self._losses(batch, few)
             if plays:
                 with frozen(self.discriminator), products_in(config.dtype):
                     logits = self.discriminator(images).float()
                 losses["adv"] = config.adversarial_weight * non_saturating(logits, real=True)
-                judged.append((video.frames, images.detach()))
+                judged.append((batch.examples.frames[batch.video], images.detach()))
             return losses
 
         image_part = dict.fromkeys(IMAGE_PART, image_weight)
@@ -276,80 +300,98 @@ class JointStage(NetworkStage):
         set_norms_training(self.pose_extractor, is_training and self.config.pose_lr_factor > 0)
         set_norms_training(self.appearance_net, is_training)
 
-    def _examples(
-        self, windows: np.ndarray, drawing: Drawing, samples: np.ndarray
-    ) -> tuple[Recomposition, Recomposition]:
-        """The video part and the drawn part of some samples of the batch."""
-        is_video = samples < self.config.num_video
-        video = self._video_examples(windows, samples[is_video])
-        own = drawing.of(samples[~is_video] - self.config.num_video)
-        return video, drawn_examples(self._generator, own, self.config.dtype)
+    def _batch(
+        self, windows: np.ndarray, drawing: Drawing, swaps: np.ndarray, samples: np.ndarray
+    ) -> JointBatch:
+        """Some samples (sorted) of what a step is about."""
+        config = self.config
+        first_drawn, first_swap = config.num_video, config.num_video + config.num_drawn
+        own_video, own_drawn, own_swaps = np.split(
+            samples, np.searchsorted(samples, [first_drawn, first_swap])
+        )
+        pairs = swaps[own_swaps - first_swap]
+        video = self._video_examples(windows, own_video)
+        own = drawing.of(own_drawn - first_drawn)
+        drawn = drawn_examples(self._generator, own, config.dtype)
+        parts = [video, drawn]
+        if len(pairs):
+            assert config.pose_factors is not None
+            parts.append(swapped_examples(self._generator, self.frames, pairs, config.pose_factors))
+        rows = np.concatenate([target_rows(windows, own_video), pairs[:, 1]])
+        examples = joined(parts)
+        drawn_places = slice(len(own_video), len(own_video) + len(own_drawn))
+        wanted = self._wanted(examples, drawn_places, rows)
+        return JointBatch(examples, wanted, drawn_places)
 
     def _video_examples(self, windows: np.ndarray, samples: np.ndarray) -> Recomposition:
         has_ws = self.config.video_embedding_weight or self.config.places_weight
         return window_examples(self._generator, self.frames, windows, samples, has_ws=bool(has_ws))
 
     @torch.no_grad()
-    def _wanted(self, rows: np.ndarray, video: Recomposition, drawn: Recomposition) -> Tensor:
-        """Key points of the video part, which are the frames at `rows`, then of drawn examples.
+    def _wanted(self, examples: Recomposition, drawn: slice, rows: np.ndarray) -> Tensor:
+        """Key points that the poses stand for; all but the drawn examples are frames at `rows`.
 
         Drawn ones have no labels: theirs are what the pose stage found, so that they stay.
         """
         with products_in(self.config.dtype):
-            if self.config.targets == "labels":
-                extractor = self._fixed_pose_extractor
-                poses = pose_of(self._fixed_detector, extractor, drawn.frames)
-                parts = [self.frames.key_point_batch(rows), extractor.key_points(poses).float()]
-            else:
-                shown = torch.cat([video.frames, drawn.frames])
-                parts = [detected_key_points(self._fixed_detector, shown).float()]
-        return torch.cat(parts)
+            if self.config.targets != "labels":
+                return detected_key_points(self._fixed_detector, examples.frames).float()
+            extractor = self._fixed_pose_extractor
+            poses = pose_of(self._fixed_detector, extractor, examples.frames[drawn])
+            found = extractor.key_points(poses).float()
+        labels = self.frames.key_point_batch(rows)
+        return torch.cat([labels[: drawn.start], found, labels[drawn.start :]])
 
     def _recompose(self, examples: Recomposition) -> tuple[Tensor, Tensor]:
         """The ws, and the key points that the poses stand for."""
         with products_in(self.config.dtype):
-            poses = pose_of(self.detector, self.pose_extractor, examples.frames)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.pose_lr_factor > 0):
+                poses = pose_of(self.detector, self.pose_extractor, examples.frames)
             ws = self.appearance_net(examples.appearance_from, poses)
             key_points = self.pose_extractor.key_points(poses)
         return ws.float(), key_points.float()
 
-    def _losses(
-        self, video: Recomposition, drawn: Recomposition, wanted: Tensor, few: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The video part's images, and the losses: `v_…` of the video part, `i_…` of the other.
+    def _losses(self, batch: JointBatch, few: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The video part's images, and the losses: `v_…` of that part, `i_…` of the drawn, `s_…`.
 
-        `wanted` are key points [N, 14, 2] of both. Images are made of the examples at the places
-        `few`, the video part's coming first.
-        Both parts go through the networks as one batch, whose statistics then are those of both.
+        Images are made of the examples at the places `few`, the video part's coming first.
+        All parts go through the networks as one batch, whose statistics then are those of all.
         """
-        config, num_video = self.config, len(video.frames)
-        both = joined([video, drawn])
-        ws, key_points = self._recompose(both)
+        config, examples = self.config, batch.examples
+        count = len(examples.frames)
+        ws, key_points = self._recompose(examples)
         images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])
+        is_swap = torch.arange(count) >= batch.drawn.stop
+        targets = targets_of(self._generator, examples, few, is_swap, config.dtype)
         found: dict[str, Tensor] = {}
-        from_video = few < num_video
-        for prefix, is_in, part in (
-            ("v_", from_video, slice(0, num_video)),
-            ("i_", ~from_video, slice(num_video, None)),
+        for prefix, part in (
+            ("v_", batch.video),
+            ("i_", batch.drawn),
+            ("s_", slice(batch.drawn.stop, count)),
         ):
+            if part.start == part.stop:
+                continue
+            is_in = (few >= part.start) & (few < part.stop)
             if is_in.any():
-                chosen = few[is_in]
-                made = images[is_in]
                 losses = reconstruction_losses(
-                    config, self._perceptual, made, both.frames[chosen], wanted[chosen]
+                    config,
+                    self._perceptual,
+                    images[is_in],
+                    targets[is_in],
+                    batch.wanted[few[is_in]],
                 )
                 found |= {prefix + key: value for key, value in losses.items()}
-            points = key_point_loss(key_points[part], wanted[part], config.openings_weight)
+            points = key_point_loss(key_points[part], batch.wanted[part], config.openings_weight)
             found[prefix + "points"] = config.key_point_weight * points
-        if config.video_embedding_weight:
-            distance = embedding_loss(ws[:num_video], both.ws[:num_video])
-            found["v_embed"] = config.video_embedding_weight * distance
-        if config.places_weight:
-            distance = self._places.distance(ws[:num_video], both.ws[:num_video])
-            found["v_places"] = config.places_weight * distance
-        distance = embedding_loss(ws[num_video:], both.ws[num_video:])
-        found["i_embed"] = config.embedding_weight * distance
-        return images[from_video], found
+            is_drawn = part == batch.drawn
+            embedding = config.embedding_weight if is_drawn else config.video_embedding_weight
+            if embedding:
+                distance = embedding_loss(ws[part], examples.ws[part])
+                found[prefix + "embed"] = embedding * distance
+            if config.places_weight and not is_drawn:
+                distance = self._places.distance(ws[part], examples.ws[part])
+                found[prefix + "places"] = config.places_weight * distance
+        return images[few < batch.drawn.start], found
 
     def _train_discriminator(self, judged: list[tuple[Tensor, Tensor]], scale: float) -> Losses:
         def loss_of(real: Tensor, made: Tensor) -> dict[str, Tensor]:
@@ -374,8 +416,9 @@ class JointStage(NetworkStage):
                 windows = sampler.next(VALIDATION_CLIPS)
                 samples = np.arange(windows[:, 1:].size)
                 examples = self._video_examples(windows, samples)
-                rows = target_rows(windows, samples)
-                return examples, self._wanted(rows, examples, examples.first(0))
+                none_drawn = slice(len(samples), len(samples))
+                wanted = self._wanted(examples, none_drawn, target_rows(windows, samples))
+                return examples, wanted
         return None
 
     def _evaluating(self) -> None:

@@ -75,6 +75,28 @@ def structure_loss(made: Tensor, wanted: Tensor) -> Tensor:
     return (structure(made) / wanted).log().square().mean(dim=0)
 
 
+STEPS = (1, 4, 16)  # frames
+
+
+def marginal_step_loss(made: Tensor, real: Tensor) -> Tensor:
+    """`marginal_loss` of how far values move in some numbers of frames, over them: [K].
+
+    It tells rare and fast movements (blinks) from small ones all the time (trembling), which the
+    structure function, a mean of squares, does not.
+
+    Args:
+        made: sequences [N, T, K].
+        real: the same shape.
+    """
+    losses = []
+    for lag in STEPS:
+        if lag < made.shape[1]:
+            moved, wanted = ((x[:, lag:] - x[:, :-lag]).flatten(0, 1) for x in (made, real))
+            unit = wanted.square().mean(dim=0).sqrt().clamp(min=1e-3)
+            losses.append(marginal_loss(moved, wanted) / unit)
+    return torch.stack(losses).mean(dim=0)
+
+
 def marginal_loss(made: Tensor, real: Tensor) -> Tensor:
     """Distance of the distributions of each of K values: Wasserstein-1, by sorting: [K].
 

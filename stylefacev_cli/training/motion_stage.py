@@ -39,6 +39,7 @@ from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.motion_losses import (
     gradient_penalty,
     marginal_loss,
+    marginal_step_loss,
     relativistic,
     structure,
     structure_loss,
@@ -79,6 +80,7 @@ class MotionStageConfig:
     diversity_weight: float = 1.0
     structure_weight: float = 0.0  # of a loss that movement is of the data's size at every lag
     marginals_weight: float = 0.0  # of a loss that values are distributed as in the real sequences
+    steps_weight: float = 0.0  # of the same for how far values move in 1 to 16 frames
     openings_scale: float = 0.0  # of planes of how far eyes and mouth are open, beside the poses
 
     def __post_init__(self) -> None:
@@ -89,10 +91,16 @@ class MotionStageConfig:
             raise UsageError("motion.rendered_at_once is at least 1")
         if self.openings_scale and self.supervise != "poses":
             raise UsageError("motion.openings_scale is for discriminators of poses")
-        wants_poses = self.structure_weight or self.marginals_weight
-        if wants_poses and (self.supervise != "poses" or self.num_frames < 2):
-            raise UsageError("structure_weight and marginals_weight are for sequences of poses")
+        if self.follows_values and (self.supervise != "poses" or self.num_frames < 2):
+            raise UsageError(
+                "structure_weight, marginals_weight and steps_weight are for sequences of poses"
+            )
         check_dtype(self.dtype)
+
+    @property
+    def follows_values(self) -> bool:
+        """Whether a loss on `MotionValues` is wanted."""
+        return any((self.structure_weight, self.marginals_weight, self.steps_weight))
 
     @property
     def must_split(self) -> dict[str, int]:
@@ -161,9 +169,11 @@ class MotionStage(NetworkStage):
             self._planes = opening_planes(
                 pose_extractor, tracks.poses.to(frames.device), config.openings_scale
             )
-        if config.structure_weight or config.marginals_weight:
+        if config.follows_values:
             assert pose_extractor is not None
-            self._values = MotionValues.of_data(pose_extractor, tracks.poses.to(frames.device))
+            self._values = MotionValues.of_data(
+                pose_extractor, tracks.poses.to(frames.device), tracks.spans
+            )
             self._structure = self._structure_of_data()
         torch.manual_seed(seed)
         self.sampler = MotionSampler(config.architecture).to(self.device)
@@ -200,10 +210,11 @@ class MotionStage(NetworkStage):
         """The structure function of the clips, cut to the length of training."""
         length = self.config.num_frames
         squares = []
-        for first, frames in self._tracks.spans:
+        for index, (first, frames) in enumerate(self._tracks.spans):
             clip = self._tracks.poses[first : first + frames].to(self.device)
             cut = clip[: frames // length * length].view(-1, length, clip.shape[1])
-            squares.append(structure(self._values.of(cut)).square())
+            values = self._values.of(cut, np.full(len(cut), index))
+            squares.append(structure(values).square())
         return torch.stack(squares).mean(dim=0).sqrt()
 
     def _adam(self, *networks: nn.Module) -> Optimisers:
@@ -325,9 +336,10 @@ class MotionStage(NetworkStage):
             "diversity": -self.config.diversity_weight * attempt.diversity,
         }
         config = self.config
-        if config.structure_weight or config.marginals_weight:
+        if config.follows_values:
             made, real = (
-                self._values.of(x[:, :, 0].flatten(2)) for x in (attempt.made, attempt.real)
+                self._values.of(x[:, :, 0].flatten(2), attempt.batch.clips)
+                for x in (attempt.made, attempt.real)
             )
         if config.structure_weight:
             loss = self._values.mean_of(structure_loss(made, self._structure))
@@ -335,6 +347,9 @@ class MotionStage(NetworkStage):
         if config.marginals_weight:
             loss = self._values.mean_of(marginal_loss(made.flatten(0, 1), real.flatten(0, 1)))
             found["marginals"] = config.marginals_weight * loss
+        if config.steps_weight:
+            loss = self._values.mean_of(marginal_step_loss(made, real))
+            found["steps"] = config.steps_weight * loss
         return found
 
     @torch.no_grad()

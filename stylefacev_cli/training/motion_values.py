@@ -2,13 +2,15 @@
 
 A pose has 64 numbers, but poses of faces fill few of those directions: a movement of the right size
 in the others melts the face. So the principal components of the data's poses are followed each for
-itself, beside the key points and how far eyes and mouth are open.
+itself, beside the key points and how far eyes and mouth are open. All are taken from what is usual
+in their clip: else the size of somebody's eyes, say, would count as a movement of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,31 +24,47 @@ _LEAST = 1e-3  # deviation of a component or value, as a share of the largest of
 
 @dataclass(frozen=True)
 class MotionValues:
-    """Reads values from poses, in units of their deviation in the data."""
+    """Reads values from poses, in units of their deviation within the clips of the data."""
 
     pose_extractor: PoseExtractor  # frozen
     components: Tensor  # [64, 64], columns
+    usual: Tensor  # [C, K], the median of each clip
     scale: Tensor  # [K]
     groups: tuple[int, ...]  # numbers of principal components, of key points, of openings
 
     @classmethod
     @torch.no_grad()
-    def of_data(cls, pose_extractor: PoseExtractor, poses: Tensor) -> MotionValues:
-        """Those that fit the poses [N, 64] of the data."""
+    def of_data(
+        cls, pose_extractor: PoseExtractor, poses: Tensor, spans: np.ndarray
+    ) -> MotionValues:
+        """Those that fit the data.
+
+        Args:
+            pose_extractor: reads key points from poses.
+            poses: [N, 64] of all frames.
+            spans: rows (first, number of frames) of the clips [C, 2].
+        """
         centred = poses - poses.mean(dim=0)
         _, components = torch.linalg.eigh(centred.T @ centred)
-        raw = cls(pose_extractor, components, poses.new_ones(1), ())
+        none = poses.new_zeros(1)
+        raw = cls(pose_extractor, components, none, none, ())
         parts = [raw._groups_of(part[None]) for part in torch.split(poses, _READ_AT_ONCE)]
-        scales, groups = [], []
-        for group in zip(*parts, strict=True):
-            deviation = torch.cat(group, dim=1)[0].std(dim=0)
-            scales.append(deviation.clamp(min=max(_LEAST * float(deviation.max()), 1e-6)))
-            groups.append(len(deviation))
-        return cls(pose_extractor, components, torch.cat(scales), tuple(groups))
+        together = [torch.cat(group, dim=1)[0] for group in zip(*parts, strict=True)]
+        values = torch.cat(together, dim=1)
+        clips = [values[first : first + length] for first, length in spans.tolist()]
+        usual = torch.stack([clip.median(dim=0).values for clip in clips])
+        off = torch.cat([clip - middle for clip, middle in zip(clips, usual, strict=True)])
+        groups = [group.shape[1] for group in together]
+        scales = [
+            deviation.clamp(min=max(_LEAST * float(deviation.max()), 1e-6))
+            for deviation in torch.split(off.square().mean(dim=0).sqrt(), groups)
+        ]
+        return cls(pose_extractor, components, usual, torch.cat(scales), tuple(groups))
 
-    def of(self, poses: Tensor) -> Tensor:
-        """Values [N, T, K] of poses [N, T, 64], differentiable."""
-        return torch.cat(self._groups_of(poses), dim=2) / self.scale
+    def of(self, poses: Tensor, clips: np.ndarray) -> Tensor:
+        """Values [N, T, K] of poses [N, T, 64] of some clips [N], differentiable."""
+        usual = self.usual[torch.from_numpy(clips)]
+        return (torch.cat(self._groups_of(poses), dim=2) - usual[:, None]) / self.scale
 
     def mean_of(self, losses: Tensor) -> Tensor:
         """The mean of losses [K] of values: of groups, each the mean of its own."""

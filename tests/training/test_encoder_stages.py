@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.faces.factors import FaceFactors
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
@@ -32,7 +35,13 @@ from stylefacev_cli.training.detector_stage import (
     DetectorStageConfig,
     openings_distance,
 )
-from stylefacev_cli.training.examples import linear_places, linear_view
+from stylefacev_cli.training.examples import (
+    PoseFactors,
+    linear_places,
+    linear_view,
+    swapped_examples,
+    targets_of,
+)
 from stylefacev_cli.training.extraction import (
     heatmaps_of,
     placed,
@@ -40,9 +49,17 @@ from stylefacev_cli.training.extraction import (
     random_transforms,
     shifted,
 )
-from stylefacev_cli.training.frames import ClipWindow, Frames, PairSampler, WindowSampler
+from stylefacev_cli.training.frames import (
+    ClipWindow,
+    Frames,
+    PairSampler,
+    SwapSampler,
+    WindowSampler,
+)
 from stylefacev_cli.training.joint_stage import JointStage, JointStageConfig
 from stylefacev_cli.training.pose_stage import PoseStage, PoseStageConfig
+from stylefacev_cli.training.settings import TrainingConfig
+from stylefacev_cli.weights.settings import build
 
 DETECTOR = LandmarkDetectorConfig(input_size=64, stem_stride=1, width=8, depth=1)
 POSE = PoseExtractorConfig((8, 8, 1), (8, 8, 4), 8, 8, 1)
@@ -347,6 +364,65 @@ def test_joint_can_leave_the_poses_as_they_are(
     assert not all(torch.equal(x, y) for x, y in zip(appearance, after, strict=True))
 
 
+def test_a_swap_is_somebody_in_the_pose_of_another() -> None:
+    factors = FaceFactors()
+    random = np.random.default_rng(4)
+    a, b = (np.stack([factors.sample(random) for _ in range(3)]) for _ in range(2))
+    where = PoseFactors(factors.pose.start, factors.pose.stop)
+    made = where.swapped(torch.from_numpy(a), torch.from_numpy(b))
+    wanted = np.stack([factors.combine(*pair) for pair in zip(a, b, strict=True)])
+    np.testing.assert_allclose(made, wanted, atol=1e-5)
+    path = Path(__file__).parents[2] / "examples" / "default-128.yaml"
+    config = build(TrainingConfig, yaml.safe_load(path.read_text()), "config")
+    assert config.appearance.pose_factors == where
+    assert config.joint is not None and config.joint.pose_factors == where
+
+
+SWAPPED = PoseFactors(1, 3)
+
+
+def test_swaps_are_made_of_two_people_and_aim_at_the_generator(
+    clips: Frames, generator: Generator
+) -> None:
+    sampler = SwapSampler(clips, 1)
+    pairs = sampler.next(200)
+    assert not clips.held_out[pairs].any()
+    clip_of = np.searchsorted(clips.starts, pairs, side="right") - 1
+    assert (clip_of[:, 0] != clip_of[:, 1]).mean() > 0.5
+    pairs = pairs[clip_of[:, 0] != clip_of[:, 1]][:4]
+    examples = swapped_examples(generator, clips, pairs, SWAPPED)
+    z = SWAPPED.swapped(clips.factor_batch(pairs[:, 0]), clips.factor_batch(pairs[:, 1]))
+    assert torch.equal(examples.ws, generator.mapping(z))
+    assert torch.equal(examples.appearance_from, clips.image_batch(pairs[:, 0]))
+    assert torch.equal(examples.frames, clips.image_batch(pairs[:, 1]))
+    is_swap = torch.tensor([False, False, True, True])
+    few = torch.tensor([1, 2])
+    targets = targets_of(generator, examples, few, is_swap, "float32")
+    assert torch.equal(targets[0], examples.frames[1])
+    torch.testing.assert_close(targets[1], generator.synthesis(examples.ws[2:3])[0].clamp(-1, 1))
+
+
+def test_joint_learns_from_swaps_and_resumes(joint: Callable[..., JointStage]) -> None:
+    def make() -> JointStage:
+        settings = {"num_swaps": 3, "pose_factors": SWAPPED, "video_embedding_weight": 10.0}
+        return joint(num_clips=1, num_drawn=1, image_share=0.3, muon_lr=0.01, **settings)
+
+    found = run(make(), 40)
+    assert {"s_l1", "s_points", "s_embed", "v_embed", "i_embed"} <= set(found[0])
+    assert mean(found[-10:], "s_embed") < mean(found[:10], "s_embed")
+    whole = make()
+    run(whole, 8)
+    first, second = make(), make()
+    run(first, 4)
+    second.load_state_dict(first.state_dict())
+    for index in range(4, 8):
+        second.step(index, 0.1)
+    a, b = tensors_of(whole.state_dict()), tensors_of(second.state_dict())
+    assert len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    with pytest.raises(UsageError, match="needs pose_factors"):
+        joint(num_swaps=1)
+
+
 def test_joint_rebalances_and_the_discriminator_comes_last(
     joint: Callable[..., JointStage],
 ) -> None:
@@ -435,7 +511,9 @@ def test_kept_examples_resume_exactly(
         batch_size=4,
         pool_images=40,
         pair_share=0.25,
-        frame_share=0.5,
+        frame_share=0.25,
+        swap_share=0.25,
+        pose_factors=SWAPPED,
         image_share=0.25,
     )
 

@@ -18,6 +18,7 @@ from stylefacev_cli.training.frames import Frames
 from stylefacev_cli.training.motion_losses import (
     gradient_penalty,
     marginal_loss,
+    marginal_step_loss,
     relativistic,
     structure,
     structure_loss,
@@ -222,14 +223,29 @@ def test_marginals_are_compared_by_rank() -> None:
     torch.testing.assert_close(marginal_loss(made, real), torch.tensor([0.0, 0.3]))
 
 
+def test_steps_tell_blinks_from_trembling() -> None:
+    random = torch.Generator().manual_seed(4)
+    blinks = (torch.rand(200, 60, 1, generator=random) < 0.1).float()
+    trembling = blinks.std() * torch.randn(200, 60, 1, generator=random)
+    wanted = structure(blinks)
+    assert structure_loss(trembling, wanted).max() < 1e-3  # it cannot tell
+    again = blinks[torch.randperm(200, generator=random)]
+    assert marginal_step_loss(again, blinks) == 0
+    assert marginal_step_loss(trembling, blinks) > 0.3
+    assert marginal_step_loss(3 * trembling[:, :3], 3 * blinks[:, :3]) > 0.3  # one lag alone
+
+
 def test_values_of_poses(tracks: PoseTracks) -> None:
-    values = MotionValues.of_data(LinearKeyPoints(), tracks.poses)
+    values = MotionValues.of_data(LinearKeyPoints(), tracks.poses, tracks.spans)
     assert values.groups == (64, 28, 3)
-    found = values.of(tracks.poses.view(12, 20, 64)).flatten(0, 1)
-    torch.testing.assert_close(found.std(dim=0), torch.ones(95))
-    components = found[:, :64] - found[:, :64].mean(dim=0)
-    together = components.T @ components / (len(components) - 1)
-    torch.testing.assert_close(together, torch.eye(64), atol=1e-3, rtol=0)  # uncorrelated
+    found = values.of(tracks.poses.view(12, 20, 64), np.arange(12))
+    # From what is usual in each clip, in units of the deviation from it.
+    assert found.median(dim=1).values.abs().max() < 1e-4
+    torch.testing.assert_close(found.square().mean(dim=(0, 1)), torch.ones(95))
+    moved = tracks.poses.view(12, 20, 64) + 5 * torch.arange(12)[:, None, None]
+    other = MotionValues.of_data(LinearKeyPoints(), moved.flatten(0, 1), tracks.spans)
+    usual = other.of(moved, np.arange(12))[..., 64:]  # whoever has larger eyes does not open them
+    torch.testing.assert_close(usual, found[..., 64:], atol=2e-3, rtol=1e-3)
     one = torch.zeros(95)
     one[92] = 3  # of three openings
     assert float(values.mean_of(one)) == pytest.approx(1 / 3)
@@ -246,11 +262,11 @@ class LinearKeyPoints(PoseExtractor):
 def test_made_sequences_come_to_move_as_far_as_real_ones(
     tracks: PoseTracks, renderer: Renderer, clips: Frames
 ) -> None:
-    config = replace(CONFIG, lr=1e-3, structure_weight=30.0, marginals_weight=0.5)
+    config = replace(CONFIG, lr=1e-3, structure_weight=30.0, marginals_weight=0.5, steps_weight=0.5)
     stage = MotionStage(config, tracks, 1, renderer, clips, LinearKeyPoints())
     found = [stage.step(index, 0.1) for index in range(80)]
     moved = [losses["structure"] for losses in found]
     assert np.mean(moved[-20:]) < 0.7 * np.mean(moved[:5])
-    assert all(np.isfinite(losses["marginals"]) for losses in found)
+    assert all(np.isfinite(losses["marginals"] + losses["steps"]) for losses in found)
     with pytest.raises(UsageError, match="sequences of poses"):
         replace(config, supervise="images")
