@@ -34,7 +34,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 _PIXELS_PER_BATCH = 2**18  # so many frames are rendered at once; 64 px: 16 (the most), 512 px: 1
 _MAX_BATCH = 16
-_REST_SEEDS = 32  # so many first poses give the pose of rest
+_USUAL_SEEDS = 32  # so many first poses are where faces usually are
 
 
 def load_model(
@@ -195,7 +195,7 @@ class Model:
     ) -> Iterator[torch.Tensor]:
         """The poses [1, 1, 8, 8] of a video, held among those of training if it is a long one."""
         is_long = num_frames > self.manifest.motion_frames
-        stabiliser = self.stabiliser if stabilise and is_long else None
+        stabiliser = self.new_stabiliser() if stabilise and is_long else None
         return islice(self.move(first_pose, motion_seed, stabiliser), num_frames)
 
     def play(
@@ -269,6 +269,8 @@ class Model:
         """The first pose [1, 1, 8, 8], then those that follow from it and noise, without end."""
         sampler = needed(self.networks.motion, "motion")
         noise = noise_of_seed(motion_seed, sampler.config.pose_dim)
+        if stabiliser is not None:
+            stabiliser.hold(first_pose.flatten(1), 0)
         yield first_pose
         with torch.inference_mode():
             state = sampler.start(first_pose.flatten(1))
@@ -280,17 +282,15 @@ class Model:
                     state = state._replace(pose=pose)
             yield pose.view_as(first_pose)
 
-    @cached_property
-    def stabiliser(self) -> Stabiliser:
-        """For long videos; its pose of rest is the mean pose of the first seeds' frames."""
-        rest = self.usual_poses.flatten(1).mean(dim=0, keepdim=True)
-        return Stabiliser(rest, self.manifest.motion_frames)
+    def new_stabiliser(self) -> Stabiliser:
+        """For one long video."""
+        return Stabiliser(self.manifest.motion_frames)
 
     @cached_property
     def usual_poses(self) -> torch.Tensor:
         """Poses [32, 1, 8, 8] of the first seeds' frames: the places where faces usually are."""
         z_dim, size = self.networks.generator.config.z_dim, self.default_batch
-        seeds = [range(start, start + size) for start in range(0, _REST_SEEDS, size)]
+        seeds = [range(start, start + size) for start in range(0, _USUAL_SEEDS, size)]
         poses = [
             self.extract_pose(self.render(self.map(latents_of_seeds(some, z_dim), 1.0)))
             for some in seeds

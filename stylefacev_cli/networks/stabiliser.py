@@ -8,38 +8,43 @@ of rest turns the sum into a leaky one,
     p_t = p_{t−1} + velocity_t − strength · (p − rest),
 
 which has a stationary spread and leaves movements faster than 1/strength frames as they are. It
-begins where training's sequences ended, so that videos up to that length stay what they were.
+begins where training's sequences ended, so that videos up to that length stay what they were, and
+its pose of rest is their mean: so a video stays where it began, and with whom. (The mean pose of
+many people, taken before, moved heads that began at the side, and changed their form.)
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 
 STRENGTH = 0.02  # per frame: at 25 fps, sways slower than about 12 s are damped
 
 
-@dataclass(frozen=True)
 class Stabiliser:
-    """Pulls poses towards a pose of rest, ever more from one frame number on.
+    """Pulls the poses of one video towards their own mean, ever more from one frame number on."""
 
-    Attributes:
-        rest: [1, pose_dim].
-        after: frames that are left alone; the pull grows over as many more.
-        strength: share of the distance to `rest` that a frame takes back at last.
-    """
+    def __init__(self, after: int, strength: float = STRENGTH) -> None:
+        """Begin a video.
 
-    rest: torch.Tensor
-    after: int
-    strength: float = STRENGTH
+        Args:
+            after: frames that are left alone, and whose mean is the pose of rest; the pull grows
+                over as many more.
+            strength: share of the distance to it that a frame takes back at last.
+        """
+        self._after, self._strength = max(1, after), strength
+        self._sum: torch.Tensor | float = 0.0
 
     def hold(self, pose: torch.Tensor, frame: int) -> torch.Tensor:
-        """The pose [N, pose_dim] of a frame (0 is the first), pulled; never below 0, as E_pose's.
+        """The pose [N, pose_dim] of a frame, pulled; never below 0, as E_pose's.
 
         A pose that is left alone is returned as it is.
+
+        Args:
+            pose: of this frame.
+            frame: its number; they come one after the other, 0 first.
         """
-        if frame < self.after:
+        if frame < self._after:
+            self._sum = self._sum + pose
             return pose
-        grown = min(1.0, (frame - self.after + 1) / max(self.after, 1))
-        return (pose - self.strength * grown * (pose - self.rest)).clamp(min=0)
+        grown = min(1.0, (frame - self._after + 1) / self._after)
+        return (pose - self._strength * grown * (pose - self._sum / self._after)).clamp(min=0)

@@ -270,7 +270,7 @@ def peak_kb(*options: str) -> int:
     ids=["plain", "controls"],
 )
 def test_peak_memory_of_3000_frames(tmp_path: Path, options: tuple[str, ...]) -> None:
-    """Both beyond the trained 60 frames, so that both compute the pose of rest."""
+    """Both beyond the trained 60 frames, so that both are stabilised."""
     long, short = (
         peak_kb("--frames", num, "-o", str(tmp_path / f"{num}.npy"), *options)
         for num in ("3000", "64")
