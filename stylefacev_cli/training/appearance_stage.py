@@ -36,10 +36,10 @@ from stylefacev_cli.training.examples import (
     Recomposition,
     drawn_examples,
     joined,
-    linear_places,
     linear_view,
     moved_frames,
     paired_examples,
+    places_guess,
     random_drawing,
     swapped_examples,
     targets_of,
@@ -95,7 +95,7 @@ class AppearanceStageConfig:
     perceptual_weight: float = 100.0
     embedding_weight: float = 100.0
     view_weight: float = 0.0  # of the linear view's difference, a cheap stand-in for the L1
-    places_weight: float = 0.0  # of the linear guess where the key points are; needs labels
+    places_weight: float = 0.0  # of the guessed difference of where key points are; needs labels
     image_share: float = 1.0  # of a batch: those that are made as images; of the others, ws alone
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
 
@@ -150,7 +150,7 @@ class AppearanceStage(NetworkStage):
         if config.view_weight:
             self._view = self.others["view"] = linear_view(generator, seed)
         if config.places_weight:
-            self._places = self.others["places"] = linear_places(generator, frames, seed)
+            self._places = self.others["places"] = places_guess(generator, frames, seed)
         self._pose_table = PoseTable(frames, self._pose_of)
         if self._num_pairs or self._num_frames or self._num_swaps:
             self.others["poses"] = self._pose_table

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylefacev_cli.networks.collective import num_processes, process_index, sum_in_place
 from stylefacev_cli.networks.generator import Generator
@@ -27,7 +27,9 @@ CHUNK = 32
 VIEW_SIZE_PX = 16
 VIEW_SAMPLES = 1536
 GUESS_RIDGE = 0.03
-PLACES_SAMPLES = 8192
+GUESS_HIDDEN, GUESS_BATCH, GUESS_LR, GUESS_ROUNDS = 256, 512, 2e-3, 32
+PLACES_SAMPLES = 65_536
+PLACES_UNIT = 0.03  # of the frame: errors of this size are learnt as well as others
 OPENINGS = ((2, 4), (5, 7), (9, 10))  # of the key points: lids of either eye, lips
 OPENING_WEIGHT = 2.0  # they move less than the head, and are seen as much
 PoseOf = Callable[[Tensor], Tensor]  # frames [N, 3, S, S] → poses [N, 1, 8, 8]
@@ -323,6 +325,93 @@ class LinearGuess:
         self._matrix = state["matrix"]
 
 
+class LearnedGuess:
+    """What a w does, guessed by a small network, where that is far from linear.
+
+    It is fitted once to samples, when it is first asked for.
+    """
+
+    def __init__(
+        self, samples: Callable[[], tuple[Tensor, list[Tensor]]], unit: float, seed: int
+    ) -> None:
+        """Start unknown.
+
+        Args:
+            samples: gives w [N, w_dim] and what it does, in groups that count alike [N, D].
+            unit: size of a typical difference in what it does.
+            seed: of the first weights and the batches.
+        """
+        self._samples, self._unit, self._seed = samples, unit, seed
+        self._network: nn.Sequential | None = None
+        self._scale = torch.ones(1)  # [w_dim], of w
+        self._groups: list[int] = []
+
+    def distance(self, ws: Tensor, wanted: Tensor) -> Tensor:
+        """Mean absolute difference of what two ws [N, num_ws, w_dim] do, about."""
+        if self._network is None:
+            self._fit()
+        guesses = [self._guess(some[:, 1:].mean(dim=1)) for some in (ws, wanted)]
+        return self._unit * self._mean_off(*guesses)
+
+    def _mean_off(self, found: Tensor, wanted: Tensor) -> Tensor:
+        groups = torch.split((found - wanted).abs(), self._groups, dim=1)
+        return torch.stack([group.mean() for group in groups]).mean()
+
+    def _guess(self, w: Tensor) -> Tensor:
+        assert self._network is not None
+        self._network.to(w.device)
+        found: Tensor = self._network(w / self._scale.to(w.device))
+        return found
+
+    @torch.enable_grad()
+    def _fit(self) -> None:
+        w, groups = self._samples()
+        self._groups = [group.shape[1] for group in groups]
+        self._scale = w.std(dim=0).clamp(min=1e-6)
+        effects = torch.cat(groups, dim=1)
+        effects = (effects - effects.mean(dim=0)) / self._unit
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            self._network = _guess_network(w.shape[1], effects.shape[1]).to(w.device)
+        steps = min(max(GUESS_ROUNDS * len(w) // GUESS_BATCH, 200), 4000)
+        optimiser = torch.optim.Adam(self._network.parameters(), GUESS_LR)
+        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        random = torch.Generator().manual_seed(self._seed)
+        for _ in range(steps):
+            chosen = torch.randint(len(w), (GUESS_BATCH,), generator=random).to(w.device)
+            loss = self._mean_off(self._guess(w[chosen]), effects[chosen])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            decay.step()
+        self._network.requires_grad_(False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The network, once there."""
+        network = self._network
+        weights = None if network is None else network.state_dict()
+        return {"network": weights, "scale": self._scale, "groups": self._groups}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the network over; saves of before it was one have none, and it is fitted anew."""
+        self._network, weights = None, state.get("network")
+        if weights:
+            self._scale, self._groups = state["scale"], state["groups"]
+            first, last = weights["0.weight"], weights["4.weight"]
+            self._network = _guess_network(first.shape[1], len(last)).requires_grad_(False)
+            self._network.load_state_dict(weights)
+
+
+def _guess_network(w_dim: int, num_effects: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(w_dim, GUESS_HIDDEN),
+        nn.SiLU(),
+        nn.Linear(GUESS_HIDDEN, GUESS_HIDDEN),
+        nn.SiLU(),
+        nn.Linear(GUESS_HIDDEN, num_effects),
+    )
+
+
 def linear_view(generator: Generator, seed: int) -> LinearGuess:
     """How the generator's picture looks at `VIEW_SIZE_PX`, colours and light above all.
 
@@ -344,24 +433,32 @@ def linear_view(generator: Generator, seed: int) -> LinearGuess:
     return LinearGuess(samples)
 
 
-def linear_places(generator: Generator, frames: Frames, seed: int) -> LinearGuess:
-    """Where the 14 key points are, and how far mouth and eyes are open; from factors and labels.
+def places_guess(generator: Generator, frames: Frames, seed: int) -> LearnedGuess:
+    """Where landmarks and key points are, and how far eyes and mouth are open; by the labels.
 
-    For the 64 px model it explains 99 % of the variance of unseen key points, 86 % of that of the
-    mouth's opening and 42 % of the eyes'.
+    The landmarks, which show the outline of the face, are left out where the data has key points
+    alone. On people it has not seen (unaligned, 128 px) a network for the key points was 1.7 % of
+    the eyes' distance off, where linear regression is 4.2; of the mouth's opening it explained 96 %
+    (79), of the eyes' 71 % (55).
     """
     frames.need_key_points("places_weight")
 
     @torch.no_grad()
-    def samples() -> tuple[Tensor, Tensor]:
+    def samples() -> tuple[Tensor, list[Tensor]]:
         rows = frames.rows(held_out=False)
         rows = np.random.default_rng(seed).permutation(rows)[:PLACES_SAMPLES]
-        points = frames.key_point_batch(rows)
+        w = [generator.mapping(frames.factor_batch(some))[:, 0] for some in chunks(rows)]
+        landmarks, points = frames.landmark_batch(rows), frames.key_point_batch(rows)
         openings = [points[:, low, 1:] - points[:, high, 1:] for high, low in OPENINGS]
-        w = generator.mapping(frames.factor_batch(rows))[:, 0]
-        return w, torch.cat([points.flatten(1), OPENING_WEIGHT * torch.cat(openings, dim=1)], dim=1)
+        groups = [points.flatten(1), OPENING_WEIGHT * torch.cat(openings, dim=1)]
+        if not landmarks.isnan().any():
+            groups.append(landmarks.flatten(1))
+        return torch.cat(w), groups
 
-    return LinearGuess(samples)
+    def chunks(rows: np.ndarray) -> list[np.ndarray]:
+        return np.array_split(rows, -(-len(rows) // 4096))
+
+    return LearnedGuess(samples, PLACES_UNIT, seed)
 
 
 def _as_bytes(images: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ from stylefacev_cli.training.examples import (
     Recomposition,
     drawn_examples,
     joined,
-    linear_places,
+    places_guess,
     random_drawing,
     swapped_examples,
     target_rows,
@@ -107,7 +107,7 @@ class JointStageConfig:
     openings_weight: float = 0.0  # of eyes and mouth, beside 1 for the key points
     embedding_weight: float = 10.0  # image part
     video_embedding_weight: float = 0.0  # video part, where the factors of frames are known
-    places_weight: float = 0.0  # video part: linear guess where the key points are; needs labels
+    places_weight: float = 0.0  # video part: guessed difference of where key points are; labels
     image_share: float = 1.0  # of a batch: those made as images; of the others, ws and key points
     image_weight: float = 0.1  # of the whole image part, after the first phase
     rebalance: bool = True  # false: there is no second phase (an ablation of the paper)
@@ -236,7 +236,7 @@ class JointStage(NetworkStage):
                 config.rebalance_from, config.rebalance_gain, config.rebalance_images
             )
         if config.places_weight:
-            self._places = self.others["places"] = linear_places(generator, frames, seed)
+            self._places = self.others["places"] = places_guess(generator, frames, seed)
         self.architecture = {
             "landmarks": to_plain(detector.config),
             "pose": to_plain(pose_extractor.config),

@@ -37,8 +37,8 @@ from stylefacev_cli.training.detector_stage import (
 )
 from stylefacev_cli.training.examples import (
     PoseFactors,
-    linear_places,
     linear_view,
+    places_guess,
     swapped_examples,
     targets_of,
 )
@@ -532,13 +532,29 @@ def test_kept_examples_resume_exactly(
     assert int(whole._pose_table.state_dict()["known"].sum()) <= 6 * 3
 
 
-def test_linear_places_tell_where_the_key_points_are(clips: Frames, generator: Generator) -> None:
-    places = linear_places(generator, clips, seed=1)
+def test_places_are_guessed_by_a_network_that_is_kept(clips: Frames, generator: Generator) -> None:
+    places = places_guess(generator, clips, seed=1)
+    before = torch.random.get_rng_state()
     ws = generator.mapping(clips.factor_batch(np.arange(6)))
     assert places.distance(ws, ws) == 0
+    assert torch.equal(torch.random.get_rng_state(), before)
     near = places.distance(ws + 0.1 * (ws.roll(1, 0) - ws), ws)
-    assert 0 < near < 0.11 * places.distance(ws.roll(1, 0), ws)
-    assert places.state_dict()["matrix"].shape == (generator.config.w_dim, 28 + 3)
+    assert 0 < near < 0.3 * places.distance(ws.roll(1, 0), ws)
+    moving = ws.clone().requires_grad_(True)
+    places.distance(moving, ws.roll(1, 0)).backward()
+    assert moving.grad is not None and moving.grad[:, 1:].abs().min() > 0
+    # It tells how far apart the key points of two frames are.
+    points = clips.key_point_batch(np.arange(len(clips.images)))
+    pairs = torch.tensor([(0, 40), (3, 90), (10, 11), (25, 70), (50, 110), (1, 2)])
+    all_ws = generator.mapping(clips.factor_batch(np.arange(len(points))))
+    true = [float((points[a] - points[b]).abs().mean()) for a, b in pairs]
+    found = [float(places.distance(all_ws[a][None], all_ws[b][None])) for a, b in pairs]
+    assert np.corrcoef(true, found)[0, 1] > 0.8
+    other = places_guess(generator, clips, seed=2)
+    other.load_state_dict(places.state_dict())
+    assert other.distance(ws.roll(1, 0), ws) == places.distance(ws.roll(1, 0), ws)
+    other.load_state_dict({"matrix": torch.zeros(16, 31)})  # of before there was a network
+    assert other.distance(ws.roll(1, 0), ws) > 0
 
 
 def test_linear_view_tells_small_changes_from_large_ones(generator: Generator) -> None:
