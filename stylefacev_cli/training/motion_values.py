@@ -3,7 +3,9 @@
 A pose has 64 numbers, but poses of faces fill few of those directions: a movement of the right size
 in the others melts the face. So the principal components of the data's poses are followed each for
 itself, beside the key points and how far eyes and mouth are open. All are taken from what is usual
-in their clip: else the size of somebody's eyes, say, would count as a movement of them.
+in their clip: else the size of somebody's eyes, say, would count as a movement of them. Lids have a
+group of their own, of whether they are closed: eyes that are half closed for long are little to the
+others, and all that one sees.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ from stylefacev_cli.training.rendering import as_maps
 
 _READ_AT_ONCE = 4096  # poses
 _LEAST = 1e-3  # deviation of a component or value, as a share of the largest of its group
+_CLOSED, _DROOPING = 0.6, 0.85  # of the usual opening of somebody's eyes
+_SOFTNESS = 0.05
+_NUM_EYES = 2  # of the openings, which end with the mouth's
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,9 @@ class MotionValues:
 
     pose_extractor: PoseExtractor  # frozen
     components: Tensor  # [64, 64], columns
-    usual: Tensor  # [C, K], the median of each clip
+    usual: Tensor  # [C, K − 2], the median of each clip
     scale: Tensor  # [K]
-    groups: tuple[int, ...]  # numbers of principal components, of key points, of openings
+    groups: tuple[int, ...]  # numbers of components, of key points, of openings, of lids' states
 
     @classmethod
     @torch.no_grad()
@@ -53,18 +58,18 @@ class MotionValues:
         values = torch.cat(together, dim=1)
         clips = [values[first : first + length] for first, length in spans.tolist()]
         usual = torch.stack([clip.median(dim=0).values for clip in clips])
-        off = torch.cat([clip - middle for clip, middle in zip(clips, usual, strict=True)])
-        groups = [group.shape[1] for group in together]
+        off = [_from_usual(clip, middle) for clip, middle in zip(clips, usual, strict=True)]
+        groups = [*(group.shape[1] for group in together), 2]
         scales = [
             deviation.clamp(min=max(_LEAST * float(deviation.max()), 1e-6))
-            for deviation in torch.split(off.square().mean(dim=0).sqrt(), groups)
+            for deviation in torch.split(torch.cat(off).square().mean(dim=0).sqrt(), groups)
         ]
         return cls(pose_extractor, components, usual, torch.cat(scales), tuple(groups))
 
     def of(self, poses: Tensor, clips: np.ndarray) -> Tensor:
         """Values [N, T, K] of poses [N, T, 64] of some clips [N], differentiable."""
-        usual = self.usual[torch.from_numpy(clips)]
-        return (torch.cat(self._groups_of(poses), dim=2) - usual[:, None]) / self.scale
+        usual = self.usual[torch.from_numpy(clips)][:, None]
+        return _from_usual(torch.cat(self._groups_of(poses), dim=2), usual) / self.scale
 
     def mean_of(self, losses: Tensor) -> Tensor:
         """The mean of losses [K] of values: of groups, each the mean of its own."""
@@ -77,3 +82,12 @@ class MotionValues:
         opened = openings(key_points)[..., 1]
         shape = poses.shape[:2]
         return [poses @ self.components, key_points.view(*shape, -1), opened.view(*shape, -1)]
+
+
+def _from_usual(values: Tensor, usual: Tensor) -> Tensor:
+    """Values [..., K − 2] from what is usual, and whether lids are closed, whether they droop."""
+    eyes = slice(-1 - _NUM_EYES, -1)
+    opened, usually = (x[..., eyes].mean(dim=-1) for x in (values, usual))
+    share = opened / usually.clamp(min=1e-3)
+    lids = [torch.sigmoid((limit - share) / _SOFTNESS) for limit in (_CLOSED, _DROOPING)]
+    return torch.cat([values - usual, torch.stack(lids, dim=-1)], dim=-1)

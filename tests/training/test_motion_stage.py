@@ -237,18 +237,42 @@ def test_steps_tell_blinks_from_trembling() -> None:
 
 def test_values_of_poses(tracks: PoseTracks) -> None:
     values = MotionValues.of_data(LinearKeyPoints(), tracks.poses, tracks.spans)
-    assert values.groups == (64, 28, 3)
+    assert values.groups == (64, 28, 3, 2)
     found = values.of(tracks.poses.view(12, 20, 64), np.arange(12))
     # From what is usual in each clip, in units of the deviation from it.
-    assert found.median(dim=1).values.abs().max() < 1e-4
-    torch.testing.assert_close(found.square().mean(dim=(0, 1)), torch.ones(95))
+    assert found[..., :95].median(dim=1).values.abs().max() < 1e-4
+    torch.testing.assert_close(found.square().mean(dim=(0, 1))[:95], torch.ones(95))
     moved = tracks.poses.view(12, 20, 64) + 5 * torch.arange(12)[:, None, None]
     other = MotionValues.of_data(LinearKeyPoints(), moved.flatten(0, 1), tracks.spans)
-    usual = other.of(moved, np.arange(12))[..., 64:]  # whoever has larger eyes does not open them
-    torch.testing.assert_close(usual, found[..., 64:], atol=2e-3, rtol=1e-3)
-    one = torch.zeros(95)
+    usual = other.of(moved, np.arange(12))[..., 64:95]  # larger eyes are not opened further
+    torch.testing.assert_close(usual, found[..., 64:95], atol=2e-3, rtol=1e-3)
+    one = torch.zeros(97)
     one[92] = 3  # of three openings
-    assert float(values.mean_of(one)) == pytest.approx(1 / 3)
+    assert float(values.mean_of(one)) == pytest.approx(1 / 4)
+
+
+def test_values_tell_closed_eyes_from_drooping_ones() -> None:
+    poses = torch.ones(2, 20, 64)
+    poses[1] *= 3  # larger eyes
+    poses[:, 4:7, 0] *= 0.1
+    poses[:, 12:14, 0] *= 0.75
+    spans = np.array([(0, 20), (20, 20)])
+    values = MotionValues.of_data(Lids(), poses.flatten(0, 1), spans)
+    closed, drooping = (values.of(poses, np.arange(2)) * values.scale)[..., 95:].unbind(dim=2)
+    expected = torch.zeros(20)
+    expected[4:7] = 1
+    torch.testing.assert_close(closed, expected.expand(2, -1), atol=0.05, rtol=0)
+    expected[12:14] = 1
+    torch.testing.assert_close(drooping, expected.expand(2, -1), atol=0.15, rtol=0)
+
+
+class Lids(PoseExtractor):
+    """Key points of which the first number of the pose opens the eyes."""
+
+    def key_points(self, pose: torch.Tensor) -> torch.Tensor:
+        points = torch.zeros(len(pose), 14, 2)
+        points[:, [4, 7], 1] = pose.flatten(1)[:, :1]
+        return points
 
 
 class LinearKeyPoints(PoseExtractor):
