@@ -46,6 +46,7 @@ def gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor, mix: Tensor)
 
 
 LAGS = (1, 2, 4, 8, 16, 32)  # frames
+LEAST_MOVED = 0.01  # in the unit of the values
 
 
 def structure(sequences: Tensor) -> Tensor:
@@ -68,11 +69,14 @@ def structure(sequences: Tensor) -> Tensor:
 def structure_loss(made: Tensor, wanted: Tensor) -> Tensor:
     """Square of the logarithm of how far values move over how far they should: [K], over lags.
 
+    Below `LEAST_MOVED` it makes no difference how far.
+
     Args:
         made: sequences [N, T, K].
         wanted: the `structure` [L, K] of real ones of that length.
     """
-    return (structure(made) / wanted).log().square().mean(dim=0)
+    moved, should = (sizes.clamp(min=LEAST_MOVED) for sizes in (structure(made), wanted))
+    return (moved / should).log().square().mean(dim=0)
 
 
 STEPS = (1, 4, 16)  # frames

@@ -24,6 +24,7 @@ _READ_AT_ONCE = 4096  # poses
 _LEAST = 1e-3  # deviation of a component or value, as a share of the largest of its group
 _CLOSED, _DROOPING = 0.6, 0.85  # of the usual opening of somebody's eyes
 _SOFTNESS = 0.05
+_LEAST_LIDS = 0.05  # deviation: in data where nobody ever blinks there would be none
 _NUM_EYES = 2  # of the openings, which end with the mouth's
 
 
@@ -64,6 +65,7 @@ class MotionValues:
             deviation.clamp(min=max(_LEAST * float(deviation.max()), 1e-6))
             for deviation in torch.split(torch.cat(off).square().mean(dim=0).sqrt(), groups)
         ]
+        scales[-1] = scales[-1].clamp(min=_LEAST_LIDS)
         return cls(pose_extractor, components, usual, torch.cat(scales), tuple(groups))
 
     def of(self, poses: Tensor, clips: np.ndarray) -> Tensor:
