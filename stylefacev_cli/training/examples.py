@@ -365,14 +365,16 @@ class LearnedGuess:
 
     @torch.enable_grad()
     def _fit(self) -> None:
+        # In double precision: then rounding, which differs with threads, hardly shows in the result.
         w, groups = self._samples()
+        w = w.double()
         self._groups = [group.shape[1] for group in groups]
         self._scale = w.std(dim=0).clamp(min=1e-6)
-        effects = torch.cat(groups, dim=1)
+        effects = torch.cat(groups, dim=1).double()
         effects = (effects - effects.mean(dim=0)) / self._unit
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
-            self._network = _guess_network(w.shape[1], effects.shape[1]).to(w.device)
+            self._network = _guess_network(w.shape[1], effects.shape[1]).to(w)
         steps = min(max(GUESS_ROUNDS * len(w) // GUESS_BATCH, 200), 4000)
         optimiser = torch.optim.Adam(self._network.parameters(), GUESS_LR)
         decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -384,7 +386,8 @@ class LearnedGuess:
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             decay.step()
-        self._network.requires_grad_(False)
+        self._network.float().requires_grad_(False)
+        self._scale = self._scale.float()
 
     def state_dict(self) -> dict[str, Any]:
         """The network, once there."""

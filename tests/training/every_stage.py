@@ -154,6 +154,8 @@ def joint_stage(**settings: Any) -> NetworkStage:
         perceptual_weight=1.0,
         video_embedding_weight=1.0,
         places_weight=10.0,
+        # Adam's first step is as long for gradients that are but rounding: key points felt it.
+        pose_lr_factor=0.1,
         rebalance_from=0.9,
         rebalance_gain=0.99,  # watched: with windows of a step the second is the last before it
         rebalance_images=8,
