@@ -365,7 +365,7 @@ class LearnedGuess:
 
     @torch.enable_grad()
     def _fit(self) -> None:
-        # In double precision: then rounding, which differs with threads, hardly shows in the result.
+        # In double precision, since rounding differs with the number of threads.
         w, groups = self._samples()
         w = w.double()
         self._groups = [group.shape[1] for group in groups]
