@@ -43,6 +43,7 @@ CONFIG = MotionStageConfig(
 
 @pytest.fixture(scope="module")
 def renderer(tiny_generator: GeneratorConfig) -> Renderer:
+    torch.manual_seed(0)  # with some weights no gradient reaches the poses: all units are off
     generator = Generator(tiny_generator).eval()
     config = AppearanceConfig(
         64, 1, 4, 2, 1, (1, 1, 1, 1), (1, 1, 1, 1), 1, 8, generator.num_ws, tiny_generator.w_dim
@@ -242,6 +243,10 @@ def test_values_of_poses(tracks: PoseTracks) -> None:
     # From what is usual in each clip, in units of the deviation from it.
     assert found[..., :95].median(dim=1).values.abs().max() < 1e-4
     torch.testing.assert_close(found.square().mean(dim=(0, 1))[:95], torch.ones(95))
+    components = tracks.poses @ values.components
+    components = (components - components.mean(dim=0)) / components.std(dim=0)
+    together = components.T @ components / (len(components) - 1)
+    torch.testing.assert_close(together, torch.eye(64), atol=1e-3, rtol=0)  # uncorrelated
     moved = tracks.poses.view(12, 20, 64) + 5 * torch.arange(12)[:, None, None]
     other = MotionValues.of_data(LinearKeyPoints(), moved.flatten(0, 1), tracks.spans)
     usual = other.of(moved, np.arange(12))[..., 64:95]  # larger eyes are not opened further
