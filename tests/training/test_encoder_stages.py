@@ -152,6 +152,18 @@ def run(stage: Any, num_steps: int, progress: float = 0.1) -> list[dict[str, flo
     return [stage.step(index, progress) for index in range(num_steps)]
 
 
+def assert_resumes(make: Callable[[], Any], whole: Any, num_steps: int) -> None:
+    """A run that is resumed half-way ends as the `whole` one, to the bit."""
+    half = num_steps // 2
+    first, second = make(), make()
+    run(first, half)
+    second.load_state_dict(first.state_dict())
+    for index in range(half, num_steps):
+        second.step(index, 0.1)
+    a, b = tensors_of(whole.state_dict()), tensors_of(second.state_dict())
+    assert len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
 def mean(found: list[dict[str, float]], key: str) -> float:
     return float(np.mean([step[key] for step in found]))
 
@@ -412,13 +424,7 @@ def test_joint_learns_from_swaps_and_resumes(joint: Callable[..., JointStage]) -
     assert mean(found[-10:], "s_embed") < mean(found[:10], "s_embed")
     whole = make()
     run(whole, 8)
-    first, second = make(), make()
-    run(first, 4)
-    second.load_state_dict(first.state_dict())
-    for index in range(4, 8):
-        second.step(index, 0.1)
-    a, b = tensors_of(whole.state_dict()), tensors_of(second.state_dict())
-    assert len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert_resumes(make, whole, 8)
     with pytest.raises(UsageError, match="needs pose_factors"):
         joint(num_swaps=1)
 
@@ -461,13 +467,8 @@ def test_joint_learns_and_resumes_exactly(joint: Callable[..., JointStage]) -> N
     whole = make()
     found = run(whole, 8)
     assert mean(found[-2:], "v_points") < mean(found[:2], "v_points")
-    first, second = make(), make()
-    run(first, 4)
-    second.load_state_dict(first.state_dict())
-    for index in range(4, 8):
-        second.step(index, 0.1)
-    a, b = tensors_of(whole.state_dict()), tensors_of(second.state_dict())
-    assert len(a) == len(b) > 100 and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert_resumes(make, whole, 8)
+    assert len(tensors_of(whole.state_dict())) > 100
     assert set(whole.validate()) == {
         "psnr",
         "face_psnr",
@@ -520,14 +521,9 @@ def test_kept_examples_resume_exactly(
     def make() -> AppearanceStage:
         return AppearanceStage(config, clips, 1, generator, detector, pose_extractor, None)
 
-    whole, first, second = make(), make(), make()
+    whole = make()
     run(whole, 6)
-    run(first, 3)
-    second.load_state_dict(first.state_dict())
-    for index in range(3, 6):
-        second.step(index, 0.1)
-    a, b = tensors_of(whole.state_dict()), tensors_of(second.state_dict())
-    assert len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert_resumes(make, whole, 6)
     assert whole._pool.num_images == 64  # whole chunks
     assert int(whole._pose_table.state_dict()["known"].sum()) <= 6 * 3
 
