@@ -101,7 +101,7 @@ class Model:
             motion_seed: says how the face moves from there; by default the same number as `seed`.
                 One motion seed with several seeds gives them the same noise, not the same poses.
             truncation: 1 samples as trained, 0 gives the mean face; applies to the first frame.
-            stabilise: keep poses among those of training where the video is longer than training's
+            stabilise: keep poses near the video's first ones where it is longer than training's
                 sequences; without it they drift away.
             batch: frames rendered at once; a number that suits the resolution by default.
 
@@ -193,7 +193,7 @@ class Model:
     def motion(
         self, first_pose: torch.Tensor, motion_seed: int, num_frames: int, stabilise: bool = True
     ) -> Iterator[torch.Tensor]:
-        """The poses [1, 1, 8, 8] of a video, held among those of training if it is a long one."""
+        """The poses [1, 1, 8, 8] of a video, held near its first ones if it is a long one."""
         is_long = num_frames > self.manifest.motion_frames
         stabiliser = self.new_stabiliser() if stabilise and is_long else None
         return islice(self.move(first_pose, motion_seed, stabiliser), num_frames)

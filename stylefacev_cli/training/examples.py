@@ -365,16 +365,14 @@ class LearnedGuess:
 
     @torch.enable_grad()
     def _fit(self) -> None:
-        # In double precision, since rounding differs with the number of threads.
         w, groups = self._samples()
-        w = w.double()
         self._groups = [group.shape[1] for group in groups]
         self._scale = w.std(dim=0).clamp(min=1e-6)
-        effects = torch.cat(groups, dim=1).double()
+        effects = torch.cat(groups, dim=1)
         effects = (effects - effects.mean(dim=0)) / self._unit
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
-            self._network = _guess_network(w.shape[1], effects.shape[1]).to(w)
+            self._network = _guess_network(w.shape[1], effects.shape[1]).to(w.device)
         steps = min(max(GUESS_ROUNDS * len(w) // GUESS_BATCH, 200), 4000)
         optimiser = torch.optim.Adam(self._network.parameters(), GUESS_LR)
         decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -386,8 +384,7 @@ class LearnedGuess:
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             decay.step()
-        self._network.float().requires_grad_(False)
-        self._scale = self._scale.float()
+        self._network.requires_grad_(False)
 
     def state_dict(self) -> dict[str, Any]:
         """The network, once there."""

@@ -217,7 +217,6 @@ class JointStage(NetworkStage):
             )
         )
         self._windows = WindowSampler(frames, config.window, seed, held_out=False)
-        self._swaps = SwapSampler(frames, seed)
         self.networks = {
             "landmarks": self.detector,
             "pose": self.pose_extractor,
@@ -230,7 +229,7 @@ class JointStage(NetworkStage):
             "windows": self._windows,
         }
         if config.num_swaps:
-            self.others["swaps"] = self._swaps
+            self._swaps = self.others["swaps"] = SwapSampler(frames, seed)
         if config.rebalance:
             self._rebalance = self.others["rebalance"] = Rebalance(
                 config.rebalance_from, config.rebalance_gain, config.rebalance_images
