@@ -73,9 +73,13 @@ def train(
         typer.Option(
             "--start-from",
             metavar="NAME|FOLDER",
-            help="Model whose generator takes the place of the first stage.",
+            help="Model whose networks stand in for those not trained here, the generator first.",
         ),
     ] = None,
+    fine_tune: Annotated[
+        bool,
+        typer.Option("--fine-tune", help="Each stage begins with the weights of --start-from."),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -104,6 +108,8 @@ def train(
     overrides = list(settings or [])
     if start_from is not None:
         overrides.append(f"start_from={json.dumps(start_from)}")
+    if fine_tune:
+        overrides.append("fine_tune=true")
     if supervise is not None:
         overrides.append(f"motion.supervise={supervise.value}")
     loaded = load_settings(config, overrides)

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylefacev_cli.errors import UsageError
+from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.networks.motion import MotionSampler, MotionSamplerConfig
 from stylefacev_cli.networks.motion_discriminator import (
     ClipDiscriminator,
@@ -387,8 +387,13 @@ class MotionStage(NetworkStage):
         `late_spread` is that of the last frames of a long roll-out: above 1 it drifts. `mismatch`
         is the mean |ln| of the three, 0 at best. `openings`, where the discriminators see them: how
         much eyes and mouth open and close in a sequence, over real ones.
+
+        Raises:
+            DataError: the real ones do not move at all: the pose extractor says the same of all.
         """
         real, made = self._long_sequences()
+        if not (real != real[:, :1]).any():
+            raise DataError("motion: all poses of the clips are alike: train the stage pose anew")
         length = self.config.num_frames
         centre = real.mean(dim=(0, 1))
 

@@ -30,8 +30,7 @@ class Saved:
         run: folder of the training run.
         use: `newest` or `best`: which save of a stage; a stage that keeps no best one (it has no
             validation, or nobody is held out) gives its newest.
-        start_from: a model that stands in for the stages `generator` and `detector` while the run
-            has none of its own.
+        start_from: a model whose networks stand in for those that the run has not trained.
     """
 
     run: Path
@@ -69,20 +68,26 @@ def load_network(
     network_type: type[NetworkT],
     key: str | None = None,
 ) -> NetworkT:
-    """A trained network, frozen and in evaluation mode.
+    """A trained network, frozen and in evaluation mode; else that of the model to start from.
 
     Args:
         saved: where they are.
         stages: where to look, best first.
-        architecture: the name of its architecture in the save.
+        architecture: the name of its architecture in the save, and of the network in a model.
         config_type: its config dataclass.
         network_type: its class.
         key: the name of its weights in the save, if another one.
 
     Raises:
-        DataError: none of the stages has been trained yet.
+        DataError: none of the stages has been trained yet, and there is no model to start from.
+        MissingWeightsError: there is no such model, or it lacks the network.
+        IntegrityError: the model is damaged.
     """
     found = state_of(saved, stages)
+    if found is None and saved.start_from is not None:
+        network = network_of(saved.start_from, architecture)
+        assert isinstance(network, network_type)
+        return network.eval().requires_grad_(False)
     if found is None:
         raise DataError(
             f"{saved.run} has no trained {stages[-1]} yet: `stylefacev train {stages[-1]}`"
@@ -94,33 +99,36 @@ def load_network(
     return network.eval().requires_grad_(False)
 
 
-def load_generator(saved: Saved) -> Generator:
-    """The averaged generator of the last generator stage, or that of the model to start from.
+def network_of(model: str, name: str) -> nn.Module:
+    """A network of a model that others start from; of its detectors the fixed one, if it is kept.
+
+    Args:
+        model: as for `find_bundle`.
+        name: of a field of `Networks`.
 
     Raises:
-        DataError: there is none yet.
-        MissingWeightsError: there is no such model.
+        MissingWeightsError: there is no such model, or it lacks the network.
         IntegrityError: the model is damaged.
     """
+    networks = load_bundle(model).networks
+    if name == "landmarks" and networks.detector is not None:
+        return networks.detector
+    network: nn.Module | None = getattr(networks, name)
+    return needed(network, name)
+
+
+def load_generator(saved: Saved) -> Generator:
+    """The averaged generator of the last generator stage; raises as `load_network`."""
     stages = ("finish", "generator")
-    if saved.start_from is not None and state_of(saved, stages) is None:
-        return load_bundle(saved.start_from).networks.generator.eval().requires_grad_(False)
     return load_network(saved, stages, "generator", GeneratorConfig, Generator, key="ema")
 
 
 def load_detector(saved: Saved, *, fixed: bool = False) -> LandmarkDetector:
     """The landmark detector: as the joint stage left it, or the `fixed` one that gave targets.
 
-    Raises:
-        DataError: there is none yet.
-        MissingWeightsError: nor has the model to start from any.
-        IntegrityError: that model is damaged.
+    Raises as `load_network`.
     """
     stages = ("detector",) if fixed else ("joint", "detector")
-    if saved.start_from is not None and state_of(saved, stages) is None:
-        networks = load_bundle(saved.start_from).networks
-        detector = networks.detector if networks.detector is not None else networks.landmarks
-        return needed(detector, "detector").eval().requires_grad_(False)
     return load_network(saved, stages, "landmarks", LandmarkDetectorConfig, LandmarkDetector)
 
 

@@ -38,6 +38,7 @@ from stylefacev_cli.training.results import (
     load_detector,
     load_generator,
     load_pose_extractor,
+    network_of,
     write_bundle,
 )
 from stylefacev_cli.training.settings import TrainingConfig, budget_of, save_settings
@@ -47,6 +48,13 @@ from stylefacev_cli.weights.bundle import load_bundle
 from stylefacev_cli.weights.settings import to_plain
 
 FRAMES_FOLDER = "frames"  # of a run: large data, mapped; it can be made again
+# Stages that otherwise begin with random weights, and the network of a model that each trains.
+FINE_TUNED = {
+    "detector": "landmarks",
+    "pose": "pose",
+    "appearance": "appearance",
+    "motion": "motion",
+}
 STAGES = ("generator", "finish", "detector", "pose", "appearance", "joint", "motion")
 Report = Callable[[str], None]
 
@@ -156,7 +164,16 @@ class Trainer:
             )
 
     def stage(self, name: str, section: Any) -> NetworkStage:
-        """The stage, with the networks of earlier ones that it needs."""
+        """The stage, with the networks of earlier ones that it needs, before its first step.
+
+        The generator stages, and the joint one, go on from networks that are there anyway.
+        """
+        made, start = self._new_stage(name, section), self._config.start_from
+        if self._config.fine_tune and start is not None and name in FINE_TUNED:
+            begin_with(made, start, FINE_TUNED[name])
+        return made
+
+    def _new_stage(self, name: str, section: Any) -> NetworkStage:
         saved, seed, frames = self._saved, self._config.seed, self._read_frames()
         perceptual = self._perceptual(section)
         if name == "generator" and self._config.start_from is None:
@@ -237,6 +254,28 @@ class Trainer:
             return None
         self._report(f"perceptual loss: {perceptual.name}")
         return perceptual.to(self._device)
+
+
+def begin_with(stage: NetworkStage, model: str, name: str) -> None:
+    """Give a new stage's network the weights that it has in a model.
+
+    Args:
+        stage: is changed.
+        model: as for `find_bundle`.
+        name: of the network, in both.
+
+    Raises:
+        UsageError: it has another architecture there.
+        MissingWeightsError: there is no such model, or it lacks the network.
+        IntegrityError: the model is damaged.
+    """
+    network: Any = network_of(model, name)
+    if to_plain(network.config) != stage.architecture[name]:
+        raise UsageError(
+            f"{stage.name}.architecture is not that of {model}, which it is to go on from: give it "
+            f"{to_plain(network.config)}"
+        )
+    stage.networks[name].load_state_dict(network.state_dict())
 
 
 @contextmanager

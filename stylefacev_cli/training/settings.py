@@ -36,7 +36,8 @@ class TrainingConfig:
     joint: JointStageConfig | None  # null: there are no clips at this resolution
     motion: MotionStageConfig
     finish: GeneratorStageConfig | None = None  # a second, adversarial pass over the generator
-    start_from: str | None = None  # model whose generator takes the place of the first stage
+    start_from: str | None = None  # model whose networks stand in for those not trained here
+    fine_tune: bool = False  # its networks are what stages begin with, too
     use_saves: str = "newest"  # or best, by validation: what later stages and the bundle take
     seed: int = 1
     data: tuple[str, ...] = ()  # folders, beside those of --data
@@ -52,6 +53,8 @@ class TrainingConfig:
             raise UsageError(f"frames_in_memory_gb {self.frames_in_memory_gb} is not 0 or more")
         if self.use_saves not in SAVES:
             raise UsageError(f"use_saves {self.use_saves!r} is not {' or '.join(SAVES)}")
+        if self.fine_tune and self.start_from is None:
+            raise UsageError("fine_tune needs start_from: the model to go on from")
         if self.detector is None and self.start_from is None:
             raise UsageError("without a section detector, start_from must name a model with one")
         for part in (self.generator, self.finish):

@@ -1,0 +1,140 @@
+"""Training goes on from a model: its networks stand in, and with `fine_tune` are begun with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylefacev_cli.errors import DataError, MissingWeightsError, UsageError
+from stylefacev_cli.networks.appearance import AppearanceRecomposer
+from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.networks.landmarks import LandmarkDetector
+from stylefacev_cli.networks.motion import MotionSampler
+from stylefacev_cli.networks.pose import PoseExtractor
+from stylefacev_cli.training.checkpoint import CheckpointStore
+from stylefacev_cli.training.run import train
+from stylefacev_cli.training.settings import TrainingConfig, load_settings
+from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
+
+TINY = Path(__file__).parents[2] / "examples" / "tiny.yaml"
+STANDING_STILL = "schedule={warmup_steps: 1000000}"  # steps so small that weights hardly change
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole model of the sizes of tiny.yaml, with random weights."""
+    config = load_settings(TINY, [])
+    assert config.detector is not None
+    torch.manual_seed(2)
+    networks = Networks(
+        generator=Generator(config.generator.architecture),
+        landmarks=LandmarkDetector(config.detector.architecture),
+        pose=PoseExtractor(config.pose.architecture),
+        appearance=AppearanceRecomposer(config.appearance.architecture),
+        motion=MotionSampler(config.motion.architecture),
+    )
+    folder = tmp_path_factory.mktemp("model")
+    save_bundle(folder, networks, name="start", fps=25, licence="CC0-1.0", provenance={})
+    return folder
+
+
+def settings(model: Path, *overrides: str) -> TrainingConfig:
+    return load_settings(TINY, [f"start_from={model}", *overrides])
+
+
+def trained(run: Path, stage: str, network: str) -> dict[str, torch.Tensor]:
+    state = CheckpointStore(run / stage / "checkpoints").load_newest()
+    assert state is not None
+    weights: dict[str, torch.Tensor] = state["stage"]["networks"][network]
+    return weights
+
+
+def distance(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> float:
+    """Of all weights that are learnt, in sizes of the wanted ones."""
+    keys = [key for key in wanted if key.endswith("weight")]
+    off = sum(float((found[key].float() - wanted[key].float()).square().sum()) for key in keys)
+    return (off / sum(float(wanted[key].float().square().sum()) for key in keys)) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("stage", "network"),
+    [
+        ("detector", "landmarks"),
+        ("pose", "pose"),
+        ("appearance", "appearance"),
+        ("motion", "motion"),
+    ],
+)
+def test_stages_begin_with_the_weights_of_the_model(
+    stage: str, network: str, model: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    """One stage alone needs none before it; without `fine_tune` it begins with other weights."""
+    there = getattr(load_bundle(model).networks, network).state_dict()
+    short = [f"{stage}.{STANDING_STILL}", "joint=null"]
+    found = {}
+    for fine_tune in ("true", "false"):
+        config = settings(model, f"fine_tune={fine_tune}", *short)
+        run = tmp_path / fine_tune
+        train(config, [clip_folder], run, stage=stage, report=lambda line: None)
+        found[fine_tune] = distance(trained(run, stage, network), there)
+    assert found["true"] < 0.01 < 0.3 < found["false"]
+
+
+def test_joint_training_goes_on_from_the_models_networks(
+    model: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    config = settings(model, f"joint.{STANDING_STILL}")
+    train(config, [clip_folder], tmp_path, stage="joint", report=lambda line: None)
+    networks = load_bundle(model).networks
+    for name in ("landmarks", "pose", "appearance"):
+        there = getattr(networks, name).state_dict()
+        assert distance(trained(tmp_path, "joint", name), there) < 0.01
+
+
+def test_what_the_run_has_trained_goes_before_the_model(
+    model: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    config = settings(model, f"joint.{STANDING_STILL}", "fine_tune=true", "pose.lr=0.01")
+    train(config, [clip_folder], tmp_path, stage="pose", report=lambda line: None)
+    own = trained(tmp_path, "pose", "pose")
+    assert distance(own, load_bundle(model).networks.pose.state_dict()) > 0.02  # type: ignore[union-attr]
+    train(config, [clip_folder], tmp_path, stage="joint", report=lambda line: None)
+    assert distance(trained(tmp_path, "joint", "pose"), own) < 0.01
+
+
+def test_motion_is_not_learnt_from_poses_that_never_change(
+    model: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    networks = load_bundle(model).networks
+    assert networks.pose is not None
+    for weight in networks.pose.parameters():
+        weight.zero_()
+    save_bundle(tmp_path / "dead", networks, name="dead", fps=25, licence="CC0-1.0", provenance={})
+    with pytest.raises(DataError, match="all poses of the clips are alike"):
+        train(
+            settings(tmp_path / "dead"), [clip_folder], tmp_path / "run", stage="motion",
+            report=lambda line: None,
+        )  # fmt: skip
+
+
+def test_fine_tuning_is_refused_where_it_cannot_be(
+    model: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="fine_tune needs start_from"):
+        load_settings(TINY, ["fine_tune=true"])
+    wide = settings(model, "fine_tune=true", "motion.architecture.hidden_dim=24")
+    with pytest.raises(
+        UsageError, match=r"motion\.architecture is not that of .* 'hidden_dim': 16"
+    ):
+        train(wide, [clip_folder], tmp_path, stage="motion", report=lambda line: None)
+    partial = Networks(generator=load_bundle(model).networks.generator)
+    save_bundle(
+        tmp_path / "partial", partial, name="part", fps=25, licence="CC0-1.0", provenance={}
+    )
+    with pytest.raises(MissingWeightsError, match="lacks the network landmarks"):
+        train(
+            settings(tmp_path / "partial"), [clip_folder], tmp_path / "run", stage="pose",
+            report=lambda line: None,
+        )  # fmt: skip
