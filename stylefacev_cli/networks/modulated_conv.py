@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+from stylefacev_cli.networks.precision import as_factor, multiplies
+
 EPSILON = 1e-8  # of the original, in the demodulation
 
 
@@ -71,12 +73,12 @@ def scaled_conv(
     kernel = weight.shape[-1]
     if kernel == 1:
         weights = weight[:, :, 0, 0] * in_scale[:, None, :]  # [N, O, I]
-        return mix_channels(weights.to(dtype), x.to(dtype)).to(x.dtype)
+        return mix_channels(as_factor(weights, dtype), as_factor(x, dtype)).to(x.dtype)
     if x.device.type == "cpu" and x.dtype == torch.float32:
         convolved: torch.Tensor = _ScaledConv.apply(x, weight, in_scale, dtype)
         return convolved
-    scaled = (x * in_scale.to(x.dtype)[:, :, None, None]).to(dtype)
-    return F.conv2d(scaled, weight.to(dtype), padding=kernel - 1).to(x.dtype)
+    scaled = as_factor(x * in_scale.to(x.dtype)[:, :, None, None], dtype)
+    return F.conv2d(scaled, as_factor(weight, dtype), padding=kernel - 1).to(x.dtype)
 
 
 def mix_channels(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -106,9 +108,11 @@ class _ScaledConv(torch.autograd.Function):
     ) -> torch.Tensor:
         pad = weight.shape[-1] - 1
         n, c, h, w = x.shape
-        padded = x.new_zeros(n, c, h + 2 * pad, w + 2 * pad, dtype=dtype)
+        stored = dtype if multiplies(dtype, x.device) else x.dtype
+        padded = x.new_zeros(n, c, h + 2 * pad, w + 2 * pad, dtype=stored)
         torch.mul(x, in_scale[:, :, None, None], out=padded[:, :, pad : pad + h, pad : pad + w])
-        weight = weight.to(dtype)
+        padded, weight = as_factor(padded, dtype), as_factor(weight, dtype)
+        ctx.dtype = dtype
         ctx.save_for_backward(x, padded, weight, in_scale)
         return F.conv2d(padded, weight).float()
 
@@ -116,7 +120,7 @@ class _ScaledConv(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, padded, weight, in_scale = ctx.saved_tensors
-        grad = grad.to(weight.dtype).contiguous()
+        grad = as_factor(grad, ctx.dtype).contiguous()
         grad_x = grad_weight = grad_scale = None
         if ctx.needs_input_grad[1]:
             _, grad_weight, _ = _conv_backward(grad, padded, weight, 0, (False, True, False))

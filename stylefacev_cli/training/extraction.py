@@ -18,6 +18,7 @@ from stylefacev_cli.networks.landmarks import (
     landmarks_from_heatmaps,
 )
 from stylefacev_cli.networks.pose import PoseExtractor
+from stylefacev_cli.networks.precision import HAS_BFLOAT16_PRODUCTS, multiplies
 
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 """Precision of products, by its name in a config; None is that of the numbers themselves."""
@@ -46,12 +47,18 @@ def check_swaps(number: float, pose_factors: object, setting: str) -> None:
 
 @contextmanager
 def products_in(name: str) -> Iterator[None]:
-    """Inside, convolutions and linear layers multiply in a precision of `DTYPES`."""
+    """Inside, convolutions and linear layers multiply in a precision of `DTYPES`.
+
+    Where the CPU does not multiply bfloat16 well, in float32.
+    """
     if name == "float32":
         yield
         return
-    has_cuda = torch.cuda.is_available()
-    with torch.autocast("cpu", DTYPES[name]), torch.autocast("cuda", DTYPES[name], has_cuda):
+    on_cpu, on_cuda = HAS_BFLOAT16_PRODUCTS, torch.cuda.is_available()
+    with (
+        torch.autocast("cpu", DTYPES[name], on_cpu),
+        torch.autocast("cuda", DTYPES[name], on_cuda),
+    ):
         yield
 
 
@@ -63,7 +70,8 @@ def arrange_for(name: str, *networks: nn.Module) -> None:
     """
     if name == "bfloat16":
         for network in networks:
-            network.to(memory_format=torch.channels_last)
+            if multiplies(torch.bfloat16, next(network.parameters()).device):
+                network.to(memory_format=torch.channels_last)
 
 
 def heatmaps_of(detector: LandmarkDetector, frames: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from every_stage import STAGES, names_of, tensors_of, without_pictures
 
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.networks.precision import HAS_BFLOAT16_PRODUCTS
 from stylefacev_cli.training.loop import Budget, LoopConfig, StopFlag, run_stage
 from stylefacev_cli.training.optim import Optimisers
 from stylefacev_cli.training.stage import NetworkStage
@@ -102,7 +103,8 @@ def test_parts_of_a_batch_train(name: str) -> None:
 def test_bfloat16_gives_about_the_same_losses(name: str) -> None:
     exact, rough = STAGES[name](), STAGES[name](dtype="bfloat16")
     a, b = exact.step(0, 0.1), rough.step(0, 0.1)
-    assert a != b
+    if HAS_BFLOAT16_PRODUCTS:
+        assert a != b
     assert sum(b.values()) == pytest.approx(sum(a.values()), rel=0.1)
 
 
