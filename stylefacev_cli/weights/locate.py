@@ -69,7 +69,10 @@ def find_bundle(name_or_folder: str | Path) -> Path:
     if text in imported:
         return models_folder() / text
     names = sorted({*shipped, *imported})
-    folder = Path(text).expanduser()
+    try:
+        folder = Path(text).expanduser()
+    except RuntimeError as error:
+        raise MissingWeightsError(f"no such home folder: {text}; names are{_known(names)}") from error
     if text and folder.is_dir():
         if (folder / MANIFEST_NAME).is_file():
             return folder

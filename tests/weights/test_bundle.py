@@ -90,7 +90,7 @@ def test_saving_keeps_other_files_and_refuses_what_is_not_finite(tmp_path: Path)
 
 def test_where_models_are(tiny_model: Path, tmp_path: Path) -> None:
     assert find_bundle(tiny_model) == tiny_model
-    for missing in ("nobody", "", str(tmp_path / "nowhere"), str(tmp_path)):
+    for missing in ("nobody", "", "~nobody-at-all/m", str(tmp_path / "nowhere"), str(tmp_path)):
         with pytest.raises(MissingWeightsError):
             find_bundle(missing)
     (tmp_path / "model.pkl").touch()
