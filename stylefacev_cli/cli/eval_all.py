@@ -52,7 +52,7 @@ def evaluate_all(
     pairs: Annotated[
         int, typer.Option("--pairs", min=2, help="Rendered pairs of people, for recomposition.")
     ] = 64,
-    framing: eval_recomposition.Framing = "canonical",
+    framing: eval_recomposition.Framing = None,
     features: Annotated[
         str, typer.Option("--features", help="Network of FID, as for `eval fid`.")
     ] = OFFLINE_FEATURES,

@@ -20,9 +20,10 @@ Model = Annotated[
     str, typer.Option("--model", "-m", metavar="NAME|FOLDER", help="The model to be measured.")
 ]
 Framing = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--framing", help="Of the renders: canonical, unaligned or wide; as it was trained."
+        "--framing",
+        help="Of the renders: canonical, unaligned or wide; by default as it was trained.",
     ),
 ]
 TRUSTED_CORRELATION = 0.7  # of the detector on true renders
@@ -34,7 +35,7 @@ def recomposition(
     model: Model = DEFAULT_MODEL,
     pairs: Annotated[int, typer.Option("--pairs", help="Pairs of people, at least 2.")] = 64,
     seed: Annotated[int, typer.Option("--seed", help="Says who they are.")] = 0,
-    framing: Framing = "canonical",
+    framing: Framing = None,
     perceptual: Annotated[
         str,
         typer.Option("--perceptual", help="efficientnet-lite0, vgg16, auto or none (no download)."),
@@ -60,7 +61,7 @@ def measure_recomposition(
     *,
     num_pairs: int = 64,
     seed: int = 0,
-    framing: str = "canonical",
+    framing: str | None = None,
     perceptual: str = "efficientnet-lite0",
 ) -> Report:
     """Measure a model.
@@ -70,7 +71,7 @@ def measure_recomposition(
         model_name: name or folder.
         num_pairs: of people.
         seed: who they are.
-        framing: of the renders.
+        framing: of the renders; None: as the model was trained, see `rendered.framing_of`.
         perceptual: network of the perceptual distance; `none` leaves it out.
 
     Returns:
@@ -89,9 +90,9 @@ def measure_recomposition(
     from stylefacev_cli.pipeline import load_model
     from stylefacev_cli.weights.bundle import needed
 
-    rule = rendered.PairRule(num_pairs, seed, framing)
     model = load_model(model_name)
     manifest, recompose = model.manifest, rendered.recomposer(model)
+    rule = rendered.PairRule(num_pairs, seed, framing or rendered.framing_of(manifest))
     # The fixed detector, if the model keeps it, never learnt to please the generator.
     eye = "landmarks" if model.networks.detector is None else "detector"
     detector = needed(getattr(model.networks, eye), eye)
@@ -124,7 +125,7 @@ def measure_recomposition(
         "num_pairs": num_pairs,
         "seed": seed,
         "seed_rule": rendered.SEED_RULE,
-        "framing": framing,
+        "framing": rule.framing,
         "resolution": manifest.resolution,
         "unit": "landmarks and all after it: distances between the outer corners of the true eyes",
         "rows": rows,

@@ -41,7 +41,7 @@ def reconstruction(
     seed: Annotated[
         int, typer.Option("--seed", help="Says who is rendered, or the order of real ones.")
     ] = 0,
-    framing: Framing = "canonical",
+    framing: Framing = None,
     identity: Annotated[
         str, typer.Option("--identity", help="The network that tells people apart.")
     ] = "auto",
@@ -68,7 +68,7 @@ def measure_reconstruction(
     real: str | None = None,
     num_pairs: int = 64,
     seed: int = 0,
-    framing: str = "canonical",
+    framing: str | None = None,
     identity: str = "auto",
 ) -> Report:
     """Measure a model.
@@ -79,7 +79,7 @@ def measure_reconstruction(
         real: a source of images as for `open_source`, one of each video; None: rendered people.
         num_pairs: of people; at most as many as there are real images.
         seed: who is rendered, or the order of real images.
-        framing: of the renders.
+        framing: of the renders; None: as the model was trained, see `rendered.framing_of`.
         identity: name of the identity network.
 
     Returns:
@@ -97,9 +97,9 @@ def measure_reconstruction(
     from stylefacev_cli.metrics.similarity import Couple, mean_similarities, measure_similarity
     from stylefacev_cli.pipeline import load_model
 
-    rule = rendered.PairRule(num_pairs, seed, framing)
     model = load_model(model_name)
     manifest, recompose = model.manifest, rendered.recomposer(model)
+    rule = rendered.PairRule(num_pairs, seed, framing or rendered.framing_of(manifest))
     network = face_network(identity)
     taken, source, total = Taken(), None, num_pairs
     if real is None:
@@ -133,7 +133,7 @@ def measure_reconstruction(
         "seed_rule": rendered.SEED_RULE if source is None else "order of the images",
         "resolution": manifest.resolution,
         "source": (
-            {"from": "rendered people", "framing": framing}
+            {"from": "rendered people", "framing": rule.framing}
             if source is None
             else {"from": source.name, "codec": source.codec, **asdict(taken)}
         ),

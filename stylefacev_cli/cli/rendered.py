@@ -7,10 +7,10 @@ Pair n of a seed is two people that no rendered set has: `data render` draws its
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -162,6 +162,12 @@ def pair_pictures(pairs: RenderedPairs, number: int, recompose: Recompose) -> Pa
     return PairPictures(pair.a, pair.b, pair.truth, recompose(pair.a[None], pair.b[None])[0])
 
 
+def framing_of(manifest: Manifest) -> str:
+    """How the faces were placed that a model learnt from, as its bundle says; else canonical."""
+    found = manifest.provenance.get("framing")
+    return found if found in FRAMINGS else "canonical"
+
+
 def why_no_ceiling(manifest: Manifest) -> str | None:
     """Why a generator cannot be asked for the picture of true factors; None: it can.
 
@@ -171,15 +177,25 @@ def why_no_ceiling(manifest: Manifest) -> str | None:
     z_dim = manifest.architecture["generator"].get("z_dim")
     if z_dim != Z_DIM:
         return f"its generator takes {z_dim} latents, not the renderer's {Z_DIM} factors"
+    settings = _generator_settings(provenance)
+    if settings is None:
+        return "its bundle does not say that its generator was trained on renders"
+    if settings.get("objective") == "paired" or settings.get("paired_weight"):
+        return _why_other_factors(settings.get("num_factors"))
+    return "its generator was trained without the factors of renders"
+
+
+def _generator_settings(provenance: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Of the last generator stage; where there was none, of the model that the run started from."""
     config, steps = provenance.get("config"), provenance.get("steps")
     if isinstance(config, dict) and isinstance(steps, dict):
         for stage in ("finish", "generator"):  # the later one is what the generator is
             settings = config.get(stage)
             if stage in steps and isinstance(settings, dict):
-                if settings.get("objective") == "paired" or settings.get("paired_weight"):
-                    return _why_other_factors(settings.get("num_factors"))
-                return "its generator was trained without the factors of renders"
-    return "its bundle does not say that its generator was trained on renders"
+                return settings
+    start = provenance.get("start_from")
+    earlier = start.get("provenance") if isinstance(start, dict) else None
+    return _generator_settings(earlier) if isinstance(earlier, dict) else None
 
 
 def _why_other_factors(num_learnt: object) -> str | None:

@@ -66,7 +66,7 @@ def write_card(
         "stylefacev": __version__,
         "torch": str(torch.__version__),
         "commit": commit_of(Path(__file__).parent),
-        "start_from": config.start_from and _named(config.start_from),
+        "start_from": _start_of(config),
         "perceptual": perceptual,
         "held_out": (
             f"{config.held_out_permille} of 1000 persons, by CRC-32 of SET/PERSON, or those that a "
@@ -183,11 +183,35 @@ def as_markdown(facts: dict[str, Any]) -> Iterator[str]:
     yield f"- commit: {facts['commit'] or 'not run from a repository'}"
     if facts["start_from"]:
         start = facts["start_from"]
-        yield f"- started from {start['name']} (SHA-256 of its bundle.yaml {start['sha256']})"
+        how = "fine-tuned, started" if start.get("fine_tuned") else "started"
+        yield f"- {how} from {start['name']} (SHA-256 of its bundle.yaml {start['sha256']})"
     yield f"- perceptual loss: {facts['perceptual']}"
     yield f"- held out: {facts['held_out']}"
     yield f"- taken of each stage: its {facts['use_saves']} save"
     yield ""
+    yield from _data_and_stages(facts)
+    yield "Losses are running means with their weights, as in `log.jsonl`. All that is here is in"
+    yield f"`{FACTS_NAME}` too, with the numbers of the best saves."
+    yield f"The hash of data covers {facts['data_digest_covers']}."
+    yield ""
+    yield "## Settings"
+    yield ""
+    yield "```yaml"
+    yield yaml.safe_dump(facts["config"], sort_keys=False, allow_unicode=True).rstrip()
+    yield "```"
+    start = facts["start_from"]
+    while start and "card" in start:
+        before = start["card"]
+        yield ""
+        yield f"# Before: {start['name']}"
+        yield ""
+        yield f"Commit {before['commit'] or 'unknown'}; its settings are in `{FACTS_NAME}`."
+        yield ""
+        yield from _data_and_stages(before)
+        start = before["start_from"]
+
+
+def _data_and_stages(facts: dict[str, Any]) -> Iterator[str]:
     yield "## Data"
     yield ""
     yield "| set | clips | frames | persons | SHA-256 |"
@@ -195,8 +219,6 @@ def as_markdown(facts: dict[str, Any]) -> Iterator[str]:
     for one in facts["data"]:
         numbers = f"{one['clips']} | {one['frames']} | {one['persons']}"
         yield f"| {one['name']} | {numbers} | `{one['sha256']}` |"
-    yield ""
-    yield f"The hash covers {facts['data_digest_covers']}."
     yield ""
     yield "## Stages"
     yield ""
@@ -208,20 +230,20 @@ def as_markdown(facts: dict[str, Any]) -> Iterator[str]:
         numbers = f"{_listed(one['last_losses'])} | {_listed(one['held_out'])}"
         yield f"| {name} | {counts} | {taken} | {numbers} |"
     yield ""
-    yield "Losses are running means with their weights, as in `log.jsonl`. All that is here is in"
-    yield f"`{FACTS_NAME}` too, with the numbers of the best saves."
-    yield ""
-    yield "## Settings"
-    yield ""
-    yield "```yaml"
-    yield yaml.safe_dump(facts["config"], sort_keys=False, allow_unicode=True).rstrip()
-    yield "```"
 
 
 def _listed(numbers: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value:.4g}" for key, value in numbers.items()) or "–"
 
 
-def _named(start_from: str) -> dict[str, str]:
-    manifest = read_manifest(start_from)
-    return {"name": manifest.name, "sha256": manifest.sha256}
+def _start_of(config: TrainingConfig) -> dict[str, Any] | None:
+    """The model that the run started from, with the facts of its own card if it has one."""
+    if config.start_from is None:
+        return None
+    manifest = read_manifest(config.start_from)
+    facts: dict[str, Any] = {"name": manifest.name, "sha256": manifest.sha256}
+    facts["fine_tuned"] = config.fine_tune
+    card = manifest.folder / FACTS_NAME
+    if card.is_file():
+        facts["card"] = yaml.safe_load(card.read_text(encoding="utf-8"))
+    return facts

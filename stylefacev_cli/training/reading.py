@@ -205,3 +205,15 @@ def _new_file(path: Path, kind: tuple[tuple[int, ...], type[np.generic]]) -> np.
         if hasattr(os, "posix_fallocate"):  # a full disk is told now; later it would be a SIGBUS
             os.posix_fallocate(file.fileno(), 0, _num_bytes(shape, dtype))
     return np.memmap(path, dtype, "r+" if path.stat().st_size else "w+", shape=shape)
+
+
+def framing_of(folders: list[Path]) -> str | None:
+    """How the faces of rendered sets are placed, where all that say so say the same; else None.
+
+    Raises:
+        DataError: a set's manifest is damaged.
+    """
+    said = (ClipSet(folder).manifest().get("settings") for folder in folders)
+    found = {value.get("framing") for value in said if isinstance(value, dict)}
+    framing = found.pop() if len(found) == 1 else None
+    return framing if isinstance(framing, str) else None

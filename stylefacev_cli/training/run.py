@@ -30,7 +30,7 @@ from stylefacev_cli.training.loop import Outcome, StopFlag, finished, run_stage
 from stylefacev_cli.training.motion_stage import MotionStage
 from stylefacev_cli.training.motion_tracks import cached_poses
 from stylefacev_cli.training.pose_stage import PoseStage
-from stylefacev_cli.training.reading import Mapping, load_frames
+from stylefacev_cli.training.reading import Mapping, framing_of, load_frames
 from stylefacev_cli.training.rendering import Renderer
 from stylefacev_cli.training.results import (
     Saved,
@@ -45,6 +45,7 @@ from stylefacev_cli.training.settings import TrainingConfig, budget_of, save_set
 from stylefacev_cli.training.stage import NetworkStage
 from stylefacev_cli.video.files import remove
 from stylefacev_cli.weights.bundle import load_bundle
+from stylefacev_cli.weights.manifest import read_manifest
 from stylefacev_cli.weights.settings import to_plain
 
 FRAMES_FOLDER = "frames"  # of a run: large data, mapped; it can be made again
@@ -231,6 +232,16 @@ class Trainer:
             "perceptual": chosen_perceptual(config.perceptual),
             "config": to_plain(config),
         }
+        framing = framing_of(self._data)
+        if framing is not None:
+            provenance["framing"] = framing
+        if config.start_from is not None:
+            start = read_manifest(config.start_from)
+            provenance["start_from"] = {
+                "name": start.name,
+                "sha256": start.sha256,
+                "provenance": dict(start.provenance),
+            }
         folder = write_bundle(self._saved, config.name, frames.fps, config.licence, provenance)
         write_card(folder, config, self._data, self._saved, STAGES, provenance["perceptual"])
         return folder

@@ -72,7 +72,9 @@ def find_bundle(name_or_folder: str | Path) -> Path:
     try:
         folder = Path(text).expanduser()
     except RuntimeError as error:
-        raise MissingWeightsError(f"no such home folder: {text}; names are{_known(names)}") from error
+        raise MissingWeightsError(
+            f"no such home folder: {text}; names are" + _known(names)
+        ) from error
     if text and folder.is_dir():
         if (folder / MANIFEST_NAME).is_file():
             return folder

@@ -24,7 +24,7 @@ from stylefacev_cli.faces.dataset import RECIPE, RenderSettings, sample_latents
 from stylefacev_cli.faces.factors import FaceFactors
 from stylefacev_cli.metrics.recomposition import Images, Instruments, measure_pairs, summary
 from stylefacev_cli.pipeline import load_model
-from stylefacev_cli.weights.manifest import read_manifest
+from stylefacev_cli.weights.manifest import Manifest, read_manifest
 
 pytestmark = pytest.mark.render
 RULE = rendered.PairRule(num_pairs=3, seed=5)
@@ -158,6 +158,24 @@ def test_why_a_generator_has_no_ceiling() -> None:
     assert rendered.why_no_ceiling(other) is None
     imported = replace(manifest, provenance={"imported_from": "a file"})
     assert "does not say" in str(rendered.why_no_ceiling(imported))
+
+
+def test_the_model_that_another_started_from_knows_of_its_generator() -> None:
+    earlier, manifest = read_manifest("default-64"), read_manifest("default-128")
+
+    def started_from(start: Manifest) -> Manifest:
+        told = {"start_from": {"provenance": start.provenance}, "steps": {"motion": 3}}
+        return replace(manifest, provenance={**told, "config": {}})
+
+    assert rendered.why_no_ceiling(started_from(manifest)) is None
+    assert rendered.why_no_ceiling(started_from(started_from(manifest))) is None
+    assert "earlier renderer" in str(rendered.why_no_ceiling(started_from(earlier)))
+
+
+def test_faces_are_placed_as_the_bundle_says() -> None:
+    manifest = read_manifest("default-128")
+    for told, wanted in (("wide", "wide"), ("sideways", "canonical"), (None, "canonical")):
+        assert rendered.framing_of(replace(manifest, provenance={"framing": told})) == wanted
 
 
 def test_pictures_of_a_pair(people: rendered.RenderedPairs, tiny_model: Path) -> None:

@@ -13,8 +13,10 @@ from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.landmarks import LandmarkDetector
 from stylefacev_cli.networks.motion import MotionSampler
 from stylefacev_cli.networks.pose import PoseExtractor
+from stylefacev_cli.training.card import CARD_NAME
 from stylefacev_cli.training.checkpoint import CheckpointStore
-from stylefacev_cli.training.run import train
+from stylefacev_cli.training.frames import CPU
+from stylefacev_cli.training.run import Trainer, train
 from stylefacev_cli.training.settings import TrainingConfig, load_settings
 from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
 
@@ -102,6 +104,30 @@ def test_what_the_run_has_trained_goes_before_the_model(
     assert distance(own, load_bundle(model).networks.pose.state_dict()) > 0.02  # type: ignore[union-attr]
     train(config, [clip_folder], tmp_path, stage="joint", report=lambda line: None)
     assert distance(trained(tmp_path, "joint", "pose"), own) < 0.01
+
+
+def test_the_bundle_and_its_card_tell_of_the_model_before(
+    model: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    """One stage is trained on; the other networks are the model's; a second run starts from it."""
+    start = model
+    for count in (1, 2):
+        config = settings(start, "fine_tune=true", "joint=null", "motion.num_images=16")
+        run = tmp_path / str(count)
+        train(config, [clip_folder], run, stage="motion", report=lambda line: None)
+        bundle = Trainer(config, [clip_folder], run, CPU, lambda line: None).bundle()
+        made, before = load_bundle(bundle), load_bundle(start)
+        for name in ("generator", "landmarks", "pose", "appearance", "motion"):
+            weights, wanted = (getattr(b.networks, name).state_dict() for b in (made, before))
+            same = all(torch.equal(weights[key], wanted[key]) for key in wanted)
+            assert same == (name != "motion"), name
+        told = made.manifest.provenance["start_from"]
+        assert told["sha256"] == before.manifest.sha256
+        assert told["provenance"] == before.manifest.provenance
+        card = (bundle / CARD_NAME).read_text()
+        assert "started from" in card and "fine-tuned" in card
+        assert card.count("| motion | ") == count  # that of the run before is in this one's too
+        start = bundle
 
 
 def test_motion_is_not_learnt_from_poses_that_never_change(
