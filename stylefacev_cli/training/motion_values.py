@@ -5,7 +5,7 @@ in the others melts the face. So the principal components of the data's poses ar
 itself, beside the key points and how far eyes and mouth are open. All are taken from what is usual
 in their clip: else the size of somebody's eyes, say, would count as a movement of them. Lids have a
 group of their own, of whether they are closed: eyes that are half closed for long are little to the
-others, and all that one sees.
+others, and all that one sees. So has the mouth, one value beside a hundred, which is all of speech.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class MotionValues:
     components: Tensor  # [64, 64], columns
     usual: Tensor  # [C, K − 2], the median of each clip
     scale: Tensor  # [K]
-    groups: tuple[int, ...]  # numbers of components, of key points, of openings, of lids' states
+    groups: tuple[int, ...]  # numbers of components, key points, eyes, mouths, lids' states
 
     @classmethod
     @torch.no_grad()
@@ -83,7 +83,8 @@ class MotionValues:
         key_points = self.pose_extractor.key_points(as_maps(poses.flatten(0, 1)))
         opened = openings(key_points)[..., 1]
         shape = poses.shape[:2]
-        return [poses @ self.components, key_points.view(*shape, -1), opened.view(*shape, -1)]
+        eyes, mouth = opened.view(*shape, -1).split((_NUM_EYES, 1), dim=2)
+        return [poses @ self.components, key_points.view(*shape, -1), eyes, mouth]
 
 
 def _from_usual(values: Tensor, usual: Tensor) -> Tensor:

@@ -238,7 +238,7 @@ def test_steps_tell_blinks_from_trembling() -> None:
 
 def test_values_of_poses(tracks: PoseTracks) -> None:
     values = MotionValues.of_data(LinearKeyPoints(), tracks.poses, tracks.spans)
-    assert values.groups == (64, 28, 3, 2)
+    assert values.groups == (64, 28, 2, 1, 2)
     found = values.of(tracks.poses.view(12, 20, 64), np.arange(12))
     # From what is usual in each clip, in units of the deviation from it.
     assert found[..., :95].median(dim=1).values.abs().max() < 1e-4
@@ -251,9 +251,10 @@ def test_values_of_poses(tracks: PoseTracks) -> None:
     other = MotionValues.of_data(LinearKeyPoints(), moved.flatten(0, 1), tracks.spans)
     usual = other.of(moved, np.arange(12))[..., 64:95]  # larger eyes are not opened further
     torch.testing.assert_close(usual, found[..., 64:95], atol=2e-3, rtol=1e-3)
-    one = torch.zeros(97)
-    one[92] = 3  # of three openings
-    assert float(values.mean_of(one)) == pytest.approx(1 / 4)
+    for place, of in ((92, 2), (94, 1)):  # an eye's opening, of two; the mouth's
+        one = torch.zeros(97)
+        one[place] = of
+        assert float(values.mean_of(one)) == pytest.approx(1 / 5)
 
 
 def test_values_tell_closed_eyes_from_drooping_ones() -> None:
