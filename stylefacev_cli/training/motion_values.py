@@ -5,7 +5,8 @@ in the others melts the face. So the principal components of the data's poses ar
 itself, beside the key points and how far eyes and mouth are open. All are taken from what is usual
 in their clip: else the size of somebody's eyes, say, would count as a movement of them. Lids have a
 group of their own, of whether they are closed: eyes that are half closed for long are little to the
-others, and all that one sees. So has the mouth, one value beside a hundred, which is all of speech.
+others, and all that one sees. So has the mouth, one value beside a hundred, which is all of speech,
+and the size of the face: in clips heads hardly come nearer or go back.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class MotionValues:
     components: Tensor  # [64, 64], columns
     usual: Tensor  # [C, K − 2], the median of each clip
     scale: Tensor  # [K]
-    groups: tuple[int, ...]  # numbers of components, key points, eyes, mouths, lids' states
+    groups: tuple[int, ...]  # numbers of components, key points, sizes, eyes, mouths, lids' states
 
     @classmethod
     @torch.no_grad()
@@ -84,7 +85,9 @@ class MotionValues:
         opened = openings(key_points)[..., 1]
         shape = poses.shape[:2]
         eyes, mouth = opened.view(*shape, -1).split((_NUM_EYES, 1), dim=2)
-        return [poses @ self.components, key_points.view(*shape, -1), eyes, mouth]
+        from_centre = key_points - key_points.mean(dim=1, keepdim=True)
+        size = from_centre.square().sum(dim=2).mean(dim=1).sqrt().view(*shape, 1)
+        return [poses @ self.components, key_points.view(*shape, -1), size, eyes, mouth]
 
 
 def _from_usual(values: Tensor, usual: Tensor) -> Tensor:
