@@ -84,7 +84,7 @@ class MotionValues:
         key_points = self.pose_extractor.key_points(as_maps(poses.flatten(0, 1)))
         opened = openings(key_points)[..., 1]
         shape = poses.shape[:2]
-        eyes, mouth = opened.view(*shape, -1).split((_NUM_EYES, 1), dim=2)
+        eyes, mouth = torch.split(opened.view(*shape, -1), [_NUM_EYES, 1], dim=2)
         from_centre = key_points - key_points.mean(dim=1, keepdim=True)
         size = from_centre.square().sum(dim=2).mean(dim=1).sqrt().view(*shape, 1)
         return [poses @ self.components, key_points.view(*shape, -1), size, eyes, mouth]

@@ -289,7 +289,8 @@ class Nearing(PoseExtractor):
 
     def key_points(self, poses: torch.Tensor) -> torch.Tensor:
         face = torch.randn(14, 2, generator=torch.Generator().manual_seed(3))
-        return 0.5 + 0.1 * poses.flatten(1)[:, 0].view(-1, 1, 1) * face
+        found: torch.Tensor = 0.5 + 0.1 * poses.flatten(1)[:, 0].view(-1, 1, 1) * face
+        return found
 
 
 class Lids(PoseExtractor):
