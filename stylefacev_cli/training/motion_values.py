@@ -6,7 +6,7 @@ itself, beside the key points and how far eyes and mouth are open. All are taken
 in their clip: else the size of somebody's eyes, say, would count as a movement of them. Lids have a
 group of their own, of whether they are closed: eyes that are half closed for long are little to the
 others, and all that one sees. So has the mouth, one value beside a hundred, which is all of speech,
-and the size of the face: in clips heads hardly come nearer or go back.
+and the place and the size of the face: in clips heads move about, and hardly nearer or back.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class MotionValues:
     components: Tensor  # [64, 64], columns
     usual: Tensor  # [C, K − 2], the median of each clip
     scale: Tensor  # [K]
-    groups: tuple[int, ...]  # numbers of components, key points, sizes, eyes, mouths, lids' states
+    # Numbers of components, key points, coordinates of the place, sizes, eyes, mouths, states.
+    groups: tuple[int, ...]
 
     @classmethod
     @torch.no_grad()
@@ -85,9 +86,16 @@ class MotionValues:
         opened = openings(key_points)[..., 1]
         shape = poses.shape[:2]
         eyes, mouth = torch.split(opened.view(*shape, -1), [_NUM_EYES, 1], dim=2)
-        from_centre = key_points - key_points.mean(dim=1, keepdim=True)
-        size = from_centre.square().sum(dim=2).mean(dim=1).sqrt().view(*shape, 1)
-        return [poses @ self.components, key_points.view(*shape, -1), size, eyes, mouth]
+        place = key_points.mean(dim=1)
+        size = (key_points - place[:, None]).square().sum(dim=2).mean(dim=1).sqrt()
+        return [
+            poses @ self.components,
+            key_points.view(*shape, -1),
+            place.view(*shape, -1),
+            size.view(*shape, 1),
+            eyes,
+            mouth,
+        ]
 
 
 def _from_usual(values: Tensor, usual: Tensor) -> Tensor:

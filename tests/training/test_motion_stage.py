@@ -238,24 +238,25 @@ def test_steps_tell_blinks_from_trembling() -> None:
 
 def test_values_of_poses(tracks: PoseTracks) -> None:
     values = MotionValues.of_data(LinearKeyPoints(), tracks.poses, tracks.spans)
-    assert values.groups == (64, 28, 1, 2, 1, 2)
+    assert values.groups == (64, 28, 2, 1, 2, 1, 2)
     found = values.of(tracks.poses.view(12, 20, 64), np.arange(12))
     # From what is usual in each clip, in units of the deviation from it.
-    assert found[..., :96].median(dim=1).values.abs().max() < 1e-4
-    torch.testing.assert_close(found.square().mean(dim=(0, 1))[:96], torch.ones(96))
+    assert found[..., :98].median(dim=1).values.abs().max() < 1e-4
+    torch.testing.assert_close(found.square().mean(dim=(0, 1))[:98], torch.ones(98))
     components = tracks.poses @ values.components
     components = (components - components.mean(dim=0)) / components.std(dim=0)
     together = components.T @ components / (len(components) - 1)
     torch.testing.assert_close(together, torch.eye(64), atol=1e-3, rtol=0)  # uncorrelated
     moved = tracks.poses.view(12, 20, 64) + 5 * torch.arange(12)[:, None, None]
     other = MotionValues.of_data(LinearKeyPoints(), moved.flatten(0, 1), tracks.spans)
-    linear = [*range(64, 92), *range(93, 96)]  # larger eyes are not opened further
+    linear = [*range(64, 94), *range(95, 98)]  # larger eyes are not opened further
     usual = other.of(moved, np.arange(12))[..., linear]
     torch.testing.assert_close(usual, found[..., linear], atol=2e-3, rtol=1e-3)
-    for place, of in ((92, 1), (93, 2), (95, 1)):  # the size; an eye's opening, of two; the mouth's
-        one = torch.zeros(98)
-        one[place] = of
-        assert float(values.mean_of(one)) == pytest.approx(1 / 6)
+    # A coordinate of the place, of two; the size; an eye's opening, of two; the mouth's.
+    for index, of in ((92, 2), (94, 1), (95, 2), (97, 1)):
+        one = torch.zeros(100)
+        one[index] = of
+        assert float(values.mean_of(one)) == pytest.approx(1 / 7)
 
 
 def test_the_size_of_faces_that_come_nearer() -> None:
@@ -264,7 +265,7 @@ def test_the_size_of_faces_that_come_nearer() -> None:
     values = MotionValues.of_data(Nearing(), torch.cat([distances] * 2)[:, None].expand(-1, 64),
                                   np.array([(0, 20), (20, 20)]))  # fmt: skip
     found = values.of(distances.view(1, -1, 1).expand(1, -1, 64), np.arange(1))
-    size = found[0, :, 92] * values.scale[92]
+    size = found[0, :, 94] * values.scale[94]
     wanted = distances - distances.median()
     torch.testing.assert_close(size / size[-1], wanted / wanted[-1], atol=1e-4, rtol=0)
 
@@ -276,7 +277,7 @@ def test_values_tell_closed_eyes_from_drooping_ones() -> None:
     poses[:, 12:14, 0] *= 0.75
     spans = np.array([(0, 20), (20, 20)])
     values = MotionValues.of_data(Lids(), poses.flatten(0, 1), spans)
-    closed, drooping = (values.of(poses, np.arange(2)) * values.scale)[..., 96:].unbind(dim=2)
+    closed, drooping = (values.of(poses, np.arange(2)) * values.scale)[..., 98:].unbind(dim=2)
     expected = torch.zeros(20)
     expected[4:7] = 1
     torch.testing.assert_close(closed, expected.expand(2, -1), atol=0.05, rtol=0)
