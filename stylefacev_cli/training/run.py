@@ -72,6 +72,7 @@ def train(
 ) -> Outcome:
     """Train one stage, or all that are not done yet; then write the model to `run/bundle`.
 
+    After one stage only where the model that the run starts from has the networks of the others.
     What can be known to go wrong is looked for first, see `check_run`.
 
     Args:
@@ -108,10 +109,17 @@ def train(
             outcome = trainer.train(name, minutes, stop, skip_finished=stage == "all")
             if outcome.reason != "done":
                 return outcome
-    if stage == "all" and process_index() == 0:
-        report(f"model: {trainer.bundle()}")
-        remove(run / FRAMES_FOLDER)
+    if process_index() == 0:
+        if stage == "all" or _is_whole(config.start_from):
+            report(f"model: {trainer.bundle()}")
+        if stage == "all":
+            remove(run / FRAMES_FOLDER)
     return outcome
+
+
+def _is_whole(start_from: str | None) -> bool:
+    """Whether the model that a run starts from has all that the run may lack for a model."""
+    return start_from is not None and not read_manifest(start_from).missing
 
 
 def _silent(line: str) -> None:

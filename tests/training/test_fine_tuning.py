@@ -15,8 +15,7 @@ from stylefacev_cli.networks.motion import MotionSampler
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training.card import CARD_NAME
 from stylefacev_cli.training.checkpoint import CheckpointStore
-from stylefacev_cli.training.frames import CPU
-from stylefacev_cli.training.run import Trainer, train
+from stylefacev_cli.training.run import train
 from stylefacev_cli.training.settings import TrainingConfig, load_settings
 from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
 
@@ -114,8 +113,10 @@ def test_the_bundle_and_its_card_tell_of_the_model_before(
     for count in (1, 2):
         config = settings(start, "fine_tune=true", "joint=null", "motion.num_images=16")
         run = tmp_path / str(count)
-        train(config, [clip_folder], run, stage="motion", report=lambda line: None)
-        bundle = Trainer(config, [clip_folder], run, CPU, lambda line: None).bundle()
+        lines: list[str] = []
+        train(config, [clip_folder], run, stage="motion", report=lines.append)
+        bundle = run / "bundle"
+        assert lines[-1] == f"model: {bundle}"
         made, before = load_bundle(bundle), load_bundle(start)
         for name in ("generator", "landmarks", "pose", "appearance", "motion"):
             weights, wanted = (getattr(b.networks, name).state_dict() for b in (made, before))
