@@ -150,7 +150,8 @@ def test_why_a_generator_has_no_ceiling() -> None:
     assert rendered.why_no_ceiling(manifest) is None
     settings: dict[str, Any] = {"objective": "adversarial", "paired_weight": 0.0}
     config = manifest.provenance["config"] | {"finish": settings}
-    other = replace(manifest, provenance=manifest.provenance | {"config": config})
+    told = {"config": config, "steps": {"finish": 1}}
+    other = replace(manifest, provenance={**manifest.provenance, **told})
     assert "without the factors" in str(rendered.why_no_ceiling(other))
     settings["paired_weight"] = 1.0
     assert rendered.why_no_ceiling(other) is None
