@@ -205,10 +205,10 @@ def as_markdown(facts: dict[str, Any]) -> Iterator[str]:
         yield ""
         yield f"# Before: {start['name']}"
         yield ""
-        yield f"Commit {before['commit'] or 'unknown'}; its settings are in `{FACTS_NAME}`."
+        yield f"Commit {before.get('commit') or 'unknown'}; its settings are in `{FACTS_NAME}`."
         yield ""
         yield from _data_and_stages(before)
-        start = before["start_from"]
+        start = before.get("start_from")
 
 
 def _data_and_stages(facts: dict[str, Any]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from stylefacev_cli.networks.collective import process_index, wait_for_all
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.training.appearance_stage import AppearanceStage
 from stylefacev_cli.training.card import write_card
+from stylefacev_cli.training.checkpoint import CheckpointStore
 from stylefacev_cli.training.checks import check_run
 from stylefacev_cli.training.detector_stage import DetectorStage
 from stylefacev_cli.training.frames import CPU, Frames
@@ -72,7 +73,7 @@ def train(
 ) -> Outcome:
     """Train one stage, or all that are not done yet; then write the model to `run/bundle`.
 
-    After one stage only where the model that the run starts from has the networks of the others.
+    After one stage only if its network fits the others of the model that the run starts from.
     What can be known to go wrong is looked for first, see `check_run`.
 
     Args:
@@ -110,16 +111,22 @@ def train(
             if outcome.reason != "done":
                 return outcome
     if process_index() == 0:
-        if stage == "all" or _is_whole(config.start_from):
+        if stage == "all" or _fits_its_model(config.start_from, run):
             report(f"model: {trainer.bundle()}")
         if stage == "all":
             remove(run / FRAMES_FOLDER)
     return outcome
 
 
-def _is_whole(start_from: str | None) -> bool:
-    """Whether the model that a run starts from has all that the run may lack for a model."""
-    return start_from is not None and not read_manifest(start_from).missing
+def _fits_its_model(start_from: str | None, run: Path) -> bool:
+    """Whether what a run has trained can take its place in the model that it started from.
+
+    Of a model that is whole, nothing builds on the recomposer or the motion; on all others does.
+    """
+    if start_from is None or read_manifest(start_from).missing:
+        return False
+    below = (name for name in STAGES if name not in ("appearance", "motion"))
+    return not any(CheckpointStore(run / name / "checkpoints").paths() for name in below)
 
 
 def _silent(line: str) -> None:

@@ -100,6 +100,7 @@ def test_what_the_run_has_trained_goes_before_the_model(
     config = settings(model, f"joint.{STANDING_STILL}", "fine_tune=true", "pose.lr=0.01")
     train(config, [clip_folder], tmp_path, stage="pose", report=lambda line: None)
     own = trained(tmp_path, "pose", "pose")
+    assert not (tmp_path / "bundle").exists()  # the model's movement is not one of these poses
     assert distance(own, load_bundle(model).networks.pose.state_dict()) > 0.02  # type: ignore[union-attr]
     train(config, [clip_folder], tmp_path, stage="joint", report=lambda line: None)
     assert distance(trained(tmp_path, "joint", "pose"), own) < 0.01
