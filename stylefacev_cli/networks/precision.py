@@ -1,8 +1,8 @@
 """What products are computed in, where a coarser precision than float32 is asked for.
 
-PyTorch runs bfloat16 convolutions on every CPU, but on those without AVX-512 thirty times slower
-than float32, and oneDNN's matrix products refuse. There factors are rounded all the same, so that
-results are about those of other machines, and multiplied in float32.
+PyTorch runs bfloat16 convolutions on every CPU, but on those without AVX-512 five to thirty times
+slower than float32, and oneDNN's matrix products refuse. There factors are rounded all the same, so
+that results are about those of other machines, and multiplied in float32.
 """
 
 from __future__ import annotations
