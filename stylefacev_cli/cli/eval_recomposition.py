@@ -90,9 +90,9 @@ def measure_recomposition(
     from stylefacev_cli.pipeline import load_model
     from stylefacev_cli.weights.bundle import needed
 
+    rule = rendered.rule_for(model_name, num_pairs, seed, framing)
     model = load_model(model_name)
     manifest, recompose = model.manifest, rendered.recomposer(model)
-    rule = rendered.PairRule(num_pairs, seed, framing or rendered.framing_of(manifest))
     # The fixed detector, if the model keeps it, never learnt to please the generator.
     eye = "landmarks" if model.networks.detector is None else "detector"
     detector = needed(getattr(model.networks, eye), eye)

@@ -97,9 +97,9 @@ def measure_reconstruction(
     from stylefacev_cli.metrics.similarity import Couple, mean_similarities, measure_similarity
     from stylefacev_cli.pipeline import load_model
 
+    rule = rendered.rule_for(model_name, num_pairs, seed, framing)
     model = load_model(model_name)
     manifest, recompose = model.manifest, rendered.recomposer(model)
-    rule = rendered.PairRule(num_pairs, seed, framing or rendered.framing_of(manifest))
     network = face_network(identity)
     taken, source, total = Taken(), None, num_pairs
     if real is None:

@@ -21,12 +21,12 @@ from stylefacev_cli.faces.factors import FRAMINGS, Z_DIM, FaceFactors, FramingRa
 from stylefacev_cli.metrics.recomposition import Images, Pair, Recompose
 from stylefacev_cli.pipeline import MAX_SEED, Model, as_pictures
 from stylefacev_cli.weights.bundle import needed
+from stylefacev_cli.weights.manifest import Manifest, read_manifest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stylefacev_cli.faces.studio import Studio
-    from stylefacev_cli.weights.manifest import Manifest
 
 STREAM = 20220906  # keeps these people apart from those of rendered sets
 SEED_RULE = (
@@ -166,6 +166,17 @@ def framing_of(manifest: Manifest) -> str:
     """How the faces were placed that a model learnt from, as its bundle says; else canonical."""
     found = manifest.provenance.get("framing")
     return found if found in FRAMINGS else "canonical"
+
+
+def rule_for(model_name: str, num_pairs: int, seed: int, framing: str | None) -> PairRule:
+    """Which people a model is measured on; framing None: as it was trained.
+
+    Raises:
+        UsageError: a number or a name out of range.
+        MissingWeightsError: there is no such model.
+    """
+    told = framing_of(read_manifest(model_name)) if framing is None else framing
+    return PairRule(num_pairs, seed, told)
 
 
 def why_no_ceiling(manifest: Manifest) -> str | None:
