@@ -19,6 +19,8 @@ from stylefacev_cli.training.checkpoint import CheckpointStore, read_checkpoint
 from stylefacev_cli.weights.bundle import Networks, load_bundle, needed, save_bundle
 from stylefacev_cli.weights.settings import build
 
+_DETECTORS = {"detector": "landmarks", "landmarks": "detector"}
+
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
@@ -67,16 +69,18 @@ def load_network(
     config_type: type[Any],
     network_type: type[NetworkT],
     key: str | None = None,
+    in_model: str | None = None,
 ) -> NetworkT:
     """A trained network, frozen and in evaluation mode; else that of the model to start from.
 
     Args:
         saved: where they are.
         stages: where to look, best first.
-        architecture: the name of its architecture in the save, and of the network in a model.
+        architecture: the name of its architecture in the save.
         config_type: its config dataclass.
         network_type: its class.
         key: the name of its weights in the save, if another one.
+        in_model: the name of the network in the model to start from, if another one.
 
     Raises:
         DataError: none of the stages has been trained yet, and there is no model to start from.
@@ -85,7 +89,7 @@ def load_network(
     """
     found = state_of(saved, stages)
     if found is None and saved.start_from is not None:
-        network = network_of(saved.start_from, architecture)
+        network = network_of(saved.start_from, in_model or architecture)
         assert isinstance(network, network_type)
         return network.eval().requires_grad_(False)
     if found is None:
@@ -100,20 +104,20 @@ def load_network(
 
 
 def network_of(model: str, name: str) -> nn.Module:
-    """A network of a model that others start from; of its detectors the fixed one, if it is kept.
+    """A network of a model that others start from.
 
     Args:
         model: as for `find_bundle`.
-        name: of a field of `Networks`.
+        name: of a field of `Networks`; each detector stands in for the other.
 
     Raises:
         MissingWeightsError: there is no such model, or it lacks the network.
         IntegrityError: the model is damaged.
     """
     networks = load_bundle(model).networks
-    if name == "landmarks" and networks.detector is not None:
-        return networks.detector
     network: nn.Module | None = getattr(networks, name)
+    if network is None and name in _DETECTORS:
+        network = getattr(networks, _DETECTORS[name])
     return needed(network, name)
 
 
@@ -123,13 +127,26 @@ def load_generator(saved: Saved) -> Generator:
     return load_network(saved, stages, "generator", GeneratorConfig, Generator, key="ema")
 
 
-def load_detector(saved: Saved, *, fixed: bool = False) -> LandmarkDetector:
-    """The landmark detector: as the joint stage left it, or the `fixed` one that gave targets.
+def load_detector(saved: Saved, *, joint: bool = True, fixed: bool = False) -> LandmarkDetector:
+    """The landmark detector that the pose extractor works behind; raises as `load_network`.
 
-    Raises as `load_network`.
+    Of a model that keeps two, the trained copy goes with the model's own pose extractor.
+
+    Args:
+        saved: where it is.
+        joint: as the joint stage left it, if that is there.
+        fixed: the one that gives the pose stage its targets, whoever's pose extractor is there.
     """
-    stages = ("detector",) if fixed else ("joint", "detector")
-    return load_network(saved, stages, "landmarks", LandmarkDetectorConfig, LandmarkDetector)
+    stages = ("joint", "detector") if joint and not fixed else ("detector",)
+    is_fixed = fixed or state_of(saved, ("pose",)) is not None
+    return load_network(
+        saved,
+        stages,
+        "landmarks",
+        LandmarkDetectorConfig,
+        LandmarkDetector,
+        in_model="detector" if is_fixed else "landmarks",
+    )
 
 
 def load_pose_extractor(saved: Saved, *, joint: bool = True) -> PoseExtractor:

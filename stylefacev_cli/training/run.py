@@ -50,13 +50,7 @@ from stylefacev_cli.weights.manifest import read_manifest
 from stylefacev_cli.weights.settings import to_plain
 
 FRAMES_FOLDER = "frames"  # of a run: large data, mapped; it can be made again
-# Stages that otherwise begin with random weights, and the network of a model that each trains.
-FINE_TUNED = {
-    "detector": "landmarks",
-    "pose": "pose",
-    "appearance": "appearance",
-    "motion": "motion",
-}
+FINE_TUNED = ("detector", "pose", "appearance", "motion")  # else they begin with random weights
 STAGES = ("generator", "finish", "detector", "pose", "appearance", "joint", "motion")
 Report = Callable[[str], None]
 
@@ -186,7 +180,7 @@ class Trainer:
         """
         made, start = self._new_stage(name, section), self._config.start_from
         if self._config.fine_tune and start is not None and name in FINE_TUNED:
-            begin_with(made, start, FINE_TUNED[name])
+            begin_with(made, start)
         return made
 
     def _new_stage(self, name: str, section: Any) -> NetworkStage:
@@ -204,7 +198,7 @@ class Trainer:
             detector = load_detector(saved, fixed=True).to(device)
             return PoseStage(section, frames, seed, detector, generator)
         if name in ("appearance", "joint"):
-            detector = load_detector(saved, fixed=True).to(device)
+            detector = load_detector(saved, joint=False).to(device)
             pose = load_pose_extractor(saved, joint=False).to(device)
             if name == "appearance":
                 return AppearanceStage(section, frames, seed, generator, detector, pose, perceptual)
@@ -282,21 +276,21 @@ class Trainer:
         return perceptual.to(self._device)
 
 
-def begin_with(stage: NetworkStage, model: str, name: str) -> None:
-    """Give a new stage's network the weights that it has in a model.
+def begin_with(stage: NetworkStage, model: str) -> None:
+    """Give the network that a new stage leaves behind the weights that it has in a model.
 
     Args:
         stage: is changed.
         model: as for `find_bundle`.
-        name: of the network, in both.
 
     Raises:
         UsageError: it has another architecture there.
         MissingWeightsError: there is no such model, or it lacks the network.
         IntegrityError: the model is damaged.
     """
+    ((name, architecture),) = stage.architecture.items()
     network: Any = network_of(model, name)
-    if to_plain(network.config) != stage.architecture[name]:
+    if to_plain(network.config) != architecture:
         raise UsageError(
             f"{stage.name}.architecture is not that of {model}, which it is to go on from: give it "
             f"{to_plain(network.config)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from stylefacev_cli.networks.motion import MotionSampler
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training.card import CARD_NAME
 from stylefacev_cli.training.checkpoint import CheckpointStore
+from stylefacev_cli.training.results import Saved, load_detector
 from stylefacev_cli.training.run import train
 from stylefacev_cli.training.settings import TrainingConfig, load_settings
 from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
@@ -28,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole model of the sizes of tiny.yaml, with random weights."""
     config = load_settings(TINY, [])
     assert config.detector is not None
-    torch.manual_seed(2)
+    torch.manual_seed(2)  # some random pose extractors give one pose for all
     networks = Networks(
         generator=Generator(config.generator.architecture),
         landmarks=LandmarkDetector(config.detector.architecture),
@@ -132,6 +135,34 @@ def test_the_bundle_and_its_card_tell_of_the_model_before(
         start = bundle
 
 
+def test_of_two_detectors_the_trained_one_goes_with_the_models_poses(
+    model: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    """Imported models keep the fixed one too; a pose extractor of the run's own goes with that."""
+    networks = load_bundle(model).networks
+    assert networks.landmarks is not None
+    other = copy.deepcopy(networks.landmarks)
+    for weight in other.parameters():
+        weight.mul_(0.5)
+    both = tmp_path / "both"
+    save_bundle(
+        both, dataclasses.replace(networks, detector=other), name="both", fps=25,
+        licence="CC0-1.0", provenance={},
+    )  # fmt: skip
+    fixed, copied = load_bundle(both).networks.detector, networks.landmarks
+    assert fixed is not None
+    run = tmp_path / "run"
+    saved = Saved(run, start_from=str(both))
+
+    def is_found(wanted: torch.nn.Module, **options: bool) -> bool:
+        found, expected = load_detector(saved, **options).state_dict(), wanted.state_dict()
+        return all(torch.equal(found[key], value) for key, value in expected.items())
+
+    assert is_found(copied) and is_found(copied, joint=False) and is_found(fixed, fixed=True)
+    train(settings(both), [clip_folder], run, stage="pose", report=lambda line: None)
+    assert is_found(fixed) and is_found(fixed, joint=False) and is_found(fixed, fixed=True)
+
+
 def test_motion_is_not_learnt_from_poses_that_never_change(
     model: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
@@ -161,7 +192,7 @@ def test_fine_tuning_is_refused_where_it_cannot_be(
     save_bundle(
         tmp_path / "partial", partial, name="part", fps=25, licence="CC0-1.0", provenance={}
     )
-    with pytest.raises(MissingWeightsError, match="lacks the network landmarks"):
+    with pytest.raises(MissingWeightsError, match="lacks the network detector"):
         train(
             settings(tmp_path / "partial"), [clip_folder], tmp_path / "run", stage="pose",
             report=lambda line: None,
