@@ -199,6 +199,7 @@ def test_pictures_of_a_pair(people: rendered.RenderedPairs, tiny_model: Path) ->
         (["--pairs", "1"], 2, "give 2 or more"),
         (["--seed", "-1"], 2, "from 0 to"),
         (["--framing", "narrow"], 2, "canonical, unaligned, wide"),
+        (["--framing", ""], 2, "canonical, unaligned, wide"),
         (["--model", "nobody"], 3, "unknown model"),
         (["--perceptual", "lpips"], 2, "not one of"),
     ],
