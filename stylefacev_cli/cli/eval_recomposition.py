@@ -23,7 +23,7 @@ Framing = Annotated[
     str | None,
     typer.Option(
         "--framing",
-        help="Of the renders: canonical, unaligned or wide; by default as it was trained.",
+        help="Of renders: canonical, unaligned or wide; else what the bundle says, or canonical.",
     ),
 ]
 TRUSTED_CORRELATION = 0.7  # of the detector on true renders

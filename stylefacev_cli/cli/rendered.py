@@ -169,7 +169,7 @@ def framing_of(manifest: Manifest) -> str:
 
 
 def rule_for(model_name: str, num_pairs: int, seed: int, framing: str | None) -> PairRule:
-    """Which people a model is measured on; framing None: as it was trained.
+    """Which people a model is measured on; framing None: as `framing_of` says.
 
     Raises:
         UsageError: a number or a name out of range.
