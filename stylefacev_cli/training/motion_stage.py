@@ -69,7 +69,9 @@ class MotionStageConfig:
     minutes: float | None = None
     supervise: str = "poses"  # or images: what the discriminators see
     rendered_at_once: int = 4  # frames, with images: memory is that of so many
-    num_clips: int = 8  # in a batch, of all processes together
+    num_clips: int = 8  # sequences in a batch, of all processes together
+    values_clips: int = 0  # in a batch, of which the discriminators see num_clips; 0: as many
+    critics_every: int = 1  # steps: in those between, losses on values alone train the sampler
     accumulate: int = 1  # parts of a process's share of the batch, one after the other
     dtype: str = "float32"  # or bfloat16: products of discriminators and rendering
     num_frames: int = 30  # of a training sequence
@@ -95,6 +97,15 @@ class MotionStageConfig:
             raise UsageError(
                 "structure_weight, marginals_weight and steps_weight are for sequences of poses"
             )
+        if not self.follows_values and (self.values_clips or self.critics_every != 1):
+            raise UsageError(
+                "motion.values_clips and critics_every are for structure_weight, marginals_weight "
+                "or steps_weight"
+            )
+        if self.values_clips and self.values_clips < self.num_clips:
+            raise UsageError("motion.values_clips is at least num_clips, or 0 for as many")
+        if self.critics_every < 1:
+            raise UsageError("motion.critics_every is at least 1")
         check_dtype(self.dtype)
 
     @property
@@ -105,39 +116,46 @@ class MotionStageConfig:
     @property
     def must_split(self) -> dict[str, int]:
         """What must split evenly over processes and parts."""
-        return {"num_clips": self.num_clips}
+        return {"num_clips": self.num_clips, "values_clips": self.values_clips}
+
+    @property
+    def num_sequences(self) -> int:
+        """In a batch: `num_clips` of them, the first, are for the discriminators too."""
+        return max(self.num_clips, self.values_clips)
 
     @property
     def batch_size(self) -> int:
         """Real frames that one step sees."""
-        return self.num_clips * self.num_frames
+        return self.num_sequences * self.num_frames
 
 
 @dataclass(frozen=True)
 class Batch:
     """What a step is about, before anything is computed."""
 
+    num_seen: int  # by the discriminators: the first
     clips: np.ndarray  # [N] which clips
     offsets: np.ndarray  # [N] where the sequences begin in them
     noise: Tensor  # [N, T − 1, pose_dim]
-    mix: Tensor  # [N] between real and made, for the gradient penalty
+    mix: Tensor  # [num_seen] between real and made, for the gradient penalty
     frame: int  # that the discriminator of pairs sees
 
     def of(self, share: Share) -> Batch:
         """A share of the sequences."""
-        own = share.of(np.arange(len(self.clips)))
-        chosen = torch.from_numpy(own)
-        noise, mix = self.noise[chosen], self.mix[chosen]
-        return Batch(self.clips[own], self.offsets[own], noise, mix, self.frame)
+        seen = share.of(np.arange(self.num_seen))
+        own = np.concatenate([seen, share.of(np.arange(self.num_seen, len(self.clips)))])
+        noise, mix = self.noise[torch.from_numpy(own)], self.mix[torch.from_numpy(seen)]
+        return Batch(len(seen), self.clips[own], self.offsets[own], noise, mix, self.frame)
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """Real sequences beside those that the sampler made, as the discriminators see them."""
+    """Sequences that the sampler made beside real ones, as discriminators and losses see them."""
 
     batch: Batch
-    real: Tensor  # [N, T, C, H, W]: poses as maps (and planes of openings), or images
+    real: Tensor  # [num_seen, T, C, H, W]: poses as maps (and planes of openings), or images
     made: Tensor  # the same shape, with a gradient into the sampler
+    rolled: Tensor  # [N, T, 64], with a gradient
     diversity: Tensor  # scalar: cosine of noise and what the sampler's state tells of it
 
 
@@ -174,6 +192,7 @@ class MotionStage(NetworkStage):
             self._values = MotionValues.of_data(
                 pose_extractor, tracks.poses.to(frames.device), tracks.spans
             )
+            self._real_values = self._values_of_data()
             self._structure = self._structure_of_data()
         torch.manual_seed(seed)
         self.sampler = MotionSampler(config.architecture).to(self.device)
@@ -206,15 +225,21 @@ class MotionStage(NetworkStage):
         return 1 if self._planes is None else 1 + NUM_PLANES
 
     @torch.no_grad()
+    def _values_of_data(self) -> Tensor:
+        """[frames, K] of all clips."""
+        found = []
+        for index, (first, frames) in enumerate(self._tracks.spans):
+            clip = self._tracks.poses[first : first + frames].to(self.device)
+            found.append(self._values.of(clip[None], np.array([index]))[0])
+        return torch.cat(found)
+
     def _structure_of_data(self) -> Tensor:
         """The structure function of the clips, cut to the length of training."""
         length = self.config.num_frames
         squares = []
-        for index, (first, frames) in enumerate(self._tracks.spans):
-            clip = self._tracks.poses[first : first + frames].to(self.device)
-            cut = clip[: frames // length * length].view(-1, length, clip.shape[1])
-            values = self._values.of(cut, np.full(len(cut), index))
-            squares.append(structure(values).square())
+        for first, frames in self._tracks.spans:
+            cut = self._real_values[first : first + frames // length * length]
+            squares.append(structure(cut.view(-1, length, cut.shape[1])).square())
         return torch.stack(squares).mean(dim=0).sqrt()
 
     def _adam(self, *networks: nn.Module) -> Optimisers:
@@ -245,6 +270,9 @@ class MotionStage(NetworkStage):
         """Train the discriminators, then the sampler, on one batch of sequences."""
         config, count = self.config, len(self.shares)
         batch, scale = self._next_batch(index), config.schedule.scale(index, progress)
+        if index % config.critics_every:
+            parts = (self._values_losses(self._attempt(batch.of(share))) for share in self.shares)
+            return self._optimisers.learn(parts, count, scale) or {"total": float("nan")}
         attempts: list[Attempt] = []
 
         def critic_parts() -> Iterator[dict[str, Tensor]]:
@@ -256,38 +284,44 @@ class MotionStage(NetworkStage):
         if critic_losses is None:
             return {"total": float("nan")}
         with frozen(self.pair_critic, self.clip_critic):
-            parts = (self._sampler_losses(attempt) for attempt in attempts)
-            losses = self._optimisers.learn(parts, count, scale)
+            both = (
+                self._sampler_losses(attempt) | self._values_losses(attempt) for attempt in attempts
+            )
+            losses = self._optimisers.learn(both, count, scale)
         average_buffers(self.pair_critic, self.clip_critic)
         return {"total": float("nan")} if losses is None else losses | critic_losses
 
     def _next_batch(self, index: int) -> Batch:
         """Sequences from random places of the next clips."""
         config, random = self.config, step_generator(self._seed, index)
-        clips = self._clips.next(config.num_clips)
+        clips = self._clips.next(config.num_sequences)
         free = self._tracks.spans[clips, 1] - config.num_frames + 1
         offsets = [int(torch.randint(int(places), (), generator=random)) for places in free]
         frame = int(torch.randint(1, config.num_frames, (), generator=random))
         shape = len(clips), config.num_frames - 1, config.architecture.pose_dim
         noise = torch.randn(shape, generator=random)
-        mix = torch.rand(len(clips), generator=random)
-        return Batch(clips, np.array(offsets), noise, mix, frame)
+        mix = torch.rand(config.num_clips, generator=random)
+        return Batch(config.num_clips, clips, np.array(offsets), noise, mix, frame)
 
     def _attempt(self, batch: Batch) -> Attempt:
-        length = self.config.num_frames
-        places = (self._tracks.spans[batch.clips, 0] + batch.offsets)[:, None] + np.arange(length)
-        poses = self._tracks.poses[torch.from_numpy(places)].to(self.device)  # [N, T, 64]
-        noise = batch.noise.to(self.device)
+        poses = self._tracks.poses[self._rows_of(batch, self._tracks.spans[:, 0])].to(self.device)
+        noise, seen = batch.noise.to(self.device), batch.num_seen
         rolled, reconstruction = self._roll_out(poses[:, 0], noise)
         diversity = F.cosine_similarity(reconstruction, noise, dim=-1).mean()
         if self.config.supervise == "poses":
-            return Attempt(batch, self._shown(poses), self._shown(rolled), diversity)
+            real, made = (self._shown(x[:seen]) for x in (poses, rolled))
+            return Attempt(batch, real, made, rolled, diversity)
         real = self._real_clips(batch)
         appearance = self._renderer.appearance_of(real[:, 0])
         made = self._renderer.clips_of(
             appearance, rolled, self.config.rendered_at_once, self.config.dtype
         )
-        return Attempt(batch, real, made, diversity)
+        return Attempt(batch, real, made, rolled, diversity)
+
+    def _rows_of(self, batch: Batch, firsts: np.ndarray) -> Tensor:
+        """Frames [N, T] of the sequences, where clips begin at `firsts`."""
+        places = (firsts[batch.clips] + batch.offsets)[:, None] + np.arange(self.config.num_frames)
+        return torch.from_numpy(places)
 
     def _shown(self, poses: Tensor) -> Tensor:
         """What the discriminators see of poses [N, T, 64]: [N, T, C, 8, 8]."""
@@ -296,8 +330,7 @@ class MotionStage(NetworkStage):
 
     def _real_clips(self, batch: Batch) -> Tensor:
         """[N, T, 3, S, S] of the data."""
-        length = self.config.num_frames
-        rows = (self._first_rows[batch.clips] + batch.offsets)[:, None] + np.arange(length)
+        rows = self._rows_of(batch, self._first_rows).numpy()
         images = self._frames.image_batch(rows.reshape(-1))
         return images.view(*rows.shape, *images.shape[1:])
 
@@ -330,17 +363,19 @@ class MotionStage(NetworkStage):
         (made_pair, made_clip), (real_pair, real_clip) = (
             self._judge(clips, attempt.batch.frame) for clips in (attempt.made, attempt.real)
         )
-        found = {
+        return {
             "g_pair": relativistic(made_pair, real_pair),
             "g_clip": relativistic(made_clip, real_clip),
             "diversity": -self.config.diversity_weight * attempt.diversity,
         }
-        config = self.config
-        if config.follows_values:
-            made, real = (
-                self._values.of(x[:, :, 0].flatten(2), attempt.batch.clips)
-                for x in (attempt.made, attempt.real)
-            )
+
+    def _values_losses(self, attempt: Attempt) -> dict[str, Tensor]:
+        """How far the values of the poses are from those of the data."""
+        config, found = self.config, {}
+        if not config.follows_values:
+            return {}
+        made = self._values.of(attempt.rolled, attempt.batch.clips)
+        real = self._real_values[self._rows_of(attempt.batch, self._tracks.spans[:, 0])]
         if config.structure_weight:
             loss = self._values.mean_of(structure_loss(made, self._structure))
             found["structure"] = config.structure_weight * loss

@@ -4,9 +4,10 @@ A pose has 64 numbers, but poses of faces fill few of those directions: a moveme
 in the others melts the face. So the principal components of the data's poses are followed each for
 itself, beside the key points and how far eyes and mouth are open. All are taken from what is usual
 in their clip: else the size of somebody's eyes, say, would count as a movement of them. Lids have a
-group of their own, of whether they are closed: eyes that are half closed for long are little to the
-others, and all that one sees. So has the mouth, one value beside a hundred, which is all of speech,
-and the place and the size of the face: in clips heads move about, and hardly nearer or back.
+group of their own, of how many of some openings they fall short: eyes half closed for long, or
+never at rest between two blinks, are little to the others, and all that one sees. So has the mouth,
+one value beside a hundred, which is all of speech, and the place and the size of the face: in clips
+heads move about, and hardly nearer or back.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from stylefacev_cli.training.rendering import as_maps
 
 _READ_AT_ONCE = 4096  # poses
 _LEAST = 1e-3  # deviation of a component or value, as a share of the largest of its group
-_CLOSED, _DROOPING = 0.6, 0.85  # of the usual opening of somebody's eyes
+_LEVELS = 0.4, 0.6, 0.75, 0.9, 1.1  # of the usual opening of somebody's eyes
 _SOFTNESS = 0.05
 _LEAST_LIDS = 0.05  # deviation: in data where nobody ever blinks there would be none
 _NUM_EYES = 2  # of the openings, which end with the mouth's
@@ -35,9 +36,9 @@ class MotionValues:
 
     pose_extractor: PoseExtractor  # frozen
     components: Tensor  # [64, 64], columns
-    usual: Tensor  # [C, K − 2], the median of each clip
+    usual: Tensor  # [C, K − 5], the median of each clip
     scale: Tensor  # [K]
-    # Numbers of components, key points, coordinates of the place, sizes, eyes, mouths, states.
+    # Numbers of components, key points, coordinates and size of the place, eyes, mouths, levels.
     groups: tuple[int, ...]
 
     @classmethod
@@ -62,7 +63,7 @@ class MotionValues:
         clips = [values[first : first + length] for first, length in spans.tolist()]
         usual = torch.stack([clip.median(dim=0).values for clip in clips])
         off = [_from_usual(clip, middle) for clip, middle in zip(clips, usual, strict=True)]
-        groups = [*(group.shape[1] for group in together), 2]
+        groups = [*(group.shape[1] for group in together), len(_LEVELS)]
         scales = [
             deviation.clamp(min=max(_LEAST * float(deviation.max()), 1e-6))
             for deviation in torch.split(torch.cat(off).square().mean(dim=0).sqrt(), groups)
@@ -91,17 +92,16 @@ class MotionValues:
         return [
             poses @ self.components,
             key_points.view(*shape, -1),
-            place.view(*shape, -1),
-            size.view(*shape, 1),
+            torch.cat([place, size[:, None]], dim=1).view(*shape, -1),
             eyes,
             mouth,
         ]
 
 
 def _from_usual(values: Tensor, usual: Tensor) -> Tensor:
-    """Values [..., K − 2] from what is usual, and whether lids are closed, whether they droop."""
+    """Values [..., K − 5] from what is usual, and of which levels the lids fall short."""
     eyes = slice(-1 - _NUM_EYES, -1)
     opened, usually = (x[..., eyes].mean(dim=-1) for x in (values, usual))
     share = opened / usually.clamp(min=1e-3)
-    lids = [torch.sigmoid((limit - share) / _SOFTNESS) for limit in (_CLOSED, _DROOPING)]
+    lids = [torch.sigmoid((limit - share) / _SOFTNESS) for limit in _LEVELS]
     return torch.cat([values - usual, torch.stack(lids, dim=-1)], dim=-1)

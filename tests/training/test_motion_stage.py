@@ -31,6 +31,7 @@ from stylefacev_cli.training.motion_tracks import PoseTracks, cached_poses
 from stylefacev_cli.training.motion_values import MotionValues
 from stylefacev_cli.training.opening_planes import opening_planes
 from stylefacev_cli.training.rendering import Renderer
+from stylefacev_cli.training.shares import Share
 
 CONFIG = MotionStageConfig(
     MotionSamplerConfig(hidden_dim=16),
@@ -238,7 +239,7 @@ def test_steps_tell_blinks_from_trembling() -> None:
 
 def test_values_of_poses(tracks: PoseTracks) -> None:
     values = MotionValues.of_data(LinearKeyPoints(), tracks.poses, tracks.spans)
-    assert values.groups == (64, 28, 2, 1, 2, 1, 2)
+    assert values.groups == (64, 28, 3, 2, 1, 5)
     found = values.of(tracks.poses.view(12, 20, 64), np.arange(12))
     # From what is usual in each clip, in units of the deviation from it.
     assert found[..., :98].median(dim=1).values.abs().max() < 1e-4
@@ -252,11 +253,11 @@ def test_values_of_poses(tracks: PoseTracks) -> None:
     linear = [*range(64, 94), *range(95, 98)]  # larger eyes are not opened further
     usual = other.of(moved, np.arange(12))[..., linear]
     torch.testing.assert_close(usual, found[..., linear], atol=2e-3, rtol=1e-3)
-    # A coordinate of the place, of two; the size; an eye's opening, of two; the mouth's.
-    for index, of in ((92, 2), (94, 1), (95, 2), (97, 1)):
-        one = torch.zeros(100)
+    # The size, of place and size; an eye's opening, of two; the mouth's; a level of five.
+    for index, of in ((94, 3), (95, 2), (97, 1), (98, 5)):
+        one = torch.zeros(103)
         one[index] = of
-        assert float(values.mean_of(one)) == pytest.approx(1 / 7)
+        assert float(values.mean_of(one)) == pytest.approx(1 / 6)
 
 
 def test_the_size_of_faces_that_come_nearer() -> None:
@@ -277,12 +278,18 @@ def test_values_tell_closed_eyes_from_drooping_ones() -> None:
     poses[:, 12:14, 0] *= 0.75
     spans = np.array([(0, 20), (20, 20)])
     values = MotionValues.of_data(Lids(), poses.flatten(0, 1), spans)
-    closed, drooping = (values.of(poses, np.arange(2)) * values.scale)[..., 98:].unbind(dim=2)
+    levels = (values.of(poses, np.arange(2)) * values.scale)[..., 98:].unbind(dim=2)
     expected = torch.zeros(20)
     expected[4:7] = 1
-    torch.testing.assert_close(closed, expected.expand(2, -1), atol=0.05, rtol=0)
+    for level in levels[:2]:  # 0.4 and 0.6 of the usual opening
+        torch.testing.assert_close(level, expected.expand(2, -1), atol=0.06, rtol=0)
     expected[12:14] = 1
-    torch.testing.assert_close(drooping, expected.expand(2, -1), atol=0.15, rtol=0)
+    torch.testing.assert_close(levels[3], expected.expand(2, -1), atol=0.15, rtol=0)  # 0.9
+    assert (levels[4][:, :4] > 0.85).all()  # 1.1: eyes at rest fall short of being wide open
+    wide = poses.clone()
+    wide[:, 15:17] *= 1.3
+    found = (values.of(wide, np.arange(2)) * values.scale)[..., 102]
+    assert (found[:, 15:17] < 0.05).all()
 
 
 class Nearing(PoseExtractor):
@@ -322,3 +329,61 @@ def test_made_sequences_come_to_move_as_far_as_real_ones(
     assert all(np.isfinite(losses["marginals"] + losses["steps"]) for losses in found)
     with pytest.raises(UsageError, match="sequences of poses"):
         replace(config, supervise="images")
+
+
+def test_more_sequences_for_values_than_for_critics(
+    tracks: PoseTracks, renderer: Renderer, clips: Frames
+) -> None:
+    config = replace(CONFIG, num_clips=2, values_clips=6, critics_every=3, marginals_weight=1.0)
+    assert config.batch_size == 6 * 8
+    stage = MotionStage(config, tracks, 1, renderer, clips, LinearKeyPoints())
+    judged: list[int] = []
+    for critic in (stage.pair_critic, stage.clip_critic):
+        critic.register_forward_pre_hook(lambda _, inputs: judged.append(len(inputs[0])))
+
+    def weights(network: torch.nn.Module) -> torch.Tensor:
+        return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+    for index in range(4):
+        before = [weights(network) for network in stage.networks.values()]
+        judged.clear()
+        losses = stage.step(index, 0.1)
+        changed = [
+            not torch.equal(weights(network), old)
+            for network, old in zip(stage.networks.values(), before, strict=True)
+        ]
+        seen = index % 3 == 0
+        assert changed == [True, seen, seen]
+        assert set(judged) == ({2} if seen else set())
+        assert set(losses) >= ({"marginals", "g_clip", "d_clip"} if seen else {"marginals"})
+        assert seen or set(losses) == {"marginals"}
+
+
+def test_parts_of_a_batch_have_the_same_of_both_kinds(
+    tracks: PoseTracks, renderer: Renderer, clips: Frames
+) -> None:
+    """Each of two parts has half of what the critics see, and half of the rest."""
+    config = replace(CONFIG, num_clips=4, values_clips=10, marginals_weight=1.0)
+    stage = MotionStage(config, tracks, 1, renderer, clips, LinearKeyPoints())
+    batch = stage._next_batch(0)
+    parts = [batch.of(Share(index, 2)) for index in range(2)]
+    assert [(part.num_seen, len(part.clips), len(part.mix)) for part in parts] == [(2, 5, 2)] * 2
+    for of_all, of_parts in (
+        (batch.clips[:4], [part.clips[:2] for part in parts]),
+        (batch.clips[4:], [part.clips[2:] for part in parts]),
+    ):
+        assert sorted(np.concatenate(of_parts).tolist()) == sorted(of_all.tolist())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"values_clips": 8},  # without a loss on values
+        {"critics_every": 2},
+        {"values_clips": 3, "marginals_weight": 1.0},  # fewer than num_clips
+        {"critics_every": 0, "marginals_weight": 1.0},
+    ],
+)
+def test_settings_of_values_that_cannot_be(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="values_clips|critics_every"):
+        replace(CONFIG, **wrong)  # type: ignore[arg-type]
