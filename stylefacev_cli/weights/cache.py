@@ -28,6 +28,7 @@ from stylefacev_cli.errors import (
     UsageError,
 )
 from stylefacev_cli.weights.hashing import sha256_of
+from stylefacev_cli.weights.home import home_folder
 from stylefacev_cli.weights.locking import locked, replace_synced
 from stylefacev_cli.weights.registry import Entry, WeightFile
 from stylefacev_cli.weights.settings import build
@@ -53,9 +54,9 @@ def assets_folder() -> Path:
     `$STYLEFACEV_HOME/assets`, else `$XDG_CACHE_HOME/stylefacev/assets`, else
     `~/.cache/stylefacev/assets`.
     """
-    home = os.environ.get("STYLEFACEV_HOME")
-    if home:
-        return Path(home).expanduser() / "assets"
+    home = home_folder()
+    if home is not None:
+        return home / "assets"
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "stylefacev" / "assets"
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from stylefacev_cli.errors import MissingWeightsError
+from stylefacev_cli.weights.home import home_folder
 
 DEFAULT_MODEL = "default-128"
 MANIFEST_NAME = "bundle.yaml"
@@ -37,9 +38,9 @@ def models_folder() -> Path:
     `$STYLEFACEV_HOME/models`, else `$XDG_DATA_HOME/stylefacev/models`, else
     `~/.local/share/stylefacev/models`.
     """
-    home = os.environ.get("STYLEFACEV_HOME")
-    if home:
-        return Path(home).expanduser() / "models"
+    home = home_folder()
+    if home is not None:
+        return home / "models"
     data = os.environ.get("XDG_DATA_HOME")
     return (Path(data) if data else Path.home() / ".local" / "share") / "stylefacev" / "models"
 

@@ -40,6 +40,17 @@ def download(*more: str, name: str = NAME) -> list[str]:
     return ["weights", "download", name, "--retries", "0", *more]
 
 
+def test_a_home_that_cannot_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STYLEFACEV_HOME", "~nobody-of-that-name/faces")
+    assert run(["weights", "list"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.splitlines() == [
+        "error: STYLEFACEV_HOME ~nobody-of-that-name/faces: there is no such home folder"
+    ]
+
+
 def test_list_shows_everything(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["weights", "list"]) == 0
     out, err = capsys.readouterr()
