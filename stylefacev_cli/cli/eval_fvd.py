@@ -40,7 +40,7 @@ def fvd(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the real clips' places.")] = 0,
     controls: Annotated[
         bool,
-        typer.Option("--controls", help="Real clips frozen and shuffled, measured as well."),
+        typer.Option("--controls", help="Other real clips, frozen and shuffled, measured as well."),
     ] = False,
     skip_damaged: SkipDamaged = False,
     no_cache: NoCache = False,
@@ -106,11 +106,15 @@ def measure_fvd(
         **asdict(result),
     }
     if controls:
-        base = found["real"].rows[: protocol.num_clips]
-        report["controls"] = {
-            name: frechet_distance(gather("real", len(base), spoil, name).rows, base)
+        # As the floor, of other people than those compared with, but one half of it spoilt. Frozen
+        # copies of the very same clips would share their people, rooms and light.
+        half, every = result.floor_clips, len(found["real"].rows)
+        base = found["real"].rows[:half]
+        spoilt = {
+            name: gather("real", every, spoil, name).rows[half : 2 * half]
             for name, spoil in metric.CONTROLS.items()
         }
+        report["controls"] = {name: frechet_distance(x, base) for name, x in spoilt.items()}
     return report
 
 
@@ -127,6 +131,7 @@ def table(report: Report) -> Iterator[str]:
     yield f"  halves {halves}   (ten random halves of both sides)"
     yield f"KVD      {kvd['mean']:.4f} ± {kvd['sd']:.4f}"
     for name, value in report.get("controls", {}).items():
-        yield f"  {name:9}{value:.2f}   (control: real clips, {name})"
+        clips = report["floor_clips"]
+        yield f"  {name:9}{value:.2f}   (control: other real clips, {name}, {clips} each)"
     for name, facts in report["sides"].items():
         yield side_line(name, facts, "clips")
