@@ -65,7 +65,7 @@ def test_fvd_of_a_model_states_protocol_floor_and_warnings(
     assert (report["num_fake"], report["num_real"]) == (16, 16)
     assert report["fvd"] > 0 and report["floor_clips"] == 16
     assert set(report["controls"]) == {"frozen", "shuffled"}
-    # Frames are noise, one as good as another: mixed clips are as far off as others are, not nearer.
+    # Frames are noise, one as good as another: mixed clips are as far off as others, not nearer.
     assert report["controls"]["shuffled"] == pytest.approx(report["floor"], rel=0.2)
     assert report["sides"]["real"]["used"] == 32 and report["sides"]["fake"]["codec"] == "none"
     code, out, err = evaluate("fvd", *options)
