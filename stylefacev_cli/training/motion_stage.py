@@ -48,6 +48,7 @@ from stylefacev_cli.training.motion_tracks import PoseTracks
 from stylefacev_cli.training.motion_values import MotionValues
 from stylefacev_cli.training.opening_planes import NUM_PLANES, OpeningPlanes, opening_planes
 from stylefacev_cli.training.optim import Optimisers, Schedule, average_buffers
+from stylefacev_cli.training.pose_manifold import PoseManifold
 from stylefacev_cli.training.rendering import Renderer, as_maps
 from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
@@ -83,6 +84,7 @@ class MotionStageConfig:
     structure_weight: float = 0.0  # of a loss that movement is of the data's size at every lag
     marginals_weight: float = 0.0  # of a loss that values are distributed as in the real sequences
     steps_weight: float = 0.0  # of the same for how far values move in 1 to 16 frames
+    manifold_weight: float = 0.0  # of a loss that poses are such as faces have
     openings_scale: float = 0.0  # of planes of how far eyes and mouth are open, beside the poses
 
     def __post_init__(self) -> None:
@@ -95,12 +97,13 @@ class MotionStageConfig:
             raise UsageError("motion.openings_scale is for discriminators of poses")
         if self.follows_values and (self.supervise != "poses" or self.num_frames < 2):
             raise UsageError(
-                "structure_weight, marginals_weight and steps_weight are for sequences of poses"
+                "structure_weight, marginals_weight, steps_weight and manifold_weight are for "
+                "sequences of poses"
             )
         if not self.follows_values and (self.values_clips or self.critics_every != 1):
             raise UsageError(
-                "motion.values_clips and critics_every are for structure_weight, marginals_weight "
-                "or steps_weight"
+                "motion.values_clips and critics_every are for structure_weight, marginals_weight, "
+                "steps_weight or manifold_weight"
             )
         if self.values_clips and self.values_clips < self.num_clips:
             raise UsageError("motion.values_clips is at least num_clips, or 0 for as many")
@@ -110,8 +113,9 @@ class MotionStageConfig:
 
     @property
     def follows_values(self) -> bool:
-        """Whether a loss on `MotionValues` is wanted."""
-        return any((self.structure_weight, self.marginals_weight, self.steps_weight))
+        """Whether a loss is wanted that is not the discriminators'."""
+        weights = self.structure_weight, self.marginals_weight, self.steps_weight
+        return any((*weights, self.manifold_weight))
 
     @property
     def must_split(self) -> dict[str, int]:
@@ -194,6 +198,10 @@ class MotionStage(NetworkStage):
             )
             self._real_values = self._values_of_data()
             self._structure = self._structure_of_data()
+        if config.manifold_weight:
+            self._manifold = PoseManifold.of_data(
+                tracks.poses.to(frames.device), tracks.spans, seed
+            )
         torch.manual_seed(seed)
         self.sampler = MotionSampler(config.architecture).to(self.device)
         critic_config = replace(
@@ -385,6 +393,9 @@ class MotionStage(NetworkStage):
         if config.steps_weight:
             loss = self._values.mean_of(marginal_step_loss(made, real))
             found["steps"] = config.steps_weight * loss
+        if config.manifold_weight:
+            loss = self._manifold.distance(attempt.rolled).log().clamp(min=0)
+            found["manifold"] = config.manifold_weight * loss
         return found
 
     @torch.no_grad()

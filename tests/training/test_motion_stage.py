@@ -14,6 +14,7 @@ from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetector
 from stylefacev_cli.networks.motion import MotionSamplerConfig
 from stylefacev_cli.networks.motion_discriminator import MotionDiscriminatorConfig
 from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.training import pose_manifold
 from stylefacev_cli.training.frames import Frames
 from stylefacev_cli.training.motion_losses import (
     gradient_penalty,
@@ -387,3 +388,15 @@ def test_parts_of_a_batch_have_the_same_of_both_kinds(
 def test_settings_of_values_that_cannot_be(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="values_clips|critics_every"):
         replace(CONFIG, **wrong)  # type: ignore[arg-type]
+
+
+def test_made_poses_come_nearer_to_those_of_the_data(
+    tracks: PoseTracks, renderer: Renderer, clips: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pose_manifold, "_STEPS", 200)
+    config = replace(CONFIG, num_clips=4, values_clips=12, critics_every=99, manifold_weight=1.0)
+    stage = MotionStage(config, tracks, 1, renderer, clips, LinearKeyPoints())
+    with torch.no_grad():
+        stage.sampler.w.mul_(20)  # it rushes off
+    found = [stage.step(index, 0.1)["manifold"] for index in range(1, 60)]
+    assert 0 <= np.mean(found[-5:]) < 0.7 * np.mean(found[:5])
