@@ -45,7 +45,7 @@ def gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor, mix: Tensor)
     return total / len(logits)
 
 
-LAGS = (1, 2, 4, 8, 16, 32)  # frames
+LAGS = (1, 2, 4, 8, 16, 32, 48)  # frames
 LEAST_MOVED = 0.01  # in the unit of the values
 
 
