@@ -6,7 +6,7 @@ import errno
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,35 +79,41 @@ def kill_in_save(number: int, where: str) -> None:
     setattr(os, where, killing)
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """As the killed process has it: sums over several threads round differently."""
-    before = torch.get_num_threads()
+def train_on_and_anew(killed: Path, whole: Path, names: list[str]) -> None:
+    """Each stage from its newest save, and from its beginning; as the killed process had it.
+
+    That is one thread, over which sums round alike, and networks that no other test has made.
+    """
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    for name in names:
+        torch.save(train(name, killed / name), killed / f"{name}.tensors")
+        torch.save(train(name, whole / name), whole / f"{name}.tensors")
+
+
+def run_apart(target: Callable[..., None], *arguments: Any) -> None:
+    """In a new process."""
+    process = multiprocessing.get_context("spawn").Process(target=target, args=arguments)
+    process.start()
+    process.join(timeout=300)
+    assert process.exitcode == 0
 
 
 # That every stage resumes exactly is tested without a kill; so two are enough, one for each place.
 @pytest.mark.parametrize("names", [FEW, pytest.param(OTHERS, marks=pytest.mark.slow)])
-@pytest.mark.usefixtures("one_thread")
 def test_killed_in_a_save_then_resumed_equals_a_whole_run(names: list[str], tmp_path: Path) -> None:
-    folder = tmp_path / "killed"
-    process = multiprocessing.get_context("spawn").Process(
-        target=train_until_killed, args=(folder, names)
-    )
-    process.start()
-    process.join(timeout=300)
-    assert process.exitcode == 0
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    run_apart(train_until_killed, killed, names)
     for name in names:
-        saves = folder / name / "checkpoints"
+        saves = killed / name / "checkpoints"
         assert len(list(saves.glob("*.part"))) == 1
         state = CheckpointStore(saves).load_newest(lambda line: pytest.fail(line))
         assert state is not None and state["step"] == 2
-        resumed, whole = train(name, folder / name), train(name, tmp_path / name)
-        assert len(resumed) == len(whole) > 20
-        assert all(torch.equal(a, b) for a, b in zip(resumed, whole, strict=True)), name
-        assert not list(saves.glob("*.part"))
+    run_apart(train_on_and_anew, killed, whole, names)
+    for name in names:
+        resumed, wanted = (torch.load(x / f"{name}.tensors") for x in (killed, whole))
+        assert len(resumed) == len(wanted) > 20
+        assert all(torch.equal(a, b) for a, b in zip(resumed, wanted, strict=True)), name
+        assert not list((killed / name / "checkpoints").glob("*.part"))
 
 
 def test_a_full_disk_is_told_and_leaves_the_older_saves(
