@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Beside other workers of `pytest -n` each has its share of the cores.
-if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) - 1:
-    share = (os.cpu_count() or 1) // (workers + 1)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
+workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if workers > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 # Triton, which torch.optim imports where it is installed, crashes if Mesa has loaded its own LLVM
 # for the rendering tests before: so it goes first.

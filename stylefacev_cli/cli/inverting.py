@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.cli.outputs import Target, at_home, check_writable
+from stylefacev_cli.cli.outputs import Target, check_writable
 from stylefacev_cli.cli.people import invert_photo
 from stylefacev_cli.cli.photos import read_photo
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
 from stylefacev_cli.errors import StyleFaceVError, UsageError
+from stylefacev_cli.weights.home import at_home
 from stylefacev_cli.weights.manifest import read_manifest
 
 if TYPE_CHECKING:

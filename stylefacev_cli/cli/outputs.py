@@ -13,6 +13,7 @@ from pathlib import Path
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.video import FORMATS, is_frame_folder
 from stylefacev_cli.video.formats import SUFFIXES
+from stylefacev_cli.weights.home import at_home
 
 _FIELD = re.compile(r"\{(?:(seed|motion_seed)(?::0?([0-9]{1,2})d?)?|(track|from))\}")
 _FOREIGN_SUFFIXES = (
@@ -54,18 +55,6 @@ class Columns:
 
     field: str = "motion_seed"
     names: tuple[str, ...] = ("",)
-
-
-def at_home(name: str, option: str) -> Path:
-    """The path of a name that may begin with ~, one's home folder.
-
-    Raises:
-        UsageError: it is that of a user who is not there.
-    """
-    try:
-        return Path(name).expanduser()
-    except RuntimeError as error:
-        raise UsageError(f"{option} {name}: there is no such home folder") from error
 
 
 def choose_format(out: str, wanted: str | None) -> str:

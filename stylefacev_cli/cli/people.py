@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.cli.outputs import at_home
 from stylefacev_cli.cli.photos import SUFFIXES, as_frame, find_window, read_photo
 from stylefacev_cli.cli.seeds import MAX_SEED
 from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.errors import StyleFaceVError, UsageError
+from stylefacev_cli.weights.home import at_home
 from stylefacev_cli.weights.manifest import Manifest
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from stylefacev_cli.cli.delivery import Clock, describe_software, make_video, stream_video
 from stylefacev_cli.cli.directing import Direction, check_mixes, doubts, mixes_of, transforms_of
 from stylefacev_cli.cli.motion_sources import MotionSource, open_motion, poses_of
-from stylefacev_cli.cli.outputs import Target, at_home, check_writable, without_existing
+from stylefacev_cli.cli.outputs import Target, check_writable, without_existing
 from stylefacev_cli.cli.people import load_person, open_who
 from stylefacev_cli.cli.planning import check_rate, planned_format
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
@@ -21,6 +21,7 @@ from stylefacev_cli.errors import UsageError
 from stylefacev_cli.video import Frame
 from stylefacev_cli.video.formats import SUFFIXES
 from stylefacev_cli.video.sound import SOUND_FORMATS, add_sound, has_sound
+from stylefacev_cli.weights.home import at_home
 from stylefacev_cli.weights.manifest import read_manifest
 
 if TYPE_CHECKING:

@@ -112,10 +112,14 @@ class MotionStageConfig:
         check_dtype(self.dtype)
 
     @property
+    def reads_values(self) -> bool:
+        """Whether a loss on `MotionValues` is wanted."""
+        return any((self.structure_weight, self.marginals_weight, self.steps_weight))
+
+    @property
     def follows_values(self) -> bool:
         """Whether a loss is wanted that is not the discriminators'."""
-        weights = self.structure_weight, self.marginals_weight, self.steps_weight
-        return any((*weights, self.manifold_weight))
+        return self.reads_values or self.manifold_weight != 0
 
     @property
     def must_split(self) -> dict[str, int]:
@@ -191,7 +195,7 @@ class MotionStage(NetworkStage):
             self._planes = opening_planes(
                 pose_extractor, tracks.poses.to(frames.device), config.openings_scale
             )
-        if config.follows_values:
+        if config.reads_values:
             assert pose_extractor is not None
             self._values = MotionValues.of_data(
                 pose_extractor, tracks.poses.to(frames.device), tracks.spans
@@ -279,7 +283,8 @@ class MotionStage(NetworkStage):
         config, count = self.config, len(self.shares)
         batch, scale = self._next_batch(index), config.schedule.scale(index, progress)
         if index % config.critics_every:
-            parts = (self._values_losses(self._attempt(batch.of(share))) for share in self.shares)
+            own = (batch.of(share) for share in self.shares)
+            parts = (self._values_losses(part, self._sequences(part)[1]) for part in own)
             return self._optimisers.learn(parts, count, scale) or {"total": float("nan")}
         attempts: list[Attempt] = []
 
@@ -293,7 +298,7 @@ class MotionStage(NetworkStage):
             return {"total": float("nan")}
         with frozen(self.pair_critic, self.clip_critic):
             both = (
-                self._sampler_losses(attempt) | self._values_losses(attempt) for attempt in attempts
+                self._sampler_losses(x) | self._values_losses(x.batch, x.rolled) for x in attempts
             )
             losses = self._optimisers.learn(both, count, scale)
         average_buffers(self.pair_critic, self.clip_critic)
@@ -311,13 +316,17 @@ class MotionStage(NetworkStage):
         mix = torch.rand(config.num_clips, generator=random)
         return Batch(config.num_clips, clips, np.array(offsets), noise, mix, frame)
 
-    def _attempt(self, batch: Batch) -> Attempt:
+    def _sequences(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Real and made poses [N, T, 64], and how well the state tells of the noise, a cosine."""
         poses = self._tracks.poses[self._rows_of(batch, self._tracks.spans[:, 0])].to(self.device)
-        noise, seen = batch.noise.to(self.device), batch.num_seen
+        noise = batch.noise.to(self.device)
         rolled, reconstruction = self._roll_out(poses[:, 0], noise)
-        diversity = F.cosine_similarity(reconstruction, noise, dim=-1).mean()
+        return poses, rolled, F.cosine_similarity(reconstruction, noise, dim=-1).mean()
+
+    def _attempt(self, batch: Batch) -> Attempt:
+        poses, rolled, diversity = self._sequences(batch)
         if self.config.supervise == "poses":
-            real, made = (self._shown(x[:seen]) for x in (poses, rolled))
+            real, made = (self._shown(x[: batch.num_seen]) for x in (poses, rolled))
             return Attempt(batch, real, made, rolled, diversity)
         real = self._real_clips(batch)
         appearance = self._renderer.appearance_of(real[:, 0])
@@ -377,13 +386,16 @@ class MotionStage(NetworkStage):
             "diversity": -self.config.diversity_weight * attempt.diversity,
         }
 
-    def _values_losses(self, attempt: Attempt) -> dict[str, Tensor]:
-        """How far the values of the poses are from those of the data."""
+    def _values_losses(self, batch: Batch, rolled: Tensor) -> dict[str, Tensor]:
+        """How far made poses [N, T, 64], and their values, are from those of the data."""
         config, found = self.config, {}
-        if not config.follows_values:
-            return {}
-        made = self._values.of(attempt.rolled, attempt.batch.clips)
-        real = self._real_values[self._rows_of(attempt.batch, self._tracks.spans[:, 0])]
+        if config.manifold_weight:
+            loss = self._manifold.distance(rolled).log().clamp(min=0)
+            found["manifold"] = config.manifold_weight * loss
+        if not config.reads_values:
+            return found
+        made = self._values.of(rolled, batch.clips)
+        real = self._real_values[self._rows_of(batch, self._tracks.spans[:, 0])]
         if config.structure_weight:
             loss = self._values.mean_of(structure_loss(made, self._structure))
             found["structure"] = config.structure_weight * loss
@@ -393,9 +405,6 @@ class MotionStage(NetworkStage):
         if config.steps_weight:
             loss = self._values.mean_of(marginal_step_loss(made, real))
             found["steps"] = config.steps_weight * loss
-        if config.manifold_weight:
-            loss = self._manifold.distance(attempt.rolled).log().clamp(min=0)
-            found["manifold"] = config.manifold_weight * loss
         return found
 
     @torch.no_grad()

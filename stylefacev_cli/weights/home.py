@@ -1,4 +1,4 @@
-"""The folder that people name for all that stylefacev keeps."""
+"""Names of folders that may begin with ~, one's home; above all that of all that is kept."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ from pathlib import Path
 from stylefacev_cli.errors import UsageError
 
 
-def home_folder() -> Path | None:
-    """`$STYLEFACEV_HOME`, which may begin with ~; None where it is not set.
+def at_home(name: str, option: str) -> Path:
+    """The path of a name that may begin with ~, one's home folder.
+
+    Args:
+        name: of a file or folder.
+        option: where it was given, for the message.
 
     Raises:
-        UsageError: it begins with the name of a user who is not there.
+        UsageError: it is that of a user who is not there.
     """
-    home = os.environ.get("STYLEFACEV_HOME")
-    if not home:
-        return None
     try:
-        return Path(home).expanduser()
+        return Path(name).expanduser()
     except RuntimeError as error:
-        raise UsageError(f"STYLEFACEV_HOME {home}: there is no such home folder") from error
+        raise UsageError(f"{option} {name}: there is no such home folder") from error
+
+
+def home_folder() -> Path | None:
+    """`$STYLEFACEV_HOME`; None where it is not set. Raises as `at_home`."""
+    home = os.environ.get("STYLEFACEV_HOME")
+    return at_home(home, "STYLEFACEV_HOME") if home else None
