@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.networks.landmarks import LandmarkDetector
 from stylefacev_cli.networks.motion import MotionSampler, MotionSamplerConfig
 from stylefacev_cli.networks.motion_discriminator import (
     ClipDiscriminator,
@@ -46,11 +47,18 @@ from stylefacev_cli.training.motion_losses import (
 )
 from stylefacev_cli.training.motion_tracks import PoseTracks
 from stylefacev_cli.training.motion_values import MotionValues
-from stylefacev_cli.training.opening_planes import NUM_PLANES, OpeningPlanes, opening_planes
+from stylefacev_cli.training.opening_planes import (
+    NUM_PLANES,
+    HeightsOf,
+    OpeningPlanes,
+    heights_by,
+    opening_planes,
+)
 from stylefacev_cli.training.optim import Optimisers, Schedule, average_buffers
 from stylefacev_cli.training.pose_manifold import PoseManifold
 from stylefacev_cli.training.rendering import Renderer, as_maps
 from stylefacev_cli.training.shares import Share, own_shares
+from stylefacev_cli.training.shown_openings import ShownOpenings
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
 from stylefacev_cli.weights.settings import to_plain
 
@@ -86,6 +94,7 @@ class MotionStageConfig:
     steps_weight: float = 0.0  # of the same for how far values move in 1 to 16 frames
     manifold_weight: float = 0.0  # of a loss that poses are such as faces have
     openings_scale: float = 0.0  # of planes of how far eyes and mouth are open, beside the poses
+    shown_people: int = 0  # whose pictures tell how far those are open; 0: the pose's key points do
 
     def __post_init__(self) -> None:
         """Check the values once."""
@@ -99,6 +108,11 @@ class MotionStageConfig:
             raise UsageError(
                 "structure_weight, marginals_weight, steps_weight and manifold_weight are for "
                 "sequences of poses"
+            )
+        if self.shown_people and not (self.reads_values or self.openings_scale):
+            raise UsageError(
+                "motion.shown_people is for openings_scale, structure_weight, marginals_weight or "
+                "steps_weight"
             )
         if not self.follows_values and (self.values_clips or self.critics_every != 1):
             raise UsageError(
@@ -181,6 +195,7 @@ class MotionStage(NetworkStage):
         renderer: Renderer,
         frames: Frames,
         pose_extractor: PoseExtractor | None = None,
+        detector: LandmarkDetector | None = None,
     ) -> None:
         shares = own_shares(self.name, config)
         super().__init__(config.batch_size, shares, frames.device)
@@ -188,24 +203,15 @@ class MotionStage(NetworkStage):
         self._renderer, self._frames = renderer, frames
         # Clips of the data, in the order of the tracks.
         self._first_rows = frames.clips(held_out=False, min_frames=config.num_frames)[:, 0]
-        assert config.supervise == "poses" or len(self._first_rows) == len(tracks.spans)
+        needs_frames = config.supervise == "images" or config.shown_people
+        assert not needs_frames or len(self._first_rows) == len(tracks.spans)
+        self._pose_extractor, self._detector = pose_extractor, detector
+        self._poses = tracks.poses.to(frames.device)
         self._planes: OpeningPlanes | None = None
-        if config.openings_scale:
-            assert pose_extractor is not None
-            self._planes = opening_planes(
-                pose_extractor, tracks.poses.to(frames.device), config.openings_scale
-            )
-        if config.reads_values:
-            assert pose_extractor is not None
-            self._values = MotionValues.of_data(
-                pose_extractor, tracks.poses.to(frames.device), tracks.spans
-            )
-            self._real_values = self._values_of_data()
-            self._structure = self._structure_of_data()
+        self._values: MotionValues | None = None
+        self._has_learnt_to_read = False
         if config.manifold_weight:
-            self._manifold = PoseManifold.of_data(
-                tracks.poses.to(frames.device), tracks.spans, seed
-            )
+            self._manifold = PoseManifold.of_data(self._poses, tracks.spans, seed)
         torch.manual_seed(seed)
         self.sampler = MotionSampler(config.architecture).to(self.device)
         critic_config = replace(
@@ -228,21 +234,57 @@ class MotionStage(NetworkStage):
             "critics": self._critics,
             "clips": self._clips,
         }
+        self._shown_openings: ShownOpenings | None = None
+        if config.shown_people:
+            assert pose_extractor is not None and detector is not None
+            self._shown_openings = ShownOpenings(pose_extractor, self._poses, seed)
+            self.others["shown_openings"] = self._shown_openings
         self.architecture = {"motion": to_plain(config.architecture)}
+
+    def _learn_to_read(self) -> None:
+        """What losses and discriminators read from poses: once, before the first step."""
+        config = self.config
+        if not (config.openings_scale or config.reads_values) or self._has_learnt_to_read:
+            return
+        assert self._pose_extractor is not None
+        heights_of = self._heights_of(self._pose_extractor)
+        if config.openings_scale:
+            self._planes = opening_planes(heights_of, self._poses, config.openings_scale)
+        if config.reads_values:
+            self._values = MotionValues.of_data(
+                self._pose_extractor, self._poses, self._tracks.spans, heights_of
+            )
+            self._real_values = self._values_of_data(self._values)
+            self._structure = self._structure_of_data()
+        self._has_learnt_to_read = True
+
+    def _heights_of(self, pose_extractor: PoseExtractor) -> HeightsOf:
+        shown = self._shown_openings
+        if shown is None:
+            return heights_by(pose_extractor)
+        if not shown.is_fitted:
+            count = min(self.config.shown_people, len(self._tracks.spans))
+            order = np.random.default_rng(self._seed).permutation(len(self._tracks.spans))
+            people, clips = order[:count], np.roll(order, 1)[:count]  # nobody in own poses
+            poses = [self._poses[a : a + n] for a, n in self._tracks.spans[clips].tolist()]
+            assert self._detector is not None
+            first_frames = self._frames.image_batch(self._first_rows[people])
+            shown.fit(poses, first_frames, self.sampler, self._renderer, self._detector)
+        return shown.of
 
     @property
     def _frame_channels(self) -> int:
         if self.config.supervise == "images":
             return 3
-        return 1 if self._planes is None else 1 + NUM_PLANES
+        return 1 + NUM_PLANES if self.config.openings_scale else 1
 
     @torch.no_grad()
-    def _values_of_data(self) -> Tensor:
+    def _values_of_data(self, values: MotionValues) -> Tensor:
         """[frames, K] of all clips."""
         found = []
         for index, (first, frames) in enumerate(self._tracks.spans):
-            clip = self._tracks.poses[first : first + frames].to(self.device)
-            found.append(self._values.of(clip[None], np.array([index]))[0])
+            clip = self._poses[first : first + frames]
+            found.append(values.of(clip[None], np.array([index]))[0])
         return torch.cat(found)
 
     def _structure_of_data(self) -> Tensor:
@@ -276,10 +318,14 @@ class MotionStage(NetworkStage):
                 f"motion: the saves were supervised on {before}, not {self.config.supervise}: "
                 "train into another --out"
             )
+        if self._shown_openings is not None and "shown_openings" not in state["others"]:
+            others = state["others"] | {"shown_openings": self._shown_openings.state_dict()}
+            state = state | {"others": others}
         super().load_state_dict(state)
 
     def step(self, index: int, progress: float) -> Losses:
         """Train the discriminators, then the sampler, on one batch of sequences."""
+        self._learn_to_read()
         config, count = self.config, len(self.shares)
         batch, scale = self._next_batch(index), config.schedule.scale(index, progress)
         if index % config.critics_every:
@@ -392,7 +438,7 @@ class MotionStage(NetworkStage):
         if config.manifold_weight:
             loss = self._manifold.distance(rolled).log().clamp(min=0)
             found["manifold"] = config.manifold_weight * loss
-        if not config.reads_values:
+        if self._values is None:
             return found
         made = self._values.of(rolled, batch.clips)
         real = self._real_values[self._rows_of(batch, self._tracks.spans[:, 0])]
@@ -441,11 +487,14 @@ class MotionStage(NetworkStage):
 
         `late_spread` is that of the last frames of a long roll-out: above 1 it drifts. `mismatch`
         is the mean |ln| of the three, 0 at best. `openings`, where the discriminators see them: how
-        much eyes and mouth open and close in a sequence, over real ones.
+        much eyes and mouth open and close in a sequence, over real ones. `shown` and
+        `shown_by_points`: how much of that in pictures the network for it tells of people that it
+        has not seen, and the pose's key points alone.
 
         Raises:
             DataError: the real ones do not move at all: the pose extractor says the same of all.
         """
+        self._learn_to_read()
         real, made = self._long_sequences()
         if not (real != real[:, :1]).any():
             raise DataError("motion: all poses of the clips are alike: train the stage pose anew")
@@ -467,4 +516,8 @@ class MotionStage(NetworkStage):
         if self._planes is not None:
             sizes = [self._planes.of(x)[..., 0, 0].std(dim=1) for x in (made[:, :length], real)]
             found["openings"] = float(sizes[0].mean() / sizes[1].mean())
+        shown = self._shown_openings
+        if shown is not None and shown.explained is not None:
+            found["shown"] = shown.explained
+            found["shown_by_points"] = shown.explained_by_points or 0.0
         return found | {"mismatch": sum(off) / len(off)}

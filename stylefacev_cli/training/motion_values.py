@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from stylefacev_cli.networks.pose import PoseExtractor
-from stylefacev_cli.training.losses import openings
+from stylefacev_cli.training.opening_planes import HeightsOf, heights_by
 from stylefacev_cli.training.rendering import as_maps
 
 _READ_AT_ONCE = 4096  # poses
@@ -35,6 +35,7 @@ class MotionValues:
     """Reads values from poses, in units of their deviation within the clips of the data."""
 
     pose_extractor: PoseExtractor  # frozen
+    heights_of: HeightsOf  # how far eyes and mouth are open
     components: Tensor  # [64, 64], columns
     usual: Tensor  # [C, K − 5], the median of each clip
     scale: Tensor  # [K]
@@ -44,7 +45,11 @@ class MotionValues:
     @classmethod
     @torch.no_grad()
     def of_data(
-        cls, pose_extractor: PoseExtractor, poses: Tensor, spans: np.ndarray
+        cls,
+        pose_extractor: PoseExtractor,
+        poses: Tensor,
+        spans: np.ndarray,
+        heights_of: HeightsOf | None = None,
     ) -> MotionValues:
         """Those that fit the data.
 
@@ -52,11 +57,13 @@ class MotionValues:
             pose_extractor: reads key points from poses.
             poses: [N, 64] of all frames.
             spans: rows (first, number of frames) of the clips [C, 2].
+            heights_of: reads how far eyes and mouth are open; by default from the key points.
         """
+        heights_of = heights_of or heights_by(pose_extractor)
         centred = poses - poses.mean(dim=0)
         _, components = torch.linalg.eigh(centred.T @ centred)
         none = poses.new_zeros(1)
-        raw = cls(pose_extractor, components, none, none, ())
+        raw = cls(pose_extractor, heights_of, components, none, none, ())
         parts = [raw._groups_of(part[None]) for part in torch.split(poses, _READ_AT_ONCE)]
         together = [torch.cat(group, dim=1)[0] for group in zip(*parts, strict=True)]
         values = torch.cat(together, dim=1)
@@ -69,7 +76,7 @@ class MotionValues:
             for deviation in torch.split(torch.cat(off).square().mean(dim=0).sqrt(), groups)
         ]
         scales[-1] = scales[-1].clamp(min=_LEAST_LIDS)
-        return cls(pose_extractor, components, usual, torch.cat(scales), tuple(groups))
+        return cls(pose_extractor, heights_of, components, usual, torch.cat(scales), tuple(groups))
 
     def of(self, poses: Tensor, clips: np.ndarray) -> Tensor:
         """Values [N, T, K] of poses [N, T, 64] of some clips [N], differentiable."""
@@ -84,7 +91,7 @@ class MotionValues:
 
     def _groups_of(self, poses: Tensor) -> list[Tensor]:
         key_points = self.pose_extractor.key_points(as_maps(poses.flatten(0, 1)))
-        opened = openings(key_points)[..., 1]
+        opened = self.heights_of(poses.flatten(0, 1))
         shape = poses.shape[:2]
         eyes, mouth = torch.split(opened.view(*shape, -1), [_NUM_EYES, 1], dim=2)
         place = key_points.mean(dim=1)

@@ -5,7 +5,9 @@ In a pose a blink is a small thing beside a nod, and the discriminators pass ove
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,6 +17,8 @@ from stylefacev_cli.training.losses import openings
 from stylefacev_cli.training.rendering import as_maps
 
 NUM_PLANES = 3  # both eyes and the mouth
+HeightsOf = Callable[[Tensor], Tensor]
+"""Poses [N, 64] → how far both eyes and the mouth are open [N, 3], in fractions of the frame."""
 _READ_AT_ONCE = 4096  # poses
 
 
@@ -22,7 +26,7 @@ _READ_AT_ONCE = 4096  # poses
 class OpeningPlanes:
     """Reads openings from poses; in the poses of the data each has mean 0 and deviation `scale`."""
 
-    pose_extractor: PoseExtractor  # frozen
+    heights_of: HeightsOf
     mean: Tensor  # [3]
     deviation: Tensor  # [3]
     scale: float
@@ -30,7 +34,7 @@ class OpeningPlanes:
     def of(self, poses: Tensor) -> Tensor:
         """Planes of poses [N, T, 64]: [N, T, 3, 8, 8], each of one value, differentiable."""
         count, length = poses.shape[:2]
-        values = (heights(self.pose_extractor, poses.flatten(0, 1)) - self.mean) / self.deviation
+        values = (self.heights_of(poses.flatten(0, 1)) - self.mean) / self.deviation
         planes = self.scale * values.view(count, length, NUM_PLANES, 1, 1)
         return planes.expand(-1, -1, -1, POSE_SIZE, POSE_SIZE)
 
@@ -40,9 +44,14 @@ def heights(pose_extractor: PoseExtractor, poses: Tensor) -> Tensor:
     return openings(pose_extractor.key_points(as_maps(poses)))[..., 1]
 
 
+def heights_by(pose_extractor: PoseExtractor) -> HeightsOf:
+    """Those of the key points that the pose extractor reads."""
+    return partial(heights, pose_extractor)
+
+
 @torch.no_grad()
-def opening_planes(pose_extractor: PoseExtractor, poses: Tensor, scale: float) -> OpeningPlanes:
+def opening_planes(heights_of: HeightsOf, poses: Tensor, scale: float) -> OpeningPlanes:
     """Planes that are of the same size as those of the poses [N, 64] of the data."""
-    found = torch.cat([heights(pose_extractor, part) for part in torch.split(poses, _READ_AT_ONCE)])
+    found = torch.cat([heights_of(part) for part in torch.split(poses, _READ_AT_ONCE)])
     deviation = found.std(dim=0).clamp(min=1e-6)
-    return OpeningPlanes(pose_extractor, found.mean(dim=0), deviation, scale)
+    return OpeningPlanes(heights_of, found.mean(dim=0), deviation, scale)

@@ -208,18 +208,15 @@ class Trainer:
             )
         assert name == "motion"
         pose = load_pose_extractor(saved).to(device)
+        detector = load_detector(saved).to(device)
         tracks = cached_poses(
-            self._run / name / "poses.ckpt",
-            frames,
-            load_detector(saved).to(device),
-            pose,
-            section.num_frames,
+            self._run / name / "poses.ckpt", frames, detector, pose, section.num_frames
         )
         shown = frames.image_batch(
             frames.clips(held_out=False, min_frames=section.num_frames)[:1, 0]
         )
         renderer = Renderer(generator, load_appearance(saved).to(device), shown)
-        return MotionStage(section, tracks, seed, renderer, frames, pose)
+        return MotionStage(section, tracks, seed, renderer, frames, pose, detector)
 
     def _generator(self) -> Generator:
         """The run's generator, or that of the model that it starts from."""

@@ -177,7 +177,7 @@ def tracks() -> PoseTracks:
 
 
 def motion_stage(supervise: str, **settings: Any) -> NetworkStage:
-    generator, _, _, appearance, _ = frozen_networks()
+    generator, detector, pose, appearance, _ = frozen_networks()
     config = MotionStageConfig(
         MotionSamplerConfig(hidden_dim=16),
         MotionDiscriminatorConfig(base_channels=4, max_channels=8, num_layers=2),
@@ -187,7 +187,8 @@ def motion_stage(supervise: str, **settings: Any) -> NetworkStage:
         lr=2e-3,
     )
     renderer = Renderer(generator, appearance, clips().image_batch(np.arange(1)))
-    return MotionStage(replace(config, **settings), tracks(), 1, renderer, clips())
+    whole = replace(config, **settings)
+    return MotionStage(whole, tracks(), 1, renderer, clips(), pose, detector)
 
 
 STAGES: dict[str, Callable[..., NetworkStage]] = {
@@ -206,6 +207,9 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     "joint": joint_stage,
     "joint-labels": lambda **settings: joint_stage(targets="labels", **settings),
     "motion-poses": lambda **settings: motion_stage("poses", **settings),
+    "motion-shown": lambda **settings: motion_stage(
+        "poses", shown_people=2, marginals_weight=1.0, openings_scale=0.5, **settings
+    ),
     "motion-images": lambda **settings: motion_stage("images", **settings),
 }
 

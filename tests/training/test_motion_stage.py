@@ -30,7 +30,7 @@ from stylefacev_cli.training.motion_stage import (
 )
 from stylefacev_cli.training.motion_tracks import PoseTracks, cached_poses
 from stylefacev_cli.training.motion_values import MotionValues
-from stylefacev_cli.training.opening_planes import opening_planes
+from stylefacev_cli.training.opening_planes import heights_by, opening_planes
 from stylefacev_cli.training.rendering import Renderer
 from stylefacev_cli.training.shares import Share
 
@@ -105,7 +105,7 @@ def test_critics_see_how_far_eyes_and_mouth_are_open(
         .requires_grad_(False)
     )
     # Of these random weights the numbers hardly depend on the pose: the scale makes up for it.
-    planes = opening_planes(pose_extractor, tracks.poses, scale=0.5)
+    planes = opening_planes(heights_by(pose_extractor), tracks.poses, scale=0.5)
     shown = planes.of(tracks.poses.view(12, 20, 64))
     assert shown.shape == (12, 20, 3, 8, 8)
     points = pose_extractor.key_points(tracks.poses.view(-1, 1, 8, 8)).view(12, 20, 14, 2)
