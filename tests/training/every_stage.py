@@ -23,7 +23,7 @@ from stylefacev_cli.networks.motion import MotionSamplerConfig
 from stylefacev_cli.networks.motion_discriminator import MotionDiscriminatorConfig
 from stylefacev_cli.networks.patch_discriminator import PatchDiscriminatorConfig
 from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
-from stylefacev_cli.training import examples
+from stylefacev_cli.training import examples, shown_openings
 from stylefacev_cli.training.appearance_stage import AppearanceStage, AppearanceStageConfig
 from stylefacev_cli.training.augmentation import AugmentationConfig
 from stylefacev_cli.training.detector_stage import DetectorStage, DetectorStageConfig
@@ -58,6 +58,7 @@ AUGMENTATION = AugmentationConfig(  # moves p in every step
 )
 NUM_FRAMES = 6  # of a training sequence
 examples.VIEW_SAMPLES = 2 * examples.CHUNK  # for the linear view: how good it is does not matter
+shown_openings._STEPS = 2  # nor of these; of many steps rounding makes another network
 
 
 @cache
@@ -208,7 +209,7 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     "joint-labels": lambda **settings: joint_stage(targets="labels", **settings),
     "motion-poses": lambda **settings: motion_stage("poses", **settings),
     "motion-shown": lambda **settings: motion_stage(
-        "poses", shown_people=2, marginals_weight=1.0, openings_scale=0.5, **settings
+        "poses", shown_people=2, openings_scale=0.5, **settings
     ),
     "motion-images": lambda **settings: motion_stage("images", **settings),
 }

@@ -52,6 +52,7 @@ def fitted(clips: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> ShownO
         return shown(poses) + UNIT * (next(people) % 5)
 
     monkeypatch.setattr(shown_openings, "_seen", seen)
+    monkeypatch.setattr(shown_openings, "_STEPS", 1000)  # every_stage.py has fewer
     torch.manual_seed(2)
     found = new(clips)
     assert not found.is_fitted
