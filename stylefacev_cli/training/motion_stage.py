@@ -209,7 +209,6 @@ class MotionStage(NetworkStage):
         self._poses = tracks.poses.to(frames.device)
         self._planes: OpeningPlanes | None = None
         self._values: MotionValues | None = None
-        self._has_learnt_to_read = False
         if config.manifold_weight:
             self._manifold = PoseManifold.of_data(self._poses, tracks.spans, seed)
         torch.manual_seed(seed)
@@ -244,7 +243,9 @@ class MotionStage(NetworkStage):
     def _learn_to_read(self) -> None:
         """What losses and discriminators read from poses: once, before the first step."""
         config = self.config
-        if not (config.openings_scale or config.reads_values) or self._has_learnt_to_read:
+        if self._planes is not None or self._values is not None:
+            return
+        if not (config.openings_scale or config.reads_values):
             return
         assert self._pose_extractor is not None
         heights_of = self._heights_of(self._pose_extractor)
@@ -256,7 +257,6 @@ class MotionStage(NetworkStage):
             )
             self._real_values = self._values_of_data(self._values)
             self._structure = self._structure_of_data()
-        self._has_learnt_to_read = True
 
     def _heights_of(self, pose_extractor: PoseExtractor) -> HeightsOf:
         shown = self._shown_openings

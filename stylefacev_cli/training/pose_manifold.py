@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_LEAST = 0.02  # deviation of a component, as a share of the largest
-_NOISE = 0.5  # in these units
+from stylefacev_cli.training.pose_components import PoseComponents
+
+_NOISE = 0.5  # in deviations of the components
 _HIDDEN = 256
 _STEPS = 4000
 _BATCH = 512
@@ -32,8 +33,7 @@ _KEPT_EVERY = 10  # clips: one of so many says how far poses are that it has not
 class PoseManifold:
     """Principal components of the data's poses, and a denoiser of them."""
 
-    mean: Tensor  # [64]
-    matrix: Tensor  # [64, 64], to components in units of their deviation
+    components: PoseComponents
     denoiser: nn.Module  # frozen
     level: float  # mean square of what it changes of the data's poses
 
@@ -46,19 +46,15 @@ class PoseManifold:
             spans: rows (first, number of frames) of the clips [C, 2].
             seed: of the first weights, the batches and the noise.
         """
-        mean = poses.mean(dim=0)
-        variances, directions = torch.linalg.eigh((poses - mean).T @ (poses - mean) / len(poses))
-        deviations = variances.clamp(min=0).sqrt()
-        least = max(_LEAST * float(deviations.max()), 1e-6)
-        matrix = directions / deviations.clamp(min=least)
+        components = PoseComponents.of_data(poses)
         parts: tuple[list[Tensor], list[Tensor]] = ([], [])  # to learn from; kept
         for index, (first, length) in enumerate(spans.tolist()):
             is_kept = len(spans) > 1 and index % _KEPT_EVERY == 0
-            parts[is_kept].append((poses[first : first + length] - mean) @ matrix)
+            parts[is_kept].append(components.of(poses[first : first + length]))
         seen, kept = (torch.cat(part or parts[0]) for part in parts)
         denoiser = _trained(seen, seed)
         level = max(float(_changed(denoiser, kept)), 1e-6)
-        return cls(mean, matrix, denoiser, level)
+        return cls(components, denoiser, level)
 
     def distance(self, poses: Tensor) -> Tensor:
         """How much the denoiser changes of poses [..., 64], over what it does of the data's.
@@ -66,7 +62,7 @@ class PoseManifold:
         Returns:
             The mean over all, a scalar: about 1 for poses of the data; differentiable.
         """
-        return _changed(self.denoiser, (poses - self.mean) @ self.matrix) / self.level
+        return _changed(self.denoiser, self.components.of(poses)) / self.level
 
 
 def _changed(denoiser: nn.Module, values: Tensor) -> Tensor:

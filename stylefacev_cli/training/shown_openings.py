@@ -20,12 +20,12 @@ from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training.extraction import detected_key_points
 from stylefacev_cli.training.losses import openings
 from stylefacev_cli.training.opening_planes import heights
+from stylefacev_cli.training.pose_components import PoseComponents
 from stylefacev_cli.training.rendering import Renderer
 
 POSES_A_PERSON = 12  # of the data, and as many of the sampler
 _ROLL_OUT = 60  # frames, of which those are taken
 _NOISE = 0.6  # at most, on poses of the data: in deviations of their components
-_LEAST = 0.02  # deviation of a component, as a share of the largest
 _AT_ONCE = 8  # pictures
 _HIDDEN = 32
 _STEPS = 1000
@@ -48,12 +48,7 @@ class ShownOpenings:
             seed: of what is drawn, and of the first weights.
         """
         self._pose_extractor, self._seed = pose_extractor, seed
-        self._mean = data.mean(dim=0)
-        centred = data - self._mean
-        variances, directions = torch.linalg.eigh(centred.T @ centred / len(data))
-        deviations = variances.clamp(min=0).sqrt()
-        deviations = deviations.clamp(min=max(_LEAST * float(deviations.max()), 1e-6))
-        self._to_components, self._to_poses = directions / deviations, (directions * deviations).T
+        self._components = PoseComponents.of_data(data)
         self._first = nn.Linear(data.shape[1], _HIDDEN)
         self._last = nn.Linear(_HIDDEN, _NUM_OPENINGS)
         self._network = nn.Sequential(self._first, nn.GELU(), self._last).to(data)
@@ -73,7 +68,7 @@ class ShownOpenings:
         return heights(self._pose_extractor, poses) + self._correction(poses) + self._level
 
     def _correction(self, poses: Tensor) -> Tensor:
-        found: Tensor = self._network((poses - self._mean) @ self._to_components)
+        found: Tensor = self._network(self._components.of(poses))
         return found
 
     def fit(
@@ -115,7 +110,7 @@ class ShownOpenings:
             size = _NOISE * torch.rand(POSES_A_PERSON, 1, generator=random)
             noise = size * torch.randn(POSES_A_PERSON, clip.shape[1], generator=random)
             noise[::2] = 0
-            both.append(clip[rows[1:]] + noise.to(clip) @ self._to_poses)
+            both.append(clip[rows[1:]] + noise.to(clip) @ self._components.to_poses)
             steps = torch.randn(1, _ROLL_OUT, clip.shape[1], generator=random).to(clip)
             rolled = sampler.roll_out(clip[rows[:1]], steps)[0][0]
             both.append(rolled[torch.randperm(_ROLL_OUT, generator=random)[:POSES_A_PERSON]])
@@ -168,7 +163,7 @@ class ShownOpenings:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the network over."""
         self._network.load_state_dict(state["network"])
-        self._level = state["level"].to(self._mean)
+        self._level = state["level"].to(self._level)
         self.explained, self.explained_by_points = state["explained"]
 
 
