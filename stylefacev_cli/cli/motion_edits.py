@@ -83,8 +83,13 @@ def moved_otherwise(
     Raises:
         UsageError: there are fewer poses than are to be smoothed over.
     """
-    from stylefacev_cli.networks.pose_edits import smoothed, with_more_motion
-    from stylefacev_cli.networks.pose_parts import amplitudes, scale_parts, usual_variation
+    from stylefacev_cli.networks.pose_edits import smoothed
+    from stylefacev_cli.networks.pose_parts import (
+        amplitudes,
+        scale_parts,
+        usual_variation,
+        with_more_motion,
+    )
     from stylefacev_cli.weights.bundle import needed
 
     if edits.smooth is not None:
@@ -92,13 +97,15 @@ def moved_otherwise(
             raise UsageError(f"--smooth {edits.smooth}: the motion has {len(poses)} frames")
         before, poses = poses, smoothed(poses, edits.smooth)
         tell(_cost(key_points_of(model, before), key_points_of(model, poses), fps))
-    if edits.motion_scale is not None:
-        poses = with_more_motion(poses, edits.motion_scale)
-    if edits.scales:
-        before = key_points_of(model, poses)
+    if edits.motion_scale is not None or edits.scales:
+        before, poses = key_points_of(model, poses), poses.to(model.device)
         variation = usual_variation(model.usual_poses.clone())
         head = needed(model.networks.pose, "pose")
-        poses = scale_parts(head, poses.to(model.device), edits.scales, variation).cpu()
+        if edits.motion_scale is not None:
+            poses = with_more_motion(head, poses, edits.motion_scale, variation)
+        if edits.scales:
+            poses = scale_parts(head, poses, edits.scales, variation)
+        poses = poses.cpu()
         was, now = amplitudes(before), amplitudes(key_points_of(model, poses))
         told = ", ".join(f"{name} ×{now[name] / max(was[name], 1e-9):.2f}" for name in PARTS)
         tell(f"motion as the pose's key points show it: {told}")

@@ -147,20 +147,6 @@ def smoothed(poses: Tensor, window: int) -> Tensor:
     return result.clamp(min=min(0.0, float(poses.min())))
 
 
-def with_more_motion(poses: Tensor, factor: float) -> Tensor:
-    """All movement made larger or smaller around the mean pose of the track.
-
-    Args:
-        poses: [T, 1, 8, 8].
-        factor: 0 stands still, 1 changes nothing, 2 doubles every deviation.
-
-    Returns:
-        [T, 1, 8, 8]; nothing lies below both 0 and the lowest of `poses`.
-    """
-    mean = poses.mean(dim=0, keepdim=True)
-    return (mean + factor * (poses - mean)).clamp(min=min(0.0, float(poses.min())))
-
-
 def relative_to(first_pose: Tensor, poses: Tensor, start: Tensor) -> Tensor:
     """The motion of a driver on top of another face's first pose.
 

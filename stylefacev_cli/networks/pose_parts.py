@@ -133,15 +133,54 @@ def scale_parts(
     Returns:
         [T, 1, 8, 8].
     """
-    with torch.no_grad():
-        read = torch.cat([extractor.key_points(some) for some in torch.split(poses, _BATCH)])
+    read = _key_points(extractor, poses)
     found = with_key_points(extractor, poses, wanted_key_points(read, scales), variation)
-    # Each frame was solved on its own, and the many poses with nearly the same key points do not
-    # look the same: what was changed has to be steady in time, or the picture flickers.
+    return _steady(poses, found)
+
+
+def with_more_motion(
+    extractor: PoseExtractor, poses: Tensor, factor: float, variation: Tensor
+) -> Tensor:
+    """All movement of a track made larger or smaller around its mean pose.
+
+    Every deviation from the mean pose is multiplied. Poses far from the mean show less than that,
+    so for factors above 1 the key points are then asked to move as much more as the factor says.
+
+    Args:
+        extractor: as in `with_key_points`.
+        poses: [T, 1, 8, 8].
+        factor: 0 stands still, 1 changes nothing, 2 doubles every deviation.
+        variation: as in `with_key_points`.
+
+    Returns:
+        [T, 1, 8, 8]; nothing lies below both 0 and the lowest of `poses`.
+    """
+    mean = poses.mean(dim=0, keepdim=True)
+    moved = (mean + factor * (poses - mean)).clamp(min=min(0.0, float(poses.min())))
+    if factor <= 1:
+        return moved
+    read = _key_points(extractor, poses)
+    middle = read.mean(dim=0)
+    wanted = middle + factor * (read - middle)
+    return _steady(moved, with_key_points(extractor, moved, wanted, variation))
+
+
+def _key_points(extractor: PoseExtractor, poses: Tensor) -> Tensor:
+    """[T, 14, 2] that the extractor's head reads off poses [T, 1, 8, 8]."""
+    with torch.no_grad():
+        return torch.cat([extractor.key_points(some) for some in torch.split(poses, _BATCH)])
+
+
+def _steady(poses: Tensor, changed: Tensor) -> Tensor:
+    """`poses` with their changes smoothed over frames.
+
+    Each frame was solved on its own, and the many poses with nearly the same key points do not
+    look the same: what was changed has to be steady in time, or the picture flickers.
+    """
     window = min(_STEADY_FRAMES, (len(poses) - 1) // 2 * 2 + 1)
     if window < 3:
-        return found
-    return torch.maximum(poses + smoothed(found - poses, window), poses.clamp(max=0))
+        return changed
+    return torch.maximum(poses + smoothed(changed - poses, window), poses.clamp(max=0))
 
 
 def _taken_apart(key_points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -153,12 +153,16 @@ def test_mix_shows_the_other_in_the_same_pose(film: Film, model: Model) -> None:
 
 @pytest.mark.parametrize("factor", [0.0, 0.5, 1.5])
 def test_motion_scale_is_amplitude(film: Film, model: Model, factor: float) -> None:
-    options = ("--seeds", "3", "--frames", "48")
-    plain, scaled = (
-        amplitudes(torch.tensor(key_points(model, film(*options, *more))))["head"]
-        for more in ((), ("--motion-scale", str(factor)))
-    )
-    assert scaled / plain == pytest.approx(factor, abs=0.15)
+    """On average: a head that is near the end of what poses show moves less far than was asked."""
+    ratios = []
+    for seed in "0123":
+        plain, scaled = (
+            amplitudes(torch.tensor(key_points(model, film("--seeds", seed, *rest))))["head"]
+            for rest in (("--frames", "48"), ("--frames", "48", "--motion-scale", str(factor)))
+        )
+        ratios.append(scaled / plain)
+    assert np.mean(ratios) == pytest.approx(factor, abs=0.1)
+    assert ratios == pytest.approx([factor] * 4, abs=0.2)
 
 
 def test_scale_is_for_a_part(film: Film, model: Model) -> None:

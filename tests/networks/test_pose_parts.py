@@ -11,6 +11,7 @@ from stylefacev_cli.networks.pose_parts import (
     scale_parts,
     usual_variation,
     wanted_key_points,
+    with_more_motion,
 )
 from stylefacev_cli.pipeline import Model, load_model
 
@@ -19,10 +20,10 @@ Case = tuple[Model, torch.Tensor, torch.Tensor]
 
 @pytest.fixture(scope="module")
 def case() -> Case:
-    """The model, a track [32, 1, 8, 8] of its own, how poses vary."""
+    """The model, a track [64, 1, 8, 8] of its own, in which all parts move, how poses vary."""
     model = load_model(device="cpu")
     first_pose = model.extract_pose(model.first_frame(42))
-    poses = torch.cat(list(model.motion(first_pose, 42, 32))).clone()
+    poses = torch.cat(list(model.motion(first_pose, 42, 64))).clone()
     return model, poses, usual_variation(model.usual_poses.clone())
 
 
@@ -78,6 +79,28 @@ def test_parts_follow_as_far_as_poses_can(
     assert min(factor, reached) <= found[part] <= max(factor, reached)
     assert found["head"] == pytest.approx(1, abs=0.03)
     assert all(abs(found[name] - 1) < 0.2 for name in GROUPS if name != part), found
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 1.0])
+def test_less_motion_around_the_mean(case: Case, factor: float) -> None:
+    model, poses, variation = case
+    assert model.networks.pose is not None
+    scaled = with_more_motion(model.networks.pose, poses, factor, variation)
+    torch.testing.assert_close(scaled.mean(0), poses.mean(0))
+    torch.testing.assert_close(scaled.std(0), factor * poses.std(0))
+
+
+@pytest.mark.parametrize("factor", [1.01, 1.5, 2.0])
+def test_more_motion_is_seen_in_key_points(case: Case, factor: float) -> None:
+    """Poses alone that are moved 1.5 times as far show 1.4 times the head's movement."""
+    model, poses, variation = case
+    assert model.networks.pose is not None
+    scaled = with_more_motion(model.networks.pose, poses, factor, variation)
+    before, after = amplitudes(read(case, poses)), amplitudes(read(case, scaled))
+    assert after["head"] / before["head"] == pytest.approx(factor, abs=0.05)
+    assert (scaled >= poses.min().clamp(max=0) - 1e-6).all()
+    far = (scaled - poses.mean(0)).norm() / (poses - poses.mean(0)).norm()
+    assert float(far) == pytest.approx(factor, abs=0.3)
 
 
 @pytest.mark.parametrize("scales", [{"head": 0.0}, {"mouth": 2.0}, {"eyes": 0.0}])
