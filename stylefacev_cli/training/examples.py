@@ -348,10 +348,14 @@ class LearnedGuess:
 
     def distance(self, ws: Tensor, wanted: Tensor) -> Tensor:
         """Mean absolute difference of what two ws [N, num_ws, w_dim] do, about."""
+        guesses = [torch.cat(self.effects(some), dim=1) for some in (ws, wanted)]
+        return self._unit * self._mean_off(*guesses)
+
+    def effects(self, ws: Tensor) -> tuple[Tensor, ...]:
+        """What ws [N, num_ws, w_dim] do, about: by groups [N, D], from the mean, in units."""
         if self._network is None:
             self._fit()
-        guesses = [self._guess(some[:, 1:].mean(dim=1)) for some in (ws, wanted)]
-        return self._unit * self._mean_off(*guesses)
+        return torch.split(self._guess(ws[:, 1:].mean(dim=1)), self._groups, dim=1)
 
     def _mean_off(self, found: Tensor, wanted: Tensor) -> Tensor:
         groups = torch.split((found - wanted).abs(), self._groups, dim=1)

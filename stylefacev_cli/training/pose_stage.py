@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.networks.generator import Generator
@@ -24,9 +24,11 @@ from stylefacev_cli.networks.landmarks import (
 from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.best import Measure
+from stylefacev_cli.training.examples import PoseFactors
 from stylefacev_cli.training.extraction import (
     DTYPES,
     check_dtype,
+    check_swaps,
     check_targets,
     detected_key_points,
     heatmaps_of,
@@ -40,6 +42,7 @@ from stylefacev_cli.training.losses import explained, key_point_loss, openings
 from stylefacev_cli.training.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, step_generator
+from stylefacev_cli.training.swapped_places import SwappedPlaces
 from stylefacev_cli.weights.settings import to_plain
 
 VALIDATION_IMAGES = 96
@@ -66,6 +69,8 @@ class PoseStageConfig:
     exact_heatmaps_until: float = 0.0  # progress; until then heatmaps are drawn from the labels
     sigma_px: float = 1.5  # of these
     generated_share: float = 0.5  # of a batch
+    swaps_weight: float = 0.0  # where others' key points are in a pose: `swapped_places`; labels
+    pose_factors: PoseFactors | None = None  # which factors those swap
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
 
     def __post_init__(self) -> None:
@@ -73,6 +78,9 @@ class PoseStageConfig:
         check_targets(self.targets)
         if self.exact_heatmaps_until and self.targets != "labels":
             raise UsageError("pose.exact_heatmaps_until needs targets: labels")
+        if self.swaps_weight and self.targets != "labels":
+            raise UsageError("pose.swaps_weight needs targets: labels")
+        check_swaps(self.swaps_weight, self.pose_factors, "pose.swaps_weight")
         check_dtype(self.dtype)
 
     @property
@@ -108,13 +116,18 @@ class PoseStage(NetworkStage):
                 )
         torch.manual_seed(seed)
         self.pose_extractor = PoseExtractor(config.architecture).to(self.device)
-        self._optimisers = muon_and_adam(
-            self.pose_extractor, config.lr, config.betas, config.muon_lr
-        )
+        learning = nn.ModuleList([self.pose_extractor])
+        self._swaps: SwappedPlaces | None = None
+        if config.pose_factors is not None and config.swaps_weight:
+            self._swaps = SwappedPlaces(generator, frames, config.pose_factors, seed)
+            learning.append(self._swaps.network)
+        self._optimisers = muon_and_adam(learning, config.lr, config.betas, config.muon_lr)
         self._sampler = Sampler(frames.rows(held_out=False), seed)
         self._held_out = spread(frames.rows(held_out=True), VALIDATION_IMAGES)
         self.networks = {"pose": self.pose_extractor}
         self.others = {"optimisers": self._optimisers, "sampler": self._sampler}
+        if self._swaps is not None:
+            self.networks["swaps"], self.others["places"] = self._swaps.network, self._swaps.guess
         self.architecture = {"pose": to_plain(config.architecture)}
 
     def step(self, index: int, progress: float) -> Losses:
@@ -153,9 +166,14 @@ class PoseStage(NetworkStage):
             else:
                 wanted = key_points_from_landmarks(landmarks_from_heatmaps(heatmaps))
         with products_in(dtype):
-            found = self.pose_extractor.key_points(self.pose_extractor(heatmaps)).float()
+            poses = self.pose_extractor(heatmaps)
+            found = self.pose_extractor.key_points(poses).float()
         loss = key_point_loss(found, wanted, self.config.openings_weight)
-        return {"key_points": self.config.key_point_weight * loss}
+        losses = {"key_points": self.config.key_point_weight * loss}
+        if self._swaps is not None:
+            distance = self._swaps.distance(rows, samples, poses.float())
+            losses["swaps"] = self.config.swaps_weight * distance
+        return losses
 
     def _exact_heatmaps(self, rows: np.ndarray) -> Tensor:
         """What a detector without errors would give: many more of them can be seen in the time."""

@@ -204,6 +204,9 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     "pose-labels": lambda **settings: pose_stage(
         targets="labels", exact_heatmaps_until=0.5, muon_lr=0.02, **settings
     ),
+    "pose-swaps": lambda **settings: pose_stage(
+        targets="labels", swaps_weight=0.1, pose_factors=examples.PoseFactors(5, 9), **settings
+    ),
     "appearance": appearance_stage,
     "joint": joint_stage,
     "joint-labels": lambda **settings: joint_stage(targets="labels", **settings),
