@@ -114,15 +114,10 @@ def moved_otherwise(
 
 def key_points_of(model: Model, poses: torch.Tensor) -> torch.Tensor:
     """Key points [T, 14, 2] that a model's head reads off poses [T, 1, 8, 8], on the CPU."""
-    import torch
-
+    from stylefacev_cli.networks.pose_parts import read_key_points
     from stylefacev_cli.weights.bundle import needed
 
-    head = needed(model.networks.pose, "pose")
-    with torch.inference_mode():
-        return torch.cat(
-            [head.key_points(some.to(model.device)) for some in torch.split(poses, 256)]
-        ).cpu()
+    return read_key_points(needed(model.networks.pose, "pose"), poses.to(model.device)).cpu()
 
 
 def _cost(before: torch.Tensor, after: torch.Tensor, fps: float) -> str:

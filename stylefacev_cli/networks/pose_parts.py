@@ -133,7 +133,7 @@ def scale_parts(
     Returns:
         [T, 1, 8, 8].
     """
-    read = _key_points(extractor, poses)
+    read = read_key_points(extractor, poses)
     found = with_key_points(extractor, poses, wanted_key_points(read, scales), variation)
     return _steady(poses, found)
 
@@ -159,14 +159,14 @@ def with_more_motion(
     moved = (mean + factor * (poses - mean)).clamp(min=min(0.0, float(poses.min())))
     if factor <= 1:
         return moved
-    read = _key_points(extractor, poses)
+    read = read_key_points(extractor, poses)
     middle = read.mean(dim=0)
     wanted = middle + factor * (read - middle)
     return _steady(moved, with_key_points(extractor, moved, wanted, variation))
 
 
-def _key_points(extractor: PoseExtractor, poses: Tensor) -> Tensor:
-    """[T, 14, 2] that the extractor's head reads off poses [T, 1, 8, 8]."""
+def read_key_points(extractor: PoseExtractor, poses: Tensor) -> Tensor:
+    """Key points [T, 14, 2] that the extractor's head reads off poses [T, 1, 8, 8], in batches."""
     with torch.no_grad():
         return torch.cat([extractor.key_points(some) for some in torch.split(poses, _BATCH)])
 

@@ -348,18 +348,14 @@ class LearnedGuess:
 
     def distance(self, ws: Tensor, wanted: Tensor) -> Tensor:
         """Mean absolute difference of what two ws [N, num_ws, w_dim] do, about."""
-        guesses = [torch.cat(self.effects(some), dim=1) for some in (ws, wanted)]
-        return self._unit * self._mean_off(*guesses)
+        found, goal = (torch.cat(self.effects(some), dim=1) for some in (ws, wanted))
+        return self._unit * mean_off(found, goal, self._groups)
 
     def effects(self, ws: Tensor) -> tuple[Tensor, ...]:
         """What ws [N, num_ws, w_dim] do, about: by groups [N, D], from the mean, in units."""
         if self._network is None:
             self._fit()
         return torch.split(self._guess(ws[:, 1:].mean(dim=1)), self._groups, dim=1)
-
-    def _mean_off(self, found: Tensor, wanted: Tensor) -> Tensor:
-        groups = torch.split((found - wanted).abs(), self._groups, dim=1)
-        return torch.stack([group.mean() for group in groups]).mean()
 
     def _guess(self, w: Tensor) -> Tensor:
         assert self._network is not None
@@ -376,14 +372,15 @@ class LearnedGuess:
         effects = (effects - effects.mean(dim=0)) / self._unit
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
-            self._network = _guess_network(w.shape[1], effects.shape[1]).to(w.device)
+            network = perceptron(w.shape[1], GUESS_HIDDEN, effects.shape[1])
+        self._network = network.to(w.device)
         steps = min(max(GUESS_ROUNDS * len(w) // GUESS_BATCH, 200), 4000)
         optimiser = torch.optim.Adam(self._network.parameters(), GUESS_LR)
         decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         random = torch.Generator().manual_seed(self._seed)
         for _ in range(steps):
             chosen = torch.randint(len(w), (GUESS_BATCH,), generator=random).to(w.device)
-            loss = self._mean_off(self._guess(w[chosen]), effects[chosen])
+            loss = mean_off(self._guess(w[chosen]), effects[chosen], self._groups)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -402,17 +399,24 @@ class LearnedGuess:
         if weights:
             self._scale, self._groups = state["scale"], state["groups"]
             first, last = weights["0.weight"], weights["4.weight"]
-            self._network = _guess_network(first.shape[1], len(last)).requires_grad_(False)
-            self._network.load_state_dict(weights)
+            self._network = perceptron(first.shape[1], len(first), len(last))
+            self._network.requires_grad_(False).load_state_dict(weights)
 
 
-def _guess_network(w_dim: int, num_effects: int) -> nn.Sequential:
+def mean_off(found: Tensor, wanted: Tensor, groups: list[int]) -> Tensor:
+    """Mean absolute difference of values [N, D], of which groups of so many count alike."""
+    off = torch.split((found - wanted).abs(), groups, dim=1)
+    return torch.stack([group.mean() for group in off]).mean()
+
+
+def perceptron(num_inputs: int, num_hidden: int, num_outputs: int) -> nn.Sequential:
+    """A network of two hidden layers: [N, num_inputs] → [N, num_outputs]."""
     return nn.Sequential(
-        nn.Linear(w_dim, GUESS_HIDDEN),
+        nn.Linear(num_inputs, num_hidden),
         nn.SiLU(),
-        nn.Linear(GUESS_HIDDEN, GUESS_HIDDEN),
+        nn.Linear(num_hidden, num_hidden),
         nn.SiLU(),
-        nn.Linear(GUESS_HIDDEN, num_effects),
+        nn.Linear(num_hidden, num_outputs),
     )
 
 

@@ -14,16 +14,24 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.landmarks import NUM_KEY_POINTS
 from stylefacev_cli.networks.pose import POSE_SIZE
-from stylefacev_cli.training.examples import OPENINGS, PLACES_UNIT, PoseFactors, places_guess
+from stylefacev_cli.training.examples import (
+    OPENINGS,
+    PLACES_UNIT,
+    PoseFactors,
+    mean_off,
+    perceptron,
+    places_guess,
+)
 from stylefacev_cli.training.frames import Frames
 
 PARTNERS = 4  # others who are put into each pose
 _HIDDEN = 512
+_GROUPS = [2 * NUM_KEY_POINTS, len(OPENINGS)]  # of what the guess says, the first two
 
 
 class SwappedPlaces:
@@ -47,14 +55,8 @@ class SwappedPlaces:
         """
         self._generator, self._frames, self._pose_factors = generator, frames, pose_factors
         self.guess = places_guess(generator, frames, seed)
-        inputs, outputs = pose_factors.first + POSE_SIZE**2, 2 * NUM_KEY_POINTS + len(OPENINGS)
-        self.network = nn.Sequential(
-            nn.Linear(inputs, _HIDDEN),
-            nn.SiLU(),
-            nn.Linear(_HIDDEN, _HIDDEN),
-            nn.SiLU(),
-            nn.Linear(_HIDDEN, outputs),
-        ).to(frames.device)
+        num_inputs = pose_factors.first + POSE_SIZE**2
+        self.network = perceptron(num_inputs, _HIDDEN, sum(_GROUPS)).to(frames.device)
 
     def distance(self, rows: np.ndarray, samples: np.ndarray, poses: Tensor) -> Tensor:
         """How far off key points and openings are said to be, on average, as a share of the frame.
@@ -74,12 +76,10 @@ class SwappedPlaces:
     def _distance(self, factors: Tensor, of_pose: Tensor, poses: Tensor) -> Tensor:
         with torch.no_grad():
             ws = self._generator.mapping(self._pose_factors.swapped(factors, of_pose))
-            wanted = self.guess.effects(ws)[:2]  # key points and openings
+            wanted = torch.cat(self.guess.effects(ws)[: len(_GROUPS)], dim=1)
         who = factors[:, : self._pose_factors.first]
         found = self.network(torch.cat([who, poses], dim=1))
-        groups = found.split([some.shape[1] for some in wanted], dim=1)
-        off = [(a - b).abs().mean() for a, b in zip(groups, wanted, strict=True)]
-        return PLACES_UNIT * torch.stack(off).mean()
+        return PLACES_UNIT * mean_off(found, wanted, _GROUPS)
 
 
 def _partners(rows: np.ndarray, samples: np.ndarray) -> Iterator[np.ndarray]:
