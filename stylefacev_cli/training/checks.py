@@ -183,7 +183,7 @@ def _wanted_labels(config: TrainingConfig) -> list[tuple[str, str, str]]:
             wanted += [(name, "factors", setting), (name, "landmarks", setting)]
     for name, keys in (
         ("appearance", ("pair_share", "frame_share", "swap_share", "places_weight")),
-        ("joint", ("video_embedding_weight", "num_swaps", "places_weight")),
+        ("joint", ("video_embedding_weight", "num_swaps", "further_swaps", "places_weight")),
     ):
         used = [key for key in keys if getattr(getattr(config, name), key, 0)]
         wanted += [(name, "factors", f"{name}.{key}: 0") for key in used]

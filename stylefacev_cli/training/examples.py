@@ -188,6 +188,12 @@ def target_rows(windows: np.ndarray, samples: np.ndarray) -> np.ndarray:
     return rows
 
 
+def appearance_rows(windows: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Rows of the frames that show the appearance of those of `target_rows`."""
+    rows: np.ndarray = np.repeat(windows[:, 0], windows.shape[1] - 1)[samples]
+    return rows
+
+
 def window_examples(
     generator: Generator,
     frames: Frames,
@@ -206,7 +212,7 @@ def window_examples(
         has_ws: whether the ws are looked at: then the data must have factors.
     """
     targets = target_rows(windows, samples)
-    appearance = np.repeat(windows[:, 0], windows.shape[1] - 1)[samples]
+    appearance = appearance_rows(windows, samples)
     shape = len(targets), generator.num_ws, generator.config.w_dim
     ws = torch.full(shape, torch.nan, device=frames.device)
     if has_ws:

@@ -7,7 +7,9 @@ swaps:  where the factors of frames are known, appearance from anybody, poses fr
 The first two parts weigh the same until identities are made again; then the image part is lowered
 to `image_weight`, so that the pose picks up fine motion such as the mouth (the paper's weight
 re-balance). Swaps are ours (`num_swaps`): where only poses of the person itself are seen, faces
-take size and form from the pose, and whoever is given another's pose looks like both. Pose
+take size and form from the pose, and whoever is given another's pose looks like both. Most of a
+step is looking (heatmaps, encoding); `further_swaps` gives each appearance that was encoded more
+of the poses that were extracted, drawn people's too, and compares ws. Pose
 extractor, appearance encoder, recomposer and the trainable copy of the landmark detector (the pose
 extractor's first half) learn; the fixed detector supplies the key points.
 One update takes all parts: after separate ones of Adam, which divides by the gradient's size,
@@ -42,6 +44,7 @@ from stylefacev_cli.training.examples import (
     Drawing,
     PoseFactors,
     Recomposition,
+    appearance_rows,
     drawn_examples,
     joined,
     places_guess,
@@ -87,12 +90,17 @@ class JointStageConfig:
     num_clips: int = 2  # in a batch, of all processes together
     num_drawn: int = 2  # generated images in a batch
     num_swaps: int = 0  # in a batch: somebody in the pose of somebody else, by their factors
-    pose_factors: PoseFactors | None = None  # where those are that num_swaps swaps
+    further_swaps: int = (
+        0  # other poses of the batch that each appearance gets besides, as ws alone
+    )
+    pose_factors: PoseFactors | None = None  # where those are that swaps swap
     accumulate: int = 1  # parts of a process's share of the batch, one after the other
     dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
     lr: float = 2e-4
     muon_lr: float = 0.0  # of the appearance network's convolutions; 0 gives them to Adam too
     pose_lr_factor: float = 1.0  # on lr, for landmark copy and pose extractor; 0: poses stay
+    pose_muon_lr: float = 0.0  # of the pose extractor's convolutions; 0 gives them to Adam too
+    detector_lr_factor: float = 1.0  # on the poses' lr, for the landmark copy; 0: it stays
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Schedule = field(default_factory=Schedule)
     window: ClipWindow = field(default_factory=ClipWindow)
@@ -103,6 +111,7 @@ class JointStageConfig:
     feature_weight: float = 1.0  # of the L1 on eyes and mouth
     perceptual_weight: float = 100.0
     key_point_weight: float = 1.0
+    same_poses_weight: float = 0.0  # poses stay near those at the start, which a sampler has learnt
     targets: str = "detected"  # key points, as in the paper; or labels, which know small movements
     openings_weight: float = 0.0  # of eyes and mouth, beside 1 for the key points
     embedding_weight: float = 10.0  # image part
@@ -124,6 +133,11 @@ class JointStageConfig:
         check_dtype(self.dtype)
         check_targets(self.targets)
         check_swaps(self.num_swaps, self.pose_factors, "joint.num_swaps")
+        check_swaps(self.further_swaps, self.pose_factors, "joint.further_swaps")
+        if self.further_swaps and not (self.video_embedding_weight or self.places_weight):
+            raise UsageError("further_swaps have no loss: give video_embedding_weight a weight")
+        if not self.pose_lr_factor and (self.pose_muon_lr or self.same_poses_weight):
+            raise UsageError("pose_lr_factor is 0: poses stay, whatever else is said of them")
         if self.rebalance_gain and not self.l1_weight:
             raise UsageError("rebalance_gain watches the video L1: l1_weight must not be 0")
 
@@ -163,11 +177,22 @@ class JointBatch:
     examples: Recomposition
     wanted: Tensor  # key points [N, 14, 2] that the poses stand for
     drawn: slice
+    factors: tuple[Tensor, Tensor] | None  # [N, Z] of who is seen, and of the frames for the pose
 
     @property
     def video(self) -> slice:
         """The examples before the drawn ones."""
         return slice(0, self.drawn.start)
+
+
+@dataclass(frozen=True)
+class Recomposed:
+    """What the networks make of examples."""
+
+    appearance: Tensor  # [N, C, 8, 8]
+    poses: Tensor  # [N, 1, 8, 8]
+    ws: Tensor  # [N, num_ws, w_dim]
+    key_points: Tensor  # [N, 14, 2] that the poses stand for
 
 
 class JointStage(NetworkStage):
@@ -197,16 +222,17 @@ class JointStage(NetworkStage):
         if config.targets == "labels":
             frames.need_landmarks("the stage joint with labels as targets")
         torch.manual_seed(seed)
-        self.detector = copy.deepcopy(detector).requires_grad_(True)
+        self.detector = copy.deepcopy(detector).requires_grad_(config.detector_lr_factor > 0)
         self.pose_extractor = copy.deepcopy(pose_extractor).requires_grad_(True)
         self.appearance_net = copy.deepcopy(appearance_net).requires_grad_(True)
         self.discriminator = PatchDiscriminator(config.discriminator).to(self.device)
         trained = (self.detector, self.pose_extractor, self.appearance_net)
         arrange_for(config.dtype, detector, pose_extractor, *trained)
         pose_lr = config.lr * config.pose_lr_factor
+        detector_lr = pose_lr * config.detector_lr_factor
         self._optimisers = Optimisers(
-            *optimisers_of(self.detector, pose_lr, config.betas),
-            *optimisers_of(self.pose_extractor, pose_lr, config.betas),
+            *optimisers_of(self.detector, detector_lr, config.betas),
+            *optimisers_of(self.pose_extractor, pose_lr, config.betas, config.pose_muon_lr),
             *optimisers_of(self.appearance_net, config.lr, config.betas, config.muon_lr),
         )
         self._d_optimisers = Optimisers(
@@ -320,7 +346,17 @@ class JointStage(NetworkStage):
         examples = joined(parts)
         drawn_places = slice(len(own_video), len(own_video) + len(own_drawn))
         wanted = self._wanted(examples, drawn_places, rows)
-        return JointBatch(examples, wanted, drawn_places)
+        factors = None
+        if config.further_swaps:
+            who = appearance_rows(windows, own_video), pairs[:, 0]
+            how = target_rows(windows, own_video), pairs[:, 1]
+            factors = self._factors(who, own.z), self._factors(how, own.z)
+        return JointBatch(examples, wanted, drawn_places, factors)
+
+    def _factors(self, rows: tuple[np.ndarray, np.ndarray], drawn: Tensor) -> Tensor:
+        """Of frames of clips, drawn faces and frames of swaps [N, Z]."""
+        video, swaps = (self.frames.factor_batch(some) for some in rows)
+        return torch.cat([video, drawn.to(video), swaps])
 
     def _video_examples(self, windows: np.ndarray, samples: np.ndarray) -> Recomposition:
         has_ws = self.config.video_embedding_weight or self.config.places_weight
@@ -341,24 +377,55 @@ class JointStage(NetworkStage):
         labels = self.frames.key_point_batch(rows)
         return torch.cat([labels[: drawn.start], found, labels[drawn.start :]])
 
-    def _recompose(self, examples: Recomposition) -> tuple[Tensor, Tensor]:
-        """The ws, and the key points that the poses stand for."""
+    def _recompose(self, examples: Recomposition) -> Recomposed:
         with products_in(self.config.dtype):
             with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.pose_lr_factor > 0):
                 poses = pose_of(self.detector, self.pose_extractor, examples.frames)
-            ws = self.appearance_net(examples.appearance_from, poses)
+            appearance = self.appearance_net.encode(examples.appearance_from)
+            ws = self.appearance_net.recompose(appearance, poses)
             key_points = self.pose_extractor.key_points(poses)
-        return ws.float(), key_points.float()
+        return Recomposed(appearance, poses, ws.float(), key_points.float())
+
+    def _further_swaps(self, made: Recomposed, factors: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Each appearance in other poses of the batch: recomposing costs little beside encoding."""
+        config, (who, how) = self.config, factors
+        steps = range(1, min(config.further_swaps, len(who) - 1) + 1)
+        if not steps:
+            return {}
+        assert config.pose_factors is not None
+        with products_in(config.dtype):
+            poses = torch.cat([made.poses.roll(-step, dims=0) for step in steps])
+            appearance = made.appearance.repeat(len(steps), 1, 1, 1)
+            ws = self.appearance_net.recompose(appearance, poses).float()
+        with torch.no_grad():
+            of_poses = torch.cat([how.roll(-step, dims=0) for step in steps])
+            swapped = config.pose_factors.swapped(who.repeat(len(steps), 1), of_poses)
+            wanted = self._generator.mapping(swapped)
+        found = {}
+        if config.video_embedding_weight:
+            found["x_embed"] = config.video_embedding_weight * embedding_loss(ws, wanted)
+        if config.places_weight:
+            found["x_places"] = config.places_weight * self._places.distance(ws, wanted)
+        return found
+
+    def _moved_poses(self, frames: Tensor, poses: Tensor) -> Tensor:
+        """Squared distance to the poses at the start of the stage, as a share of their variance."""
+        with torch.no_grad(), products_in(self.config.dtype):
+            before = pose_of(self._fixed_detector, self._fixed_pose_extractor, frames).float()
+        spread_of_poses = before.var(dim=0, unbiased=False).mean().clamp(min=1e-8)
+        return (poses.float() - before).square().mean() / spread_of_poses
 
     def _losses(self, batch: JointBatch, few: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The video part's images, and the losses: `v_…` of that part, `i_…` of the drawn, `s_…`.
 
+        `x_…` are of the further swaps, `moved` of poses that move away.
         Images are made of the examples at the places `few`, the video part's coming first.
         All parts go through the networks as one batch, whose statistics then are those of all.
         """
         config, examples = self.config, batch.examples
         count = len(examples.frames)
-        ws, key_points = self._recompose(examples)
+        made = self._recompose(examples)
+        ws, key_points = made.ws, made.key_points
         images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])
         is_swap = torch.arange(count) >= batch.drawn.stop
         targets = targets_of(self._generator, examples, few, is_swap, config.dtype)
@@ -390,6 +457,11 @@ class JointStage(NetworkStage):
             if config.places_weight and not is_drawn:
                 distance = self._places.distance(ws[part], examples.ws[part])
                 found[prefix + "places"] = config.places_weight * distance
+        if batch.factors is not None:
+            found |= self._further_swaps(made, batch.factors)
+        if config.same_poses_weight:
+            moved = self._moved_poses(examples.frames, made.poses)
+            found["moved"] = config.same_poses_weight * moved
         return images[few < batch.drawn.start], found
 
     def _train_discriminator(self, judged: list[tuple[Tensor, Tensor]], scale: float) -> Losses:
@@ -432,15 +504,15 @@ class JointStage(NetworkStage):
         assert held_out is not None
         examples, wanted = held_out
         few = examples.first(SHEET_COLUMNS)
-        ws, key_points = self._recompose(few)
+        made = self._recompose(few)
         swapped = Recomposition(few.appearance_from, few.frames.roll(-1, dims=0), few.ws)
         return sheets.recomposition(
             few.appearance_from,
             few.frames,
-            self._generator.synthesis(ws),
-            self._generator.synthesis(self._recompose(swapped)[0]),
+            self._generator.synthesis(made.ws),
+            self._generator.synthesis(self._recompose(swapped).ws),
             wanted[:SHEET_COLUMNS],
-            key_points,
+            made.key_points,
         )
 
     @torch.no_grad()
@@ -451,8 +523,8 @@ class JointStage(NetworkStage):
         if held_out is None:
             return {}
         examples, wanted = held_out
-        ws, points = self._recompose(examples)
-        images = self._generator.synthesis(ws)
+        made = self._recompose(examples)
+        images, points = self._generator.synthesis(made.ws), made.key_points
         everywhere = torch.ones_like(images[:, :1])
         face = face_box(wanted, images.shape[-1])
         return {

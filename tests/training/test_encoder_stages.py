@@ -46,6 +46,7 @@ from stylefacev_cli.training.examples import (
 from stylefacev_cli.training.extraction import (
     heatmaps_of,
     placed,
+    pose_of,
     random_shifts,
     random_transforms,
     shifted,
@@ -57,7 +58,7 @@ from stylefacev_cli.training.frames import (
     SwapSampler,
     WindowSampler,
 )
-from stylefacev_cli.training.joint_stage import JointStage, JointStageConfig
+from stylefacev_cli.training.joint_stage import JointStage, JointStageConfig, Recomposed
 from stylefacev_cli.training.pose_stage import PoseStage, PoseStageConfig
 from stylefacev_cli.training.settings import TrainingConfig
 from stylefacev_cli.weights.settings import build
@@ -449,6 +450,75 @@ def test_joint_learns_from_swaps_and_resumes(joint: Callable[..., JointStage]) -
     assert_resumes(make, whole, 8)
     with pytest.raises(UsageError, match="needs pose_factors"):
         joint(num_swaps=1)
+
+
+FURTHER: dict[str, Any] = {"pose_factors": SWAPPED, "video_embedding_weight": 10.0}
+
+
+def test_every_appearance_is_given_further_poses_of_the_batch(
+    joint: Callable[..., JointStage],
+) -> None:
+    def make() -> JointStage:
+        sizes = {"num_clips": 1, "num_drawn": 4, "num_swaps": 4, "image_share": 0.2}
+        return joint(**sizes, further_swaps=6, muon_lr=0.01, **FURTHER)
+
+    found = run(make(), 60)
+    assert mean(found[-20:], "x_embed") < mean(found[:20], "x_embed")
+    whole = make()
+    run(whole, 8)
+    assert_resumes(make, whole, 8)
+    with pytest.raises(UsageError, match="needs pose_factors"):
+        joint(further_swaps=1)
+    with pytest.raises(UsageError, match="have no loss"):
+        joint(further_swaps=1, pose_factors=SWAPPED)
+
+
+def test_further_swaps_aim_at_the_w_of_both_peoples_factors(
+    joint: Callable[..., JointStage], generator: Generator
+) -> None:
+    stage = joint(num_clips=1, num_drawn=1, num_swaps=2, further_swaps=3, **FURTHER)
+    who, how = torch.randn(2, 3, generator.config.z_dim, generator=torch.Generator().manual_seed(2))
+    appearance = torch.rand(3, stage.appearance_net.config.appearance_channels, 8, 8)
+    poses = torch.randn(3, 1, 8, 8)
+    stage.appearance_net.eval()
+    with torch.no_grad():
+        made = stage.appearance_net.recompose(appearance, poses)
+        recomposed = Recomposed(appearance, poses, made, torch.zeros(3, 14, 2))
+        found = stage._further_swaps(recomposed, (who, how))
+        each = [
+            embedding_loss(
+                stage.appearance_net.recompose(appearance[i : i + 1], poses[j : j + 1]),
+                generator.mapping(SWAPPED.swapped(who[i : i + 1], how[j : j + 1])),
+            )
+            for i in range(3)
+            for j in range(3)
+            if i != j
+        ]
+    assert float(found["x_embed"]) == pytest.approx(10 * float(torch.stack(each).mean()), rel=1e-5)
+
+
+def test_poses_can_learn_without_the_detector_and_stay_where_they_were(
+    joint: Callable[..., JointStage],
+) -> None:
+    def moved(weight: float) -> tuple[float, JointStage]:
+        rates = {"detector_lr_factor": 0.0, "pose_muon_lr": 0.01, "same_poses_weight": weight}
+        stage = joint(num_clips=1, num_drawn=1, adversarial_from=1.0, **rates)
+        run(stage, 25)
+        stage._evaluating()
+        frames = stage.frames.image_batch(np.arange(12))
+        with torch.no_grad():
+            poses = pose_of(stage.detector, stage.pose_extractor, frames)
+            return float(stage._moved_poses(frames, poses)), stage
+
+    free, stage = moved(1e-6)
+    for mine, start in zip(
+        stage.detector.parameters(), stage._fixed_detector.parameters(), strict=True
+    ):
+        assert torch.equal(mine, start)
+    kept, _ = moved(100.0)
+    assert 0 < kept < 0.5 * free
+    with pytest.raises(UsageError, match="poses stay"):
+        joint(pose_lr_factor=0.0, pose_muon_lr=0.01)
 
 
 def test_joint_rebalances_and_the_discriminator_comes_last(
