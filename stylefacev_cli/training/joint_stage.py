@@ -61,6 +61,7 @@ from stylefacev_cli.training.extraction import (
     check_swaps,
     check_targets,
     detected_key_points,
+    heatmaps_of,
     pose_of,
     products_in,
     set_norms_training,
@@ -193,6 +194,7 @@ class Recomposed:
     poses: Tensor  # [N, 1, 8, 8]
     ws: Tensor  # [N, num_ws, w_dim]
     key_points: Tensor  # [N, 14, 2] that the poses stand for
+    heatmaps: Tensor  # [N, 98, 64, 64] that the poses are made of
 
 
 class JointStage(NetworkStage):
@@ -380,11 +382,12 @@ class JointStage(NetworkStage):
     def _recompose(self, examples: Recomposition) -> Recomposed:
         with products_in(self.config.dtype):
             with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.pose_lr_factor > 0):
-                poses = pose_of(self.detector, self.pose_extractor, examples.frames)
+                heatmaps = heatmaps_of(self.detector, examples.frames)
+                poses = self.pose_extractor(heatmaps)
             appearance = self.appearance_net.encode(examples.appearance_from)
             ws = self.appearance_net.recompose(appearance, poses)
             key_points = self.pose_extractor.key_points(poses)
-        return Recomposed(appearance, poses, ws.float(), key_points.float())
+        return Recomposed(appearance, poses, ws.float(), key_points.float(), heatmaps)
 
     def _further_swaps(self, made: Recomposed, factors: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Each appearance in other poses of the batch: recomposing costs little beside encoding."""
@@ -408,12 +411,15 @@ class JointStage(NetworkStage):
             found["x_places"] = config.places_weight * self._places.distance(ws, wanted)
         return found
 
-    def _moved_poses(self, frames: Tensor, poses: Tensor) -> Tensor:
+    def _moved_poses(self, frames: Tensor, poses: Tensor, heatmaps: Tensor) -> Tensor:
         """Squared distance to the poses at the start of the stage, as a share of their variance."""
         with torch.no_grad(), products_in(self.config.dtype):
-            before = pose_of(self._fixed_detector, self._fixed_pose_extractor, frames).float()
+            if self.config.detector_lr_factor:  # else they are the fixed detector's, too
+                heatmaps = heatmaps_of(self._fixed_detector, frames)
+            before = self._fixed_pose_extractor(heatmaps).float()
         spread_of_poses = before.var(dim=0, unbiased=False).mean().clamp(min=1e-8)
-        return (poses.float() - before).square().mean() / spread_of_poses
+        moved: Tensor = (poses.float() - before).square().mean() / spread_of_poses
+        return moved
 
     def _losses(self, batch: JointBatch, few: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The video part's images, and the losses: `v_…` of that part, `i_…` of the drawn, `s_…`.
@@ -460,7 +466,7 @@ class JointStage(NetworkStage):
         if batch.factors is not None:
             found |= self._further_swaps(made, batch.factors)
         if config.same_poses_weight:
-            moved = self._moved_poses(examples.frames, made.poses)
+            moved = self._moved_poses(examples.frames, made.poses, made.heatmaps)
             found["moved"] = config.same_poses_weight * moved
         return images[few < batch.drawn.start], found
 

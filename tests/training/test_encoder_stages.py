@@ -46,7 +46,6 @@ from stylefacev_cli.training.examples import (
 from stylefacev_cli.training.extraction import (
     heatmaps_of,
     placed,
-    pose_of,
     random_shifts,
     random_transforms,
     shifted,
@@ -483,7 +482,7 @@ def test_further_swaps_aim_at_the_w_of_both_peoples_factors(
     stage.appearance_net.eval()
     with torch.no_grad():
         made = stage.appearance_net.recompose(appearance, poses)
-        recomposed = Recomposed(appearance, poses, made, torch.zeros(3, 14, 2))
+        recomposed = Recomposed(appearance, poses, made, *torch.zeros(2, 1))
         found = stage._further_swaps(recomposed, (who, how))
         each = [
             embedding_loss(
@@ -507,8 +506,9 @@ def test_poses_can_learn_without_the_detector_and_stay_where_they_were(
         stage._evaluating()
         frames = stage.frames.image_batch(np.arange(12))
         with torch.no_grad():
-            poses = pose_of(stage.detector, stage.pose_extractor, frames)
-            return float(stage._moved_poses(frames, poses)), stage
+            heatmaps = heatmaps_of(stage.detector, frames)
+            poses = stage.pose_extractor(heatmaps)
+            return float(stage._moved_poses(frames, poses, heatmaps)), stage
 
     free, stage = moved(1e-6)
     for mine, start in zip(
