@@ -145,3 +145,25 @@ def test_inversion_is_measured(
     assert float(cells["copy"][0]) > 90  # a copy is the photo itself
     with Image.open(sheet) as picture:
         assert picture.height == 4 * 16 and picture.width >= 4 * 16
+
+
+def test_controls_are_measured(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["--model", str(tiny_model), "--people", "2", "--long", "24", "--identity", "none"]
+    run("measure_controls.py", *few, monkeypatch=monkeypatch)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[:2]] == ["--rotate 10", "--rotate 20"]
+    assert sum(line.startswith("--loop, seed") for line in lines) == 4
+    assert lines[-1].startswith("seed 3 --no-stabilise, 120 frames: ")
+    apart = next(line for line in lines if line.startswith("motions are apart"))
+    assert float(apart.split()[4]) > 0
+
+
+def test_measured_zooms_are_those_that_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("measure_controls.py", "--only", "zoom", "--people", "3", monkeypatch=monkeypatch)
+    lines = capsys.readouterr().out.splitlines()
+    found = {float(line.split()[1].rstrip(":")): float(line.split()[4]) for line in lines}
+    assert found == pytest.approx({factor: factor for factor in (0.85, 0.9, 1.25)}, abs=0.05)
