@@ -7,7 +7,8 @@ The appearance comes from the moved picture, the pose from the other: so the pos
 face is, and the appearance must not. T acts in the generator's input layer, and the background
 stays natural. A generator of configuration T is equivariant to shifts only: set `max_rotation_deg`
 to 0 and let pairs of the same person from the clips (`pair_share`) show the rest. Where the factors
-of frames are known, `swap_share` gives people the poses of others: see `joint_stage`.
+of frames are known, `swap_share` gives people the poses of others: see `joint_stage`. Poses of
+frames are extracted once, so that `further_swaps` of these cost no more than recomposing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.metrics.images import psnr
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
@@ -56,6 +58,7 @@ from stylefacev_cli.training.extraction import (
     set_norms_training,
 )
 from stylefacev_cli.training.frames import Frames, PairSampler, Sampler, SwapSampler
+from stylefacev_cli.training.further_swaps import further_swaps
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.reconstruction import reconstruction_losses
@@ -88,6 +91,7 @@ class AppearanceStageConfig:
     pair_share: float = 0.0  # of a batch: two frames of a clip instead of x' and x
     frame_share: float = 0.0  # of a batch: a frame of the data, shifted, instead of x'
     swap_share: float = 0.0  # of a batch: somebody in the pose of somebody else, by their factors
+    further_swaps: int = 0  # other poses of the swaps that each of them gets besides, as ws alone
     pose_factors: PoseFactors | None = None  # where those are that swap_share swaps
     l1_weight: float = 1.0
     face_weight: float = 1.0  # of the L1 on the face, where the background has 1
@@ -103,6 +107,8 @@ class AppearanceStageConfig:
         """Check the values once."""
         check_dtype(self.dtype)
         check_swaps(self.swap_share, self.pose_factors, "appearance.swap_share")
+        if self.further_swaps and not self.swap_share:
+            raise UsageError("appearance.further_swaps needs a swap_share: theirs are the poses")
 
     @property
     def must_split(self) -> dict[str, int]:
@@ -192,9 +198,10 @@ class AppearanceStage(NetworkStage):
         drawing = self._drawing(count, step_generator(self._seed, index))
         return drawn_examples(self._generator, drawing, self.config.dtype)
 
-    def _next_batch(self, index: int) -> list[Source]:
+    def _next_batch(self, index: int) -> Batch:
         """The batch: drawn examples, pairs, single frames, each with how to make some of them."""
         sources: list[Source] = []
+        swaps = np.zeros((0, 2), int)
         if self._num_drawn and self.config.pool_images:
             kept = self._pool_order.next(self._num_drawn)
             sources.append((len(kept), lambda chosen: self._pool.take(kept[chosen])))
@@ -239,33 +246,69 @@ class AppearanceStage(NetworkStage):
                 return swapped, swap_poses[torch.from_numpy(chosen)]
 
             sources.append((len(swaps), swap))
-        return sources
+        return Batch(sources, swaps)
 
-    def _losses_of(self, batch: list[Source], share: Share) -> dict[str, Tensor]:
+    def _losses_of(self, batch: Batch, share: Share) -> dict[str, Tensor]:
         samples = share.of(self._made, self._others)
-        examples, poses = chosen_examples(batch, samples)
+        examples, poses = chosen_examples(batch.sources, samples)
         few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._made)))
-        is_swap = torch.from_numpy(samples >= self.config.batch_size - self._num_swaps)
+        first_swap = self.config.batch_size - self._num_swaps
+        is_swap = torch.from_numpy(samples >= first_swap)
         targets = targets_of(self._generator, examples, few, is_swap, self.config.dtype)
-        return self._losses(examples, poses, few, targets)
+        swaps = batch.swaps[samples[samples >= first_swap] - first_swap]
+        return self._losses(examples, poses, few, targets, swaps)
 
-    def _recompose(self, examples: Recomposition, poses: Tensor) -> Tensor:
-        """Ws, made from appearance and pose."""
+    def _recompose(self, examples: Recomposition, poses: Tensor) -> tuple[Tensor, Tensor]:
+        """Appearance, and the ws made from it and the pose."""
         with products_in(self.config.dtype):
-            ws: Tensor = self.appearance_net(examples.appearance_from, poses)
-        return ws.float()
+            appearance = self.appearance_net.encode(examples.appearance_from)
+            ws = self.appearance_net.recompose(appearance, poses)
+        return appearance, ws.float()
+
+    def _further_swaps(
+        self, appearance: Tensor, poses: Tensor, swaps: np.ndarray
+    ) -> dict[str, Tensor]:
+        """Losses of the swaps, rows [N, 2], in each other's poses."""
+        config = self.config
+        assert config.pose_factors is not None
+        who, how = (self.frames.factor_batch(rows) for rows in swaps.T)
+        with products_in(config.dtype):
+            ws, wanted = further_swaps(
+                self.appearance_net,
+                self._generator,
+                config.pose_factors,
+                appearance,
+                poses,
+                (who, how),
+                config.further_swaps,
+            )
+        losses = self._losses_of_ws(ws, wanted) if len(ws) else {}
+        return {f"x_{name}": loss for name, loss in losses.items()}
+
+    def _losses_of_ws(self, ws: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+        config = self.config
+        found = {"embed": config.embedding_weight * embedding_loss(ws, wanted)}
+        if config.view_weight:
+            found["view"] = config.view_weight * self._view.distance(ws, wanted)
+        if config.places_weight:
+            found["places"] = config.places_weight * self._places.distance(ws, wanted)
+        return found
 
     def _losses(
-        self, examples: Recomposition, poses: Tensor, few: Tensor, targets: Tensor
+        self,
+        examples: Recomposition,
+        poses: Tensor,
+        few: Tensor,
+        targets: Tensor,
+        swaps: np.ndarray,
     ) -> dict[str, Tensor]:
-        """Of the ws of all examples, and of the images that are made of a few."""
+        """Of the ws of all examples, of which the last are swaps, and of the images of a few."""
         config = self.config
-        ws = self._recompose(examples, poses)
-        found = {"embed": config.embedding_weight * embedding_loss(ws, examples.ws)}
-        if config.view_weight:
-            found["view"] = config.view_weight * self._view.distance(ws, examples.ws)
-        if config.places_weight:
-            found["places"] = config.places_weight * self._places.distance(ws, examples.ws)
+        appearance, ws = self._recompose(examples, poses)
+        found = self._losses_of_ws(ws, examples.ws)
+        if config.further_swaps:
+            first = len(ws) - len(swaps)
+            found |= self._further_swaps(appearance[first:], poses[first:], swaps)
         images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])
         with torch.no_grad():
             points = self._pose_extractor.key_points(poses[few])
@@ -285,8 +328,8 @@ class AppearanceStage(NetworkStage):
         return sheets.recomposition(
             few.appearance_from,
             few.frames,
-            self._generator.synthesis(self._recompose(few, poses)),
-            self._generator.synthesis(self._recompose(few, poses.roll(-1, dims=0))),
+            self._generator.synthesis(self._recompose(few, poses)[1]),
+            self._generator.synthesis(self._recompose(few, poses.roll(-1, dims=0))[1]),
             detected_key_points(self._detector, few.frames),
             self._pose_extractor.key_points(poses),
         )
@@ -296,7 +339,7 @@ class AppearanceStage(NetworkStage):
         """PSNR and distance in w on fixed latents that training does not draw."""
         self.appearance_net.eval()
         examples = self._validation_examples()
-        ws = self._recompose(examples, self._pose_of(examples.frames))
+        _, ws = self._recompose(examples, self._pose_of(examples.frames))
         images = self._generator.synthesis(ws)
         everywhere = torch.ones_like(images[:, :1])
         return {
@@ -307,6 +350,14 @@ class AppearanceStage(NetworkStage):
 
 Source = tuple[int, Callable[[np.ndarray], tuple[Recomposition, Tensor]]]
 """How many examples there are, and what gives those at some places with their poses."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Where the examples of a step come from; the last are the swaps, if any."""
+
+    sources: list[Source]
+    swaps: np.ndarray  # rows [N, 2]: appearance, pose
 
 
 def chosen_examples(batch: list[Source], samples: np.ndarray) -> tuple[Recomposition, Tensor]:

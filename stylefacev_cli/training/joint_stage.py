@@ -67,6 +67,7 @@ from stylefacev_cli.training.extraction import (
     set_norms_training,
 )
 from stylefacev_cli.training.frames import ClipWindow, Frames, SwapSampler, WindowSampler
+from stylefacev_cli.training.further_swaps import further_swaps
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.losses import explained, key_point_loss, non_saturating, openings
 from stylefacev_cli.training.optim import Optimisers, Schedule, optimisers_of, restored_if_bad
@@ -390,20 +391,21 @@ class JointStage(NetworkStage):
         return Recomposed(appearance, poses, ws.float(), key_points.float(), heatmaps)
 
     def _further_swaps(self, made: Recomposed, factors: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """Each appearance in other poses of the batch: recomposing costs little beside encoding."""
-        config, (who, how) = self.config, factors
-        steps = range(1, min(config.further_swaps, len(who) - 1) + 1)
-        if not steps:
-            return {}
+        """Losses of each appearance in other poses of the batch."""
+        config = self.config
         assert config.pose_factors is not None
         with products_in(config.dtype):
-            poses = torch.cat([made.poses.roll(-step, dims=0) for step in steps])
-            appearance = made.appearance.repeat(len(steps), 1, 1, 1)
-            ws = self.appearance_net.recompose(appearance, poses).float()
-        with torch.no_grad():
-            of_poses = torch.cat([how.roll(-step, dims=0) for step in steps])
-            swapped = config.pose_factors.swapped(who.repeat(len(steps), 1), of_poses)
-            wanted = self._generator.mapping(swapped)
+            ws, wanted = further_swaps(
+                self.appearance_net,
+                self._generator,
+                config.pose_factors,
+                made.appearance,
+                made.poses,
+                factors,
+                config.further_swaps,
+            )
+        if not len(ws):
+            return {}
         found = {}
         if config.video_embedding_weight:
             found["x_embed"] = config.video_embedding_weight * embedding_loss(ws, wanted)

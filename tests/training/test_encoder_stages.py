@@ -620,6 +620,37 @@ def test_kept_examples_resume_exactly(
     assert int(whole._pose_table.state_dict()["known"].sum()) <= 6 * 3
 
 
+def test_swaps_of_the_appearance_stage_get_further_poses(
+    clips: Frames,
+    generator: Generator,
+    detector: LandmarkDetector,
+    pose_extractor: PoseExtractor,
+) -> None:
+    config = AppearanceStageConfig(
+        appearance_config(generator),
+        batch_size=8,
+        swap_share=0.75,
+        further_swaps=4,
+        pose_factors=SWAPPED,
+        image_share=0.125,
+        places_weight=100.0,
+        muon_lr=0.01,
+    )
+
+    def make(config: AppearanceStageConfig = config) -> AppearanceStage:
+        return AppearanceStage(config, clips, 1, generator, detector, pose_extractor, None)
+
+    found = run(make(), 60)
+    for key in ("x_embed", "x_places"):
+        assert mean(found[-20:], key) < mean(found[:20], key)
+    assert "x_embed" not in make(replace(config, further_swaps=0)).step(0, 0.1)
+    whole = make()
+    run(whole, 6)
+    assert_resumes(make, whole, 6)
+    with pytest.raises(UsageError, match="needs a swap_share"):
+        replace(config, swap_share=0.0)
+
+
 def test_places_are_guessed_by_a_network_that_is_kept(clips: Frames, generator: Generator) -> None:
     places = places_guess(generator, clips, seed=1)
     before = torch.random.get_rng_state()
