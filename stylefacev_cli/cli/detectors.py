@@ -27,7 +27,7 @@ class ChosenDetector:
 
 
 def choose_detector(model: str) -> ChosenDetector:
-    """The landmark detector of a model.
+    """The landmark detector of a model, the fixed one where it keeps two.
 
     Raises:
         UsageError: the model has none.
@@ -37,11 +37,12 @@ def choose_detector(model: str) -> ChosenDetector:
     from stylefacev_cli.weights.bundle import load_bundle
 
     bundle = load_bundle(model)
-    if bundle.networks.landmarks is None:
+    finder = bundle.networks.finder
+    if finder is None:
         raise UsageError(f"--detector {model}: this model has no landmark detector")
     manifest = bundle.manifest
     return ChosenDetector(
-        bundle.networks.landmarks,
+        finder,
         f"{manifest.name} {manifest.sha256[:12]}",
-        manifest.files["landmarks"].sha256,
+        manifest.files[bundle.networks.eye].sha256,
     )

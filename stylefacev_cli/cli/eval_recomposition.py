@@ -93,9 +93,8 @@ def measure_recomposition(
     rule = rendered.rule_for(model_name, num_pairs, seed, framing)
     model = load_model(model_name)
     manifest, recompose = model.manifest, rendered.recomposer(model)
-    # The fixed detector, if the model keeps it, never learnt to please the generator.
-    eye = "landmarks" if model.networks.detector is None else "detector"
-    detector = needed(getattr(model.networks, eye), eye)
+    eye = model.networks.eye  # the fixed one, if it is kept, never learnt to please the generator
+    detector = needed(model.networks.finder, eye)
     distance, perceptual_facts = _perceptual_distance(perceptual)
     instruments = metric.Instruments(partial(landmarks_of, detector), distance)
     no_ceiling = rendered.why_no_ceiling(manifest)

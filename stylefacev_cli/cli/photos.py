@@ -63,7 +63,7 @@ def finder_for(model: Model, detector: str | None) -> FaceFinder:
     try:
         return open_finder(FACE_ALIGNMENT, model.device.type, MIN_FACE_PX)
     except MissingWeightsError:
-        own = model.networks.detector or needed(model.networks.landmarks, "landmarks")
+        own = needed(model.networks.finder, "landmarks")
         peak = usual_faces(own, model.networks.generator).peak
         return BundleFinder(own, {"name": model.manifest.name}, MIN_FACE_PX, peak)
 
@@ -137,7 +137,7 @@ def room_of(model: Model) -> float:
     """
     from stylefacev_cli.data.finder_bundle import usual_faces
 
-    detector = model.networks.landmarks
+    detector = model.networks.finder
     return 1.0 if detector is None else usual_faces(detector, model.networks.generator).room
 
 

@@ -57,7 +57,7 @@ _MIN_SIDE_PX = 40
 def open_bundle_finder(name: str, device: str, min_face_px: int) -> BundleFinder:
     """The finder of a model (arguments and errors as for `open_finder`)."""
     bundle = load_bundle(name)
-    detector = bundle.networks.detector or bundle.networks.landmarks
+    detector = bundle.networks.finder
     if detector is None:
         raise UsageError(f"--detector {name}: this model has no landmark detector")
     facts = {"name": bundle.manifest.name, "sha256": bundle.manifest.sha256, "landmarks": "98 WFLW"}

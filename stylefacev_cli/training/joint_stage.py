@@ -144,6 +144,11 @@ class JointStageConfig:
             raise UsageError("rebalance_gain watches the video L1: l1_weight must not be 0")
 
     @property
+    def keeps_poses(self) -> bool:
+        """Whether poses mean afterwards what they meant before, to a motion sampler too."""
+        return not self.pose_lr_factor or self.same_poses_weight > 0
+
+    @property
     def num_video(self) -> int:
         """Frames of clips in a batch; the drawn images come after them, then the swaps."""
         return self.num_clips * self.window.num_frames
@@ -214,8 +219,24 @@ class JointStage(NetworkStage):
         pose_extractor: PoseExtractor,
         appearance_net: AppearanceRecomposer,
         perceptual: PerceptualLoss | None,
+        looking: LandmarkDetector | None = None,
     ) -> None:
+        """Start from trained networks.
+
+        Args:
+            config: the settings.
+            frames: the data.
+            seed: of all that is drawn.
+            generator: makes the images.
+            detector: the pose extractor works behind it; a copy learns.
+            pose_extractor: a copy learns.
+            appearance_net: a copy learns.
+            perceptual: network of the perceptual loss, if there is one.
+            looking: finds the key points that are targets; None: `detector` does. It is another one
+                where `detector` has been trained with a pose extractor before.
+        """
         super().__init__(config.batch_size, own_shares(self.name, config), frames.device)
+        self._looking = detector if looking is None else looking
         self._kinds = (*config.kinds.values(),)
         self._made, _ = evenly(np.arange(config.batch_size), config.image_share)
         self.config, self.frames, self._seed = config, frames, seed
@@ -230,7 +251,7 @@ class JointStage(NetworkStage):
         self.appearance_net = copy.deepcopy(appearance_net).requires_grad_(True)
         self.discriminator = PatchDiscriminator(config.discriminator).to(self.device)
         trained = (self.detector, self.pose_extractor, self.appearance_net)
-        arrange_for(config.dtype, detector, pose_extractor, *trained)
+        arrange_for(config.dtype, detector, self._looking, pose_extractor, *trained)
         pose_lr = config.lr * config.pose_lr_factor
         detector_lr = pose_lr * config.detector_lr_factor
         self._optimisers = Optimisers(
@@ -373,7 +394,7 @@ class JointStage(NetworkStage):
         """
         with products_in(self.config.dtype):
             if self.config.targets != "labels":
-                return detected_key_points(self._fixed_detector, examples.frames).float()
+                return detected_key_points(self._looking, examples.frames).float()
             extractor = self._fixed_pose_extractor
             poses = pose_of(self._fixed_detector, extractor, examples.frames[drawn])
             found = extractor.key_points(poses).float()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from stylefacev_cli.errors import DataError
@@ -171,15 +172,19 @@ def write_bundle(
 ) -> Path:
     """Put the networks of a run together as a model bundle in `run/bundle`.
 
+    The detector that the joint stage left as it was is kept beside a copy that was trained.
+
     Raises:
         DataError: a stage has not been trained yet.
     """
+    landmarks, fixed = load_detector(saved), load_detector(saved, fixed=True)
     networks = Networks(
         generator=load_generator(saved),
-        landmarks=load_detector(saved),
+        landmarks=landmarks,
         pose=load_pose_extractor(saved),
         appearance=load_appearance(saved),
         motion=load_motion(saved),
+        detector=None if _are_alike(landmarks, fixed) else fixed,
     )
     steps = {stage.name: _steps(stage) for stage in sorted(saved.run.iterdir()) if _steps(stage)}
     folder = saved.run / "bundle"
@@ -192,6 +197,13 @@ def write_bundle(
         provenance=provenance | {"steps": steps},
     )
     return folder
+
+
+def _are_alike(one: nn.Module, other: nn.Module) -> bool:
+    weights, others = one.state_dict(), other.state_dict()
+    return weights.keys() == others.keys() and all(
+        torch.equal(value, others[key]) for key, value in weights.items()
+    )
 
 
 def _steps(stage: Path) -> int:

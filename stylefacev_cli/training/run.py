@@ -105,21 +105,25 @@ def train(
             if outcome.reason != "done":
                 return outcome
     if process_index() == 0:
-        if stage == "all" or _fits_its_model(config.start_from, run):
+        if stage == "all" or _fits_its_model(config, run):
             report(f"model: {trainer.bundle()}")
         if stage == "all":
             remove(run / FRAMES_FOLDER)
     return outcome
 
 
-def _fits_its_model(start_from: str | None, run: Path) -> bool:
+def _fits_its_model(config: TrainingConfig, run: Path) -> bool:
     """Whether what a run has trained can take its place in the model that it started from.
 
-    Of a model that is whole, nothing builds on the recomposer or the motion; on all others does.
+    Of a model that is whole, nothing builds on the recomposer or the motion; on all others does,
+    but on poses only if they become other ones.
     """
-    if start_from is None or read_manifest(start_from).missing:
+    if config.start_from is None or read_manifest(config.start_from).missing:
         return False
-    below = (name for name in STAGES if name not in ("appearance", "motion"))
+    fitting = ["appearance", "motion"]
+    if config.joint is not None and config.joint.keeps_poses:
+        fitting.append("joint")
+    below = (name for name in STAGES if name not in fitting)
     return not any(CheckpointStore(run / name / "checkpoints").paths() for name in below)
 
 
@@ -203,8 +207,9 @@ class Trainer:
             if name == "appearance":
                 return AppearanceStage(section, frames, seed, generator, detector, pose, perceptual)
             appearance = load_appearance(saved, joint=False).to(device)
+            looking = load_detector(saved, fixed=True).to(device)
             return JointStage(
-                section, frames, seed, generator, detector, pose, appearance, perceptual
+                section, frames, seed, generator, detector, pose, appearance, perceptual, looking
             )
         assert name == "motion"
         pose = load_pose_extractor(saved).to(device)
@@ -216,7 +221,8 @@ class Trainer:
             frames.clips(held_out=False, min_frames=section.num_frames)[:1, 0]
         )
         renderer = Renderer(generator, load_appearance(saved).to(device), shown)
-        return MotionStage(section, tracks, seed, renderer, frames, pose, detector)
+        looking = load_detector(saved, fixed=True).to(device)  # at pictures of made poses
+        return MotionStage(section, tracks, seed, renderer, frames, pose, looking)
 
     def _generator(self) -> Generator:
         """The run's generator, or that of the model that it starts from."""

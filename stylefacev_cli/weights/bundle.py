@@ -59,7 +59,8 @@ class Networks:
     """The networks of a model; a partial one lacks some.
 
     `detector` is the fixed landmark detector that gave the targets of training, where it is kept;
-    `landmarks` is the copy of it that was trained further and that videos need.
+    `landmarks` is the copy of it that was trained further and that videos need. The copy learns
+    what poses have to tell; where landmarks are it may forget.
     """
 
     generator: Generator
@@ -68,6 +69,16 @@ class Networks:
     appearance: AppearanceRecomposer | None = None
     motion: MotionSampler | None = None
     detector: LandmarkDetector | None = None
+
+    @property
+    def eye(self) -> str:
+        """Which of them looks for landmarks in pictures: the fixed detector, where it is kept."""
+        return "landmarks" if self.detector is None else "detector"
+
+    @property
+    def finder(self) -> LandmarkDetector | None:
+        """The one that `eye` names."""
+        return self.landmarks if self.detector is None else self.detector
 
     def present(self) -> dict[str, nn.Module]:
         """Those that are there, by name."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from stylefacev_cli.cli.detectors import choose_detector
 from stylefacev_cli.errors import DataError, MissingWeightsError, UsageError
 from stylefacev_cli.networks.appearance import AppearanceRecomposer
 from stylefacev_cli.networks.generator import Generator
@@ -161,6 +162,31 @@ def test_of_two_detectors_the_trained_one_goes_with_the_models_poses(
     assert is_found(copied) and is_found(copied, joint=False) and is_found(fixed, fixed=True)
     train(settings(both), [clip_folder], run, stage="pose", report=lambda line: None)
     assert is_found(fixed) and is_found(fixed, joint=False) and is_found(fixed, fixed=True)
+
+
+@pytest.mark.parametrize("keeps_poses", [True, False])
+def test_the_joint_stage_alone_fits_its_model_where_poses_stay(
+    model: Path, clip_folder: Path, tmp_path: Path, keeps_poses: bool
+) -> None:
+    """The bundle keeps the detector as it was, which looks at faces, beside the trained copy."""
+    there = load_bundle(model).networks
+    config = settings(model, f"joint.same_poses_weight={float(keeps_poses)}", "joint.lr=0.01")
+    train(config, [clip_folder], tmp_path, stage="joint", report=lambda line: None)
+    assert (tmp_path / "bundle").exists() == keeps_poses
+    if not keeps_poses:  # the model's movement is not one of these
+        return
+    made = load_bundle(tmp_path / "bundle").networks
+    assert made.detector is not None and made.landmarks is not None and there.landmarks is not None
+    wanted = there.landmarks.state_dict()
+    assert distance(made.detector.state_dict(), wanted) == 0
+    assert distance(made.landmarks.state_dict(), wanted) > 0.001
+    assert made.finder is made.detector and made.eye == "detector"
+    chosen = choose_detector(str(tmp_path / "bundle"))
+    assert distance(chosen.network.state_dict(), wanted) == 0
+    assert chosen.sha256 == load_bundle(model).manifest.files["landmarks"].sha256
+    # A next round gets its targets from that one too.
+    again = load_detector(Saved(tmp_path / "next", start_from=str(tmp_path / "bundle")), fixed=True)
+    assert distance(again.state_dict(), wanted) == 0
 
 
 def test_motion_is_not_learnt_from_poses_that_never_change(
