@@ -38,10 +38,8 @@ from stylefacev_cli.training.examples import (
     Recomposition,
     drawn_examples,
     joined,
-    linear_view,
     moved_frames,
     paired_examples,
-    places_guess,
     random_drawing,
     swapped_examples,
     targets_of,
@@ -59,6 +57,7 @@ from stylefacev_cli.training.extraction import (
 )
 from stylefacev_cli.training.frames import Frames, PairSampler, Sampler, SwapSampler
 from stylefacev_cli.training.further_swaps import further_swaps
+from stylefacev_cli.training.guesses import linear_view, places_guess
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.reconstruction import reconstruction_losses

@@ -47,7 +47,6 @@ from stylefacev_cli.training.examples import (
     appearance_rows,
     drawn_examples,
     joined,
-    places_guess,
     random_drawing,
     swapped_examples,
     target_rows,
@@ -68,6 +67,7 @@ from stylefacev_cli.training.extraction import (
 )
 from stylefacev_cli.training.frames import ClipWindow, Frames, SwapSampler, WindowSampler
 from stylefacev_cli.training.further_swaps import further_swaps
+from stylefacev_cli.training.guesses import places_guess
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.losses import explained, key_point_loss, non_saturating, openings
 from stylefacev_cli.training.optim import Optimisers, Schedule, optimisers_of, restored_if_bad

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stylefacev_cli.training.fitting import fit
 from stylefacev_cli.training.pose_components import PoseComponents
 
 _NOISE = 0.5  # in deviations of the components
@@ -70,7 +71,6 @@ def _changed(denoiser: nn.Module, values: Tensor) -> Tensor:
     return changed
 
 
-@torch.enable_grad()
 def _trained(values: Tensor, seed: int) -> nn.Module:
     """A denoiser of values [N, K]."""
     width, device = values.shape[1], values.device
@@ -82,14 +82,16 @@ def _trained(values: Tensor, seed: int) -> nn.Module:
             nn.Linear(_HIDDEN, width),
         ).to(device)  # fmt: skip
     random = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(network.parameters(), _LR)
-    for step in range(_STEPS):
-        for group in optimiser.param_groups:
-            group["lr"] = _LR * min(1.0, (1 - step / _STEPS) / (1 - _DECAY_FROM))
+
+    def loss() -> Tensor:
         clean = values[torch.randint(len(values), (_BATCH,), generator=random).to(device)]
         noise = torch.randn(clean.shape, generator=random).to(device)
-        loss = (network(clean + _NOISE * noise) - clean).square().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    return network.requires_grad_(False)
+        changed: Tensor = network(clean + _NOISE * noise) - clean
+        return changed.square().mean()
+
+    def rate(step: int) -> float:
+        return min(1.0, (1 - step / _STEPS) / (1 - _DECAY_FROM))
+
+    optimiser = torch.optim.Adam(network.parameters(), _LR)
+    fit(network, loss, optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, rate), _STEPS)
+    return network

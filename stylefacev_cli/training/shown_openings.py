@@ -18,6 +18,7 @@ from stylefacev_cli.networks.landmarks import LandmarkDetector
 from stylefacev_cli.networks.motion import MotionSampler
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training.extraction import detected_key_points
+from stylefacev_cli.training.fitting import fit
 from stylefacev_cli.training.losses import openings
 from stylefacev_cli.training.opening_planes import heights
 from stylefacev_cli.training.pose_components import PoseComponents
@@ -116,7 +117,6 @@ class ShownOpenings:
             both.append(rolled[torch.randperm(_ROLL_OUT, generator=random)[:POSES_A_PERSON]])
         return torch.cat(both).view(len(clips), 2 * POSES_A_PERSON, -1)
 
-    @torch.enable_grad()
     def _learn(self, poses: Tensor, seen: Tensor, random: torch.Generator) -> None:
         """From poses [P, K, 64] and what is seen [P, K, 3], both less each person's mean."""
         with torch.no_grad():
@@ -132,18 +132,15 @@ class ShownOpenings:
             self._first.reset_parameters()
             self._last.reset_parameters()
         nn.init.zeros_(self._last.weight)  # no correction, unless there is a reason
-        self._network.requires_grad_(True)
-        optimiser = torch.optim.AdamW(self._network.parameters(), _LR, weight_decay=_WEIGHT_DECAY)
-        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, _STEPS)
-        for _ in range(_STEPS):
+
+        def loss() -> Tensor:
             some = learnt[torch.randint(len(learnt), (_BATCH,), generator=random)]
             off = _centred(self._correction(poses[some]) - missing[some]) / scale
-            loss = off.square().mean()
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            decay.step()
-        self._network.requires_grad_(False)
+            return off.square().mean()
+
+        optimiser = torch.optim.AdamW(self._network.parameters(), _LR, weight_decay=_WEIGHT_DECAY)
+        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, _STEPS)
+        fit(self._network, loss, optimiser, decay, _STEPS)
         with torch.no_grad():
             self._level = (missing - self._correction(poses)).mean(dim=(0, 1))
             kept = is_kept if is_kept.any() else ~is_kept

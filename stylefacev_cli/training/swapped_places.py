@@ -20,14 +20,16 @@ from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.landmarks import NUM_KEY_POINTS
 from stylefacev_cli.networks.pose import POSE_SIZE
 from stylefacev_cli.training.examples import (
+    PoseFactors,
+)
+from stylefacev_cli.training.frames import Frames
+from stylefacev_cli.training.guesses import (
     OPENINGS,
     PLACES_UNIT,
-    PoseFactors,
     mean_off,
     perceptron,
     places_guess,
 )
-from stylefacev_cli.training.frames import Frames
 
 PARTNERS = 4  # others who are put into each pose
 _HIDDEN = 512

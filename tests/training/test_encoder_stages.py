@@ -38,8 +38,6 @@ from stylefacev_cli.training.detector_stage import (
 )
 from stylefacev_cli.training.examples import (
     PoseFactors,
-    linear_view,
-    places_guess,
     swapped_examples,
     targets_of,
 )
@@ -57,6 +55,7 @@ from stylefacev_cli.training.frames import (
     SwapSampler,
     WindowSampler,
 )
+from stylefacev_cli.training.guesses import linear_view, places_guess
 from stylefacev_cli.training.joint_stage import JointStage, JointStageConfig, Recomposed
 from stylefacev_cli.training.pose_stage import PoseStage, PoseStageConfig
 from stylefacev_cli.training.settings import TrainingConfig
