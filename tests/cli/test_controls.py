@@ -166,19 +166,16 @@ def test_motion_scale_is_amplitude(film: Film, model: Model, factor: float) -> N
 
 
 def test_scale_is_for_a_part(film: Film, model: Model) -> None:
-    options = ("--seeds", "6", "--frames", "48")  # head and mouth of seed 6 move much
-    moves = {}
-    for name, part in {
-        "plain": (),
-        "head": ("--scale", "head=0"),
-        "mouth": ("--scale", "mouth=0"),
-    }.items():
-        points = key_points(model, film(*options, *part))
-        motion = measure_motion(points, 25.0)
-        moves[name] = (amplitudes(torch.tensor(points))["head"], motion.mouth)
-    head, mouth = (
-        np.array([moves[name][i] for name in ("plain", "head", "mouth")]) for i in (0, 1)
-    )
+    """On average: the mouth of some people moves little, and what is left of it as much."""
+    moves = []  # [people, edits, head and mouth]
+    for seed in "036":
+        found = []
+        for edit in ((), ("--scale", "head=0"), ("--scale", "mouth=0")):
+            points = key_points(model, film("--seeds", seed, "--frames", "48", *edit))
+            mouth_moves = measure_motion(points, 25.0).mouth
+            found.append((amplitudes(torch.tensor(points))["head"], mouth_moves))
+        moves.append(found)
+    head, mouth = np.mean(moves, axis=0).T
     assert head[1] < 0.35 * head[0] and head[2] > 0.9 * head[0]
     assert mouth[2] < 0.8 * mouth[0] and mouth[1] > mouth[2]
 
