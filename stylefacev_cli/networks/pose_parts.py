@@ -38,6 +38,8 @@ _NOSE_NOISE = 0.002  # of the frame: the nose's movements below that explain not
 # Squared fractions of the frame, for one standard deviation of the pose.
 FIRST_DAMPING, LEAST_DAMPING = 1e-6, 1e-6
 _STEADY_FRAMES = 9  # over which the change of a pose is smoothed
+_STEADY_HEAD_FRAMES = 15  # the same, where the head alone is changed: it is slower
+_MORE_ROUNDS = 2  # of asking for more motion: smoothing takes some away
 _NUM_ITERATIONS = 10
 _CLOSE_ENOUGH = 1e-5  # of the frame
 _BATCH = 256  # frames
@@ -133,9 +135,14 @@ def scale_parts(
     Returns:
         [T, 1, 8, 8].
     """
-    read = read_key_points(extractor, poses)
-    found = with_key_points(extractor, poses, wanted_key_points(read, scales), variation)
-    return _steady(poses, found)
+    head = {name: factor for name, factor in scales.items() if name == "head"}
+    others = {name: factor for name, factor in scales.items() if name != "head"}
+    for some, window in ((head, _STEADY_HEAD_FRAMES), (others, _STEADY_FRAMES)):
+        if some:
+            read = read_key_points(extractor, poses)
+            found = with_key_points(extractor, poses, wanted_key_points(read, some), variation)
+            poses = _steady(poses, found, window)
+    return poses
 
 
 def with_more_motion(
@@ -162,7 +169,10 @@ def with_more_motion(
     read = read_key_points(extractor, poses)
     middle = read.mean(dim=0)
     wanted = middle + factor * (read - middle)
-    return _steady(moved, with_key_points(extractor, moved, wanted, variation))
+    for _ in range(_MORE_ROUNDS):
+        found = with_key_points(extractor, moved, wanted, variation)
+        moved = _steady(moved, found, _STEADY_FRAMES)
+    return moved
 
 
 def read_key_points(extractor: PoseExtractor, poses: Tensor) -> Tensor:
@@ -171,13 +181,13 @@ def read_key_points(extractor: PoseExtractor, poses: Tensor) -> Tensor:
         return torch.cat([extractor.key_points(some) for some in torch.split(poses, _BATCH)])
 
 
-def _steady(poses: Tensor, changed: Tensor) -> Tensor:
-    """`poses` with their changes smoothed over frames.
+def _steady(poses: Tensor, changed: Tensor, num_frames: int) -> Tensor:
+    """`poses` with their changes smoothed over so many frames.
 
     Each frame was solved on its own, and the many poses with nearly the same key points do not
     look the same: what was changed has to be steady in time, or the picture flickers.
     """
-    window = min(_STEADY_FRAMES, (len(poses) - 1) // 2 * 2 + 1)
+    window = min(num_frames, (len(poses) - 1) // 2 * 2 + 1)
     if window < 3:
         return changed
     return torch.maximum(poses + smoothed(changed - poses, window), poses.clamp(max=0))

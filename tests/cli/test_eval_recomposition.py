@@ -100,7 +100,7 @@ def test_the_default_model_through_the_door(evaluate: Evaluate) -> None:
     assert report["protocol"] == f"recomposition_unaligned_faces{RECIPE}_128px_4_seed0"
     manifest = read_manifest("default-128")
     assert report["model"] == {"name": "default-128", "sha256": manifest.sha256}
-    assert report["networks"]["detector"]["sha256"] == manifest.files["landmarks"].sha256
+    assert report["networks"]["detector"]["sha256"] == manifest.files["detector"].sha256
     assert report["networks"]["perceptual"] is None
     assert "generator" not in report["left_out"]  # it learnt these faces: its own picture is there
     rows = {name: row["face_psnr"]["mean"] for name, row in report["rows"].items()}
