@@ -19,9 +19,7 @@ from torch import Tensor
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.landmarks import NUM_KEY_POINTS
 from stylefacev_cli.networks.pose import POSE_SIZE
-from stylefacev_cli.training.examples import (
-    PoseFactors,
-)
+from stylefacev_cli.training.examples import PoseFactors
 from stylefacev_cli.training.frames import Frames
 from stylefacev_cli.training.guesses import (
     OPENINGS,
