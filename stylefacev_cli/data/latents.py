@@ -117,7 +117,7 @@ def _check_headers(path: Path, headers: Headers, manifest: Manifest) -> None:
     sizes = read_configs(manifest)["appearance"]
     ws = (1, sizes.num_ws, sizes.w_dim)
     wanted: dict[str, tuple[int, ...]] = {
-        "appearance": (1, sizes.appearance_channels, POSE_SIZE, POSE_SIZE),
+        "appearance": (1, sizes.num_channels, POSE_SIZE, POSE_SIZE),
         "pose": (1, 1, POSE_SIZE, POSE_SIZE),
         "ws": ws,
         "residual": ws,

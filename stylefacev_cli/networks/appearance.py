@@ -9,7 +9,7 @@ and recomposing"):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.batch_norm import BatchNorm2d
 from stylefacev_cli.networks.initial_weights import start_normal
+from stylefacev_cli.networks.landmark_branch import LandmarkBranch
+from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
 from stylefacev_cli.networks.pose import POSE_SIZE
 from stylefacev_cli.networks.residual import residual_stage
 from stylefacev_cli.networks.resize import resize_square
@@ -45,6 +47,7 @@ class AppearanceConfig:
     appearance_channels: int = 64  # a multiple of expansion
     num_ws: int = 16  # of the generator
     w_dim: int = 512
+    landmarks: LandmarkDetectorConfig | None = None  # of a branch that sees the face's form
 
     def __post_init__(self) -> None:
         if self.stem_stride not in (1, 2, 4):
@@ -62,12 +65,22 @@ class AppearanceConfig:
                 f"expansion {self.expansion}"
             )
 
+    @property
+    def form_channels(self) -> int:
+        """Channels of the appearance that hold what form adds to each w: w_dim numbers."""
+        return 0 if self.landmarks is None else -(-self.w_dim // POSE_SIZE**2)
+
+    @property
+    def num_channels(self) -> int:
+        """All channels of the appearance."""
+        return self.appearance_channels + self.form_channels
+
 
 class AppearanceRecomposer(nn.Module):
     """E_app and R. The state dict is that of the released `latest_net_FE.pth`, which holds both.
 
     conv1, bn1, layer1 … layer5 encode; layer5_b lifts the pose, layer1_a … layer4_a and fc_a
-    recompose.
+    recompose. A network with a branch for landmarks has that too (`branch`).
     """
 
     def __init__(self, config: AppearanceConfig | None = None) -> None:
@@ -98,7 +111,15 @@ class AppearanceRecomposer(nn.Module):
             channels = (base << i) * config.expansion
         self.layer5_b = stage(1, planes, config.lift_blocks, 1)
         self.fc_a = nn.Linear(channels, config.num_ws * config.w_dim)
+        self.branch: LandmarkBranch | None = None
+        if config.landmarks is not None:
+            self.branch = LandmarkBranch(config.landmarks, self.num_features, config.w_dim)
         start_normal(self)
+
+    @property
+    def num_features(self) -> int:
+        """Of what the branch for landmarks sees of the picture beside these."""
+        return (self.config.base_channels << 3) * self.config.expansion
 
     def centre_on(self, mean_w: Tensor) -> None:
         """Start `recompose` around the generator's mean w instead of around 0.
@@ -110,6 +131,26 @@ class AppearanceRecomposer(nn.Module):
         with torch.no_grad():
             self.fc_a.bias.copy_(mean_w.expand(config.num_ws, config.w_dim).flatten())
 
+    def with_landmarks(self, detector: LandmarkDetector) -> AppearanceRecomposer:
+        """A copy with a branch for landmarks, which adds nothing to any w before it learns."""
+        grown = AppearanceRecomposer(replace(self.config, landmarks=detector.config))
+        grown.load_state_dict(self.state_dict(), strict=False)
+        assert grown.branch is not None
+        grown.branch.finder.load_state_dict(detector.state_dict())
+        nn.init.zeros_(grown.branch.added.weight)
+        return grown.to(self.fc_a.weight.device).train(self.training)
+
+    def seen(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the branch for landmarks learns from: frames [N, 3, S, S] in [−1, 1].
+
+        Returns:
+            landmarks [N, 98, 2], features [N, F], and the appearance [N, appearance_channels, 8, 8]
+            without what form adds.
+        """
+        assert self.branch is not None
+        features = self._features(frames)
+        return self.branch.landmarks(frames), features.mean(dim=(2, 3)), self.layer5(features)
+
     def encode(self, frames: Tensor) -> Tensor:
         """The appearance of each frame.
 
@@ -117,31 +158,42 @@ class AppearanceRecomposer(nn.Module):
             frames: [N, 3, S, S] in [−1, 1]; any S, resized at the door.
 
         Returns:
-            appearance [N, appearance_channels, 8, 8], not negative.
+            appearance [N, num_channels, 8, 8]. The first `appearance_channels` are not negative;
+            with a branch for landmarks, the others hold what form adds to each w.
         """
         assert frames.ndim == 4 and frames.shape[1] == 3, (
             f"frames [N, 3, S, S] expected, got {list(frames.shape)}"
         )
+        if self.branch is None:
+            return self.layer5(self._features(frames))  # type: ignore[no-any-return]
+        landmarks, features, appearance = self.seen(frames)
+        form = self.branch.form(landmarks, features)  # [N, w_dim]
+        places = self.config.form_channels * POSE_SIZE**2
+        form = F.pad(form, (0, places - form.shape[1])).view(len(form), -1, POSE_SIZE, POSE_SIZE)
+        return torch.cat([appearance.float(), form], dim=1)
+
+    def _features(self, frames: Tensor) -> Tensor:
+        """[N, C, 8, 8], of which the appearance is made."""
         x = resize_square(frames, self.config.input_size)
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         if self.config.stem_stride == 4:
             x = F.max_pool2d(x, 3, stride=2, padding=1)
-        for name in ("layer1", "layer2", "layer3", "layer4", "layer5"):
+        for name in ("layer1", "layer2", "layer3", "layer4"):
             x = self.get_submodule(name)(x)
-        return x  # [N, appearance_channels, 8, 8]
+        return x
 
     def recompose(self, appearance: Tensor, poses: Tensor) -> Tensor:
         """The ws of a face of this appearance in each of these poses.
 
         Args:
-            appearance: [N, appearance_channels, 8, 8], or N = 1 for one face in many poses.
+            appearance: [N, num_channels, 8, 8], or N = 1 for one face in many poses.
             poses: [N, 1, 8, 8].
 
         Returns:
             ws [N, num_ws, w_dim].
         """
         config = self.config
-        wanted = (config.appearance_channels, POSE_SIZE, POSE_SIZE)
+        wanted = (config.num_channels, POSE_SIZE, POSE_SIZE)
         assert appearance.ndim == 4 and appearance.shape[1:] == wanted, (
             f"appearance [N, {', '.join(map(str, wanted))}] expected, got {list(appearance.shape)}"
         )
@@ -151,11 +203,15 @@ class AppearanceRecomposer(nn.Module):
         assert len(appearance) in (1, len(poses)), (
             f"{len(appearance)} appearances do not fit {len(poses)} poses"
         )
-        x = appearance * self.layer5_b(poses)
+        x = appearance[:, : config.appearance_channels] * self.layer5_b(poses)
         for name in ("layer1_a", "layer2_a", "layer3_a", "layer4_a"):
             x = self.get_submodule(name)(x)
         ws: Tensor = self.fc_a(x.mean(dim=(2, 3)))
-        return ws.view(-1, config.num_ws, config.w_dim)
+        ws = ws.view(-1, config.num_ws, config.w_dim)
+        if not config.form_channels:
+            return ws
+        form = appearance[:, config.appearance_channels :].flatten(1)[:, : config.w_dim]
+        return ws + form[:, None]
 
     def forward(self, frames: Tensor, poses: Tensor) -> Tensor:
         """`recompose(encode(frames), poses)`: ws [N, num_ws, w_dim]."""

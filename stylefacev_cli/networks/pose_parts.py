@@ -39,7 +39,7 @@ _NOSE_NOISE = 0.002  # of the frame: the nose's movements below that explain not
 FIRST_DAMPING, LEAST_DAMPING = 1e-6, 1e-6
 _STEADY_FRAMES = 9  # over which the change of a pose is smoothed
 _STEADY_HEAD_FRAMES = 15  # the same, where the head alone is changed: it is slower
-_MORE_ROUNDS = 2  # of asking for more motion: smoothing takes some away
+_ROUNDS = 2  # of asking for key points: smoothing takes some of what was found away
 _NUM_ITERATIONS = 10
 _CLOSE_ENOUGH = 1e-5  # of the frame
 _BATCH = 256  # frames
@@ -139,9 +139,8 @@ def scale_parts(
     others = {name: factor for name, factor in scales.items() if name != "head"}
     for some, window in ((head, _STEADY_HEAD_FRAMES), (others, _STEADY_FRAMES)):
         if some:
-            read = read_key_points(extractor, poses)
-            found = with_key_points(extractor, poses, wanted_key_points(read, some), variation)
-            poses = _steady(poses, found, window)
+            wanted = wanted_key_points(read_key_points(extractor, poses), some)
+            poses = _asked_for(extractor, poses, wanted, variation, window)
     return poses
 
 
@@ -169,16 +168,23 @@ def with_more_motion(
     read = read_key_points(extractor, poses)
     middle = read.mean(dim=0)
     wanted = middle + factor * (read - middle)
-    for _ in range(_MORE_ROUNDS):
-        found = with_key_points(extractor, moved, wanted, variation)
-        moved = _steady(moved, found, _STEADY_FRAMES)
-    return moved
+    return _asked_for(extractor, moved, wanted, variation, _STEADY_FRAMES)
 
 
 def read_key_points(extractor: PoseExtractor, poses: Tensor) -> Tensor:
     """Key points [T, 14, 2] that the extractor's head reads off poses [T, 1, 8, 8], in batches."""
     with torch.no_grad():
         return torch.cat([extractor.key_points(some) for some in torch.split(poses, _BATCH)])
+
+
+def _asked_for(
+    extractor: PoseExtractor, poses: Tensor, wanted: Tensor, variation: Tensor, window: int
+) -> Tensor:
+    """`poses` changed towards the wanted key points [T, 14, 2], steadily over `window` frames."""
+    for _ in range(_ROUNDS):
+        found = with_key_points(extractor, poses, wanted, variation)
+        poses = _steady(poses, found, window)
+    return poses
 
 
 def _steady(poses: Tensor, changed: Tensor, num_frames: int) -> Tensor:

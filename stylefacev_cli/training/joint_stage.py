@@ -43,6 +43,7 @@ from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.examples import (
     Drawing,
     PoseFactors,
+    PoseTable,
     Recomposition,
     appearance_rows,
     drawn_examples,
@@ -65,7 +66,13 @@ from stylefacev_cli.training.extraction import (
     products_in,
     set_norms_training,
 )
-from stylefacev_cli.training.frames import ClipWindow, Frames, SwapSampler, WindowSampler
+from stylefacev_cli.training.form_fit import FormFit
+from stylefacev_cli.training.frames import (
+    ClipWindow,
+    Frames,
+    SwapSampler,
+    WindowSampler,
+)
 from stylefacev_cli.training.further_swaps import further_swaps
 from stylefacev_cli.training.guesses import places_guess
 from stylefacev_cli.training.loop import Losses
@@ -100,7 +107,8 @@ class JointStageConfig:
     dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
     lr: float = 2e-4
     muon_lr: float = 0.0  # of the appearance network's convolutions; 0 gives them to Adam too
-    pose_lr_factor: float = 1.0  # on lr, for landmark copy and pose extractor; 0: poses stay
+    pose_lr_factor: float = 1.0  # on lr, for landmark copy and pose extractor; 0: poses stay, and
+    # those of the data's frames are extracted once
     pose_muon_lr: float = 0.0  # of the pose extractor's convolutions; 0 gives them to Adam too
     detector_lr_factor: float = 1.0  # on the poses' lr, for the landmark copy; 0: it stays
     betas: tuple[float, float] = (0.5, 0.999)
@@ -113,6 +121,7 @@ class JointStageConfig:
     feature_weight: float = 1.0  # of the L1 on eyes and mouth
     perceptual_weight: float = 100.0
     key_point_weight: float = 1.0
+    landmark_branch: bool = False  # an appearance encoder that has none gets one for landmarks
     same_poses_weight: float = 0.0  # poses stay near those at the start, which a sampler has learnt
     targets: str = "detected"  # key points, as in the paper; or labels, which know small movements
     openings_weight: float = 0.0  # of eyes and mouth, beside 1 for the key points
@@ -140,6 +149,8 @@ class JointStageConfig:
             raise UsageError("further_swaps have no loss: give video_embedding_weight a weight")
         if not self.pose_lr_factor and (self.pose_muon_lr or self.same_poses_weight):
             raise UsageError("pose_lr_factor is 0: poses stay, whatever else is said of them")
+        if self.landmark_branch and not (self.places_weight and self.pose_factors):
+            raise UsageError("landmark_branch needs places_weight and pose_factors to learn from")
         if self.rebalance_gain and not self.l1_weight:
             raise UsageError("rebalance_gain watches the video L1: l1_weight must not be 0")
 
@@ -185,6 +196,7 @@ class JointBatch:
     wanted: Tensor  # key points [N, 14, 2] that the poses stand for
     drawn: slice
     factors: tuple[Tensor, Tensor] | None  # [N, Z] of who is seen, and of the frames for the pose
+    poses: Tensor | None  # [N, 1, 8, 8] of the frames, where they are known
 
     @property
     def video(self) -> slice:
@@ -200,7 +212,7 @@ class Recomposed:
     poses: Tensor  # [N, 1, 8, 8]
     ws: Tensor  # [N, num_ws, w_dim]
     key_points: Tensor  # [N, 14, 2] that the poses stand for
-    heatmaps: Tensor  # [N, 98, 64, 64] that the poses are made of
+    heatmaps: Tensor | None  # [N, 98, 64, 64] that the poses are made of, unless they were known
 
 
 class JointStage(NetworkStage):
@@ -246,6 +258,9 @@ class JointStage(NetworkStage):
         if config.targets == "labels":
             frames.need_landmarks("the stage joint with labels as targets")
         torch.manual_seed(seed)
+        adds_branch = config.landmark_branch and appearance_net.branch is None
+        if adds_branch:
+            appearance_net = appearance_net.with_landmarks(self._looking)
         self.detector = copy.deepcopy(detector).requires_grad_(config.detector_lr_factor > 0)
         self.pose_extractor = copy.deepcopy(pose_extractor).requires_grad_(True)
         self.appearance_net = copy.deepcopy(appearance_net).requires_grad_(True)
@@ -280,12 +295,26 @@ class JointStage(NetworkStage):
         }
         if config.num_swaps:
             self._swaps = self.others["swaps"] = SwapSampler(frames, seed)
+        if not config.pose_lr_factor:
+            self._pose_table = self.others["poses"] = PoseTable(frames, self._pose_of)
         if config.rebalance:
             self._rebalance = self.others["rebalance"] = Rebalance(
                 config.rebalance_from, config.rebalance_gain, config.rebalance_images
             )
         if config.places_weight:
             self._places = self.others["places"] = places_guess(generator, frames, seed)
+        self._form: FormFit | None = None
+        if adds_branch:
+            assert config.pose_factors is not None
+            self._form = self.others["form"] = FormFit(
+                frames,
+                generator,
+                config.pose_factors,
+                self._places,
+                self._pose_of,
+                config.dtype,
+                seed,
+            )
         self.architecture = {
             "landmarks": to_plain(detector.config),
             "pose": to_plain(pose_extractor.config),
@@ -295,6 +324,9 @@ class JointStage(NetworkStage):
     def step(self, index: int, progress: float) -> Losses:
         """Train on windows of clips and on generated images."""
         config = self.config
+        if self._form is not None and not self._form.is_fitted:
+            self._evaluating()
+            self._form.fit(self.appearance_net)
         self._set_norms(progress)
         windows = self._windows.next(config.num_clips)
         swaps = self._swaps.next(config.num_swaps) if config.num_swaps else np.zeros((0, 2), int)
@@ -305,6 +337,7 @@ class JointStage(NetworkStage):
             config.max_translation,
             step_generator(self._seed, index),
         )
+        table = self._known_poses(windows, swaps)
         scale = config.schedule.scale(index, progress)
         lowered = config.rebalance and self._rebalance.begins(progress)
         image_weight = config.image_weight if lowered else 1.0
@@ -313,7 +346,7 @@ class JointStage(NetworkStage):
 
         def losses_of(share: Share) -> dict[str, Tensor]:
             samples = share.of(*self._kinds)
-            batch = self._batch(windows, drawing, swaps, samples)
+            batch = self._batch(windows, drawing, swaps, samples, table)
             few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._made)))
             images, losses = self._losses(batch, few)
             if plays:
@@ -349,8 +382,23 @@ class JointStage(NetworkStage):
         set_norms_training(self.pose_extractor, is_training and self.config.pose_lr_factor > 0)
         set_norms_training(self.appearance_net, is_training)
 
+    def _known_poses(self, windows: np.ndarray, swaps: np.ndarray) -> Tensor | None:
+        """Poses of all of a step's frames of the data, if poses stay: of clips, then of swaps.
+
+        All processes ask for all of them, and share the work.
+        """
+        if self.config.pose_lr_factor:
+            return None
+        video = target_rows(windows, np.arange(self.config.num_video))
+        return self._pose_table.of(np.concatenate([video, swaps[:, 1]]))
+
     def _batch(
-        self, windows: np.ndarray, drawing: Drawing, swaps: np.ndarray, samples: np.ndarray
+        self,
+        windows: np.ndarray,
+        drawing: Drawing,
+        swaps: np.ndarray,
+        samples: np.ndarray,
+        table: Tensor | None,
     ) -> JointBatch:
         """Some samples (sorted) of what a step is about."""
         config = self.config
@@ -369,13 +417,18 @@ class JointStage(NetworkStage):
         rows = np.concatenate([target_rows(windows, own_video), pairs[:, 1]])
         examples = joined(parts)
         drawn_places = slice(len(own_video), len(own_video) + len(own_drawn))
+        poses = None
+        if table is not None:
+            of_drawn = self._pose_of(drawn.frames)
+            of_swaps = table[torch.from_numpy(own_swaps - config.num_drawn)]
+            poses = torch.cat([table[torch.from_numpy(own_video)], of_drawn, of_swaps])
         wanted = self._wanted(examples, drawn_places, rows)
         factors = None
         if config.further_swaps:
             who = appearance_rows(windows, own_video), pairs[:, 0]
             how = target_rows(windows, own_video), pairs[:, 1]
             factors = self._factors(who, own.z), self._factors(how, own.z)
-        return JointBatch(examples, wanted, drawn_places, factors)
+        return JointBatch(examples, wanted, drawn_places, factors, poses)
 
     def _factors(self, rows: tuple[np.ndarray, np.ndarray], drawn: Tensor) -> Tensor:
         """Of frames of clips, drawn faces and frames of swaps [N, Z]."""
@@ -387,6 +440,12 @@ class JointStage(NetworkStage):
         return window_examples(self._generator, self.frames, windows, samples, has_ws=bool(has_ws))
 
     @torch.no_grad()
+    def _pose_of(self, frames: Tensor) -> Tensor:
+        """Poses [N, 1, 8, 8] as they were at the start of the stage."""
+        with products_in(self.config.dtype):
+            return pose_of(self._fixed_detector, self._fixed_pose_extractor, frames).float()
+
+    @torch.no_grad()
     def _wanted(self, examples: Recomposition, drawn: slice, rows: np.ndarray) -> Tensor:
         """Key points that the poses stand for; all but the drawn examples are frames at `rows`.
 
@@ -395,15 +454,15 @@ class JointStage(NetworkStage):
         with products_in(self.config.dtype):
             if self.config.targets != "labels":
                 return detected_key_points(self._looking, examples.frames).float()
-            extractor = self._fixed_pose_extractor
-            poses = pose_of(self._fixed_detector, extractor, examples.frames[drawn])
-            found = extractor.key_points(poses).float()
+            poses = self._pose_of(examples.frames[drawn])
+            found = self._fixed_pose_extractor.key_points(poses).float()
         labels = self.frames.key_point_batch(rows)
         return torch.cat([labels[: drawn.start], found, labels[drawn.start :]])
 
-    def _recompose(self, examples: Recomposition) -> Recomposed:
+    def _recompose(self, examples: Recomposition, poses: Tensor | None = None) -> Recomposed:
+        heatmaps = None
         with products_in(self.config.dtype):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.pose_lr_factor > 0):
+            if poses is None:
                 heatmaps = heatmaps_of(self.detector, examples.frames)
                 poses = self.pose_extractor(heatmaps)
             appearance = self.appearance_net.encode(examples.appearance_from)
@@ -434,10 +493,10 @@ class JointStage(NetworkStage):
             found["x_places"] = config.places_weight * self._places.distance(ws, wanted)
         return found
 
-    def _moved_poses(self, frames: Tensor, poses: Tensor, heatmaps: Tensor) -> Tensor:
+    def _moved_poses(self, frames: Tensor, poses: Tensor, heatmaps: Tensor | None) -> Tensor:
         """Squared distance to the poses at the start of the stage, as a share of their variance."""
         with torch.no_grad(), products_in(self.config.dtype):
-            if self.config.detector_lr_factor:  # else they are the fixed detector's, too
+            if heatmaps is None or self.config.detector_lr_factor:  # else they are the fixed one's
                 heatmaps = heatmaps_of(self._fixed_detector, frames)
             before = self._fixed_pose_extractor(heatmaps).float()
         spread_of_poses = before.var(dim=0, unbiased=False).mean().clamp(min=1e-8)
@@ -453,7 +512,7 @@ class JointStage(NetworkStage):
         """
         config, examples = self.config, batch.examples
         count = len(examples.frames)
-        made = self._recompose(examples)
+        made = self._recompose(examples, batch.poses)
         ws, key_points = made.ws, made.key_points
         images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])
         is_swap = torch.arange(count) >= batch.drawn.stop

@@ -24,14 +24,14 @@ class Renderer:
 
     @torch.no_grad()
     def appearance_of(self, frames: Tensor) -> Tensor:
-        """Appearances of frames [N, 3, S, S]: [N, appearance_channels, 8, 8]."""
+        """Appearances of frames [N, 3, S, S]: [N, num_channels, 8, 8]."""
         return self.appearance_net.encode(frames)
 
     def frames_of(self, appearance: Tensor, poses: Tensor, dtype: str = "float32") -> Tensor:
         """Frames of faces in poses.
 
         Args:
-            appearance: [N, appearance_channels, 8, 8], or N = 1 for one face in many poses.
+            appearance: [N, num_channels, 8, 8], or N = 1 for one face in many poses.
             poses: [N, 64].
             dtype: precision of the products, see `extraction.DTYPES`.
 
@@ -53,7 +53,7 @@ class Renderer:
         Sublinear Memory Cost"). So memory is that of these few and of the finished pictures.
 
         Args:
-            appearance: [N, appearance_channels, 8, 8].
+            appearance: [N, num_channels, 8, 8].
             poses: [N, T, 64].
             num_at_once: how many frames.
             dtype: as in `frames_of`.

@@ -194,9 +194,28 @@ def write_bundle(
         name=name,
         fps=fps,
         licence=licence,
-        provenance=provenance | {"steps": steps},
+        provenance=_of_what_was_trained(provenance | {"steps": steps}),
     )
     return folder
+
+
+def _of_what_was_trained(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Without the settings of stages that a run, and those before it, left alone.
+
+    The bundle is read at every start, and would grow by all of them with each round of training;
+    the card beside it has them whole.
+    """
+    kept, trained = dict(provenance), provenance.get("steps")
+    config, start = provenance.get("config"), provenance.get("start_from")
+    if isinstance(config, dict) and isinstance(trained, dict):
+        kept["config"] = {
+            key: value
+            for key, value in config.items()
+            if key in trained or key == "loop" or not isinstance(value, dict)
+        }
+    if isinstance(start, dict) and isinstance(start.get("provenance"), dict):
+        kept["start_from"] = start | {"provenance": _of_what_was_trained(start["provenance"])}
+    return kept
 
 
 def _are_alike(one: nn.Module, other: nn.Module) -> bool:

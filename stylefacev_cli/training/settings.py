@@ -55,6 +55,11 @@ class TrainingConfig:
             raise UsageError(f"use_saves {self.use_saves!r} is not {' or '.join(SAVES)}")
         if self.fine_tune and self.start_from is None:
             raise UsageError("fine_tune needs start_from: the model to go on from")
+        if self.appearance.architecture.landmarks is not None and not self.fine_tune:
+            raise UsageError(
+                "appearance.architecture.landmarks is for going on from a model that has that "
+                "branch (fine_tune); in others joint.landmark_branch adds it"
+            )
         if self.detector is None and self.start_from is None:
             raise UsageError("without a section detector, start_from must name a model with one")
         for part in (self.generator, self.finish):

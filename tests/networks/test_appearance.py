@@ -9,6 +9,12 @@ import torch.nn.functional as F
 
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
+from stylefacev_cli.networks.landmark_branch import LandmarkBranch
+from stylefacev_cli.networks.landmarks import (
+    LandmarkDetector,
+    LandmarkDetectorConfig,
+    heatmap_targets,
+)
 from stylefacev_cli.networks.resize import resize_square
 
 SMALL = AppearanceConfig(
@@ -92,6 +98,92 @@ def test_other_shapes_are_refused():
         network.recompose(torch.zeros(1, 8, 8, 8), torch.zeros(1, 64))
     with pytest.raises(AssertionError, match="do not fit"):
         network.recompose(torch.zeros(2, 8, 8, 8), torch.zeros(3, 1, 8, 8))
+
+
+DETECTOR = LandmarkDetectorConfig(input_size=64, stem_stride=1, width=8, depth=1)
+
+
+def with_branch() -> tuple[AppearanceRecomposer, AppearanceRecomposer]:
+    """A network, and the same one with a branch."""
+    torch.manual_seed(0)
+    network = AppearanceRecomposer(SMALL).eval()
+    detector = LandmarkDetector(DETECTOR).eval()
+    grown = network.with_landmarks(detector)
+    assert grown.branch is not None and grown.config.landmarks == DETECTOR
+    for name, value in detector.state_dict().items():
+        assert torch.equal(grown.branch.finder.state_dict()[name], value)
+    return network, grown
+
+
+def test_a_new_branch_adds_nothing_and_then_learns_without_its_detector():
+    frames, poses = torch.rand(6, 3, 64, 64) * 2 - 1, torch.rand(6, 1, 8, 8)
+    network, grown = with_branch()
+    with torch.no_grad():
+        assert torch.equal(grown(frames, poses), network(frames, poses))
+    before = {name: value.clone() for name, value in grown.branch.state_dict().items()}
+    grown.train()
+    optimiser = torch.optim.SGD(grown.parameters(), 0.1)
+    for _ in range(2):  # in the first step there is no way through the last layer, which is 0
+        optimiser.zero_grad()
+        grown(frames, poses).square().sum().backward()
+        optimiser.step()
+    for name, value in grown.branch.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith("finder."), name
+
+
+def test_form_is_part_of_the_appearance_and_the_same_in_every_pose_and_w():
+    frames = torch.rand(2, 3, 64, 64) * 2 - 1
+    network, grown = with_branch()
+    torch.nn.init.normal_(grown.branch.added.weight)
+    poses = torch.rand(3, 1, 8, 8)
+    with torch.no_grad():
+        appearance = grown.encode(frames)
+        assert appearance.shape == (2, grown.config.num_channels, 8, 8) == (2, 9, 8, 8)
+        assert torch.equal(appearance[:, :8], network.encode(frames))
+        added = grown.recompose(appearance[:1], poses) - network.recompose(
+            appearance[:1, :8], poses
+        )
+        landmarks, features, _ = grown.seen(frames)
+        form = grown.branch.form(landmarks, features)
+    assert form.abs().max() > 0.01
+    torch.testing.assert_close(added, form[:1, None].expand(3, SMALL.num_ws, -1))
+    with pytest.raises(AssertionError, match="appearance"):
+        grown.recompose(appearance[:, :8], poses[:2])
+
+
+def test_a_branch_starts_from_principal_components_and_scaled_features():
+    branch = LandmarkBranch(DETECTOR, num_features=5, w_dim=16)
+    directions = torch.randn(3, 196, dtype=torch.float64)
+    faces = (0.5 + 0.05 * torch.randn(200, 3, dtype=torch.float64) @ directions).float()
+    features = torch.tensor([1e-2, 1.0, 30.0, 2.0, 5.0]) * torch.randn(200, 5) + 7
+    branch.start(faces.view(-1, 98, 2), features)
+    with torch.no_grad():
+        seen = branch.directions(faces)
+    torch.testing.assert_close(seen.mean(dim=0), torch.zeros(96), atol=1e-3, rtol=0)
+    torch.testing.assert_close(seen.std(dim=0)[:3], torch.ones(3), atol=2e-3, rtol=0)
+    assert seen.std(dim=0)[3:].max() < 0.01
+    with torch.no_grad():
+        branch.hidden1.weight[:, 96:].mul_(features.std(dim=0))
+    torch.testing.assert_close(
+        branch.hidden1.weight.std(dim=0)[-4:],
+        branch.hidden1.weight.std(dim=0)[3:4].expand(4),
+        rtol=0.3,
+        atol=0,
+    )
+
+
+def test_landmarks_are_where_the_heatmaps_mass_is(monkeypatch):
+    branch = LandmarkBranch(DETECTOR, num_features=5, w_dim=16)
+    points = 0.2 + 0.6 * torch.rand(2, 98, 2)
+    haze = 0.05 * torch.rand(2, 98, 64, 64)
+    heatmaps = heatmap_targets(points, 64, sigma_px=1.2) + haze
+    monkeypatch.setattr(branch.finder, "forward", lambda images: heatmaps)
+    frames, features = torch.zeros(2, 3, 64, 64), torch.randn(2, 5)
+    found = branch.landmarks(frames)
+    torch.testing.assert_close(found, points, atol=1.5e-3, rtol=0)  # a tenth of a pixel
+    with torch.autocast("cpu", torch.bfloat16):  # its numbers are 0.002 of the frame apart
+        assert torch.equal(branch.landmarks(frames), found)
+        assert branch.form(found, features).dtype == torch.float32
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -38,6 +38,7 @@ from stylefacev_cli.training.detector_stage import (
 )
 from stylefacev_cli.training.examples import (
     PoseFactors,
+    Recomposition,
     swapped_examples,
     targets_of,
 )
@@ -48,6 +49,7 @@ from stylefacev_cli.training.extraction import (
     random_transforms,
     shifted,
 )
+from stylefacev_cli.training.form_fit import FormFit, _Looked
 from stylefacev_cli.training.frames import (
     ClipWindow,
     Frames,
@@ -55,11 +57,11 @@ from stylefacev_cli.training.frames import (
     SwapSampler,
     WindowSampler,
 )
-from stylefacev_cli.training.guesses import linear_view, places_guess
+from stylefacev_cli.training.guesses import LearnedGuess, linear_view, places_guess
 from stylefacev_cli.training.joint_stage import JointStage, JointStageConfig, Recomposed
 from stylefacev_cli.training.pose_stage import PoseStage, PoseStageConfig
 from stylefacev_cli.training.settings import TrainingConfig
-from stylefacev_cli.weights.settings import build
+from stylefacev_cli.weights.settings import build, to_plain
 
 DETECTOR = LandmarkDetectorConfig(input_size=64, stem_stride=1, width=8, depth=1)
 POSE = PoseExtractorConfig((8, 8, 1), (8, 8, 4), 8, 8, 1)
@@ -397,6 +399,36 @@ def test_joint_can_leave_the_poses_as_they_are(
     assert not all(torch.equal(x, y) for x, y in zip(appearance, after, strict=True))
 
 
+def test_poses_that_stay_are_those_of_the_frames_and_are_extracted_once(
+    joint: Callable[..., JointStage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make() -> JointStage:
+        sizes = {"num_clips": 2, "num_drawn": 2, "num_swaps": 4, "image_share": 0.4}
+        return joint(pose_lr_factor=0.0, further_swaps=2, muon_lr=0.01, **sizes, **FURTHER)
+
+    stage, seen = make(), []
+    plain = stage._recompose
+
+    def watched(examples: Recomposition, poses: torch.Tensor | None = None) -> Recomposed:
+        seen.append((examples, poses))
+        return plain(examples, poses)
+
+    monkeypatch.setattr(stage, "_recompose", watched)
+    run(stage, 3)
+    for examples, poses in seen:
+        torch.testing.assert_close(poses, stage._pose_of(examples.frames), atol=1e-5, rtol=1e-5)
+    extracted: list[int] = []
+    pose_of = stage._pose_of
+    monkeypatch.setattr(
+        stage._pose_table, "_pose_of", lambda x: (extracted.append(len(x)), pose_of(x))[1]
+    )
+    run(stage, 60)
+    assert 0 < sum(extracted) <= len(stage.frames.images)
+    whole = make()
+    run(whole, 8)
+    assert_resumes(make, whole, 8)
+
+
 def test_a_swap_is_somebody_in_the_pose_of_another() -> None:
     factors = FaceFactors()
     random = np.random.default_rng(4)
@@ -467,6 +499,8 @@ def test_every_appearance_is_given_further_poses_of_the_batch(
     assert_resumes(make, whole, 8)
     with pytest.raises(UsageError, match="needs pose_factors"):
         joint(further_swaps=1)
+    with pytest.raises(UsageError, match="landmark_branch needs places_weight"):
+        joint(landmark_branch=True, **FURTHER)
     with pytest.raises(UsageError, match="have no loss"):
         joint(further_swaps=1, pose_factors=SWAPPED)
 
@@ -493,6 +527,65 @@ def test_further_swaps_aim_at_the_w_of_both_peoples_factors(
             if i != j
         ]
     assert float(found["x_embed"]) == pytest.approx(10 * float(torch.stack(each).mean()), rel=1e-5)
+
+
+def test_an_encoder_is_given_a_branch_that_sees_landmarks(
+    joint: Callable[..., JointStage], detector: LandmarkDetector
+) -> None:
+    def make() -> JointStage:
+        sizes = {"num_clips": 1, "num_drawn": 2, "num_swaps": 3, "image_share": 0.4}
+        rates = {"muon_lr": 0.01, "pose_lr_factor": 0.0, "places_weight": 100.0}
+        return joint(**sizes, landmark_branch=True, **rates, **FURTHER)
+
+    stage = make()
+    assert stage.architecture["appearance"]["landmarks"] == to_plain(detector.config)
+    network = stage.appearance_net
+    assert network.branch is not None and network.branch.added.weight.abs().max() == 0
+    run(stage, 8)
+    assert network.branch.added.weight.abs().max() > 0
+    found = network.branch.finder.state_dict()
+    assert all(torch.equal(value, found[key]) for key, value in detector.state_dict().items())
+    assert_resumes(make, stage, 8)
+    config = stage.config
+    again = JointStage(
+        config, stage.frames, 1, stage._generator, detector, stage.pose_extractor, network, None
+    )
+    kept = again.appearance_net.branch
+    assert kept is not None and torch.equal(kept.added.weight, network.branch.added.weight)
+
+
+def test_form_is_fitted_to_what_recomposing_misses(
+    clips: Frames, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Landmarks [N, 98, 2] tell what is added to w: it is found, on frames that were kept too."""
+
+    class Places:
+        def distance(self, ws: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+            return (ws - wanted).abs().mean()
+
+    settings = appearance_config(generator)
+    network = AppearanceRecomposer(replace(settings, landmarks=DETECTOR)).eval()
+    count, w_dim = 600, settings.w_dim
+    landmarks = 0.5 + 0.02 * torch.randn(count, 4) @ torch.randn(4, 196)
+    missing = (landmarks @ torch.randn(196, w_dim))[:, None].expand(-1, 4, -1)
+    made = torch.randn(count, 4, w_dim)
+    features = torch.randn(count, network.num_features)
+    looked = _Looked(landmarks.view(count, 98, 2), features, made, made + missing)
+    fit = FormFit(
+        clips, generator, SWAPPED, cast(LearnedGuess, Places()), lambda x: x, "float32", 1
+    )
+    monkeypatch.setattr(fit, "_look", lambda network: looked)
+    assert not fit.is_fitted and fit.left is None
+    fit.fit(network)
+    assert fit.is_fitted and fit.left is not None
+    before, after = fit.left
+    assert before == pytest.approx(float(missing[::50].abs().mean()), rel=1e-4)
+    assert after < 0.5 * before
+    again = FormFit(
+        clips, generator, SWAPPED, cast(LearnedGuess, Places()), lambda x: x, "float32", 1
+    )
+    again.load_state_dict(fit.state_dict())
+    assert again.is_fitted and again.left == fit.left
 
 
 def test_poses_can_learn_without_the_detector_and_stay_where_they_were(

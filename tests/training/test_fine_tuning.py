@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from stylefacev_cli.cli.detectors import choose_detector
 from stylefacev_cli.errors import DataError, MissingWeightsError, UsageError
@@ -22,6 +24,7 @@ from stylefacev_cli.training.results import Saved, load_detector
 from stylefacev_cli.training.run import train
 from stylefacev_cli.training.settings import TrainingConfig, load_settings
 from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
+from stylefacev_cli.weights.settings import to_plain
 
 TINY = Path(__file__).parents[2] / "examples" / "tiny.yaml"
 STANDING_STILL = "schedule={warmup_steps: 1000000}"  # steps so small that weights hardly change
@@ -98,6 +101,31 @@ def test_joint_training_goes_on_from_the_models_networks(
         assert distance(trained(tmp_path, "joint", name), there) < 0.01
 
 
+def test_a_branch_for_landmarks_is_in_the_bundle_and_trained_on(
+    model: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    branch = "landmark_branch=true", "places_weight=1", "pose_factors={first: 1, stop: 3}"
+    config = settings(
+        model,
+        "joint.pose_lr_factor=0",
+        *(f"joint.{setting}" for setting in branch),
+        "joint.num_images=16",
+    )
+    run = tmp_path / "joint"
+    train(config, [clip_folder], run, stage="joint", report=lambda line: None)
+    made = load_bundle(run / "bundle").networks.appearance
+    assert made is not None and made.branch is not None
+    assert made.branch.added.weight.abs().max() > 0
+    sizes = f"appearance.architecture={json.dumps(to_plain(made.config))}"
+    with pytest.raises(UsageError, match="joint.landmark_branch adds it"):
+        settings(run / "bundle", sizes)
+    config = settings(
+        run / "bundle", sizes, "fine_tune=true", f"appearance.{STANDING_STILL}", "joint=null"
+    )
+    train(config, [clip_folder], tmp_path / "on", stage="appearance", report=lambda line: None)
+    assert distance(trained(tmp_path / "on", "appearance", "appearance"), made.state_dict()) < 0.01
+
+
 def test_what_the_run_has_trained_goes_before_the_model(
     model: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
@@ -130,6 +158,9 @@ def test_the_bundle_and_its_card_tell_of_the_model_before(
         told = made.manifest.provenance["start_from"]
         assert told["sha256"] == before.manifest.sha256
         assert told["provenance"] == before.manifest.provenance
+        sections = {k for k, v in made.manifest.provenance["config"].items() if isinstance(v, dict)}
+        assert sections == {"motion", "loop"}  # the card has those of stages that did not run, too
+        assert yaml.safe_load((bundle / "training_card.yaml").read_text())["config"]["pose"]
         card = (bundle / CARD_NAME).read_text()
         assert "started from" in card and "fine-tuned" in card
         assert card.count("| motion | ") == count  # that of the run before is in this one's too
