@@ -78,6 +78,7 @@ class FormFit:
         # Distances of places, as a share of the frame, on frames that were kept: before, after.
         self.left: tuple[float, float] | None = None
 
+    @torch.no_grad()
     def fit(self, network: AppearanceRecomposer) -> None:
         """Look at the data's people, and learn. All processes call it, and share the looking."""
         branch = network.branch
@@ -87,11 +88,12 @@ class FormFit:
             torch.manual_seed(self._seed)
             branch.start(looked.landmarks, looked.features)
             self._learn(network, looked)
+        for parameter in branch.layers.parameters():  # alike to the last digit everywhere
+            parameter.copy_(sum_in_place(parameter.detach().clone()) / num_processes())
         network.requires_grad_(True)
         branch.finder.requires_grad_(False)
         self.is_fitted = True
 
-    @torch.no_grad()
     def _look(self, network: AppearanceRecomposer) -> _Looked:
         frames = self._frames
         rows = spread(frames.rows(held_out=False), MAX_FRAMES)
@@ -151,7 +153,6 @@ class FormFit:
             places, embedding = losses(some, poses, _DROPOUT)
             return _PLACES_WEIGHT * places + _EMBEDDING_WEIGHT * embedding
 
-        @torch.no_grad()
         def left() -> float:
             frames = kept.nonzero()[:, 0].repeat_interleave(POSES_A_FRAME)
             poses = torch.arange(len(frames)) % POSES_A_FRAME
