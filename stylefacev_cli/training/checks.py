@@ -1,6 +1,7 @@
-"""What can be known to go wrong before hours of training: batches, data, folder, space, memory.
+"""What can be known to go wrong before hours of training.
 
-Only indices and one label file a set are read, so this takes seconds for any set.
+Batches, networks to begin with, data, folder, space, memory. Of data only indices and one label
+file a set are read, so this takes seconds for any set.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from stylefacev_cli.data.clips import ClipEntry, ClipSet
-from stylefacev_cli.errors import DataError, StyleFaceVError
+from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
 from stylefacev_cli.networks.appearance import AppearanceRecomposer
 from stylefacev_cli.networks.collective import num_processes
 from stylefacev_cli.networks.discriminator import ImageDiscriminator
@@ -26,12 +27,20 @@ from stylefacev_cli.networks.motion_discriminator import ClipDiscriminator, Pair
 from stylefacev_cli.networks.patch_discriminator import PatchDiscriminator
 from stylefacev_cli.networks.pose import POSE_SIZE, PoseExtractor
 from stylefacev_cli.training.reading import for_validation, num_bytes_of
+from stylefacev_cli.training.results import network_of
 from stylefacev_cli.training.settings import TrainingConfig
 from stylefacev_cli.training.shares import own_shares
+from stylefacev_cli.weights.settings import to_plain
 
 FLOAT_BYTES = 4
 TENSOR_BYTES = 400  # of a tensor's name and place in a save
 SAVES_BESIDE_KEPT = 2  # the best one, and the one that is being written
+FINE_TUNED = {  # stages that begin with random weights else, and the network that each leaves
+    "detector": "landmarks",
+    "pose": "pose",
+    "appearance": "appearance",
+    "motion": "motion",
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ class Needs:
 
 
 def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[str]) -> Needs:
-    """Check batches, data, folder, space and memory for some stages; each process does.
+    """Check batches, networks, data, folder, space and memory for some stages; each process does.
 
     Args:
         config: all settings; wrong ones were told when it was made.
@@ -64,12 +73,16 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
         stages: those that are to be trained.
 
     Raises:
-        UsageError: a batch does not split over the processes.
+        UsageError: a batch does not split over the processes, or a network is to begin with the
+            weights of one of another architecture.
+        MissingWeightsError: the model to begin with is not there, or lacks a network.
+        IntegrityError: it is damaged.
         DataError: a set is missing, empty, of another size, or lacks what a stage needs.
         StyleFaceVError: the folder cannot be written, or there is too little space or memory.
     """
     for name in stages:  # now, not hours later when it is that stage's turn
         own_shares(name, getattr(config, name))
+    check_beginnings(config, stages)
     sets = check_data(config, data, stages)
     check_folder(run)
     num_frames = sum(entry.num_frames for one in sets for entry in one.entries)
@@ -87,6 +100,25 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
     if not is_mapped:
         check_memory(data_bytes * _processes_here())
     return needs
+
+
+def check_beginnings(config: TrainingConfig, stages: list[str]) -> None:
+    """Check that networks which are fine-tuned are as large as those that they begin with.
+
+    Raises:
+        UsageError: one is not; the message says how large it is to be.
+        MissingWeightsError: there is no such model, or it lacks the network.
+        IntegrityError: the model is damaged.
+    """
+    if not config.fine_tune or config.start_from is None:
+        return
+    for name in (name for name in stages if name in FINE_TUNED):
+        network: Any = network_of(config.start_from, FINE_TUNED[name])
+        if network.config != getattr(config, name).architecture:
+            raise UsageError(
+                f"{name}.architecture is not that of {config.start_from}, which it is to go on "
+                f"from: give it {to_plain(network.config)}"
+            )
 
 
 def check_data(config: TrainingConfig, data: list[Path], stages: list[str]) -> list[ClipSet]:

@@ -1,8 +1,9 @@
 """A run in small: every stage is built and takes a few steps on real data; nothing stays on disk.
 
-The stages see some clips of each set, and networks that earlier stages left or, where those have
-not been trained yet, untrained ones: what is measured (memory, time) does not depend on the numbers
-in them. All that is written lies in a temporary folder that is removed again.
+The stages see some clips of each set, and networks that earlier stages left, those of the model
+that the run starts from or, where there are neither, untrained ones: what is measured (memory,
+time) does not depend on the numbers in them. All that is written lies in a temporary folder that is
+removed again.
 """
 
 from __future__ import annotations
@@ -31,9 +32,19 @@ from stylefacev_cli.training.reading import for_validation
 from stylefacev_cli.training.run import STAGES, Trainer, wanted_stages
 from stylefacev_cli.training.settings import TrainingConfig
 from stylefacev_cli.training.stage import NetworkStage
+from stylefacev_cli.weights.manifest import read_manifest
 
 CLIPS_OF_A_SET = 12  # the longest that are trained on, and a third as many that are held out
 TIMED_AT = (0.05, 0.5, 0.95)  # progress: losses that come late cost time, too
+NETWORKS_OF = {  # that stages leave for later ones
+    "generator": {"generator"},
+    "finish": {"generator"},
+    "detector": {"landmarks"},
+    "pose": {"pose"},
+    "appearance": {"appearance"},
+    "joint": {"landmarks", "pose", "appearance"},
+    "motion": {"motion"},
+}
 Report = Callable[[str], None]
 
 
@@ -101,6 +112,8 @@ def dry_run(
         some = [_some_clips(folder, config, place, i) for i, folder in enumerate(folders)]
         trainer = Trainer(config, some, place, device, lambda line: None)
         every = wanted_stages(config, "all")
+        start = config.start_from
+        there = set() if start is None else set(read_manifest(start).files)
         for name in (name for name in STAGES if name in stages or name in every):
             if name in stages:
                 costs.append(_measured(trainer, config, name, place, device))
@@ -110,7 +123,7 @@ def dry_run(
             elif (run / name / "checkpoints").is_dir():
                 (place / name).mkdir()
                 (place / name / "checkpoints").symlink_to((run / name / "checkpoints").resolve())
-            else:
+            elif not NETWORKS_OF[name] <= there:
                 _keep(trainer.stage(name, getattr(config, name)), place)
     return costs
 

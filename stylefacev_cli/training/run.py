@@ -22,7 +22,7 @@ from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.training.appearance_stage import AppearanceStage
 from stylefacev_cli.training.card import write_card
 from stylefacev_cli.training.checkpoint import CheckpointStore
-from stylefacev_cli.training.checks import check_run
+from stylefacev_cli.training.checks import FINE_TUNED, check_run
 from stylefacev_cli.training.detector_stage import DetectorStage
 from stylefacev_cli.training.frames import CPU, Frames
 from stylefacev_cli.training.generator_stage import GeneratorStage
@@ -50,7 +50,6 @@ from stylefacev_cli.weights.manifest import read_manifest
 from stylefacev_cli.weights.settings import to_plain
 
 FRAMES_FOLDER = "frames"  # of a run: large data, mapped; it can be made again
-FINE_TUNED = ("detector", "pose", "appearance", "motion")  # else they begin with random weights
 STAGES = ("generator", "finish", "detector", "pose", "appearance", "joint", "motion")
 Report = Callable[[str], None]
 
@@ -84,7 +83,8 @@ def train(
         How the last stage that was trained ended.
 
     Raises:
-        UsageError: there is no such stage, or a batch does not split over the processes.
+        UsageError: there is no such stage, a batch does not split over the processes, or a network
+            is to begin with the weights of one of another architecture.
         DataError: the data is missing or does not fit the config.
         StyleFaceVError: training went wrong, or another run trains this stage.
     """
@@ -283,22 +283,15 @@ def begin_with(stage: NetworkStage, model: str) -> None:
     """Give the network that a new stage leaves behind the weights that it has in a model.
 
     Args:
-        stage: is changed.
+        stage: is changed; its network is as large as the model's, see `check_beginnings`.
         model: as for `find_bundle`.
 
     Raises:
-        UsageError: it has another architecture there.
         MissingWeightsError: there is no such model, or it lacks the network.
         IntegrityError: the model is damaged.
     """
-    ((name, architecture),) = stage.architecture.items()
-    network: Any = network_of(model, name)
-    if to_plain(network.config) != architecture:
-        raise UsageError(
-            f"{stage.name}.architecture is not that of {model}, which it is to go on from: give it "
-            f"{to_plain(network.config)}"
-        )
-    stage.networks[name].load_state_dict(network.state_dict())
+    name = FINE_TUNED[stage.name]
+    stage.networks[name].load_state_dict(network_of(model, name).state_dict())
 
 
 @contextmanager

@@ -68,12 +68,19 @@ class Manifest:
 
     @property
     def motion_frames(self) -> int:
-        """Frames of the sequences that motion was learnt from, as far as the bundle says."""
-        value: Any = self.provenance
-        for key in ("config", "motion", "num_frames"):
-            value = value.get(key) if isinstance(value, Mapping) else None
-        known = isinstance(value, int) and value > 0
-        return value if known else PUBLISHED_FRAMES
+        """Frames of the sequences that motion was learnt from, as far as the bundle says.
+
+        Where a model has the motion of the one that its training started from, that one says it.
+        """
+        provenance: Any = self.provenance
+        while isinstance(provenance, Mapping):
+            steps = provenance.get("steps")
+            if not isinstance(steps, Mapping) or "motion" in steps:
+                value = _value_at(provenance, "config", "motion", "num_frames")
+                if isinstance(value, int) and value > 0:
+                    return value
+            provenance = _value_at(provenance, "start_from", "provenance")
+        return PUBLISHED_FRAMES
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -103,6 +110,13 @@ class Manifest:
                 "give --frames 1 for single images, import it again with them, or train them "
                 "(stylefacev train --start-from)"
             )
+
+
+def _value_at(value: Any, *keys: str) -> Any:
+    """What mappings in mappings hold; None where there are none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 @dataclass(frozen=True)

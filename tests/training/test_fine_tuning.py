@@ -20,10 +20,12 @@ from stylefacev_cli.networks.motion import MotionSampler
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training.card import CARD_NAME
 from stylefacev_cli.training.checkpoint import CheckpointStore
+from stylefacev_cli.training.dry_run import dry_run
 from stylefacev_cli.training.results import Saved, load_detector
 from stylefacev_cli.training.run import train
 from stylefacev_cli.training.settings import TrainingConfig, load_settings
 from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
+from stylefacev_cli.weights.manifest import read_manifest
 from stylefacev_cli.weights.settings import to_plain
 
 TINY = Path(__file__).parents[2] / "examples" / "tiny.yaml"
@@ -235,6 +237,51 @@ def test_motion_is_not_learnt_from_poses_that_never_change(
         )  # fmt: skip
 
 
+def test_a_dry_run_takes_the_models_networks_as_the_run_does(
+    model: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    """The joint stage does not ask how large the recomposer is in the config: the model has one."""
+    networks = load_bundle(model).networks
+    assert networks.appearance is not None and networks.landmarks is not None
+    branched = networks.appearance.with_landmarks(networks.landmarks)
+    start = tmp_path / "start"
+    save_bundle(
+        start, dataclasses.replace(networks, appearance=branched), name="start", fps=25,
+        licence="CC0-1.0", provenance={},
+    )  # fmt: skip
+    config = settings(start, "fine_tune=true")
+    (cost,) = dry_run(
+        config, [clip_folder], tmp_path / "run", stage="joint", report=lambda line: None
+    )
+    plain = settings(model, "fine_tune=true")
+    (less,) = dry_run(
+        plain, [clip_folder], tmp_path / "run", stage="joint", report=lambda line: None
+    )
+    added = sum(p.numel() for p in branched.parameters()) - sum(
+        p.numel() for p in networks.appearance.parameters()
+    )
+    assert cost.parameters - less.parameters == added > 0
+    with pytest.raises(UsageError, match=r"appearance\.architecture is not that of .*'landmarks'"):
+        dry_run(config, [clip_folder], tmp_path / "run", report=lambda line: None)
+
+
+def test_a_model_says_how_long_its_movement_was_learnt_at(
+    model: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    """Its own round of training or, where others were trained since, the one before that."""
+    start = str(model)
+    for stage, setting, told in (
+        ("motion", "motion.num_frames=8", 8),
+        ("appearance", f"appearance.{STANDING_STILL}", 8),
+        ("motion", "motion.num_frames=10", 10),
+    ):
+        config = settings(Path(start), "fine_tune=true", "joint=null", setting)
+        run = tmp_path / f"{stage}-{told}"
+        train(config, [clip_folder], run, stage=stage, report=lambda line: None)
+        start = str(run / "bundle")
+        assert read_manifest(start).motion_frames == told
+
+
 def test_fine_tuning_is_refused_where_it_cannot_be(
     model: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
@@ -244,7 +291,8 @@ def test_fine_tuning_is_refused_where_it_cannot_be(
     with pytest.raises(
         UsageError, match=r"motion\.architecture is not that of .* 'hidden_dim': 16"
     ):
-        train(wide, [clip_folder], tmp_path, stage="motion", report=lambda line: None)
+        train(wide, [clip_folder], tmp_path, report=lambda line: None)  # at once, not at its turn
+    assert not list(tmp_path.iterdir())
     partial = Networks(generator=load_bundle(model).networks.generator)
     save_bundle(
         tmp_path / "partial", partial, name="part", fps=25, licence="CC0-1.0", provenance={}
