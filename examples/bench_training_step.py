@@ -3,8 +3,8 @@
 python examples/bench_training_step.py [--original STYLEFACEV STYLEGAN3] [--threads 2] [--steps 3]
 
 STYLEFACEV and STYLEGAN3 are folders with the original code (github.com/arthur-qiu/StyleFaceV and
-github.com/NVlabs/stylegan3), which is imported and run on its CPU path; it needs `munch` and
-`setuptools<81`, minutes, and well over 10 GB of memory. Both sides have untrained networks of the
+github.com/NVlabs/stylegan3), which is imported and run on its CPU path; it needs `munch`,
+minutes, and well over 10 GB of memory. Both sides have untrained networks of the
 same sizes and the same perceptual network (VGG16, random weights), batch 1, and take turns, a step
 each, in processes of their own. A step: two images drawn without gradient (the plain and the moved
 one), landmarks and pose, encoder, recomposition, the third image with gradient, losses, backward,
@@ -30,6 +30,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from stylefacev_cli.benchmarks import stand_in_for_old_packages
 from stylefacev_cli.metrics.perceptual import PerceptualLoss, _Vgg16
 from stylefacev_cli.networks.appearance import AppearanceConfig
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig
@@ -78,6 +79,7 @@ def our_step(
 
 
 def original_step(stylefacev: str, stylegan3: str, vgg: PerceptualLoss) -> Step:
+    stand_in_for_old_packages()
     sys.path[:0] = [stylegan3, stylefacev]
     from models import diy_networks, lmcode_networks, resnet
     from training.networks_stylegan3 import Generator as TheirGenerator

@@ -12,17 +12,21 @@ the commands run it. They take turns; wall time counts.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import multiprocessing
 import statistics
 import sys
 import time
+import types
 from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.torch_version import TorchVersion
 
 from stylefacev_cli.networks.filtered_lrelu import (
     filtered_lrelu_polyphase,
@@ -38,6 +42,7 @@ from stylefacev_cli.networks.generator import (
 from stylefacev_cli.networks.memory import keep_freed_memory
 from stylefacev_cli.networks.threads import num_threads, set_num_threads
 
+ORIGINAL_FILE = "training/networks_stylegan3.py"
 SMALL_T = GeneratorConfig(  # the sizes of the default model
     z_dim=256,
     w_dim=256,
@@ -151,8 +156,27 @@ def benchmark_generator(title: str, config: GeneratorConfig, batch: int, repeats
         print(f"{'':50s} {rate:.1f} images per processor second in float32")
 
 
+def stand_in_for_old_packages() -> None:
+    """Let the original code be imported with packages of today.
+
+    It compares versions of PyTorch with `pkg_resources.parse_version`, which setuptools has no
+    longer, and imports `distutils.util.strtobool`, which went with Python 3.12; nothing of the
+    networks calls that.
+    """
+    if importlib.util.find_spec("pkg_resources") is None:
+        resources: Any = types.ModuleType("pkg_resources")
+        resources.parse_version = TorchVersion
+        sys.modules["pkg_resources"] = resources
+    if importlib.util.find_spec("distutils") is None:
+        package: Any = types.ModuleType("distutils")
+        package.util = types.ModuleType("distutils.util")
+        package.util.strtobool = lambda text: text.lower() in ("1", "y", "yes", "t", "true", "on")
+        sys.modules |= {"distutils": package, "distutils.util": package.util}
+
+
 def their_generator(folder: str, config: GeneratorConfig) -> Any:
     """NVIDIA's generator of the same sizes, from a folder with their code."""
+    stand_in_for_old_packages()
     sys.path.insert(0, folder)
     from training.networks_stylegan3 import Generator as Original  # type: ignore[import-not-found]
 
@@ -202,8 +226,12 @@ def benchmark_original(
         pipes.append(ours)
 
     def draw(pipe: Connection, dtype: torch.dtype | None = None) -> tuple[np.ndarray, float]:
-        pipe.send((ws, dtype))
-        frame, seconds = pipe.recv()
+        try:
+            pipe.send((ws, dtype))
+            frame, seconds = pipe.recv()
+        except (EOFError, OSError):
+            whose = f"the code in {folder}" if pipe is original else "ours"
+            sys.exit(f"failed: {whose} did not draw a frame; what it printed is above")
         return frame, seconds
 
     original, own = pipes
@@ -240,6 +268,8 @@ def main() -> None:
         "--original", metavar="FOLDER", help="StyleGAN3's own code, timed beside ours"
     )
     options = parser.parse_args()
+    if options.original and not (Path(options.original) / ORIGINAL_FILE).is_file():
+        parser.error(f"{options.original} is not StyleGAN3's code: it has no {ORIGINAL_FILE}")
     keep_freed_memory()  # as the commands do
     set_num_threads(options.threads)
     print(f"{num_threads()} thread(s); processor time, medians of {options.repeats}")
