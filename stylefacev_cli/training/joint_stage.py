@@ -19,189 +19,48 @@ the weights of the parts would hardly matter.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stylefacev_cli.errors import UsageError
 from stylefacev_cli.metrics.images import face_box, psnr, ssim
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.appearance import AppearanceRecomposer
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.landmarks import LandmarkDetector
-from stylefacev_cli.networks.patch_discriminator import (
-    PatchDiscriminator,
-    PatchDiscriminatorConfig,
-)
+from stylefacev_cli.networks.patch_discriminator import PatchDiscriminator
 from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.appearance_stage import embedding_loss, evenly
 from stylefacev_cli.training.best import Measure
-from stylefacev_cli.training.examples import (
-    Drawing,
-    PoseFactors,
-    PoseTable,
-    Recomposition,
-    appearance_rows,
-    drawn_examples,
-    joined,
-    random_drawing,
-    swapped_examples,
-    target_rows,
-    targets_of,
-    window_examples,
-)
+from stylefacev_cli.training.examples import Recomposition, random_drawing, targets_of
 from stylefacev_cli.training.extraction import (
     DTYPES,
     arrange_for,
-    check_dtype,
-    check_swaps,
-    check_targets,
-    detected_key_points,
     heatmaps_of,
-    pose_of,
     products_in,
     set_norms_training,
 )
 from stylefacev_cli.training.form_fit import FormFit
-from stylefacev_cli.training.frames import (
-    ClipWindow,
-    Frames,
-    SwapSampler,
-    WindowSampler,
-)
+from stylefacev_cli.training.frames import Frames, SwapSampler, WindowSampler
 from stylefacev_cli.training.further_swaps import further_swaps
 from stylefacev_cli.training.guesses import places_guess
+from stylefacev_cli.training.joint_batches import JointBatch, JointBatches, JointDraws
+from stylefacev_cli.training.joint_settings import JointStageConfig
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.losses import explained, key_point_loss, non_saturating, openings
-from stylefacev_cli.training.optim import Optimisers, Schedule, optimisers_of, restored_if_bad
+from stylefacev_cli.training.optim import Optimisers, optimisers_of, restored_if_bad
 from stylefacev_cli.training.rebalance import Rebalance
 from stylefacev_cli.training.reconstruction import reconstruction_losses
 from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, frozen, step_generator
 from stylefacev_cli.weights.settings import to_plain
 
-VALIDATION_CLIPS = 16
 SHEET_COLUMNS = 10
 IMAGE_PART = ("i_l1", "i_perc", "i_points", "i_embed")  # losses that the re-balance lowers
-
-
-@dataclass(frozen=True)
-class JointStageConfig:
-    """Settings of the joint stage."""
-
-    discriminator: PatchDiscriminatorConfig = field(default_factory=PatchDiscriminatorConfig)
-    num_images: int = 200_000
-    minutes: float | None = None
-    num_clips: int = 2  # in a batch, of all processes together
-    num_drawn: int = 2  # generated images in a batch
-    num_swaps: int = 0  # in a batch: somebody in the pose of somebody else, by their factors
-    further_swaps: int = (
-        0  # other poses of the batch that each appearance gets besides, as ws alone
-    )
-    pose_factors: PoseFactors | None = None  # where those are that swaps swap
-    accumulate: int = 1  # parts of a process's share of the batch, one after the other
-    dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
-    lr: float = 2e-4
-    muon_lr: float = 0.0  # of the appearance network's convolutions; 0 gives them to Adam too
-    pose_lr_factor: float = 1.0  # on lr, for landmark copy and pose extractor; 0: poses stay, and
-    # those of the data's frames are extracted once
-    pose_muon_lr: float = 0.0  # of the pose extractor's convolutions; 0 gives them to Adam too
-    detector_lr_factor: float = 1.0  # on the poses' lr, for the landmark copy; 0: it stays
-    betas: tuple[float, float] = (0.5, 0.999)
-    schedule: Schedule = field(default_factory=Schedule)
-    window: ClipWindow = field(default_factory=ClipWindow)
-    max_rotation_deg: float = 45.0  # of the image part's self-augmentation
-    max_translation: float = 0.25  # in image widths
-    l1_weight: float = 10.0
-    face_weight: float = 1.0  # of the L1 on the face, where the background has 1
-    feature_weight: float = 1.0  # of the L1 on eyes and mouth
-    perceptual_weight: float = 100.0
-    key_point_weight: float = 1.0
-    landmark_branch: bool = False  # an appearance encoder that has none gets one for landmarks
-    same_poses_weight: float = 0.0  # poses stay near those at the start, which a sampler has learnt
-    targets: str = "detected"  # key points, as in the paper; or labels, which know small movements
-    openings_weight: float = 0.0  # of eyes and mouth, beside 1 for the key points
-    embedding_weight: float = 10.0  # image part
-    video_embedding_weight: float = 0.0  # video part, where the factors of frames are known
-    places_weight: float = 0.0  # video part: guessed difference of where key points are; labels
-    image_share: float = 1.0  # of a batch: those made as images; of the others, ws and key points
-    image_weight: float = 0.1  # of the whole image part, after the first phase
-    rebalance: bool = True  # false: there is no second phase (an ablation of the paper)
-    rebalance_from: float = 0.3  # progress at which the second phase begins, or earlier …
-    rebalance_gain: float = 0.0  # … if the video L1 falls by less than this share …
-    rebalance_images: int = 20_000  # … from so many images to the next; gain 0: by progress alone
-    adversarial_weight: float = 0.01
-    adversarial_from: float = 0.8  # progress from which on the discriminator plays
-    discriminator_lr_factor: float = 0.2
-    freeze_norms_from: float = 0.5  # progress from which on batch statistics stay
-
-    def __post_init__(self) -> None:
-        """Check the values once."""
-        check_dtype(self.dtype)
-        check_targets(self.targets)
-        check_swaps(self.num_swaps, self.pose_factors, "joint.num_swaps")
-        check_swaps(self.further_swaps, self.pose_factors, "joint.further_swaps")
-        if self.further_swaps and not (self.video_embedding_weight or self.places_weight):
-            raise UsageError("further_swaps have no loss: give video_embedding_weight a weight")
-        if not self.pose_lr_factor and (self.pose_muon_lr or self.same_poses_weight):
-            raise UsageError("pose_lr_factor is 0: poses stay, whatever else is said of them")
-        if self.landmark_branch and not (self.places_weight and self.pose_factors):
-            raise UsageError("landmark_branch needs places_weight and pose_factors to learn from")
-        if self.rebalance_gain and not self.l1_weight:
-            raise UsageError("rebalance_gain watches the video L1: l1_weight must not be 0")
-
-    @property
-    def keeps_poses(self) -> bool:
-        """Whether poses mean afterwards what they meant before, to a motion sampler too."""
-        return not self.pose_lr_factor or self.same_poses_weight > 0
-
-    @property
-    def num_video(self) -> int:
-        """Frames of clips in a batch; the drawn images come after them, then the swaps."""
-        return self.num_clips * self.window.num_frames
-
-    @property
-    def kinds(self) -> dict[str, np.ndarray]:
-        """Samples of a batch, of each of its parts: made as images (`image_share`) or not."""
-        batch = np.arange(self.batch_size)
-        parts = np.split(batch, [self.num_video, self.num_video + self.num_drawn])
-        names = ("the video frames", "num_drawn", "num_swaps")
-        made, others = evenly(batch, self.image_share)
-        return {
-            f"{which} of {name}": np.intersect1d(samples, part)
-            for which, samples in (("image_share", made), ("the rest", others))
-            for name, part in zip(names, parts, strict=True)
-        }
-
-    @property
-    def must_split(self) -> dict[str, int]:
-        """What must split evenly over processes and parts."""
-        return {name: len(samples) for name, samples in self.kinds.items()}
-
-    @property
-    def batch_size(self) -> int:
-        """Images that one step reconstructs."""
-        return self.num_video + self.num_drawn + self.num_swaps
-
-
-@dataclass(frozen=True)
-class JointBatch:
-    """Examples of the video part, then drawn ones, then swaps."""
-
-    examples: Recomposition
-    wanted: Tensor  # key points [N, 14, 2] that the poses stand for
-    drawn: slice
-    factors: tuple[Tensor, Tensor] | None  # [N, Z] of who is seen, and of the frames for the pose
-    poses: Tensor | None  # [N, 1, 8, 8] of the frames, where they are known
-
-    @property
-    def video(self) -> slice:
-        """The examples before the drawn ones."""
-        return slice(0, self.drawn.start)
 
 
 @dataclass(frozen=True)
@@ -248,7 +107,7 @@ class JointStage(NetworkStage):
                 where `detector` has been trained with a pose extractor before.
         """
         super().__init__(config.batch_size, own_shares(self.name, config), frames.device)
-        self._looking = detector if looking is None else looking
+        looking = detector if looking is None else looking
         self._kinds = (*config.kinds.values(),)
         self._made, _ = evenly(np.arange(config.batch_size), config.image_share)
         self.config, self.frames, self._seed = config, frames, seed
@@ -260,13 +119,13 @@ class JointStage(NetworkStage):
         torch.manual_seed(seed)
         adds_branch = config.landmark_branch and appearance_net.branch is None
         if adds_branch:
-            appearance_net = appearance_net.with_landmarks(self._looking)
+            appearance_net = appearance_net.with_landmarks(looking)
         self.detector = copy.deepcopy(detector).requires_grad_(config.detector_lr_factor > 0)
         self.pose_extractor = copy.deepcopy(pose_extractor).requires_grad_(True)
         self.appearance_net = copy.deepcopy(appearance_net).requires_grad_(True)
         self.discriminator = PatchDiscriminator(config.discriminator).to(self.device)
         trained = (self.detector, self.pose_extractor, self.appearance_net)
-        arrange_for(config.dtype, detector, self._looking, pose_extractor, *trained)
+        arrange_for(config.dtype, detector, looking, pose_extractor, *trained)
         pose_lr = config.lr * config.pose_lr_factor
         detector_lr = pose_lr * config.detector_lr_factor
         self._optimisers = Optimisers(
@@ -295,8 +154,9 @@ class JointStage(NetworkStage):
         }
         if config.num_swaps:
             self._swaps = self.others["swaps"] = SwapSampler(frames, seed)
-        if not config.pose_lr_factor:
-            self._pose_table = self.others["poses"] = PoseTable(frames, self._pose_of)
+        self.batches = JointBatches(config, frames, generator, detector, pose_extractor, looking)
+        if self.batches.pose_table is not None:
+            self.others["poses"] = self.batches.pose_table
         if config.rebalance:
             self._rebalance = self.others["rebalance"] = Rebalance(
                 config.rebalance_from, config.rebalance_gain, config.rebalance_images
@@ -311,7 +171,7 @@ class JointStage(NetworkStage):
                 generator,
                 config.pose_factors,
                 self._places,
-                self._pose_of,
+                self.batches.pose_of,
                 config.dtype,
                 seed,
             )
@@ -337,7 +197,8 @@ class JointStage(NetworkStage):
             config.max_translation,
             step_generator(self._seed, index),
         )
-        table = self._known_poses(windows, swaps)
+        poses = self.batches.known_poses(windows, swaps)
+        draws = JointDraws(windows, drawing, swaps, poses)
         scale = config.schedule.scale(index, progress)
         lowered = config.rebalance and self._rebalance.begins(progress)
         image_weight = config.image_weight if lowered else 1.0
@@ -346,7 +207,7 @@ class JointStage(NetworkStage):
 
         def losses_of(share: Share) -> dict[str, Tensor]:
             samples = share.of(*self._kinds)
-            batch = self._batch(windows, drawing, swaps, samples, table)
+            batch = self.batches.of(draws, samples)
             few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._made)))
             images, losses = self._losses(batch, few)
             if plays:
@@ -381,83 +242,6 @@ class JointStage(NetworkStage):
         is_training = progress < self.config.freeze_norms_from
         set_norms_training(self.pose_extractor, is_training and self.config.pose_lr_factor > 0)
         set_norms_training(self.appearance_net, is_training)
-
-    def _known_poses(self, windows: np.ndarray, swaps: np.ndarray) -> Tensor | None:
-        """Poses of all of a step's frames of the data, if poses stay: of clips, then of swaps.
-
-        All processes ask for all of them, and share the work.
-        """
-        if self.config.pose_lr_factor:
-            return None
-        video = target_rows(windows, np.arange(self.config.num_video))
-        return self._pose_table.of(np.concatenate([video, swaps[:, 1]]))
-
-    def _batch(
-        self,
-        windows: np.ndarray,
-        drawing: Drawing,
-        swaps: np.ndarray,
-        samples: np.ndarray,
-        table: Tensor | None,
-    ) -> JointBatch:
-        """Some samples (sorted) of what a step is about."""
-        config = self.config
-        first_drawn, first_swap = config.num_video, config.num_video + config.num_drawn
-        own_video, own_drawn, own_swaps = np.split(
-            samples, np.searchsorted(samples, [first_drawn, first_swap])
-        )
-        pairs = swaps[own_swaps - first_swap]
-        video = self._video_examples(windows, own_video)
-        own = drawing.of(own_drawn - first_drawn)
-        drawn = drawn_examples(self._generator, own, config.dtype)
-        parts = [video, drawn]
-        if len(pairs):
-            assert config.pose_factors is not None
-            parts.append(swapped_examples(self._generator, self.frames, pairs, config.pose_factors))
-        rows = np.concatenate([target_rows(windows, own_video), pairs[:, 1]])
-        examples = joined(parts)
-        drawn_places = slice(len(own_video), len(own_video) + len(own_drawn))
-        poses = None
-        if table is not None:
-            of_drawn = self._pose_of(drawn.frames)
-            of_swaps = table[torch.from_numpy(own_swaps - config.num_drawn)]
-            poses = torch.cat([table[torch.from_numpy(own_video)], of_drawn, of_swaps])
-        wanted = self._wanted(examples, drawn_places, rows)
-        factors = None
-        if config.further_swaps:
-            who = appearance_rows(windows, own_video), pairs[:, 0]
-            how = target_rows(windows, own_video), pairs[:, 1]
-            factors = self._factors(who, own.z), self._factors(how, own.z)
-        return JointBatch(examples, wanted, drawn_places, factors, poses)
-
-    def _factors(self, rows: tuple[np.ndarray, np.ndarray], drawn: Tensor) -> Tensor:
-        """Of frames of clips, drawn faces and frames of swaps [N, Z]."""
-        video, swaps = (self.frames.factor_batch(some) for some in rows)
-        return torch.cat([video, drawn.to(video), swaps])
-
-    def _video_examples(self, windows: np.ndarray, samples: np.ndarray) -> Recomposition:
-        has_ws = self.config.video_embedding_weight or self.config.places_weight
-        return window_examples(self._generator, self.frames, windows, samples, has_ws=bool(has_ws))
-
-    @torch.no_grad()
-    def _pose_of(self, frames: Tensor) -> Tensor:
-        """Poses [N, 1, 8, 8] as they were at the start of the stage."""
-        with products_in(self.config.dtype):
-            return pose_of(self._fixed_detector, self._fixed_pose_extractor, frames).float()
-
-    @torch.no_grad()
-    def _wanted(self, examples: Recomposition, drawn: slice, rows: np.ndarray) -> Tensor:
-        """Key points that the poses stand for; all but the drawn examples are frames at `rows`.
-
-        Drawn ones have no labels: theirs are what the pose stage found, so that they stay.
-        """
-        with products_in(self.config.dtype):
-            if self.config.targets != "labels":
-                return detected_key_points(self._looking, examples.frames).float()
-            poses = self._pose_of(examples.frames[drawn])
-            found = self._fixed_pose_extractor.key_points(poses).float()
-        labels = self.frames.key_point_batch(rows)
-        return torch.cat([labels[: drawn.start], found, labels[drawn.start :]])
 
     def _recompose(self, examples: Recomposition, poses: Tensor | None = None) -> Recomposed:
         heatmaps = None
@@ -566,20 +350,6 @@ class JointStage(NetworkStage):
             marks.append(found is not None)
         return found or {"d": float("nan")}
 
-    @torch.no_grad()
-    def _held_out(self) -> tuple[Recomposition, Tensor] | None:
-        """Windows of held-out people, of the others' if nobody's clips are held out; key points."""
-        for held_out in (True, False):
-            if len(self.frames.clips(held_out=held_out, min_frames=self.config.window.span)):
-                sampler = WindowSampler(self.frames, self.config.window, 7, held_out=held_out)
-                windows = sampler.next(VALIDATION_CLIPS)
-                samples = np.arange(windows[:, 1:].size)
-                examples = self._video_examples(windows, samples)
-                none_drawn = slice(len(samples), len(samples))
-                wanted = self._wanted(examples, none_drawn, target_rows(windows, samples))
-                return examples, wanted
-        return None
-
     def _evaluating(self) -> None:
         for network in (self.detector, self.pose_extractor, self.appearance_net):
             network.eval()
@@ -588,7 +358,7 @@ class JointStage(NetworkStage):
     def sheet(self) -> np.ndarray:
         """See `sheets.recomposition`; the poses of the swaps are those of the next frame."""
         self._evaluating()
-        held_out = self._held_out()
+        held_out = self.batches.held_out()
         assert held_out is not None
         examples, wanted = held_out
         few = examples.first(SHEET_COLUMNS)
@@ -607,7 +377,7 @@ class JointStage(NetworkStage):
     def validate(self) -> Losses:
         """PSNR and SSIM of held-out people's frames, and the error of their key points."""
         self._evaluating()
-        held_out = self._held_out()
+        held_out = self.batches.held_out()
         if held_out is None:
             return {}
         examples, wanted = held_out

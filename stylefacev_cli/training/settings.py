@@ -15,7 +15,7 @@ from stylefacev_cli.training.best import SAVES
 from stylefacev_cli.training.config import with_overrides
 from stylefacev_cli.training.detector_stage import DetectorStageConfig
 from stylefacev_cli.training.generator_stage import GeneratorStageConfig
-from stylefacev_cli.training.joint_stage import JointStageConfig
+from stylefacev_cli.training.joint_settings import JointStageConfig
 from stylefacev_cli.training.loop import Budget, LoopConfig
 from stylefacev_cli.training.motion_stage import MotionStageConfig
 from stylefacev_cli.training.pose_stage import PoseStageConfig

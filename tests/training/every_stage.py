@@ -30,7 +30,8 @@ from stylefacev_cli.training.detector_stage import DetectorStage, DetectorStageC
 from stylefacev_cli.training.extraction import heatmaps_of
 from stylefacev_cli.training.frames import ClipWindow, Frames
 from stylefacev_cli.training.generator_stage import GeneratorStage, GeneratorStageConfig
-from stylefacev_cli.training.joint_stage import JointStage, JointStageConfig
+from stylefacev_cli.training.joint_settings import JointStageConfig
+from stylefacev_cli.training.joint_stage import JointStage
 from stylefacev_cli.training.motion_stage import MotionStage, MotionStageConfig
 from stylefacev_cli.training.motion_tracks import PoseTracks, extract_poses
 from stylefacev_cli.training.pose_stage import PoseStage, PoseStageConfig

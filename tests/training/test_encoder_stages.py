@@ -58,7 +58,8 @@ from stylefacev_cli.training.frames import (
     WindowSampler,
 )
 from stylefacev_cli.training.guesses import LearnedGuess, linear_view, places_guess
-from stylefacev_cli.training.joint_stage import JointStage, JointStageConfig, Recomposed
+from stylefacev_cli.training.joint_settings import JointStageConfig
+from stylefacev_cli.training.joint_stage import JointStage, Recomposed
 from stylefacev_cli.training.pose_stage import PoseStage, PoseStageConfig
 from stylefacev_cli.training.settings import TrainingConfig
 from stylefacev_cli.weights.settings import build, to_plain
@@ -416,11 +417,13 @@ def test_poses_that_stay_are_those_of_the_frames_and_are_extracted_once(
     monkeypatch.setattr(stage, "_recompose", watched)
     run(stage, 3)
     for examples, poses in seen:
-        torch.testing.assert_close(poses, stage._pose_of(examples.frames), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            poses, stage.batches.pose_of(examples.frames), atol=1e-5, rtol=1e-5
+        )
     extracted: list[int] = []
-    pose_of = stage._pose_of
+    pose_of = stage.batches.pose_of
     monkeypatch.setattr(
-        stage._pose_table, "_pose_of", lambda x: (extracted.append(len(x)), pose_of(x))[1]
+        stage.batches.pose_table, "_pose_of", lambda x: (extracted.append(len(x)), pose_of(x))[1]
     )
     run(stage, 60)
     assert 0 < sum(extracted) <= len(stage.frames.images)
