@@ -136,7 +136,8 @@ def film(arguments: str, model: str, work: Path, tile_px: int = FILM_TILE_PX) ->
     size = tuple(frames.shape[axis] * tile_px // side_px for axis in (2, 1))
     resized = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in frames]
     every = Image.fromarray(np.concatenate([np.asarray(frame) for frame in resized]))
-    palette = every.quantize(FILM_COLOURS)  # of all frames: colours can come later
+    # Of all frames, as colours can come later; median cut alone leaves out those of dull shirts.
+    palette = every.quantize(FILM_COLOURS, kmeans=1)
     return [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in resized]
 
 
