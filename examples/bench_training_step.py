@@ -3,12 +3,12 @@
 python examples/bench_training_step.py [--original STYLEFACEV STYLEGAN3] [--threads 2] [--steps 3]
 
 STYLEFACEV and STYLEGAN3 are folders with the original code (github.com/arthur-qiu/StyleFaceV and
-github.com/NVlabs/stylegan3), which is imported and run on its CPU path; it needs `munch`,
-minutes, and well over 10 GB of memory. Both sides have untrained networks of the
-same sizes and the same perceptual network (VGG16, random weights), batch 1, and take turns, a step
-each, in processes of their own. A step: two images drawn without gradient (the plain and the moved
-one), landmarks and pose, encoder, recomposition, the third image with gradient, losses, backward,
-Adam. Printed are medians of wall and of processor time, and their ratios.
+github.com/NVlabs/stylegan3), which is imported and run on its CPU path; it needs `munch`, minutes,
+and well over 10 GB of memory. Both sides have untrained networks of the same sizes and the same
+perceptual network (VGG16, random weights), batch 1, and take turns, a step each, in processes of
+their own. A step: two images drawn without gradient (the plain and the moved one), landmarks and
+pose, encoder, recomposition, the third image with gradient, losses, backward, Adam. Printed are
+medians of wall and of processor time, and their ratios.
 """
 
 from __future__ import annotations

@@ -35,12 +35,16 @@ from stylefacev_cli.weights.settings import to_plain
 FLOAT_BYTES = 4
 TENSOR_BYTES = 400  # of a tensor's name and place in a save
 SAVES_BESIDE_KEPT = 2  # the best one, and the one that is being written
-FINE_TUNED = {  # stages that begin with random weights else, and the network that each leaves
-    "detector": "landmarks",
-    "pose": "pose",
-    "appearance": "appearance",
-    "motion": "motion",
+NETWORKS_OF = {  # that stages leave for those after them
+    "generator": ("generator",),
+    "finish": ("generator",),
+    "detector": ("landmarks",),
+    "pose": ("pose",),
+    "appearance": ("appearance",),
+    "joint": ("landmarks", "pose", "appearance"),
+    "motion": ("motion",),
 }
+FINE_TUNED = ("detector", "pose", "appearance", "motion")  # else they begin with random weights
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ def check_beginnings(config: TrainingConfig, stages: list[str]) -> None:
     if not config.fine_tune or config.start_from is None:
         return
     for name in (name for name in stages if name in FINE_TUNED):
-        network: Any = network_of(config.start_from, FINE_TUNED[name])
+        (left,) = NETWORKS_OF[name]
+        network: Any = network_of(config.start_from, left)
         if network.config != getattr(config, name).architecture:
             raise UsageError(
                 f"{name}.architecture is not that of {config.start_from}, which it is to go on "

@@ -25,7 +25,7 @@ import torch
 from stylefacev_cli.data.clips import INDEX_NAME, KINDS, ClipSet
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.training.checkpoint import CheckpointStore
-from stylefacev_cli.training.checks import check_run, in_units
+from stylefacev_cli.training.checks import NETWORKS_OF, check_run, in_units
 from stylefacev_cli.training.frames import CPU
 from stylefacev_cli.training.loop import Stage, duration
 from stylefacev_cli.training.reading import for_validation
@@ -36,15 +36,6 @@ from stylefacev_cli.weights.manifest import read_manifest
 
 CLIPS_OF_A_SET = 12  # the longest that are trained on, and a third as many that are held out
 TIMED_AT = (0.05, 0.5, 0.95)  # progress: losses that come late cost time, too
-NETWORKS_OF = {  # that stages leave for later ones
-    "generator": {"generator"},
-    "finish": {"generator"},
-    "detector": {"landmarks"},
-    "pose": {"pose"},
-    "appearance": {"appearance"},
-    "joint": {"landmarks", "pose", "appearance"},
-    "motion": {"motion"},
-}
 Report = Callable[[str], None]
 
 
@@ -113,7 +104,7 @@ def dry_run(
         trainer = Trainer(config, some, place, device, lambda line: None)
         every = wanted_stages(config, "all")
         start = config.start_from
-        there = set() if start is None else set(read_manifest(start).files)
+        there = () if start is None else read_manifest(start).files
         for name in (name for name in STAGES if name in stages or name in every):
             if name in stages:
                 costs.append(_measured(trainer, config, name, place, device))
@@ -123,7 +114,7 @@ def dry_run(
             elif (run / name / "checkpoints").is_dir():
                 (place / name).mkdir()
                 (place / name / "checkpoints").symlink_to((run / name / "checkpoints").resolve())
-            elif not NETWORKS_OF[name] <= there:
+            elif not all(network in there for network in NETWORKS_OF[name]):
                 _keep(trainer.stage(name, getattr(config, name)), place)
     return costs
 

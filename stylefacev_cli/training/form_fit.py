@@ -88,10 +88,9 @@ class FormFit:
             torch.manual_seed(self._seed)
             branch.start(looked.landmarks, looked.features)
             self._learn(network, looked)
-        for parameter in branch.layers.parameters():  # alike to the last digit everywhere
+        layers = branch.layers.requires_grad_(True)  # for the stage; `fit` froze them
+        for parameter in layers.parameters():  # alike to the last digit everywhere
             parameter.copy_(sum_in_place(parameter.detach().clone()) / num_processes())
-        network.requires_grad_(True)
-        branch.finder.requires_grad_(False)
         self.is_fitted = True
 
     def _look(self, network: AppearanceRecomposer) -> _Looked:

@@ -290,7 +290,7 @@ def begin_with(stage: NetworkStage, model: str) -> None:
         MissingWeightsError: there is no such model, or it lacks the network.
         IntegrityError: the model is damaged.
     """
-    name = FINE_TUNED[stage.name]
+    (name,) = stage.architecture
     stage.networks[name].load_state_dict(network_of(model, name).state_dict())
 
 
