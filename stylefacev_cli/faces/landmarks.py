@@ -121,12 +121,12 @@ def march(rows: F64, axis: F64, head_fraction: float) -> F64:
 def landmark_table() -> LandmarkPlaces:
     """The shipped table on the mesh; brows are zero."""
     text = resources.files(__package__).joinpath("landmarks.json").read_text(encoding="utf-8")
-    original = load_mesh().original_vertex
+    mesh = load_mesh()
     vertices = np.zeros((_NUM_ON_MESH, 3), np.int32)
     weights = np.zeros((_NUM_ON_MESH, 3))
     for point in json.loads(text)["points"]:
         if "bary" in point:
-            vertices[point["i"]] = np.searchsorted(original, point["hm08_vertices"])
+            vertices[point["i"]] = mesh.index_of(np.array(point["hm08_vertices"]))
             weights[point["i"]] = point["bary"]
     return LandmarkPlaces(vertices, weights)
 

@@ -36,6 +36,7 @@ _PART_GROUPS = {
     "right_upper_lashes": "helper-r-eyelashes-2",
     "right_lower_lashes": "helper-r-eyelashes-1",
 }
+_HAIR_GROUP = "helper-hair"
 _OPPOSITES = {
     "incr": "decr",
     "up": "down",
@@ -79,7 +80,7 @@ class FaceMesh:
 
     vertices: F32  # [V, 3] the base mesh, before any macro target
     canonical: F32  # [V, 3] the average adult; paint and landmarks are placed on it
-    original_vertex: I32  # [V] vertex of hm08's base.obj
+    original_vertex: I32  # [V] vertex of hm08's base.obj; the helpers of hair come last
     macro_names: NDArray[np.str_]  # [M]
     macro_offsets: F32  # [M, V*3]
     shape_basis: F32  # [20, V*3] one standard deviation each
@@ -106,6 +107,19 @@ class FaceMesh:
         """Triangles of one part [T, 3], indices into the vertices."""
         i = int(np.flatnonzero(self.part_names == name)[0])
         return self.part_triangles[self.part_starts[i] : self.part_starts[i + 1]]
+
+    def index_of(self, original: NDArray[np.integer]) -> I32:
+        """Indices into the vertices, of vertices of hm08's base.obj.
+
+        Raises:
+            IndexError: one of them is none of the head's.
+        """
+        order = np.argsort(self.original_vertex)
+        place = np.searchsorted(self.original_vertex, original, sorter=order)
+        found = order[np.minimum(place, len(order) - 1)]
+        if not np.array_equal(self.original_vertex[found], original):
+            raise IndexError("a vertex of the base mesh that is not part of the head")
+        return found.astype(np.int32)
 
     def expression_index(self, name: str) -> int:
         """Row of one of the 52 expressions."""
@@ -183,6 +197,9 @@ def _derive(wheel: zipfile.ZipFile) -> FaceMesh:
     quads, quad_texture = base.quads[kept], base.quad_texture[kept]
     groups = base.groups[kept]
     used = np.unique(quads)
+    # Meshes of hair hang on these; they belong to no triangle and follow no turn of the head.
+    helpers = np.setdiff1d(base.quads[base.groups == _HAIR_GROUP], used)
+    used = np.concatenate([used, helpers])
     to_kept = np.full(len(base.vertices), -1)
     to_kept[used] = np.arange(len(used))
     quads = to_kept[quads]
@@ -201,6 +218,7 @@ def _derive(wheel: zipfile.ZipFile) -> FaceMesh:
     units = targets.list_targets(wheel, targets.FACE_UNITS)
     expressions = np.stack([targets.read_target(wheel, m)[used] for m in units.values()])
     head_share = targets.read_head_shares(wheel)[used]
+    head_share[len(used) - len(helpers) :] = 0
     face = (head_share > 0.5) & (canonical[:, 2] > -0.2)
 
     # Render vertices: one for each pair of vertex and texture coordinate.
