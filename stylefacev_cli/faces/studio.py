@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylefacev_cli.faces.factors import CANONICAL, FaceFactors, FramingRange
-from stylefacev_cli.faces.head import Head, build_head
+from stylefacev_cli.faces.head import PHOTOGRAPHIC, Head, build_head
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.parameters import Pose
 from stylefacev_cli.faces.posing import pose_head
@@ -27,9 +27,14 @@ class Studio:
     """
 
     def __init__(
-        self, size_px: int, framing: FramingRange = CANONICAL, supersampling: int | None = None
+        self,
+        size_px: int,
+        framing: FramingRange = CANONICAL,
+        supersampling: int | None = None,
+        look: str = PHOTOGRAPHIC,
     ) -> None:
         """Load the mesh and open the renderer (errors as `load_mesh` and `FaceRenderer`)."""
+        self.look = look
         self.factors = FaceFactors(framing)
         self.size_px = size_px
         self._mesh = load_mesh()
@@ -55,7 +60,7 @@ class Studio:
         key = z[self.factors.identity].tobytes()
         head = self._heads.get(key)
         if head is None:
-            head = build_head(self._mesh, self.factors.identity_of(z))
+            head = build_head(self._mesh, self.factors.identity_of(z), self.look)
             self._heads[key] = head
             if len(self._heads) > _HEADS_KEPT:
                 self._heads.popitem(last=False)
