@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from stylefacev_cli.faces.accessories import AccessoryPlaces, make_accessories
 from stylefacev_cli.faces.hair import Hair, make_hair
 from stylefacev_cli.faces.hair_cards import STYLES, HairCards, fit_hair
+from stylefacev_cli.faces.hats import NAMES as HAT_NAMES
+from stylefacev_cli.faces.hats import Hat, fit_hat
 from stylefacev_cli.faces.landmarks import (
     INNER_LIPS,
     LandmarkPlaces,
@@ -49,6 +51,7 @@ class Head:
     paint: NDArray[np.uint8]
     hair: Hair | None  # shells
     cards: HairCards | None
+    hat: Hat | None
     teeth: F32  # [2, N, 3] upper and lower arch (see `teeth.make_arches`)
     accessories: F32  # [N, 8] (see `accessories.make_accessories`)
     landmarks: LandmarkPlaces
@@ -65,6 +68,7 @@ def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> 
     landmarks = place_landmarks(mesh, identity)
     points = landmark_points(landmarks, vertices)
     shares = (mesh.head_share[landmarks.vertices] * landmarks.weights).sum(1)
+    wears_hat = identity.hat > 0 and look == PHOTOGRAPHIC
     style = HAIR_STYLES[identity.hair_style] if look == PHOTOGRAPHIC else "shells"
     return Head(
         identity=identity,
@@ -74,6 +78,7 @@ def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> 
         paint=paint_skin(identity),
         hair=make_hair(mesh, identity, vertices) if style == "shells" else None,
         cards=fit_hair(style, identity, vertices) if style in STYLES else None,
+        hat=fit_hat(HAT_NAMES[identity.hat - 1], vertices) if wears_hat else None,
         teeth=make_arches(_mouth(points)),
         accessories=make_accessories(
             identity,

@@ -17,6 +17,7 @@ from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.faces import accessories, hair, kernels, lighting, shaders
 from stylefacev_cli.faces.hair_cards import hair_style
 from stylefacev_cli.faces.camera import NECK_PIVOT, View
+from stylefacev_cli.faces.hats import hat_mesh
 from stylefacev_cli.faces.head import Head
 from stylefacev_cli.faces.mesh import FaceMesh
 from stylefacev_cli.faces.parameters import Pose, Scene
@@ -50,6 +51,14 @@ class _CardArrays(NamedTuple):
     picture: Any
     solid: Any  # opaque parts, the outermost first
     soft: Any  # blended edges, the innermost first
+    shadow: Any
+
+
+class _HatArrays(NamedTuple):
+    """GL objects of a hat."""
+
+    vertices: Any
+    solid: Any
     shadow: Any
 
 
@@ -106,6 +115,12 @@ class FaceRenderer:
         if head.cards is not None:
             self._cards = self._card_arrays(head.cards.style)
             self._cards.vertices.write(head.cards.vertices.tobytes())
+        self._hat = None
+        no_rim = (0.0, 0.0, 99.0)
+        if head.hat is not None:
+            self._hat = self._hat_arrays(head.hat.name)
+            self._hat.vertices.write(head.hat.vertices.tobytes())
+        self._set({"hat_rim": no_rim if head.hat is None else head.hat.rim})
         self._accessory_buffer.write(head.accessories.tobytes())
         self._paint.write(head.paint.tobytes())
         self._paint.build_mipmaps()
@@ -148,6 +163,8 @@ class FaceRenderer:
         if self._cards is not None:
             self._cards.picture.use(self._card_unit)
             self._cards.shadow.render()
+        if self._hat is not None:
+            self._hat.shadow.render()
 
         self._target.use()
         self._target.clear(depth=1.0)
@@ -161,6 +178,8 @@ class FaceRenderer:
         if self._cards is not None:
             self._set({"solid": 1.0})
             self._cards.solid.render()
+        if self._hat is not None:
+            self._hat.solid.render()
         gl.enable(self._gl.CULL_FACE)
         arrays["skin"].render()
         gl.disable(self._gl.CULL_FACE)
@@ -251,6 +270,12 @@ class FaceRenderer:
         self._card_shadow_program = self._program(
             shaders.CARD_SHADOW_VERTEX, shaders.CARD_SHADOW_FRAGMENT
         )
+        self._hat_program = self._program(shaders.HAT_VERTEX, shaders.HAT_FRAGMENT)
+        self._hat_shadow_program = self._program(
+            shaders.HAT_SHADOW_VERTEX, shaders.EMPTY_FRAGMENT
+        )
+        self._hats: dict[str, _HatArrays] = {}
+        self._hat: _HatArrays | None = None
         self._card_styles: dict[str, _CardArrays] = {}
         self._cards: _CardArrays | None = None
         self._card_unit = len(self._textures)
@@ -330,6 +355,20 @@ class FaceRenderer:
         )
         self._card_styles[style_name] = made
         return made
+
+    def _hat_arrays(self, name: str) -> _HatArrays:
+        """What draws a hat; made when it is first drawn."""
+        if name not in self._hats:
+            gl, mesh = self._context, hat_mesh(name)
+            vertices = gl.buffer(reserve=len(mesh.references) * 24)
+            buffers = [(vertices, "3f 3f", "position", "normal")]
+            triangles = gl.buffer(mesh.joined_triangles.tobytes())
+            self._hats[name] = _HatArrays(
+                vertices,
+                solid=_array(gl, self._hat_program, buffers, triangles),
+                shadow=_array(gl, self._hat_shadow_program, buffers, triangles),
+            )
+        return self._hats[name]
 
     def _part_array(self, program: Any, moving: Any, part: MouthAndEyes | LashSheet) -> Any:
         gl = self._context
