@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stylefacev_cli.faces.accessories import AccessoryPlaces, make_accessories
 from stylefacev_cli.faces.hair import Hair, make_hair
+from stylefacev_cli.faces.hair_cards import STYLES, HairCards, fit_hair
 from stylefacev_cli.faces.landmarks import (
     INNER_LIPS,
     LandmarkPlaces,
@@ -18,13 +19,15 @@ from stylefacev_cli.faces.landmarks import (
     place_landmarks,
 )
 from stylefacev_cli.faces.mesh import FaceMesh, load_mesh, macro_weights
-from stylefacev_cli.faces.parameters import Identity
+from stylefacev_cli.faces.parameters import HAIR_STYLES, Identity
 from stylefacev_cli.faces.skin import paint_hair, paint_skin
 from stylefacev_cli.faces.skins import blend_skin
 from stylefacev_cli.faces.teeth import MouthPlace, make_arches
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+
+PHOTOGRAPHIC, PROCEDURAL = LOOKS = ("photographic", "procedural")
 
 _EYE_DEPTH = 1.075  # radii between the front of the eye's box and its centre
 _TONGUE_SHIFT_DM = (0.0, -0.03, -0.06)  # behind the teeth
@@ -47,20 +50,21 @@ class Head:
     eye_radius: float
     paint: NDArray[np.uint8]
     skin: NDArray[np.uint8] | None
-    hair: Hair
+    hair: Hair | None  # shells
+    cards: HairCards | None
     teeth: F32  # [2, N, 3] upper and lower arch (see `teeth.make_arches`)
     accessories: F32  # [N, 8] (see `accessories.make_accessories`)
     landmarks: LandmarkPlaces
     landmark_shares: F64  # [98] share of the head's rotation
 
 
-def build_head(mesh: FaceMesh, identity: Identity, look: str = "procedural") -> Head:
-    """Build a person's head from named parameters, in the look "photographic" or "procedural".
+def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> Head:
+    """Build a person's head from named parameters, in one of `LOOKS`.
 
     Raises:
         MissingWeightsError: the photographic look's files are not on this machine.
     """
-    pictured = look == "photographic"
+    pictured = look == PHOTOGRAPHIC
     vertices = _close_lips(mesh, _align(mesh, _shape(mesh, identity)))
     vertices[np.unique(mesh.part("tongue"))] += np.array(_TONGUE_SHIFT_DM, np.float32)
     eyes = [_eye(vertices[np.unique(mesh.part(f"{side}_eye"))]) for side in ("left", "right")]
@@ -69,6 +73,7 @@ def build_head(mesh: FaceMesh, identity: Identity, look: str = "procedural") -> 
     landmarks = place_landmarks(mesh, identity)
     points = landmark_points(landmarks, vertices)
     shares = (mesh.head_share[landmarks.vertices] * landmarks.weights).sum(1)
+    style = HAIR_STYLES[identity.hair_style] if look == PHOTOGRAPHIC else "shells"
     return Head(
         identity=identity,
         vertices=vertices,
@@ -76,7 +81,8 @@ def build_head(mesh: FaceMesh, identity: Identity, look: str = "procedural") -> 
         eye_radius=float(np.mean([radius for _, radius in eyes])),
         paint=paint_hair(identity) if pictured else paint_skin(identity),
         skin=blend_skin(identity) if pictured else None,
-        hair=make_hair(mesh, identity, vertices),
+        hair=make_hair(mesh, identity, vertices) if style == "shells" else None,
+        cards=fit_hair(style, identity, vertices) if style in STYLES else None,
         teeth=make_arches(_mouth(points)),
         accessories=make_accessories(
             identity,

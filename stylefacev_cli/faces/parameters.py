@@ -14,6 +14,14 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 
 
+# Ten styles of cards (see `hair_cards`), shells that grow from the scalp, and a shaved head.
+HAIR_STYLES = (
+    *("bob01", "bob02", "long01", "ponytail01", "braid01"),
+    *("short01", "short02", "short03", "short04", "afro01"),
+    *("shells", "shaved"),
+)
+
+
 @dataclass(frozen=True)
 class Identity:
     """A person, and what they wear: all that stays the same in a clip."""
@@ -58,6 +66,12 @@ class Identity:
     neckline_v: float  # 0 round … 1 pointed
     jacket: float  # 0 none … 1 worn open over the shirt
     jacket_color: tuple[float, float, float]
+    hair_style: int  # index into HAIR_STYLES
+    brow_style: int  # 0 … 5
+    lash_style: int  # 0 … 3, short to long
+    skin_variant: float  # 0 … 1 between the skins of the same age, ancestry and gender
+    hat: int  # 0 none, 1 worn straight, 2 worn aslant
+    hat_color: tuple[float, float, float]
 
 
 @dataclass(frozen=True)

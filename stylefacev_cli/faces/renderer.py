@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.faces import accessories, hair, kernels, lighting, shaders, skins
+from stylefacev_cli.faces.hair_cards import hair_style
 from stylefacev_cli.faces.camera import NECK_PIVOT, View
 from stylefacev_cli.faces.head import Head
 from stylefacev_cli.faces.mesh import FaceMesh
@@ -40,6 +41,16 @@ class FaceFrame(NamedTuple):
     # landmarks then lie on the visible outline
     visible: NDArray[np.bool_]
     expressions: F32  # [52]
+
+
+class _CardArrays(NamedTuple):
+    """GL objects of a style of hair cards."""
+
+    vertices: Any
+    picture: Any
+    solid: Any  # opaque parts, the outermost first
+    soft: Any  # blended edges, the innermost first
+    shadow: Any
 
 
 class FaceRenderer:
@@ -89,7 +100,12 @@ class FaceRenderer:
         self._head = head
         self._scene = None  # the exposure depends on the head
         self._wears_something = head.identity.glasses + head.identity.earrings > 0
-        self._hair_buffer.write(head.hair.vertices.tobytes())
+        if head.hair is not None:
+            self._hair_buffer.write(head.hair.vertices.tobytes())
+        self._cards = None
+        if head.cards is not None:
+            self._cards = self._card_arrays(head.cards.style)
+            self._cards.vertices.write(head.cards.vertices.tobytes())
         self._accessory_buffer.write(head.accessories.tobytes())
         self._paint.write(head.paint.tobytes())
         self._paint.build_mipmaps()
@@ -128,8 +144,12 @@ class FaceRenderer:
         self._set({"is_hair": 0.0})
         arrays["skin_shadow"].render()
         self._set({"is_hair": 1.0})
-        shell = hair.SHELL_INDICES  # one of the inner shells casts the shadow
-        arrays["hair_shadow"].render(vertices=shell, first=shell)
+        shell, has_shells = hair.SHELL_INDICES, self._head.hair is not None
+        if has_shells:  # one of the inner ones casts the shadow
+            arrays["hair_shadow"].render(vertices=shell, first=shell)
+        if self._cards is not None:
+            self._cards.picture.use(self._card_unit)
+            self._cards.shadow.render()
 
         self._target.use()
         self._target.clear(depth=1.0)
@@ -138,7 +158,11 @@ class FaceRenderer:
         arrays["skin_depth"].render()
         gl.depth_func = "<="
         gl.disable(self._gl.CULL_FACE)
-        arrays["hair"].render()
+        if has_shells:
+            arrays["hair"].render()
+        if self._cards is not None:
+            self._set({"solid": 1.0})
+            self._cards.solid.render()
         gl.enable(self._gl.CULL_FACE)
         pictured = self._head is not None and self._head.skin is not None
         arrays["pictured_skin" if pictured else "skin"].render()
@@ -149,6 +173,9 @@ class FaceRenderer:
         gl.enable(self._gl.BLEND)
         self._target.depth_mask = False
         arrays["lashes"].render()
+        if self._cards is not None:  # the strands' soft edges
+            self._set({"solid": 0.0})
+            self._cards.soft.render()
         # What is worn writes no depth either: landmarks behind glass stay visible.
         gl.enable(self._gl.CULL_FACE)
         if self._wears_something:
@@ -227,6 +254,13 @@ class FaceRenderer:
         strand = self._program(shaders.HAIR_VERTEX, shaders.HAIR_FRAGMENT)
         shadow = self._program(shaders.SHADOW_VERTEX, shaders.EMPTY_FRAGMENT)
         background = self._program(shaders.BACKGROUND_VERTEX, shaders.BACKGROUND_FRAGMENT)
+        self._card_program = self._program(shaders.CARD_VERTEX, shaders.CARD_FRAGMENT)
+        self._card_shadow_program = self._program(
+            shaders.CARD_SHADOW_VERTEX, shaders.CARD_SHADOW_FRAGMENT
+        )
+        self._card_styles: dict[str, _CardArrays] = {}
+        self._cards: _CardArrays | None = None
+        self._card_unit = len(self._textures)
 
         rv = mesh.render_vertex
         traits = [mesh.head_share[rv], mesh.ambient_occlusion[rv], mesh.inside_mouth]
@@ -273,7 +307,37 @@ class FaceRenderer:
         for unit, (name, texture) in enumerate(self._textures.items()):
             texture.use(unit)
             self._set({name: unit})
+        self._set({"card_map": self._card_unit})
         self._set({"pivot": tuple(NECK_PIVOT), "samples": float(self.supersampling)})
+
+    def _card_arrays(self, style_name: str) -> _CardArrays:
+        """What draws a style of hair; made when it is first drawn."""
+        if style_name in self._card_styles:
+            return self._card_styles[style_name]
+        gl, style = self._context, hair_style(style_name)
+        size = style.picture.shape[0]
+        picture = gl.texture((size, size), 2, style.picture.tobytes())
+        picture.build_mipmaps()
+        picture.filter = (self._gl.LINEAR_MIPMAP_NEAREST, self._gl.LINEAR)
+        vertices = gl.buffer(reserve=len(style.attributes) * 24)
+        buffers = [
+            (vertices, "3f 3f", "position", "normal"),
+            (
+                gl.buffer(style.attributes.tobytes()),
+                "2f 1f 1f 3f", "texcoord", "cut", "openness", "tangent",
+            ),
+        ]  # fmt: skip
+        outwards = gl.buffer(style.triangles.tobytes())
+        inwards = gl.buffer(np.ascontiguousarray(style.triangles[::-1]).tobytes())
+        made = _CardArrays(
+            vertices,
+            picture,
+            solid=_array(gl, self._card_program, buffers, inwards),
+            soft=_array(gl, self._card_program, buffers, outwards),
+            shadow=_array(gl, self._card_shadow_program, buffers, inwards),
+        )
+        self._card_styles[style_name] = made
+        return made
 
     def _part_array(self, program: Any, moving: Any, part: MouthAndEyes | LashSheet) -> Any:
         gl = self._context

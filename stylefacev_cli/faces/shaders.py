@@ -355,6 +355,85 @@ void main() {
 """
 )
 
+CARD_VERTEX = (
+    _VERSION
+    + _POSE
+    + """
+in vec3 position; in vec3 normal; in vec2 texcoord; in float cut; in float openness;
+in vec3 tangent;
+out vec3 P; out vec3 N; out vec3 S; out vec2 UV; out vec2 K;
+void main() {
+  float a = angle * hair_share(position.y);
+  P = turn(position - pivot, a) + pivot; N = turn(normal, a); S = turn(tangent, a);
+  UV = texcoord; K = vec2(cut, openness);
+  gl_Position = view_projection * vec4(P, 1.);
+}
+"""
+)
+
+_CARD_OPACITY = """
+uniform sampler2D card_map; uniform float solid;
+float card_opacity(vec2 uv, float cut, vec4 grain) {
+  return texture(card_map, uv).g * smoothstep(-.03, .05, cut + (grain.g - .5) * .22);
+}
+"""
+
+CARD_FRAGMENT = (
+    _VERSION
+    + _LIGHT
+    + _CARD_OPACITY
+    + """
+in vec3 P; in vec3 N; in vec3 S; in vec2 UV; in vec2 K; out vec4 o;
+uniform vec3 hair_color;
+void main() {
+  vec4 grain = texture(noise, UV * vec2(5., 3.));
+  float opacity = card_opacity(UV, K.x, grain);
+  if (opacity < mix(.04, .62, solid)) discard;
+  float light = (texture(card_map, UV).r - .5) * 2.4;
+  vec3 n = normalize(N), v = normalize(camera - P);
+  if (dot(n, v) < 0.) n = normalize(n - 1.6 * v * dot(n, v));
+  vec3 tangent = normalize(normalize(S) + n * light * .25);
+  vec3 albedo = hair_color * exp(light * .85) * mix(.45, 1., K.y);
+  // Strands: diffuse light by the angle to the tangent, two highlights (Kajiya and Kay).
+  float shade = mix(.3, 1., lit(P, n)), tl = dot(tangent, key_direction), tv = dot(tangent, v);
+  float sl = sqrt(max(1. - tl * tl, 0.)), sv = sqrt(max(1. - tv * tv, 0.));
+  float wrapped = clamp(dot(n, key_direction) * .65 + .35, 0., 1.);
+  float first = pow(max(sl * sv - (tl - .06) * (tv - .06), 0.), 40.);
+  float second = pow(max(sl * sv - (tl + .12) * (tv + .12), 0.), 12.);
+  vec3 color = albedo * (key * wrapped * (.3 + .7 * sl) * shade
+                         + ambient(n) * mix(.35, 1., K.y)
+                         + rim * max(dot(n, rim_direction) + .2, 0.) * .8);
+  float rough = exp(light * .6);
+  color += key * shade * wrapped * K.y * rough
+    * (first * (vec3(.022) + .25 * albedo) + second * (.6 * albedo + vec3(.003)));
+  o = vec4(tone(color), mix(clamp(opacity / .62, 0., 1.), 1., solid));
+}
+"""
+)
+
+CARD_SHADOW_VERTEX = (
+    _VERSION
+    + _POSE
+    + """
+in vec3 position; in vec2 texcoord; in float cut; uniform mat4 light_projection;
+out vec2 UV; out float K;
+void main() {
+  UV = texcoord; K = cut;
+  float a = angle * hair_share(position.y);
+  gl_Position = light_projection * vec4(turn(position - pivot, a) + pivot, 1.);
+}
+"""
+)
+
+CARD_SHADOW_FRAGMENT = (
+    _VERSION
+    + _CARD_OPACITY
+    + """
+in vec2 UV; in float K;
+void main() { if (card_opacity(UV, K, vec4(.5)) < .5) discard; }
+"""
+)
+
 SHADOW_VERTEX = (
     _VERSION
     + _POSE

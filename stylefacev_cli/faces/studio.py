@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylefacev_cli.faces.factors import CANONICAL, FaceFactors, FramingRange
-from stylefacev_cli.faces.head import Head, build_head
+from stylefacev_cli.faces.head import PHOTOGRAPHIC, Head, build_head
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.parameters import Pose
 from stylefacev_cli.faces.posing import pose_head
@@ -31,12 +31,12 @@ class Studio:
         size_px: int,
         framing: FramingRange = CANONICAL,
         supersampling: int | None = None,
-        look: str = "procedural",
+        look: str = PHOTOGRAPHIC,
     ) -> None:
         """Load the mesh and open the renderer (errors as `load_mesh` and `FaceRenderer`)."""
+        self.look = look
         self.factors = FaceFactors(framing)
         self.size_px = size_px
-        self.look = look
         self._mesh = load_mesh()
         self._renderer = FaceRenderer(self._mesh, size_px, supersampling)
         self._heads: OrderedDict[bytes, Head] = OrderedDict()
