@@ -22,7 +22,8 @@ from stylefacev_cli.faces.landmarks import (
 )
 from stylefacev_cli.faces.mesh import FaceMesh, load_mesh, macro_weights
 from stylefacev_cli.faces.parameters import HAIR_STYLES, Identity
-from stylefacev_cli.faces.skin import paint_skin
+from stylefacev_cli.faces.skin import paint_hair, paint_skin
+from stylefacev_cli.faces.skins import blend_skin
 from stylefacev_cli.faces.teeth import MouthPlace, make_arches
 
 F32 = NDArray[np.float32]
@@ -40,8 +41,9 @@ _LEFT_EAR_TOP, _LEFT_EAR_LOBE = (0.745, 7.36, 0.50), (0.72, 6.90, 0.50)  # canon
 class Head:
     """A head at rest: lips closed, eyes open.
 
-    vertices [V, 3] float32; eye_centers [2, 3] left and right; paint [W, W, 4] uint8 (see
-    `skin.paint_skin`).
+    vertices [V, 3] float32; eye_centers [2, 3] left and right; skin: the
+    skin's picture (see `skins.blend_skin`), None in the procedural look; paint [W, W, 4] uint8:
+    `skin.paint_hair` with a picture, else `skin.paint_skin`.
     """
 
     identity: Identity
@@ -49,6 +51,7 @@ class Head:
     eye_centers: F64
     eye_radius: float
     paint: NDArray[np.uint8]
+    skin: NDArray[np.uint8] | None
     hair: Hair | None  # shells
     cards: HairCards | None
     hat: Hat | None
@@ -59,7 +62,12 @@ class Head:
 
 
 def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> Head:
-    """Build a person's head from named parameters, in one of `LOOKS`."""
+    """Build a person's head from named parameters, in one of `LOOKS`.
+
+    Raises:
+        MissingWeightsError: the photographic look's files are not on this machine.
+    """
+    pictured = look == PHOTOGRAPHIC
     vertices = _close_lips(mesh, _align(mesh, _shape(mesh, identity)))
     vertices[np.unique(mesh.part("tongue"))] += np.array(_TONGUE_SHIFT_DM, np.float32)
     eyes = [_eye(vertices[np.unique(mesh.part(f"{side}_eye"))]) for side in ("left", "right")]
@@ -75,7 +83,8 @@ def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> 
         vertices=vertices,
         eye_centers=centers,
         eye_radius=float(np.mean([radius for _, radius in eyes])),
-        paint=paint_skin(identity),
+        paint=paint_hair(identity) if pictured else paint_skin(identity),
+        skin=blend_skin(identity) if pictured else None,
         hair=make_hair(mesh, identity, vertices) if style == "shells" else None,
         cards=fit_hair(style, identity, vertices) if style in STYLES else None,
         hat=fit_hat(HAT_NAMES[identity.hat - 1], vertices) if wears_hat else None,

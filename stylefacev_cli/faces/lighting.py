@@ -59,6 +59,7 @@ def identity_uniforms(identity: Identity) -> Uniforms:
     return {
         "lip_color": tuple(lip + (red - lip) * painted),
         "lip_cover": 0.75,
+        "lipstick": 0.75 * painted,
         "scatter": tuple(np.array([0.34, 0.16, 0.11]) * (1 - 0.5 * identity.skin_tone)),
         "shirt": identity.shirt_color,
         "collar": identity.collar_color,

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stylefacev_cli.errors import StyleFaceVError
-from stylefacev_cli.faces import accessories, hair, kernels, lighting, shaders
+from stylefacev_cli.faces import accessories, hair, kernels, lighting, shaders, skins
 from stylefacev_cli.faces.hair_cards import hair_style
 from stylefacev_cli.faces.camera import NECK_PIVOT, View
 from stylefacev_cli.faces.hats import hat_mesh
@@ -124,6 +124,8 @@ class FaceRenderer:
         self._accessory_buffer.write(head.accessories.tobytes())
         self._paint.write(head.paint.tobytes())
         self._paint.build_mipmaps()
+        if head.skin is not None:
+            self._skin.write(head.skin.tobytes())
         self._set(lighting.identity_uniforms(head.identity))
 
     def _use_scene(self, scene: Scene, head: Head) -> None:
@@ -181,7 +183,8 @@ class FaceRenderer:
         if self._hat is not None:
             self._hat.solid.render()
         gl.enable(self._gl.CULL_FACE)
-        arrays["skin"].render()
+        pictured = self._head is not None and self._head.skin is not None
+        arrays["pictured_skin" if pictured else "skin"].render()
         gl.disable(self._gl.CULL_FACE)
         gl.depth_func = "<"
         arrays["parts"].render()
@@ -243,6 +246,8 @@ class FaceRenderer:
         size = self.mesh.paint_positions.shape[0]
         self._paint = gl.texture((size, size), 4)
         self._paint.repeat_x = self._paint.repeat_y = False
+        self._skin = gl.texture((skins.WIDTH, skins.HEIGHT), 4)
+        self._skin.repeat_x = self._skin.repeat_y = False
         folds = gl.texture((size, size), 4, wrinkle_map(self.mesh.paint_positions).tobytes())
         folds.repeat_x = folds.repeat_y = False
         for texture in (noise, folds, self._paint):
@@ -251,6 +256,7 @@ class FaceRenderer:
         self._textures = {
             "shadow_map": self._shadow,
             "paint": self._paint,
+            "skin_picture": self._skin,
             "folds": folds,
             "lip_mask": lip_mask,
             "noise": noise,
@@ -259,6 +265,7 @@ class FaceRenderer:
     def _build_arrays(self) -> None:
         gl, mesh = self._context, self.mesh
         skin = self._program(shaders.SKIN_VERTEX, shaders.SKIN_FRAGMENT)
+        pictured = self._program(shaders.SKIN_VERTEX, shaders.PICTURED_SKIN_FRAGMENT)
         depth = self._program(shaders.SKIN_DEPTH_VERTEX, shaders.EMPTY_FRAGMENT)
         part = self._program(shaders.PART_VERTEX, shaders.PART_FRAGMENT)
         lash = self._program(shaders.PART_VERTEX, shaders.LASH_FRAGMENT)
@@ -301,6 +308,7 @@ class FaceRenderer:
         strands = "3f 3f 3f 4f", "position", "normal", "tangent", "strand"
         self._arrays = {
             "skin": _array(gl, skin, [moving, all_traits], triangles),
+            "pictured_skin": _array(gl, pictured, [moving, all_traits], triangles),
             "skin_depth": _array(gl, depth, [moving, all_traits], triangles),
             "skin_shadow": _array(
                 gl, shadow, [moving, (fixed_buffer, "20x 1f 8x", "share")], triangles

@@ -6,7 +6,7 @@ occlusion; `key…` is the main light, `sky`/`ground`/`side` the ambient light, 
 
 from __future__ import annotations
 
-from stylefacev_cli.faces import bake
+from stylefacev_cli.faces import bake, skins
 
 _VERSION = "#version 330\n"
 
@@ -69,20 +69,25 @@ void main() {
 SKIN_VERTEX = (
     _VERSION
     + _POSE
-    + "out vec3 P; out vec3 N; out vec3 C; out vec2 UV; out vec3 T;\n"
+    + "out vec3 P; out vec3 N; out vec3 C; out vec2 UV; out vec3 T; out float oil;\n"
     + _SKIN_BODY.replace(
         "OUT",
-        "P = posed; N = turn(normal, angle * traits.x); C = canonical; UV = texcoord; T = traits;",
+        """P = posed; N = turn(normal, angle * traits.x); C = canonical; UV = texcoord; T = traits;
+  vec2 a = vec2(abs(C.x), C.y);  // forehead, nose, chin, cheek bones
+  vec2 f = (a - vec2(0., 7.74)) / vec2(.36, .16), s = (a - vec2(0., 7.12)) / vec2(.13, .26);
+  vec2 k = (a - vec2(0., 6.40)) / vec2(.17, .11), b = (a - vec2(.42, 7.14)) / vec2(.14, .10);
+  oil = .7 * exp(-dot(f, f)) + exp(-dot(s, s)) + .55 * exp(-dot(k, k)) + .6 * exp(-dot(b, b));
+  oil *= smoothstep(.5, .8, C.z);""",
     )
 )
 SKIN_DEPTH_VERTEX = _VERSION + _POSE + _SKIN_BODY.replace("OUT", "")
 
-SKIN_FRAGMENT = (
+_SKIN_FRAGMENT = (
     _VERSION
     + _LIGHT
     + """
-in vec3 P; in vec3 N; in vec3 C; in vec2 UV; in vec3 T; out vec4 o;
-uniform sampler2D paint; uniform sampler2D lip_mask;
+in vec3 P; in vec3 N; in vec3 C; in vec2 UV; in vec3 T; in float oil; out vec4 o;
+uniform sampler2D paint; uniform sampler2D skin_picture; uniform float lipstick; uniform sampler2D lip_mask;
 uniform vec3 lip_color; uniform float lip_cover;
 uniform vec3 shirt; uniform vec3 collar; uniform float neckline; uniform vec3 scatter;
 uniform sampler2D folds; uniform vec4 wrinkles;
@@ -91,14 +96,16 @@ void main() {
   vec3 n = normalize(N), v = normalize(camera - P);
   vec2 place = vec2(.5 + atan(C.x, C.z - PAINT_AXIS_Z) / (2. * PAINT_AZIMUTH),
                     (C.y - PAINT_LOW) / (PAINT_HIGH - PAINT_LOW));
-  vec3 root = texture(paint, place).rgb, albedo = root * root, wrap = scatter;
+  vec3 albedo, wrap = scatter;
+  float ao = T.y, inside = smoothstep(.25, .6, T.z), gloss = .65, sharp = 22.;
+  float lip = texture(lip_mask, UV).r * (1. - inside);
+  SURFACE
   float fold = dot(texture(folds, place) * 2. - 254. / 255., wrinkles);
   albedo *= max(1. + fold * vec3(.42, .58, .60), .2);
-  float ao = T.y, inside = smoothstep(.25, .6, T.z), gloss = .65, sharp = 22.;
 
   // Lips and the inside of the mouth.
-  float lip = texture(lip_mask, UV).r * (1. - inside);
-  albedo = mix(albedo, lip_color, lip * lip_cover); gloss += lip * .7; sharp += lip * 18.;
+  LIPS
+  gloss += lip * .7; sharp += lip * 18.;
   float depth = smoothstep(1.05, 1.42, C.z);
   albedo = mix(albedo, vec3(.22, .05, .045) * (.06 + .94 * depth * depth), inside);
   ao = mix(ao, .12 + .45 * depth, inside);
@@ -121,7 +128,8 @@ void main() {
   // Wrapped diffuse light: red reaches farther around the terminator than blue.
   float facing = dot(n, key_direction), shade = facing > -.25 ? lit(P, n) : 1.;
   shade *= 1. - .65 * step(.5, inside);
-  vec3 diffuse = clamp((vec3(facing) + wrap) / (1. + wrap), 0., 1.);
+  vec3 facings = FACINGS;
+  vec3 diffuse = clamp((facings + wrap) / (1. + wrap), 0., 1.);
   diffuse *= diffuse * .35 + .65;
   vec3 soft = pow(vec3(shade + .001), vec3(.65, .95, 1.));
   vec3 back = rim * max(dot(n, rim_direction) + .1, 0.);
@@ -132,12 +140,60 @@ void main() {
   vec3 h = normalize(key_direction + v);
   float fresnel = .028 + .972 * pow(1. - max(dot(v, h), 0.), 5.);
   float shine = pow(max(dot(n, h), 0.), sharp) * (sharp + 8.) / 25. * fresnel * gloss;
+  SHINE
   color += key * shine * shade * clamp(facing * 4., 0., 1.) * (1. - inside);
   float graze = .028 + .22 * pow(1. - max(dot(v, n), 0.), 5.);
   color += ambient(reflect(-v, n)) * graze * ao * .35 * (1. - inside) * (1. - .7 * cloth);
   o = vec4(tone(color), 1.);
 }
 """
+)
+
+
+def _skin_fragment(surface: str, lips: str, facings: str, shine: str) -> str:
+    parts = {"SURFACE": surface, "LIPS": lips, "FACINGS": facings, "SHINE": shine}
+    text = _SKIN_FRAGMENT
+    for name, part in parts.items():
+        text = text.replace(name, part.strip())
+    return text
+
+
+SKIN_FRAGMENT = _skin_fragment(
+    surface="vec3 root = texture(paint, place).rgb; albedo = root * root;",
+    lips="albedo = mix(albedo, lip_color, lip * lip_cover);",
+    facings="vec3(facing)",
+    shine="",
+)
+
+# Skin from a picture (see `skins.blend_skin`), hair of beard and scalp laid over it.
+PICTURED_SKIN_FRAGMENT = _skin_fragment(
+    surface="""
+  vec2 texel = UV * PICTURE_SIZE;
+  texel += UV.x > .62 ? vec2(HEAD_SHIFT_X, HEAD_SHIFT_Y) : vec2(NECK_SHIFT_X, NECK_SHIFT_Y);
+  // What no picture shows, the rim of the sockets: like the corner of the eye.
+  bool socket = UV.x < .165;
+  vec4 pictured = texture(skin_picture, (socket ? vec2(SOCKET_X, SOCKET_Y) : texel)
+                                        / vec2(SKIN_WIDTH, SKIN_HEIGHT));
+  albedo = pictured.rgb * pictured.rgb;
+  if (socket) albedo *= vec3(.95, .62, .58);
+  vec4 over = texture(paint, place);
+  float strand = texture(noise, place * vec2(23., 11.)).a, hairs = over.a * (1. - over.a);
+  float cover = clamp(over.a + 2.2 * hairs * (strand - .5), 0., 1.);
+  albedo = mix(albedo, over.rgb * over.rgb / max(over.a, .004), cover);
+  // The relief tilts the normal (Mikkelsen's surface gradient).
+  vec3 smooth_n = n, px = dFdx(P), py = dFdy(P), rx = cross(py, n), ry = cross(n, px);
+  float relief = pictured.a * RELIEF_DM, area = dot(px, rx);
+  n = normalize(abs(area) * n - sign(area) * (dFdx(relief) * rx + dFdy(relief) * ry));
+""",
+    lips="""
+  vec3 stick = lip_color * (.35 + .65 * dot(albedo, vec3(.4, .4, .2)) / dot(lip_color, vec3(.4, .4, .2)));
+  albedo = mix(albedo, stick, lip * lipstick);
+""",
+    facings="mix(vec3(dot(smooth_n, key_direction)), vec3(facing), vec3(.3, .6, .75))",
+    shine="""
+  float broken = clamp(.2 + 1.6 * (pictured.a - .30), 0., 1.2), oily = oil + 1.2 * lip;
+  shine += pow(max(dot(n, h), 0.), 70.) * 3.1 * fresnel * oily * broken * (1. - cloth) * (1. - cover);
+""",
 )
 
 PART_VERTEX = (
@@ -476,6 +532,16 @@ IRIS_RAD = 0.48
 _CONSTANTS = {
     "SHADOW_SIZE": SHADOW_SIZE,
     "IRIS_RAD": IRIS_RAD,
+    "PICTURE_SIZE": skins.PICTURE_SIZE,
+    "SKIN_WIDTH": skins.WIDTH,
+    "SKIN_HEIGHT": skins.HEIGHT,
+    "HEAD_SHIFT_X": -skins.HEAD_TILE[0],
+    "HEAD_SHIFT_Y": skins.HEAD_ROW - skins.HEAD_TILE[1],
+    "NECK_SHIFT_X": -skins.NECK_TILE[0],
+    "NECK_SHIFT_Y": skins.NECK_ROW - skins.NECK_TILE[1],
+    "SOCKET_X": skins.SOCKET[0],
+    "SOCKET_Y": skins.SOCKET[1],
+    "RELIEF_DM": skins.RELIEF_DM,
     "PAINT_AXIS_Z": bake.PAINT_AXIS_Z,
     "PAINT_AZIMUTH": bake.PAINT_AZIMUTH,
     "PAINT_LOW": bake.PAINT_LOW,

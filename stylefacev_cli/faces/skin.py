@@ -39,6 +39,11 @@ def hairline(azimuth: F64, identity: Identity) -> F64:
     return np.interp(np.abs(azimuth), np.radians(_HAIRLINE_AZIMUTH_DEG), heights)
 
 
+def average_hairline(azimuth: F64) -> F64:
+    """`hairline` of nobody in particular."""
+    return np.interp(np.abs(azimuth), np.radians(_HAIRLINE_AZIMUTH_DEG), _HAIRLINE_DM)
+
+
 def brow_point(identity: Identity, along: float, across: float) -> tuple[float, float]:
     """Canonical (x, y) on the left brow.
 
@@ -84,6 +89,26 @@ def paint_skin(identity: Identity) -> NDArray[np.uint8]:
     base = skin.astype(np.float32)
     scalp = (0.75 * hair).astype(np.float32)
     return _paint(features, amounts, shape, line.astype(np.float32), base, brow, scalp)
+
+
+def paint_hair(identity: Identity) -> NDArray[np.uint8]:
+    """Beard and scalp to lay over a skin's picture: the map [W, W, 4] uint8.
+
+    RGB: square roots of the hair's linear colour times its cover; A: the cover.
+    """
+    features = _features()
+    azimuth = (np.arange(bake.PAINT_SIZE) + 0.5) / bake.PAINT_SIZE - 0.5
+    line = hairline(azimuth * 2 * bake.PAINT_AZIMUTH, identity)
+    hair = np.array(identity.hair_color, np.float32)
+    skin = skin_color(identity.skin_tone).astype(np.float32)
+    stubble = 0.22 * float(smooth_step(0.6, 0.9, identity.gender))
+    stubble *= float(smooth_step(0.38, 0.46, identity.age))
+    # Seen through the skin, stubble is darker and greyer than it.
+    beard = np.minimum(0.7 * hair + 0.06 * skin, 0.6 * skin.mean())
+    return _cover(
+        features, np.float32(max(0.9 * identity.beard, stubble)), line.astype(np.float32),
+        beard.astype(np.float32), (0.75 * hair).astype(np.float32),
+    )
 
 
 class _Features(NamedTuple):
@@ -228,4 +253,22 @@ def _paint(
                 color[c] += (scalp[c] - color[c]) * cover
                 out[row, column, c] = int(255.0 * math.sqrt(min(max(color[c], 0.0), 1.0)) + 0.5)
             out[row, column, 3] = 255
+    return out
+
+
+@njit(cache=True, fastmath=True)
+def _cover(
+    features: _Features, beard_amount: float, line: F32, beard: F32, scalp: F32
+) -> NDArray[np.uint8]:
+    size = features.width.shape[0]
+    out = np.empty((size, size, 4), np.uint8)
+    for row in range(size):
+        for column in range(size):
+            y = features.height[row, column]
+            low = beard_amount * features.masks[6, row, column]
+            high = 0.97 * _step(-0.06, 0.10, y - line[column])
+            for c in range(3):
+                color = beard[c] * low * (1.0 - high) + scalp[c] * high
+                out[row, column, c] = int(255.0 * math.sqrt(min(max(color, 0.0), 1.0)) + 0.5)
+            out[row, column, 3] = int(255.0 * (low + high - low * high) + 0.5)
     return out

@@ -1,0 +1,350 @@
+"""Skins of people: MakeHuman's pictures, blended by age, ancestry and gender into one map a head.
+
+Each picture, 512 px of hm08's texture coordinates, is cut to the islands of head and neck and
+split, in the logarithm of linear light, into the colour of cheek and forehead, a low band and the
+detail. A person's low band is the weighted mean. The detail is too, except that what differs
+between the pictures (pores, blotches) is rescaled to keep its strength: means would wash it out.
+The person's tone comes from the palette.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+from stylefacev_cli.errors import MissingWeightsError
+from stylefacev_cli.faces import assets, bake, kernels
+from stylefacev_cli.faces.mesh import FaceMesh, load_mesh
+from stylefacev_cli.faces.palette import average_tone, skin_color, smooth_step
+from stylefacev_cli.faces.parameters import Identity
+from stylefacev_cli.faces.skin import average_hairline
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I16 = NDArray[np.int16]
+U8 = NDArray[np.uint8]
+
+PICTURE_SIZE = 512
+# Islands cut from the pictures (first column, first row, columns, rows; row 0 is v = 0), and the
+# row where each begins in the map.
+HEAD_TILE, HEAD_ROW = (321, 74, 190, 347), 0
+NECK_TILE, NECK_ROW = (124, 403, 142, 98), 347
+WIDTH, HEIGHT = 190, 445
+SOCKET = (112.0, 200.0)  # a texel at an eye's corner
+RELIEF_DM = 0.008  # height of the whole range of alpha
+
+# Whom each picture stands for: period, origin, sex.
+_PICTURES = {
+    f"{period}_{shade}skinned_{sex}_diffuse{number}.png": (period, origin, sex)
+    for period in ("young", "middleage", "old")
+    for sex in ("female", "male")
+    for shade, number, origin in (
+        ("dark", "", "african"),
+        ("light", "3" if period == "young" else "2", "asian"),
+        ("light", "", "caucasian"),
+    )
+}
+_SECOND_PICTURES = {  # two share their place by the person's ruddiness
+    f"young_lightskinned_{sex}_diffuse2.png": ("young", "caucasian", sex)
+    for sex in ("female", "male")
+}
+_PERIOD_AGES = {"young": 0.5, "middleage": 0.72, "old": 1.0}
+_SHARPNESS = 1.7  # the power that draws a person towards the nearest pictures
+
+_LOG_STEP = 1 / 4096  # of the bands' int16
+_LOW_SIGMA_PX = 2.0
+_GRAIN_LIMIT, _LOW_LIMIT = 0.05, 0.12  # standard deviations on cheek and forehead
+_CHROMA = {"african": 0.45, "asian": 0.8, "caucasian": 0.8}
+_PALETTE_SHARE = {"african": 0.95, "asian": 0.5, "caucasian": 0.5}
+_SOCKETS, _FOLDS_OF_AGE = 0.6, 0.75  # what is left of baked shadows
+_RELIEF = 127 / 0.30  # of the detail's logarithm, in the map's alpha
+
+# Logarithms of what full amounts take from red, green and blue.
+_TINTS = np.array(
+    [
+        [-0.02, -0.20, -0.17],  # ruddiness
+        [-0.02, -0.34, -0.26],  # blush
+        [-0.42, -0.62, -0.50],  # lids
+    ],
+    np.float32,
+)
+_TABLE_LOW, _TABLE_STEPS = -8.0, 512  # the table of square roots: first logarithm, steps a unit
+
+
+class Skins(NamedTuple):
+    """Pictures [K], cut and split; N texels, planar. Logarithms in steps of `_LOG_STEP`."""
+
+    low: I16  # [K, 3, N]
+    detail: I16  # [K, N] apart from the mean over the pictures
+    mean_detail: I16  # [N]
+    colors: F64  # [K, 3] natural logarithm of cheek and forehead
+    masks: F32  # [3, N] where `_TINTS` apply
+    places: tuple[tuple[str, str, str], ...]  # [K] period, origin, sex
+    second: NDArray[np.bool_]  # [K] the second picture of its place
+
+
+def blend_skin(identity: Identity) -> U8:
+    """The skin's map [HEIGHT, WIDTH, 4]: square roots of the albedo's R, G, B, and the relief.
+
+    The relief is 128 where the skin is even, more on light detail, less on dark.
+
+    Raises:
+        MissingWeightsError: the pictures are not on this machine.
+    """
+    skins = load_skins()
+    weights = picture_weights(skins, identity)
+    used = np.flatnonzero(weights > 0.004)
+    shares = (weights[used] / weights[used].sum()).astype(np.float32)
+    amounts = np.array([0.8 * identity.ruddiness - 0.25, 0.8 * identity.make_up, identity.make_up])
+    return _blend(
+        skins.low,
+        skins.detail,
+        skins.mean_detail,
+        skins.masks,
+        used,
+        shares,
+        _base_color(skins, identity).astype(np.float32),
+        (amounts[:, None] * _TINTS).astype(np.float32),
+        _square_roots(),
+    ).reshape(HEIGHT, WIDTH, 4)
+
+
+def picture_weights(skins: Skins, identity: Identity) -> F64:
+    """Weights of the pictures [K], sum 1, for a person."""
+    middle, old = _PERIOD_AGES["middleage"], _PERIOD_AGES["old"]
+    ages = np.interp(identity.age, [_PERIOD_AGES["young"], middle, old], [0, 1, 2])
+    periods = dict(
+        zip(_PERIOD_AGES, np.maximum(0, 1 - np.abs(ages - np.arange(3))).tolist(), strict=True)
+    )
+    origins = dict(zip(("african", "asian", "caucasian"), identity.ancestry, strict=True))
+    sexes = {"female": 1 - identity.gender, "male": identity.gender}
+    shares = [periods[p] * origins[o] * sexes[s] for p, o, s in skins.places]
+    weights = np.maximum(np.array(shares), 0) ** _SHARPNESS
+    ruddy = float(smooth_step(0.15, 0.65, identity.ruddiness))
+    for i in np.flatnonzero(skins.second):
+        first = skins.places.index(skins.places[i])
+        weights[[first, i]] *= [1 - ruddy, ruddy]
+    return np.asarray(weights / weights.sum())
+
+
+def _base_color(skins: Skins, identity: Identity) -> F64:
+    """Natural logarithm of the colour [3] of cheek and forehead."""
+    weights = picture_weights(skins, identity)
+    palette = np.log(skin_color(identity.skin_tone))
+    usual = np.log(skin_color(average_tone(identity.ancestry)))
+    photographed = weights @ skins.colors + palette - usual
+    share = sum(
+        part * _PALETTE_SHARE[origin]
+        for part, origin in zip(identity.ancestry, _PALETTE_SHARE, strict=True)
+    )
+    mixed = photographed + (palette - photographed) * share
+    return np.asarray(mixed + np.log(_luminance(np.exp(palette)) / _luminance(np.exp(mixed))))
+
+
+def _luminance(color: F64) -> float:
+    return float(color @ np.array([0.2126, 0.7152, 0.0722]))
+
+
+# --- from files ----------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def load_skins() -> Skins:
+    """Read, cut and split the pictures.
+
+    Raises:
+        MissingWeightsError: they are not on this machine.
+    """
+    pictures = {**_PICTURES, **_SECOND_PICTURES}
+    folder = assets.look_folder() / "skins"
+    missing = [name for name in pictures if not (folder / name).is_file()]
+    if missing:
+        raise MissingWeightsError(f"no {missing[0]} in {folder}")
+    zones = _zones(load_mesh())
+    split = [
+        _split(_read(folder / name), origin, period, zones)
+        for name, (period, origin, _) in pictures.items()
+    ]
+    detail = np.stack([part[1] for part in split])
+    mean = detail.mean(0)
+    return Skins(
+        low=np.stack([_to_steps(part[0]) for part in split]),
+        detail=_to_steps(detail - mean),
+        mean_detail=_to_steps(mean),
+        colors=np.stack([part[2] for part in split]),
+        masks=zones.tinted,
+        places=tuple(pictures.values()),
+        second=np.array([name in _SECOND_PICTURES for name in pictures]),
+    )
+
+
+class _Zones(NamedTuple):
+    """Places on the map, each [HEIGHT, WIDTH] but for `tinted`."""
+
+    even: NDArray[np.bool_]  # cheeks and forehead
+    scalp: F32
+    sockets: F32
+    lips: F32
+    tinted: F32  # [3, N]
+
+
+def _zones(mesh: FaceMesh) -> _Zones:
+    table = np.column_stack([mesh.canonical[mesh.render_vertex], mesh.ears, mesh.lips])
+    table = _on_map(mesh, table)
+    x, y, z, ears, lips = table
+    a = np.abs(x)
+
+    def spot(x0: float, y0: float, width: float, height: float, front: float = 0.5) -> F64:
+        inside = np.exp(-(((a - x0) / width) ** 2) - ((y - y0) / height) ** 2)
+        return np.asarray(inside * smooth_step(front - 0.1, front + 0.1, z))
+
+    line = average_hairline(np.arctan2(x, z - bake.PAINT_AXIS_Z))
+    scalp = smooth_step(-0.20, -0.02, y - line) * (1 - smooth_step(0.05, 0.4, ears))
+    red = spot(0.42, 6.98, 0.24, 0.22) + 0.8 * spot(0, 7.02, 0.17, 0.12, 1.2)
+    red += 0.4 * spot(0, 6.38, 0.25, 0.12) + 0.25 * spot(0.2, 7.30, 0.35, 0.10)
+    red += 0.9 * smooth_step(0.2, 0.7, ears)
+    blush = spot(0.50, 7.0, 0.17, 0.13)
+    lids = spot(0.31, 7.40, 0.16, 0.06, 0.8)
+    even = (spot(0.40, 7.0, 0.15, 0.15) > 0.4) | (spot(0.0, 7.75, 0.35, 0.10, 0.8) > 0.4)
+    return _Zones(
+        even=even,
+        scalp=scalp.astype(np.float32),
+        sockets=spot(0.30, 7.36, 0.26, 0.17, 0.8).astype(np.float32),
+        lips=lips.astype(np.float32),
+        tinted=np.stack([red, blush, lids]).reshape(3, -1).astype(np.float32),
+    )
+
+
+def _on_map(mesh: FaceMesh, values: F32) -> F32:
+    """Values of the render vertices [R, C] on the map [C, HEIGHT, WIDTH]; gaps take the nearest."""
+    out = np.zeros((values.shape[1], HEIGHT, WIDTH), np.float32)
+    for (column, row, columns, rows), start in ((HEAD_TILE, HEAD_ROW), (NECK_TILE, NECK_ROW)):
+        place = mesh.texture * PICTURE_SIZE - (column, row)
+        points = np.column_stack([place, np.zeros(len(place))]).astype(np.float64)
+        size = max(columns, rows)
+        index, weights, _ = kernels.rasterise(points, mesh.render_triangles, size)
+        index, weights = index[:rows, :columns], weights[:rows, :columns]
+        corners = values[mesh.render_triangles[np.maximum(index, 0)]]  # [rows, columns, 3, C]
+        tile = (corners * weights[..., None]).sum(2)
+        near = distance_transform_edt(index < 0, return_distances=False, return_indices=True)
+        out[:, start : start + rows, :columns] = np.moveaxis(tile[tuple(near)], -1, 0)
+    return out
+
+
+def _read(path: Path) -> F32:
+    """A picture's islands on the map, [HEIGHT, WIDTH, 3], logarithms of linear light."""
+    with Image.open(path) as picture:
+        picture = picture.convert("RGB").resize((PICTURE_SIZE, PICTURE_SIZE))
+        values = np.asarray(picture, np.float32)[::-1] / 255
+    out = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+    for (column, row, columns, rows), start in ((HEAD_TILE, HEAD_ROW), (NECK_TILE, NECK_ROW)):
+        tile = values[row : row + rows, column : column + columns]
+        out[start : start + rows, :columns] = tile
+    return np.asarray(2.2 * np.log(np.maximum(out, 0.02)))
+
+
+def _split(logs: F32, origin: str, period: str, zones: _Zones) -> tuple[F32, F32, F64]:
+    """Low band [3, N], detail [N] and colour [3] of a picture."""
+    color = np.median(logs[zones.even], axis=0).astype(np.float64)
+    logs = np.asarray(logs - color, np.float32)
+    low = _smooth(logs)
+    detail = logs - low
+    light = detail.mean(-1)
+    low = low + _CHROMA[origin] * (detail - light[..., None])
+
+    level = low.mean(-1, keepdims=True)
+    chroma = _CHROMA[origin] + (1 - _CHROMA[origin]) * zones.lips[..., None]
+    shadow = 1 - (1 - _SOCKETS) * zones.sockets
+    if period == "old":
+        shadow = shadow * _FOLDS_OF_AGE
+    low = np.where(level < 0, level * shadow[..., None], level) + chroma * (low - level)
+    light = light * (_FOLDS_OF_AGE if period == "old" else 1.0)
+
+    spread = [float(band[zones.even].std()) for band in (low.mean(-1), light)]
+    low = low * min(1.0, _LOW_LIMIT / spread[0])
+    light = light * min(1.0, _GRAIN_LIMIT / spread[1])
+    low, light = _without_hair(low, light, zones.scalp)
+    return np.moveaxis(low, -1, 0).reshape(3, -1), light.ravel(), color
+
+
+def _without_hair(low: F32, light: F32, scalp: F32) -> tuple[F32, F32]:
+    """Replace the baked hair by skin like that around it."""
+    bare = (1 - scalp) ** 2
+    known = gaussian_filter(bare, 8) + 0.02  # far inside, the colour of cheek and forehead
+    around = np.stack([gaussian_filter(low[..., c] * bare, 8) / known for c in range(3)], -1)
+    low = low + (np.clip(around, -0.25, 0.25) - low) * scalp[..., None]
+    return low, np.asarray(light * (1 - 0.85 * scalp))
+
+
+def _smooth(values: F32) -> F32:
+    """Gaussian over both tiles, each by itself."""
+    out = np.empty_like(values)
+    for start, stop in ((HEAD_ROW, NECK_ROW), (NECK_ROW, HEIGHT)):
+        for c in range(3):
+            out[start:stop, :, c] = gaussian_filter(
+                values[start:stop, :, c], _LOW_SIGMA_PX, mode="nearest"
+            )
+    return out
+
+
+def _to_steps(values: F32) -> I16:
+    return np.asarray(np.clip(np.rint(values / _LOG_STEP), -32000, 32000), np.int16)
+
+
+@lru_cache(maxsize=1)
+def _square_roots() -> U8:
+    """255 √exp(x) for x from `_TABLE_LOW` to 0."""
+    logs = _TABLE_LOW + np.arange(int(-_TABLE_LOW * _TABLE_STEPS) + 1) / _TABLE_STEPS
+    return np.asarray(np.rint(255 * np.exp(logs / 2)), np.uint8)
+
+
+@njit(cache=True)
+def _blend(
+    low: I16,
+    detail: I16,
+    mean_detail: I16,
+    masks: F32,
+    used: NDArray[np.int64],
+    shares: F32,
+    base: F32,
+    tints: F32,
+    table: U8,
+) -> U8:
+    num_texels, chunk = low.shape[2], 1024
+    out = np.empty((num_texels, 4), np.uint8)
+    bands = np.empty((4, chunk), np.float32)
+    squares = np.float32(0.0)
+    for share in shares:
+        squares += share * share
+    boost = np.float32(1.0) / np.sqrt(squares)
+    for start in range(0, num_texels, chunk):
+        count = min(chunk, num_texels - start)
+        bands[:] = 0.0
+        for k in range(len(used)):
+            share = shares[k]
+            for c in range(3):
+                plane = low[used[k], c, start : start + count]
+                for i in range(count):
+                    bands[c, i] += share * plane[i]
+            plane = detail[used[k], start : start + count]
+            for i in range(count):
+                bands[3, i] += share * boost * plane[i]
+        for i in range(count):
+            t = start + i
+            light = (bands[3, i] + mean_detail[t]) * np.float32(_LOG_STEP)
+            for c in range(3):
+                log = base[c] + bands[c, i] * np.float32(_LOG_STEP) + light
+                for m in range(3):
+                    log += tints[m, c] * masks[m, t]
+                step = int((log - np.float32(_TABLE_LOW)) * _TABLE_STEPS + np.float32(0.5))
+                out[t, c] = table[min(max(step, 0), len(table) - 1)]
+            relief = np.float32(128.5) + light * np.float32(_RELIEF)
+            out[t, 3] = np.uint8(min(max(relief, np.float32(1.0)), np.float32(255.0)))
+    return out
