@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylefacev_cli.faces.accessories import AccessoryPlaces, make_accessories
+from stylefacev_cli.faces.brows import brow_outline
+from stylefacev_cli.faces.cards import FaceCards, make_cards
 from stylefacev_cli.faces.hair import Hair, make_hair
 from stylefacev_cli.faces.landmarks import (
     INNER_LIPS,
@@ -49,16 +51,17 @@ class Head:
     accessories: F32  # [N, 8] (see `accessories.make_accessories`)
     landmarks: LandmarkPlaces
     landmark_shares: F64  # [98] share of the head's rotation
+    cards: FaceCards | None  # brows and lashes of the photographic look; else they are painted
 
 
-def build_head(mesh: FaceMesh, identity: Identity) -> Head:
-    """Build a person's head from named parameters."""
+def build_head(mesh: FaceMesh, identity: Identity, photographic: bool = False) -> Head:
+    """Build a person's head from named parameters, in the photographic or the procedural look."""
     vertices = _close_lips(mesh, _align(mesh, _shape(mesh, identity)))
     vertices[np.unique(mesh.part("tongue"))] += np.array(_TONGUE_SHIFT_DM, np.float32)
     eyes = [_eye(vertices[np.unique(mesh.part(f"{side}_eye"))]) for side in ("left", "right")]
     centers = np.array([center for center, _ in eyes])
     tops, lobes = _on_both_sides(_LEFT_EAR_TOP), _on_both_sides(_LEFT_EAR_LOBE)
-    landmarks = place_landmarks(mesh, identity)
+    landmarks = place_landmarks(mesh, identity, brow_outline if photographic else None)
     points = landmark_points(landmarks, vertices)
     shares = (mesh.head_share[landmarks.vertices] * landmarks.weights).sum(1)
     return Head(
@@ -66,7 +69,7 @@ def build_head(mesh: FaceMesh, identity: Identity) -> Head:
         vertices=vertices,
         eye_centers=centers,
         eye_radius=float(np.mean([radius for _, radius in eyes])),
-        paint=paint_skin(identity),
+        paint=paint_skin(identity, with_brows=not photographic),
         hair=make_hair(mesh, identity, vertices),
         teeth=make_arches(_mouth(points)),
         accessories=make_accessories(
@@ -80,6 +83,7 @@ def build_head(mesh: FaceMesh, identity: Identity) -> Head:
         ),
         landmarks=landmarks,
         landmark_shares=np.append(shares, [1.0, 1.0]),
+        cards=make_cards(identity) if photographic else None,
     )
 
 

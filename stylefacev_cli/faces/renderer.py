@@ -14,7 +14,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stylefacev_cli.errors import StyleFaceVError
-from stylefacev_cli.faces import accessories, hair, kernels, lighting, shaders
+from stylefacev_cli.faces import accessories, cards, hair, kernels, lighting, shaders
+from stylefacev_cli.faces.brows import brow_color
 from stylefacev_cli.faces.camera import NECK_PIVOT, View
 from stylefacev_cli.faces.head import Head
 from stylefacev_cli.faces.mesh import FaceMesh
@@ -63,6 +64,7 @@ class FaceRenderer:
         self._head: Head | None = None
         self._scene: Scene | None = None
         self._programs: list[Any] = []
+        self._card_pictures: Any = None  # read when a head needs them
         self._parts = MouthAndEyes(mesh)
         self._lashes = LashSheet(mesh)
         self._build_targets()
@@ -94,6 +96,16 @@ class FaceRenderer:
         self._paint.write(head.paint.tobytes())
         self._paint.build_mipmaps()
         self._set(lighting.identity_uniforms(head.identity))
+        if head.cards is not None:
+            self._use_cards(head.cards)
+            self._set({"brow_color": brow_color(head.identity)})
+
+    def _use_cards(self, face_cards: cards.FaceCards) -> None:
+        if self._card_pictures is None:
+            pictures = cards.card_pictures()
+            self._card_pictures = self._add_picture("cards", pictures)
+        self._card_index.write(face_cards.triangles.tobytes())
+        self._card_places.write(face_cards.places.tobytes())
 
     def _use_scene(self, scene: Scene, head: Head) -> None:
         if scene != self._scene:
@@ -106,7 +118,10 @@ class FaceRenderer:
         skin = np.concatenate([vertices, normals], 1)[mesh.render_vertex]
         self._skin_buffer.write(skin.tobytes())
         self._part_buffer.write(self._parts.vertices(posed.head, vertices).tobytes())
-        self._lash_buffer.write(self._lashes.vertices(vertices).tobytes())
+        if posed.head.cards is not None:
+            self._card_buffer.write(posed.head.cards.vertices(vertices).tobytes())
+        else:
+            self._lash_buffer.write(self._lashes.vertices(vertices).tobytes())
         self._set(
             {
                 "axis": tuple(view.axis),
@@ -145,7 +160,7 @@ class FaceRenderer:
         arrays["background"].render()  # where nothing else is
         gl.enable(self._gl.BLEND)
         self._target.depth_mask = False
-        arrays["lashes"].render()
+        arrays["cards" if self._head is not None and self._head.cards else "lashes"].render()
         # What is worn writes no depth either: landmarks behind glass stay visible.
         gl.enable(self._gl.CULL_FACE)
         if self._wears_something:
@@ -217,6 +232,7 @@ class FaceRenderer:
         part = self._program(shaders.PART_VERTEX, shaders.PART_FRAGMENT)
         lash = self._program(shaders.PART_VERTEX, shaders.LASH_FRAGMENT)
         worn = self._program(shaders.ACCESSORY_VERTEX, shaders.ACCESSORY_FRAGMENT)
+        card = self._program(shaders.CARD_VERTEX, shaders.CARD_FRAGMENT)
         strand = self._program(shaders.HAIR_VERTEX, shaders.HAIR_FRAGMENT)
         shadow = self._program(shaders.SHADOW_VERTEX, shaders.EMPTY_FRAGMENT)
         background = self._program(shaders.BACKGROUND_VERTEX, shaders.BACKGROUND_FRAGMENT)
@@ -228,6 +244,9 @@ class FaceRenderer:
         self._skin_buffer = gl.buffer(reserve=len(rv) * 24)
         self._part_buffer = gl.buffer(reserve=self._parts.num_vertices * 24)
         self._lash_buffer = gl.buffer(reserve=self._lashes.num_vertices * 24)
+        self._card_buffer = gl.buffer(reserve=cards.MAX_VERTICES * 24)
+        self._card_places = gl.buffer(reserve=cards.MAX_VERTICES * 12)
+        self._card_index = gl.buffer(reserve=cards.NUM_TRIANGLES * 12)
         num_hair = len(hair.SHELL_LEVELS) * hair.SHELL_VERTICES
         self._hair_buffer = gl.buffer(reserve=num_hair * hair.VERTEX_FLOATS * 4)
         worn_triangles = accessories.accessory_triangles()
@@ -238,6 +257,7 @@ class FaceRenderer:
         corners = np.array([-1, -1, 3, -1, -1, 3], np.float32)
 
         moving = (self._skin_buffer, "3f 3f", "position", "normal")
+        moving_cards = (self._card_buffer, "3f 3f", "position", "normal")
         all_traits = (fixed_buffer, "3f 2f 3f", "canonical", "texcoord", "traits")
         strands = "3f 3f 3f 4f", "position", "normal", "tangent", "strand"
         self._arrays = {
@@ -248,6 +268,9 @@ class FaceRenderer:
             ),
             "parts": self._part_array(part, self._part_buffer, self._parts),
             "lashes": self._part_array(lash, self._lash_buffer, self._lashes),
+            "cards": _array(
+                gl, card, [moving_cards, (self._card_places, "3f", "place")], self._card_index
+            ),
             "accessories": _array(
                 gl,
                 worn,
@@ -266,6 +289,20 @@ class FaceRenderer:
             texture.use(unit)
             self._set({name: unit})
         self._set({"pivot": tuple(NECK_PIVOT), "samples": float(self.supersampling)})
+
+    def _add_picture(self, name: str, picture: U8) -> Any:
+        """A texture with mipmaps [H, W] or [H, W, 4], under the next unit."""
+        height, width = picture.shape[:2]
+        num = 1 if picture.ndim == 2 else picture.shape[2]
+        texture = self._context.texture((width, height), num, np.ascontiguousarray(picture))
+        texture.build_mipmaps()
+        texture.filter = (self._gl.LINEAR_MIPMAP_LINEAR, self._gl.LINEAR)
+        texture.repeat_x = texture.repeat_y = False
+        unit = len(self._textures)
+        self._textures[name] = texture
+        texture.use(unit)
+        self._set({name: unit})
+        return texture
 
     def _part_array(self, program: Any, moving: Any, part: MouthAndEyes | LashSheet) -> Any:
         gl = self._context

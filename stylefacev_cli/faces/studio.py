@@ -27,12 +27,17 @@ class Studio:
     """
 
     def __init__(
-        self, size_px: int, framing: FramingRange = CANONICAL, supersampling: int | None = None
+        self,
+        size_px: int,
+        framing: FramingRange = CANONICAL,
+        supersampling: int | None = None,
+        photographic: bool = False,
     ) -> None:
         """Load the mesh and open the renderer (errors as `load_mesh` and `FaceRenderer`)."""
         self.factors = FaceFactors(framing)
         self.size_px = size_px
         self._mesh = load_mesh()
+        self._photographic = photographic
         self._renderer = FaceRenderer(self._mesh, size_px, supersampling)
         self._heads: OrderedDict[bytes, Head] = OrderedDict()
 
@@ -55,7 +60,7 @@ class Studio:
         key = z[self.factors.identity].tobytes()
         head = self._heads.get(key)
         if head is None:
-            head = build_head(self._mesh, self.factors.identity_of(z))
+            head = build_head(self._mesh, self.factors.identity_of(z), self._photographic)
             self._heads[key] = head
             if len(self._heads) > _HEADS_KEPT:
                 self._heads.popitem(last=False)
