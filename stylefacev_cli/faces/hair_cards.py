@@ -50,7 +50,13 @@ STYLES = {
     "bob01": StyleSettings("bob01_diffuse.png", lift=0.72, cut=7.56, shortest=0.8, longest=1.25),
     "bob02": StyleSettings("bob02_diffuse.png", lift=0.75, cut=7.56, shortest=0.8, longest=1.3),
     "long01": StyleSettings(
-        "long01_diffuse.png", lift=0.75, widest=0.8, shortest=0.35, hug=0.3, fine_strands=0.22, wave=0.1
+        "long01_diffuse.png",
+        lift=0.75,
+        widest=0.8,
+        shortest=0.35,
+        hug=0.3,
+        fine_strands=0.22,
+        wave=0.1,
     ),
     "ponytail01": StyleSettings("ponytail01_diffuse.png", shortest=0.6, wave=0.05),
     "braid01": StyleSettings("braid01_diffuse.png", cut=7.56, shortest=0.6),

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylefacev_cli.faces.accessories import AccessoryPlaces, make_accessories
+from stylefacev_cli.faces.brows import brow_outline
+from stylefacev_cli.faces.cards import FaceCards, make_cards
 from stylefacev_cli.faces.hair import Hair, make_hair
 from stylefacev_cli.faces.hair_cards import STYLES, HairCards, fit_hair
 from stylefacev_cli.faces.hats import NAMES as HAT_NAMES
@@ -53,12 +55,13 @@ class Head:
     paint: NDArray[np.uint8]
     skin: NDArray[np.uint8] | None
     hair: Hair | None  # shells
-    cards: HairCards | None
+    hair_cards: HairCards | None
     hat: Hat | None
     teeth: F32  # [2, N, 3] upper and lower arch (see `teeth.make_arches`)
     accessories: F32  # [N, 8] (see `accessories.make_accessories`)
     landmarks: LandmarkPlaces
     landmark_shares: F64  # [98] share of the head's rotation
+    cards: FaceCards | None  # brows and lashes of the photographic look; else they are painted
 
 
 def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> Head:
@@ -73,11 +76,11 @@ def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> 
     eyes = [_eye(vertices[np.unique(mesh.part(f"{side}_eye"))]) for side in ("left", "right")]
     centers = np.array([center for center, _ in eyes])
     tops, lobes = _on_both_sides(_LEFT_EAR_TOP), _on_both_sides(_LEFT_EAR_LOBE)
-    landmarks = place_landmarks(mesh, identity)
+    landmarks = place_landmarks(mesh, identity, brow_outline if pictured else None)
     points = landmark_points(landmarks, vertices)
     shares = (mesh.head_share[landmarks.vertices] * landmarks.weights).sum(1)
-    wears_hat = identity.hat > 0 and look == PHOTOGRAPHIC
-    style = HAIR_STYLES[identity.hair_style] if look == PHOTOGRAPHIC else "shells"
+    wears_hat = identity.hat > 0 and pictured
+    style = HAIR_STYLES[identity.hair_style] if pictured else "shells"
     return Head(
         identity=identity,
         vertices=vertices,
@@ -86,7 +89,7 @@ def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> 
         paint=paint_hair(identity) if pictured else paint_skin(identity),
         skin=blend_skin(identity) if pictured else None,
         hair=make_hair(mesh, identity, vertices) if style == "shells" else None,
-        cards=fit_hair(style, identity, vertices) if style in STYLES else None,
+        hair_cards=fit_hair(style, identity, vertices) if style in STYLES else None,
         hat=fit_hat(HAT_NAMES[identity.hat - 1], vertices) if wears_hat else None,
         teeth=make_arches(_mouth(points)),
         accessories=make_accessories(
@@ -100,6 +103,7 @@ def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> 
         ),
         landmarks=landmarks,
         landmark_shares=np.append(shares, [1.0, 1.0]),
+        cards=make_cards(identity) if pictured else None,
     )
 
 

@@ -14,9 +14,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stylefacev_cli.errors import StyleFaceVError
-from stylefacev_cli.faces import accessories, hair, kernels, lighting, shaders, skins
-from stylefacev_cli.faces.hair_cards import hair_style
+from stylefacev_cli.faces import accessories, cards, hair, kernels, lighting, shaders, skins
+from stylefacev_cli.faces.brows import brow_color
 from stylefacev_cli.faces.camera import NECK_PIVOT, View
+from stylefacev_cli.faces.hair_cards import hair_style
 from stylefacev_cli.faces.hats import hat_mesh
 from stylefacev_cli.faces.head import Head
 from stylefacev_cli.faces.mesh import FaceMesh
@@ -31,6 +32,7 @@ U8 = NDArray[np.uint8]
 
 _HIDDEN_DM = 0.10  # landmarks this far behind what is drawn are hidden
 _NOISE_SIZE = 256
+_HAIR_CARD_UNIT = 15  # of the texture of the style that is drawn
 
 
 class FaceFrame(NamedTuple):
@@ -44,7 +46,7 @@ class FaceFrame(NamedTuple):
     expressions: F32  # [52]
 
 
-class _CardArrays(NamedTuple):
+class _HairCardArrays(NamedTuple):
     """GL objects of a style of hair cards."""
 
     vertices: Any
@@ -83,6 +85,7 @@ class FaceRenderer:
         self._head: Head | None = None
         self._scene: Scene | None = None
         self._programs: list[Any] = []
+        self._card_pictures: Any = None  # read when a head needs them
         self._parts = MouthAndEyes(mesh)
         self._lashes = LashSheet(mesh)
         self._build_targets()
@@ -111,10 +114,10 @@ class FaceRenderer:
         self._wears_something = head.identity.glasses + head.identity.earrings > 0
         if head.hair is not None:
             self._hair_buffer.write(head.hair.vertices.tobytes())
-        self._cards = None
-        if head.cards is not None:
-            self._cards = self._card_arrays(head.cards.style)
-            self._cards.vertices.write(head.cards.vertices.tobytes())
+        self._hair_cards = None
+        if head.hair_cards is not None:
+            self._hair_cards = self._hair_card_arrays(head.hair_cards.style)
+            self._hair_cards.vertices.write(head.hair_cards.vertices.tobytes())
         self._hat = None
         no_rim = (0.0, 0.0, 99.0)
         if head.hat is not None:
@@ -127,6 +130,16 @@ class FaceRenderer:
         if head.skin is not None:
             self._skin.write(head.skin.tobytes())
         self._set(lighting.identity_uniforms(head.identity))
+        if head.cards is not None:
+            self._use_cards(head.cards)
+            self._set({"brow_color": brow_color(head.identity)})
+
+    def _use_cards(self, face_cards: cards.FaceCards) -> None:
+        if self._card_pictures is None:
+            pictures = cards.card_pictures()
+            self._card_pictures = self._add_picture("cards", pictures)
+        self._card_index.write(face_cards.triangles.tobytes())
+        self._card_places.write(face_cards.places.tobytes())
 
     def _use_scene(self, scene: Scene, head: Head) -> None:
         if scene != self._scene:
@@ -139,7 +152,10 @@ class FaceRenderer:
         skin = np.concatenate([vertices, normals], 1)[mesh.render_vertex]
         self._skin_buffer.write(skin.tobytes())
         self._part_buffer.write(self._parts.vertices(posed.head, vertices).tobytes())
-        self._lash_buffer.write(self._lashes.vertices(vertices).tobytes())
+        if posed.head.cards is not None:
+            self._card_buffer.write(posed.head.cards.vertices(vertices).tobytes())
+        else:
+            self._lash_buffer.write(self._lashes.vertices(vertices).tobytes())
         self._set(
             {
                 "axis": tuple(view.axis),
@@ -162,9 +178,9 @@ class FaceRenderer:
         shell, has_shells = hair.SHELL_INDICES, self._head.hair is not None
         if has_shells:  # one of the inner ones casts the shadow
             arrays["hair_shadow"].render(vertices=shell, first=shell)
-        if self._cards is not None:
-            self._cards.picture.use(self._card_unit)
-            self._cards.shadow.render()
+        if self._hair_cards is not None:
+            self._hair_cards.picture.use(_HAIR_CARD_UNIT)
+            self._hair_cards.shadow.render()
         if self._hat is not None:
             self._hat.shadow.render()
 
@@ -177,9 +193,9 @@ class FaceRenderer:
         gl.disable(self._gl.CULL_FACE)
         if has_shells:
             arrays["hair"].render()
-        if self._cards is not None:
+        if self._hair_cards is not None:
             self._set({"solid": 1.0})
-            self._cards.solid.render()
+            self._hair_cards.solid.render()
         if self._hat is not None:
             self._hat.solid.render()
         gl.enable(self._gl.CULL_FACE)
@@ -191,10 +207,10 @@ class FaceRenderer:
         arrays["background"].render()  # where nothing else is
         gl.enable(self._gl.BLEND)
         self._target.depth_mask = False
-        arrays["lashes"].render()
-        if self._cards is not None:  # the strands' soft edges
+        arrays["cards" if self._head is not None and self._head.cards else "lashes"].render()
+        if self._hair_cards is not None:  # the strands' soft edges
             self._set({"solid": 0.0})
-            self._cards.soft.render()
+            self._hair_cards.soft.render()
         # What is worn writes no depth either: landmarks behind glass stay visible.
         gl.enable(self._gl.CULL_FACE)
         if self._wears_something:
@@ -270,22 +286,22 @@ class FaceRenderer:
         part = self._program(shaders.PART_VERTEX, shaders.PART_FRAGMENT)
         lash = self._program(shaders.PART_VERTEX, shaders.LASH_FRAGMENT)
         worn = self._program(shaders.ACCESSORY_VERTEX, shaders.ACCESSORY_FRAGMENT)
+        card = self._program(shaders.CARD_VERTEX, shaders.CARD_FRAGMENT)
         strand = self._program(shaders.HAIR_VERTEX, shaders.HAIR_FRAGMENT)
         shadow = self._program(shaders.SHADOW_VERTEX, shaders.EMPTY_FRAGMENT)
         background = self._program(shaders.BACKGROUND_VERTEX, shaders.BACKGROUND_FRAGMENT)
-        self._card_program = self._program(shaders.CARD_VERTEX, shaders.CARD_FRAGMENT)
-        self._card_shadow_program = self._program(
-            shaders.CARD_SHADOW_VERTEX, shaders.CARD_SHADOW_FRAGMENT
+        self._hair_card_program = self._program(
+            shaders.HAIR_CARD_VERTEX, shaders.HAIR_CARD_FRAGMENT
+        )
+        self._hair_card_shadow_program = self._program(
+            shaders.HAIR_CARD_SHADOW_VERTEX, shaders.HAIR_CARD_SHADOW_FRAGMENT
         )
         self._hat_program = self._program(shaders.HAT_VERTEX, shaders.HAT_FRAGMENT)
-        self._hat_shadow_program = self._program(
-            shaders.HAT_SHADOW_VERTEX, shaders.EMPTY_FRAGMENT
-        )
+        self._hat_shadow_program = self._program(shaders.HAT_SHADOW_VERTEX, shaders.EMPTY_FRAGMENT)
         self._hats: dict[str, _HatArrays] = {}
         self._hat: _HatArrays | None = None
-        self._card_styles: dict[str, _CardArrays] = {}
-        self._cards: _CardArrays | None = None
-        self._card_unit = len(self._textures)
+        self._card_styles: dict[str, _HairCardArrays] = {}
+        self._hair_cards: _HairCardArrays | None = None
 
         rv = mesh.render_vertex
         traits = [mesh.head_share[rv], mesh.ambient_occlusion[rv], mesh.inside_mouth]
@@ -294,6 +310,9 @@ class FaceRenderer:
         self._skin_buffer = gl.buffer(reserve=len(rv) * 24)
         self._part_buffer = gl.buffer(reserve=self._parts.num_vertices * 24)
         self._lash_buffer = gl.buffer(reserve=self._lashes.num_vertices * 24)
+        self._card_buffer = gl.buffer(reserve=cards.MAX_VERTICES * 24)
+        self._card_places = gl.buffer(reserve=cards.MAX_VERTICES * 12)
+        self._card_index = gl.buffer(reserve=cards.NUM_TRIANGLES * 12)
         num_hair = len(hair.SHELL_LEVELS) * hair.SHELL_VERTICES
         self._hair_buffer = gl.buffer(reserve=num_hair * hair.VERTEX_FLOATS * 4)
         worn_triangles = accessories.accessory_triangles()
@@ -304,6 +323,7 @@ class FaceRenderer:
         corners = np.array([-1, -1, 3, -1, -1, 3], np.float32)
 
         moving = (self._skin_buffer, "3f 3f", "position", "normal")
+        moving_cards = (self._card_buffer, "3f 3f", "position", "normal")
         all_traits = (fixed_buffer, "3f 2f 3f", "canonical", "texcoord", "traits")
         strands = "3f 3f 3f 4f", "position", "normal", "tangent", "strand"
         self._arrays = {
@@ -315,6 +335,9 @@ class FaceRenderer:
             ),
             "parts": self._part_array(part, self._part_buffer, self._parts),
             "lashes": self._part_array(lash, self._lash_buffer, self._lashes),
+            "cards": _array(
+                gl, card, [moving_cards, (self._card_places, "3f", "place")], self._card_index
+            ),
             "accessories": _array(
                 gl,
                 worn,
@@ -332,10 +355,10 @@ class FaceRenderer:
         for unit, (name, texture) in enumerate(self._textures.items()):
             texture.use(unit)
             self._set({name: unit})
-        self._set({"card_map": self._card_unit})
+        self._set({"card_map": _HAIR_CARD_UNIT})
         self._set({"pivot": tuple(NECK_PIVOT), "samples": float(self.supersampling)})
 
-    def _card_arrays(self, style_name: str) -> _CardArrays:
+    def _hair_card_arrays(self, style_name: str) -> _HairCardArrays:
         """What draws a style of hair; made when it is first drawn."""
         if style_name in self._card_styles:
             return self._card_styles[style_name]
@@ -354,12 +377,12 @@ class FaceRenderer:
         ]  # fmt: skip
         outwards = gl.buffer(style.triangles.tobytes())
         inwards = gl.buffer(np.ascontiguousarray(style.triangles[::-1]).tobytes())
-        made = _CardArrays(
+        made = _HairCardArrays(
             vertices,
             picture,
-            solid=_array(gl, self._card_program, buffers, inwards),
-            soft=_array(gl, self._card_program, buffers, outwards),
-            shadow=_array(gl, self._card_shadow_program, buffers, inwards),
+            solid=_array(gl, self._hair_card_program, buffers, inwards),
+            soft=_array(gl, self._hair_card_program, buffers, outwards),
+            shadow=_array(gl, self._hair_card_shadow_program, buffers, inwards),
         )
         self._card_styles[style_name] = made
         return made
@@ -377,6 +400,20 @@ class FaceRenderer:
                 shadow=_array(gl, self._hat_shadow_program, buffers, triangles),
             )
         return self._hats[name]
+
+    def _add_picture(self, name: str, picture: U8) -> Any:
+        """A texture with mipmaps [H, W] or [H, W, 4], under the next unit."""
+        height, width = picture.shape[:2]
+        num = 1 if picture.ndim == 2 else picture.shape[2]
+        texture = self._context.texture((width, height), num, np.ascontiguousarray(picture))
+        texture.build_mipmaps()
+        texture.filter = (self._gl.LINEAR_MIPMAP_LINEAR, self._gl.LINEAR)
+        texture.repeat_x = texture.repeat_y = False
+        unit = len(self._textures)
+        self._textures[name] = texture
+        texture.use(unit)
+        self._set({name: unit})
+        return texture
 
     def _part_array(self, program: Any, moving: Any, part: MouthAndEyes | LashSheet) -> Any:
         gl = self._context

@@ -270,6 +270,42 @@ void main() {
 """
 )
 
+# Brows and lashes lie on the skin: their depth, not their place, is drawn towards the camera.
+CARD_VERTEX = (
+    _VERSION
+    + _POSE
+    + """
+in vec3 position; in vec3 normal; in vec3 place; uniform vec3 camera;
+out vec3 P; out vec3 N; out vec3 K;
+void main() {
+  P = turn(position - pivot, angle) + pivot; N = turn(normal, angle); K = place;
+  vec4 at = view_projection * vec4(P, 1.);
+  vec4 nearer = view_projection * vec4(P + normalize(camera - P) * CARD_BIAS_DM, 1.);
+  gl_Position = vec4(at.xy, nearer.z / nearer.w * at.w, at.w);
+}
+"""
+)
+
+# place: x, y in the pictures, z 0 brow, else opacity of lashes.
+CARD_FRAGMENT = (
+    _VERSION
+    + _LIGHT
+    + """
+in vec3 P; in vec3 N; in vec3 K; out vec4 o;
+uniform sampler2D cards; uniform vec3 brow_color;
+void main() {
+  float opacity = texture(cards, K.xy).r;
+  vec3 n = normalize(N), v = normalize(camera - P);
+  if (dot(n, v) < 0.) n = -n;
+  vec3 albedo = brow_color;
+  if (K.z > .01) { albedo = vec3(.010, .008, .007); n = vec3(0., .8, .6); }
+  float facing = max(dot(n, key_direction) * .7 + .3, 0.);
+  vec3 color = albedo * (key * facing * mix(.4, 1., lit(P, n)) + ambient(n));
+  o = vec4(tone(color), K.z > .01 ? opacity * K.z : min(opacity * BROW_OPACITY, .96));
+}
+"""
+)
+
 ACCESSORY_VERTEX = PART_VERTEX.replace("in vec4 kind;", "in vec2 kind;").replace(
     "K = kind;", "K = vec4(kind, 0., 0.);"
 )
@@ -358,7 +394,7 @@ void main() {
 """
 )
 
-CARD_VERTEX = (
+HAIR_CARD_VERTEX = (
     _VERSION
     + _POSE
     + """
@@ -383,7 +419,7 @@ float card_opacity(vec2 card, float cut) {
 }
 """
 
-CARD_FRAGMENT = (
+HAIR_CARD_FRAGMENT = (
     _VERSION
     + _LIGHT
     + _CARD_OPACITY
@@ -418,7 +454,7 @@ void main() {
 """
 )
 
-CARD_SHADOW_VERTEX = (
+HAIR_CARD_SHADOW_VERTEX = (
     _VERSION
     + _POSE
     + """
@@ -434,7 +470,7 @@ void main() {
 """
 )
 
-CARD_SHADOW_FRAGMENT = (
+HAIR_CARD_SHADOW_FRAGMENT = (
     _VERSION
     + _CARD_OPACITY
     + """
@@ -528,6 +564,8 @@ void main() {
 
 SHADOW_SIZE = 256
 IRIS_RAD = 0.48
+_CARD_BIAS_DM = 0.02
+_BROW_OPACITY = 1.15
 
 _CONSTANTS = {
     "SHADOW_SIZE": SHADOW_SIZE,
@@ -542,6 +580,8 @@ _CONSTANTS = {
     "SOCKET_X": skins.SOCKET[0],
     "SOCKET_Y": skins.SOCKET[1],
     "RELIEF_DM": skins.RELIEF_DM,
+    "CARD_BIAS_DM": _CARD_BIAS_DM,
+    "BROW_OPACITY": _BROW_OPACITY,
     "PAINT_AXIS_Z": bake.PAINT_AXIS_Z,
     "PAINT_AZIMUTH": bake.PAINT_AZIMUTH,
     "PAINT_LOW": bake.PAINT_LOW,

@@ -56,7 +56,7 @@ def brow_point(identity: Identity, along: float, across: float) -> tuple[float, 
     return x, centre + across * _brow_half_width(along, identity.brow_thickness_dm)
 
 
-def paint_skin(identity: Identity) -> NDArray[np.uint8]:
+def paint_skin(identity: Identity, with_brows: bool = True) -> NDArray[np.uint8]:
     """The paint map [W, W, 4] uint8: square roots of the albedo's R, G, B, and 255."""
     features = _features()
     azimuth = (np.arange(bake.PAINT_SIZE) + 0.5) / bake.PAINT_SIZE - 0.5
@@ -83,7 +83,7 @@ def paint_skin(identity: Identity) -> NDArray[np.uint8]:
             identity.brow_height_dm,
             identity.brow_arch_dm,
             identity.brow_slant_dm,
-            identity.brow_thickness_dm,
+            identity.brow_thickness_dm if with_brows else 0.0,
         ]
     )
     base = skin.astype(np.float32)
@@ -106,8 +106,11 @@ def paint_hair(identity: Identity) -> NDArray[np.uint8]:
     # Seen through the skin, stubble is darker and greyer than it.
     beard = np.minimum(0.7 * hair + 0.06 * skin, 0.6 * skin.mean())
     return _cover(
-        features, np.float32(max(0.9 * identity.beard, stubble)), line.astype(np.float32),
-        beard.astype(np.float32), (0.75 * hair).astype(np.float32),
+        features,
+        np.float32(max(0.9 * identity.beard, stubble)),
+        line.astype(np.float32),
+        beard.astype(np.float32),
+        (0.75 * hair).astype(np.float32),
     )
 
 
@@ -235,7 +238,8 @@ def _paint(
                     for c in range(3):
                         color[c] *= 1.0 - amount * _TAKES[k, c]
             along = (features.width[row, column] - _BROW_INNER_DM) / span
-            if -0.15 < along < 1.12 and z > 0.6 and abs(y - _BROW_HEIGHT_DM) < 0.2:
+            near = -0.15 < along < 1.12 and z > 0.6 and abs(y - _BROW_HEIGHT_DM) < 0.2
+            if near and brow_shape[3] > 0:
                 centre = _brow_centre(along, brow_shape[0], brow_shape[1], brow_shape[2])
                 half = _brow_half_width(along, brow_shape[3])
                 # Soft edges, sparse at the inner end: hairs, not a painted bar.
