@@ -32,6 +32,7 @@ U8 = NDArray[np.uint8]
 
 _HIDDEN_DM = 0.10  # landmarks this far behind what is drawn are hidden
 _NOISE_SIZE = 256
+HAIR_BLOCK_PX = 4  # side of the blocks of `FaceFrame.hair`
 _HAIR_CARD_UNIT = 15  # of the texture of the style that is drawn
 
 
@@ -44,6 +45,7 @@ class FaceFrame(NamedTuple):
     # landmarks then lie on the visible outline
     visible: NDArray[np.bool_]
     expressions: F32  # [52]
+    hair: U8  # [S // 4, S // 4] share of each block of 4 × 4 pixels that shows hair
 
 
 class _HairCardArrays(NamedTuple):
@@ -100,9 +102,13 @@ class FaceRenderer:
             self._use_scene(scene, head)
             self._upload(posed)
             self._draw()
-            image = _shrink(self._read_pixels(), self.supersampling)
+            pixels = self._read_pixels()
+            image = _shrink(pixels, self.supersampling)
+            hair_share = _share_of_hair(pixels, self.supersampling * HAIR_BLOCK_PX)
             visible = self._visible(seen, posed.view)
-        return FaceFrame(image, seen.points.astype(np.float32), visible, posed.expressions)
+        return FaceFrame(
+            image, seen.points.astype(np.float32), visible, posed.expressions, hair_share
+        )
 
     # --- what is drawn -----------------------------------------------------------------------
 
@@ -221,8 +227,8 @@ class FaceRenderer:
 
     def _read_pixels(self) -> U8:
         side = self.size_px * self.supersampling
-        data = self._target.read(components=3, alignment=1)
-        return np.frombuffer(data, np.uint8).reshape(side, side, 3)  # bottom row first
+        data = self._target.read(components=4, alignment=1)
+        return np.frombuffer(data, np.uint8).reshape(side, side, 4)  # bottom row first
 
     def _visible(self, seen: SeenLandmarks, view: View) -> NDArray[np.bool_]:
         landmarks, depth, turned_away = seen
@@ -254,7 +260,12 @@ class FaceRenderer:
         self._shadow.repeat_x = self._shadow.repeat_y = False
         self._shadow_target = gl.framebuffer([], self._shadow)
         gl.enable(moderngl.DEPTH_TEST)
-        gl.blend_func = moderngl.SRC_ALPHA, moderngl.ONE_MINUS_SRC_ALPHA
+        gl.blend_func = (  # alpha keeps what solid things wrote
+            moderngl.SRC_ALPHA,
+            moderngl.ONE_MINUS_SRC_ALPHA,
+            moderngl.ZERO,
+            moderngl.ONE,
+        )
 
         lips = self.mesh.lip_texture
         lip_mask = gl.texture(lips.shape[::-1], 1, np.ascontiguousarray(lips[::-1]).tobytes())
@@ -505,7 +516,7 @@ def _strand_noise() -> U8:
 
 @njit(cache=True)
 def _shrink(pixels: U8, factor: int) -> U8:
-    """Average boxes of pixels and turn the picture upright: [F*S, F*S, 3] → [S, S, 3]."""
+    """Average boxes of pixels and turn the picture upright: [F*S, F*S, 4] → [S, S, 3]."""
     size = pixels.shape[0] // factor
     out = np.empty((size, size, 3), np.uint8)
     area = factor * factor
@@ -517,4 +528,21 @@ def _shrink(pixels: U8, factor: int) -> U8:
                     for x in range(factor):
                         total += pixels[(size - 1 - row) * factor + y, column * factor + x, c]
                 out[row, column, c] = total // area
+    return out
+
+
+@njit(cache=True)
+def _share_of_hair(pixels: U8, block: int) -> U8:
+    """How much of each block of pixels is hair, upright: [B*S, B*S, 4] → [S, S], 255 for all."""
+    size = pixels.shape[0] // block
+    out = np.empty((size, size), np.uint8)
+    top = pixels.shape[0] - 1
+    for row in range(size):
+        for column in range(size):
+            count = 0
+            for y in range(block):
+                for x in range(block):
+                    mark = pixels[top - row * block - y, column * block + x, 3]
+                    count += 100 < mark < 156
+            out[row, column] = (255 * count) // (block * block)
     return out

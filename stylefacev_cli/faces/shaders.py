@@ -389,7 +389,7 @@ void main() {
   vec3 shine = first * (vec3(.018) + .35 * albedo) + second * albedo;
   color += key * shade * wrapped * shine * .6 * level;
   color += ambient(n) * pow(1. - abs(dot(n, v)), 3.) * .03 * level;
-  o = vec4(tone(color), 1.);
+  o = vec4(tone(color), HAIR_MARK);
 }
 """
 )
@@ -449,7 +449,7 @@ void main() {
   float rough = exp(light * .6);
   color += key * shade * wrapped * K.y * rough
     * (first * (vec3(.022) + .25 * albedo) + second * (.6 * albedo + vec3(.003)));
-  o = vec4(tone(color), mix(clamp(opacity / .62, 0., 1.), 1., solid));
+  o = vec4(tone(color), mix(clamp(opacity / .62, 0., 1.), HAIR_MARK, solid));
 }
 """
 )
@@ -557,18 +557,20 @@ void main() {
   float glow = disc(lamps.yz + vec2(-.75, .55), .10) + .7 * disc(lamps.yz + vec2(-.38, .80), .07)
     + .8 * disc(lamps.yz + vec2(.72, .35), .13) + .5 * disc(lamps.yz + vec2(.95, .75), .09);
   c += lamps.x * glow * vec3(1., .82, .6) * exp(.5 * warm);
-  o = vec4(pow(clamp(c / (1. + .25 * c), 0., 1.), vec3(1. / 2.2)), 1.);
+  o = vec4(pow(clamp(c / (1. + .25 * c), 0., 1.), vec3(1. / 2.2)), 0.);
 }
 """
 )
 
 SHADOW_SIZE = 256
+HAIR_MARK = 0.5  # alpha of solid hair in the target; of all else but the background 1
 IRIS_RAD = 0.48
 _CARD_BIAS_DM = 0.02
 _BROW_OPACITY = 1.15
 
 _CONSTANTS = {
     "SHADOW_SIZE": SHADOW_SIZE,
+    "HAIR_MARK": HAIR_MARK,
     "IRIS_RAD": IRIS_RAD,
     "PICTURE_SIZE": skins.PICTURE_SIZE,
     "SKIN_WIDTH": skins.WIDTH,

@@ -91,10 +91,14 @@ def paint_skin(identity: Identity, with_brows: bool = True) -> NDArray[np.uint8]
     return _paint(features, amounts, shape, line.astype(np.float32), base, brow, scalp)
 
 
-def paint_hair(identity: Identity) -> NDArray[np.uint8]:
+def paint_hair(identity: Identity, scalp_cover: F32) -> NDArray[np.uint8]:
     """Beard and scalp to lay over a skin's picture: the map [W, W, 4] uint8.
 
     RGB: square roots of the hair's linear colour times its cover; A: the cover.
+
+    Args:
+        identity: who.
+        scalp_cover: how much of the scalp hair hides, [W, W] in [0, 1]; counts above the hairline.
     """
     features = _features()
     azimuth = (np.arange(bake.PAINT_SIZE) + 0.5) / bake.PAINT_SIZE - 0.5
@@ -111,6 +115,7 @@ def paint_hair(identity: Identity) -> NDArray[np.uint8]:
         line.astype(np.float32),
         beard.astype(np.float32),
         (0.75 * hair).astype(np.float32),
+        scalp_cover,
     )
 
 
@@ -262,7 +267,7 @@ def _paint(
 
 @njit(cache=True, fastmath=True)
 def _cover(
-    features: _Features, beard_amount: float, line: F32, beard: F32, scalp: F32
+    features: _Features, beard_amount: float, line: F32, beard: F32, scalp: F32, scalp_cover: F32
 ) -> NDArray[np.uint8]:
     size = features.width.shape[0]
     out = np.empty((size, size, 4), np.uint8)
@@ -270,7 +275,7 @@ def _cover(
         for column in range(size):
             y = features.height[row, column]
             low = beard_amount * features.masks[6, row, column]
-            high = 0.97 * _step(-0.06, 0.10, y - line[column])
+            high = scalp_cover[row, column] * _step(-0.06, 0.10, y - line[column])
             for c in range(3):
                 color = beard[c] * low * (1.0 - high) + scalp[c] * high
                 out[row, column, c] = int(255.0 * math.sqrt(min(max(color, 0.0), 1.0)) + 0.5)
