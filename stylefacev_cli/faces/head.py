@@ -36,7 +36,7 @@ PHOTOGRAPHIC, PROCEDURAL = LOOKS = ("photographic", "procedural")
 
 _EYE_DEPTH = 1.075  # radii between the front of the eye's box and its centre
 _TONGUE_SHIFT_DM = (0.0, -0.03, -0.06)  # behind the teeth
-_SHAVED_COVER = 0.5  # stubble on a shaved head
+_SHAVED_COVER = 0.35  # stubble on a shaved head
 _LIP_CORNERS, _NOSE_BRIDGE = (88, 92), 51
 _LEFT_EAR_TOP, _LEFT_EAR_LOBE = (0.745, 7.36, 0.50), (0.72, 6.90, 0.50)  # canonical
 
