@@ -23,6 +23,7 @@ from stylefacev_cli.faces.landmarks import (
     landmark_table,
     place_landmarks,
 )
+from stylefacev_cli.faces.looks import PHOTOGRAPHIC
 from stylefacev_cli.faces.mesh import FaceMesh, load_mesh, macro_weights
 from stylefacev_cli.faces.parameters import HAIR_STYLES, Identity
 from stylefacev_cli.faces.skin import paint_hair, paint_skin
@@ -31,8 +32,6 @@ from stylefacev_cli.faces.teeth import MouthPlace, make_arches
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
-
-PHOTOGRAPHIC, PROCEDURAL = LOOKS = ("photographic", "procedural")
 
 _EYE_DEPTH = 1.075  # radii between the front of the eye's box and its centre
 _TONGUE_SHIFT_DM = (0.0, -0.03, -0.06)  # behind the teeth
@@ -67,7 +66,7 @@ class Head:
 
 
 def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> Head:
-    """Build a person's head from named parameters, in one of `LOOKS`.
+    """Build a person's head from named parameters, in one of `looks.LOOKS`.
 
     Raises:
         MissingWeightsError: the photographic look's files are not on this machine.
