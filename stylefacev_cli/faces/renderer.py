@@ -17,6 +17,7 @@ from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.faces import accessories, cards, hair, kernels, lighting, shaders
 from stylefacev_cli.faces.brows import brow_color
 from stylefacev_cli.faces.camera import NECK_PIVOT, View
+from stylefacev_cli.faces.eyes import eye_picture
 from stylefacev_cli.faces.head import Head
 from stylefacev_cli.faces.mesh import FaceMesh
 from stylefacev_cli.faces.parameters import Pose, Scene
@@ -64,6 +65,7 @@ class FaceRenderer:
         self._head: Head | None = None
         self._scene: Scene | None = None
         self._programs: list[Any] = []
+        self._has_eyes_of_photograph = False
         self._card_pictures: Any = None  # read when a head needs them
         self._parts = MouthAndEyes(mesh)
         self._lashes = LashSheet(mesh)
@@ -96,9 +98,16 @@ class FaceRenderer:
         self._paint.write(head.paint.tobytes())
         self._paint.build_mipmaps()
         self._set(lighting.identity_uniforms(head.identity))
+        self._use_eyes(head.cards is not None)
         if head.cards is not None:
             self._use_cards(head.cards)
             self._set({"brow_color": brow_color(head.identity)})
+
+    def _use_eyes(self, photographic: bool) -> None:
+        if photographic != self._has_eyes_of_photograph:
+            self._has_eyes_of_photograph = photographic
+            self._textures["eye_picture"].write(eye_picture(photographic))
+            self._textures["eye_picture"].build_mipmaps()
 
     def _use_cards(self, face_cards: cards.FaceCards) -> None:
         if self._card_pictures is None:
@@ -129,6 +138,8 @@ class FaceRenderer:
                 "view_projection": view.view_projection,
                 "camera": tuple(view.position),
                 "gaze": posed.gaze,
+                "world_gaze": posed.world_gaze(),
+                "lids": posed.lid_curves(),
                 "wrinkles": tuple(posed.wrinkles),
                 "parted": posed.lips_parted(),
             }
@@ -288,6 +299,7 @@ class FaceRenderer:
         for unit, (name, texture) in enumerate(self._textures.items()):
             texture.use(unit)
             self._set({name: unit})
+        self._add_picture("eye_picture", eye_picture(photographic=False))
         self._set({"pivot": tuple(NECK_PIVOT), "samples": float(self.supersampling)})
 
     def _add_picture(self, name: str, picture: U8) -> Any:
