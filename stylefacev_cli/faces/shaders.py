@@ -178,14 +178,18 @@ PICTURED_SKIN_FRAGMENT = _skin_fragment(
                                         / vec2(SKIN_WIDTH, SKIN_HEIGHT));
   albedo = pictured.rgb * pictured.rgb;
   if (socket) albedo *= vec3(.95, .62, .58);
+  // Short hair is dots, a full beard strands.
   vec4 over = texture(paint, place);
-  float strand = texture(noise, place * vec2(23., 11.)).a, hairs = over.a * (1. - over.a);
-  float cover = clamp(over.a + 2.2 * hairs * (strand - .5), 0., 1.);
-  albedo = mix(albedo, over.rgb * over.rgb / max(over.a, .004), cover);
+  float dots = texture(noise, place * vec2(21., 16.)).a, pores = texture(noise, UV * 17.).a - .5;
+  float lock = texture(noise, place * vec2(7., 1.7) + vec2(.02 * sin(place.y * 90.), 0.)).g;
+  float full = smoothstep(.3, .75, over.a) * smoothstep(7.3, 7.1, C.y);
+  float hairs = mix(dots, .35 * dots + .65 * lock, full) - .5;
+  float cover = clamp(over.a + 3.4 * over.a * (1. - over.a) * hairs, 0., 1.);
+  vec3 hair = over.rgb * over.rgb / max(over.a, .004) * (1. + full * 1.3 * hairs);
+  albedo = mix(albedo, hair, cover);
   // The relief tilts the normal (Mikkelsen's surface gradient).
   vec3 smooth_n = n, px = dFdx(P), py = dFdy(P), rx = cross(py, n), ry = cross(n, px);
-  float pores = texture(noise, UV * 17.).a - .5;
-  float relief = pictured.a * RELIEF_DM + pores * .0012, area = dot(px, rx);
+  float relief = pictured.a * RELIEF_DM + mix(pores * .0012, hairs * .010, full * cover), area = dot(px, rx);
   n = normalize(abs(area) * n - sign(area) * (dFdx(relief) * rx + dFdy(relief) * ry));
 """,
     lips="""

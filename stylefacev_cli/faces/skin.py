@@ -101,13 +101,17 @@ def paint_hair(identity: Identity) -> NDArray[np.uint8]:
     line = hairline(azimuth * 2 * bake.PAINT_AZIMUTH, identity)
     hair = np.array(identity.hair_color, np.float32)
     skin = skin_color(identity.skin_tone).astype(np.float32)
-    stubble = 0.22 * float(smooth_step(0.6, 0.9, identity.gender))
+    stubble = 0.24 * float(smooth_step(0.6, 0.9, identity.gender))
     stubble *= float(smooth_step(0.38, 0.46, identity.age))
-    # Seen through the skin, stubble is darker and greyer than it.
-    beard = np.minimum(0.7 * hair + 0.06 * skin, 0.6 * skin.mean())
+    # Seen through the skin, short hair is darker and greyer than it; a full beard has its colour.
+    short = np.minimum(0.5 * hair + 0.05 * skin, 0.5 * skin.mean())
+    full = np.float32(smooth_step(0.2, 0.7, identity.beard))
     return _cover(
-        features, np.float32(max(0.9 * identity.beard, stubble)), line.astype(np.float32),
-        beard.astype(np.float32), (0.75 * hair).astype(np.float32),
+        features,
+        max(0.93 * identity.beard, stubble),
+        line.astype(np.float32),
+        short + (0.9 * hair - short) * full,
+        np.float32(0.75) * hair,
     )
 
 
@@ -266,7 +270,7 @@ def _cover(
         for column in range(size):
             y = features.height[row, column]
             low = beard_amount * features.masks[6, row, column]
-            high = 0.97 * _step(-0.06, 0.10, y - line[column])
+            high = 0.97 * _step(-0.10, 0.14, y - line[column])
             for c in range(3):
                 color = beard[c] * low * (1.0 - high) + scalp[c] * high
                 out[row, column, c] = int(255.0 * math.sqrt(min(max(color, 0.0), 1.0)) + 0.5)

@@ -80,6 +80,7 @@ _TINTS = np.array(
         [-0.02, -0.20, -0.17],  # ruddiness
         [-0.02, -0.34, -0.26],  # blush
         [-0.42, -0.62, -0.50],  # lids
+        [-0.22, -0.42, -0.55],  # freckles
     ],
     np.float32,
 )
@@ -93,7 +94,7 @@ class Skins(NamedTuple):
     detail: I16  # [K, N] apart from the mean over the pictures
     mean_detail: I16  # [N]
     colors: F64  # [K, 3] natural logarithm of cheek and forehead
-    masks: F32  # [3, N] where `_TINTS` apply
+    masks: F32  # [4, N] where `_TINTS` apply
     places: tuple[tuple[str, str, str], ...]  # [K] period, origin, sex
     second: NDArray[np.bool_]  # [K] the second picture of its place
 
@@ -110,7 +111,10 @@ def blend_skin(identity: Identity) -> U8:
     weights = picture_weights(skins, identity)
     used = np.flatnonzero(weights > 0.004)
     shares = (weights[used] / weights[used].sum()).astype(np.float32)
-    amounts = np.array([0.8 * identity.ruddiness - 0.15, 0.8 * identity.make_up, identity.make_up])
+    red, green, _ = identity.hair_color
+    freckles = smooth_step(1.75, 2.8, red / green) * smooth_step(0.5, 0.2, identity.skin_tone)
+    made_up = identity.make_up
+    amounts = np.array([0.8 * identity.ruddiness - 0.15, 0.8 * made_up, made_up, freckles])
     return _blend(
         skins.low,
         skins.detail,
@@ -201,7 +205,7 @@ class _Zones(NamedTuple):
     scalp: F32
     sockets: F32
     lips: F32
-    tinted: F32  # [3, N]
+    tinted: F32  # [4, N]
     nearest: NDArray[np.int64]  # [2, HEIGHT, WIDTH] row and column of the texel to take
 
 
@@ -222,6 +226,9 @@ def _zones(mesh: FaceMesh) -> _Zones:
     white = np.random.default_rng(5).standard_normal(red.shape)
     blotches = 4 * gaussian_filter(white, 2) + 10 * gaussian_filter(white, 5)
     red = red * np.clip(1 + 0.28 * blotches, 0.2, 2)
+    fine = gaussian_filter(np.random.default_rng(6).standard_normal(red.shape), 0.75)
+    freckles = np.clip(4 * fine - 1.3, 0, 1.2) * np.clip(
+        spot(0.30, 7.08, 0.34, 0.20) + 0.6 * spot(0, 7.1, 0.2, 0.2) + 0.35 * spot(0, 7.7, 0.5, 0.2), 0, 1)
     blush = spot(0.50, 7.0, 0.17, 0.13)
     lids = spot(0.31, 7.40, 0.16, 0.06, 0.8)
     even = (spot(0.40, 7.0, 0.15, 0.15) > 0.4) | (spot(0.0, 7.75, 0.35, 0.10, 0.8) > 0.4)
@@ -230,7 +237,7 @@ def _zones(mesh: FaceMesh) -> _Zones:
         scalp=scalp.astype(np.float32),
         sockets=spot(0.30, 7.36, 0.26, 0.17, 0.8).astype(np.float32),
         lips=lips.astype(np.float32),
-        tinted=np.stack([red, blush, lids]).reshape(3, -1).astype(np.float32),
+        tinted=np.stack([red, blush, lids, freckles]).reshape(4, -1).astype(np.float32),
         nearest=nearest,
     )
 
@@ -368,7 +375,7 @@ def _blend(
             light = (bands[3, i] + mean_detail[t]) * np.float32(_LOG_STEP)
             for c in range(3):
                 log = base[c] + bands[c, i] * np.float32(_LOG_STEP) + light
-                for m in range(3):
+                for m in range(len(tints)):
                     log += tints[m, c] * masks[m, t]
                 step = int((log - np.float32(_TABLE_LOW)) * _TABLE_STEPS + np.float32(0.5))
                 out[t, c] = table[min(max(step, 0), len(table) - 1)]
