@@ -135,8 +135,9 @@ def sample_latents(settings: RenderSettings, number: int) -> F32:
 def render_clip(studio: Studio, latents: F32) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
     """Frames [T, S, S, 3] uint8 and exact labels of latents [T, 256] of one person.
 
-    Labels: landmarks [T, 98, 2], visible [T, 98], expressions [T, 52] with expression_names,
-    head_pose [T, 3] (yaw, pitch, roll in degrees), gaze [T, 2] (rad, x and y in the head's frame),
+    Labels: landmarks [T, 98, 2], visible [T, 98], hair [T, S // 4, S // 4] (see `FaceFrame`),
+    expressions [T, 52] with expression_names, head_pose [T, 3] (yaw, pitch, roll in degrees),
+    gaze [T, 2] (rad, x and y in the head's frame),
     camera [T, 4] (head fraction, shift x, shift y, field of view in degrees), light [T, 22],
     identity [I], factors [T, 256]. The manifest names the columns of the last three.
     """
@@ -147,6 +148,7 @@ def render_clip(studio: Studio, latents: F32) -> tuple[NDArray[np.uint8], dict[s
     labels: dict[str, NDArray[Any]] = {
         "landmarks": np.stack([frame.landmarks for frame in frames]),
         "visible": np.stack([frame.visible for frame in frames]),
+        "hair": np.stack([frame.hair for frame in frames]),
         "expressions": np.stack([frame.expressions for frame in frames]),
         "expression_names": studio.expression_names,
         "head_pose": _table([(pose.yaw_deg, pose.pitch_deg, pose.roll_deg) for pose in poses]),

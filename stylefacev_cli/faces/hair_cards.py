@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
 from stylefacev_cli.faces import bake, kernels
 from stylefacev_cli.faces.assets import look_folder
@@ -39,23 +39,32 @@ class StyleSettings:
     cut: float | None = None  # hair in front of the face ends at this canonical height
     shortest: float = 1.0  # share of the length below the ears, for short hair …
     longest: float = 1.0  # … and for long hair
+    hug: float = 0.0  # share of the thickness taken away around the forehead
+    fine_strands: float = 0.12  # contrast of strands finer than those of the picture
+    contrast: float = 0.30  # of the picture's strands
+    curls: float = 0.0  # contrast of small curls that run no way in particular
     wave: float = 0.0  # of waves at the full curl
-    is_long: bool = False
 
 
 STYLES = {
     "bob01": StyleSettings("bob01_diffuse.png", lift=0.72, cut=7.56, shortest=0.8, longest=1.25),
     "bob02": StyleSettings("bob02_diffuse.png", lift=0.75, cut=7.56, shortest=0.8, longest=1.3),
     "long01": StyleSettings(
-        "long01_diffuse.png", lift=0.8, widest=0.86, shortest=0.35, wave=0.1, is_long=True
+        "long01_diffuse.png",
+        lift=0.75,
+        widest=0.8,
+        shortest=0.35,
+        hug=0.3,
+        fine_strands=0.22,
+        wave=0.1,
     ),
     "ponytail01": StyleSettings("ponytail01_diffuse.png", shortest=0.6, wave=0.05),
     "braid01": StyleSettings("braid01_diffuse.png", cut=7.56, shortest=0.6),
     "short01": StyleSettings("short01_diffuse.png"),
     "short02": StyleSettings("short02_diffuse.png"),
-    "short03": StyleSettings("short03_diffuse.png"),
-    "short04": StyleSettings("short04_diffuse.png", cut=7.56),
-    "afro01": StyleSettings("afro_diffuse.png"),
+    "short03": StyleSettings("short03_diffuse.png", cut=7.58),
+    "short04": StyleSettings("short04_diffuse.png"),
+    "afro01": StyleSettings("afro_diffuse.png", contrast=0.12, fine_strands=0.0, curls=0.3),
 }
 STYLE_NAMES = tuple(STYLES)
 
@@ -73,7 +82,8 @@ class HairStyle:
 
     mesh: FittedMesh
     settings: StyleSettings
-    lift: F32  # [N, 3] away from the scalp, by the thickness there
+    lift: F32  # [N, 3] away from the scalp, by the height over it
+    press: F32  # [N, 3] the same for all layers, by the height of the highest
     drop: F32  # [N, 3] downwards, below the ears
     narrow: F32  # [N, 3] inwards, beside and below the face
     wave: F32  # [N, 3]
@@ -88,14 +98,16 @@ def fit_hair(style_name: str, identity: Identity, vertices: F32) -> HairCards:
     style = hair_style(style_name)
     settings = style.settings
     points = style.mesh.fit(vertices)
-    volume = settings.lift * (1 + 0.9 * (identity.hair_volume_dm - 0.17))
+    volume = settings.lift * (identity.hair_volume_dm / 0.17) ** 0.6
     length = np.clip(0.5 + 0.45 * identity.hair_length_dm, 0, 1)
     share = settings.shortest + (settings.longest - settings.shortest) * length
-    points = points + style.lift * np.float32(volume - 1) + style.drop * np.float32(share - 1)
-    points += style.narrow + style.wave * np.float32(identity.hair_curl)
+    lift = style.lift if volume > 1 else style.press
+    points = points + lift * np.float32(volume - 1) + style.drop * np.float32(share - 1)
+    points += style.narrow + style.wave * np.float32(0.25 + identity.hair_curl)
     normals = kernels.vertex_normals(points, style.mesh.joined_triangles)
-    normals *= np.sign((normals * style.radial).sum(1, keepdims=True))
-    normals = 0.55 * normals + 0.45 * style.radial
+    # Either side of a card may be its front: what counts is where it leans from the skull's normal.
+    facing = (normals * style.radial).sum(1, keepdims=True)
+    normals = 0.55 * facing * normals + 0.45 * style.radial
     both = np.concatenate([points, normals], 1)[style.mesh.corner]
     return HairCards(style_name, np.ascontiguousarray(both, np.float32))
 
@@ -108,23 +120,31 @@ def hair_style(name: str) -> HairStyle:
     fitted = read_fitted_mesh(mesh, folder / f"{name}.obj", folder / f"{name}.mhclo")
     points = fitted.fit(mesh.canonical).astype(np.float64)
     away, height = _over_scalp(mesh, points)
-    lift = away * height[:, None] * smooth_step(6.7, 7.3, points[:, 1])[:, None]
+    top = _top(points, away, height)
+    on_head = smooth_step(6.2, 6.9, points[:, 1])
+    lift, press = (away * (value * on_head)[:, None] for value in (height, top))
+    hug = np.zeros_like(points)
+    if settings.hug:
+        near_face = smooth_step(0.35, 0.95, points[:, 2]) * smooth_step(7.2, 7.6, points[:, 1])
+        hug = -settings.hug * press * near_face[:, None]
     drop = np.zeros_like(points)
     drop[:, 1] = np.minimum(points[:, 1] - _EARS_Y, 0)
-    openness = _openness(points, away, height)
+    beside = smooth_step(6.7, 7.3, points[:, 1])
+    openness = 1 - beside * (1 - np.clip(height / np.maximum(top, 0.02), 0, 1))
     with Image.open(folder / settings.picture) as picture:
         pixels = np.asarray(picture.convert("RGBA"), np.float32) / 255
-    drawn, angle = _prepare_picture(pixels[::-1])
+    drawn, angle = _prepare_picture(pixels[::-1], settings)
     order = np.argsort(_triangle_height(fitted, height), kind="stable")
     corner = fitted.corner
     return HairStyle(
         mesh=fitted,
         settings=settings,
         lift=lift.astype(np.float32),
+        press=press.astype(np.float32),
         drop=drop.astype(np.float32),
-        narrow=_narrowing(points, settings).astype(np.float32),
+        narrow=(hug + _narrowing(points, settings)).astype(np.float32),
         wave=_waves(points, settings).astype(np.float32),
-        radial=away.astype(np.float32),
+        radial=_outward(points).astype(np.float32),
         attributes=np.column_stack(
             [
                 fitted.texture,
@@ -138,6 +158,33 @@ def hair_style(name: str) -> HairStyle:
     )
 
 
+@lru_cache(maxsize=len(STYLES))
+def scalp_cover(name: str) -> F32:
+    """How much of the scalp a style covers: the paint map's texels [W, W] in [0, 1].
+
+    Only hair that lies on the head counts, so that a forehead below a fringe stays bare.
+    """
+    mesh, style = load_mesh(), hair_style(name)
+    points = style.mesh.fit(mesh.canonical).astype(np.float64)
+    _, height = _over_scalp(mesh, points)
+    place = bake.paint_coordinates(points)
+    triangles = style.mesh.joined_triangles
+    lies = height[triangles].max(1) < 0.45
+    whole = triangles[lies & (np.ptp(place[triangles, 0], axis=1) < 0.3)]
+    opacity = style.picture[..., 1]
+    size = opacity.shape[0]
+    middle = style.mesh.texture[style.mesh.triangles].mean(1)
+    solid = opacity[
+        np.clip((middle[:, 1] * size).astype(int), 0, size - 1),
+        np.clip((middle[:, 0] * size).astype(int), 0, size - 1),
+    ]
+    kept = (solid > 150)[lies & (np.ptp(place[triangles, 0], axis=1) < 0.3)]
+    drawn = np.column_stack([place * bake.PAINT_SIZE, 9 - height])
+    index, _, _ = kernels.rasterise(drawn, np.ascontiguousarray(whole[kept]), bake.PAINT_SIZE)
+    return np.asarray(gaussian_filter((index >= 0).astype(np.float32), 1.5), np.float32)
+
+
+_BROAD_PX = 16.0
 _EARS_Y = 7.05
 _FLOW_FROM = np.array([0.0, 8.45, -0.15])  # the crown
 
@@ -163,15 +210,22 @@ def _over_scalp(mesh: FaceMesh, points: F64) -> tuple[F64, F64]:
     return away, np.maximum(distance - (near * (1 - s) + far * s), 0)
 
 
-def _openness(points: F64, away: F64, height: F64) -> F64:
-    """0 below other hair … 1 on the outside [N], by the highest hair around in that direction."""
+def _outward(points: F64) -> F64:
+    """Unit vectors away from the skull, level below its middle [N, 3]."""
+    offset = points - np.array(bake.SKULL_CENTRE)
+    offset[:, 1] = np.maximum(offset[:, 1], 0)
+    return _unit(offset)
+
+
+def _top(points: F64, away: F64, height: F64) -> F64:
+    """Height of the highest hair around [N], by azimuth and height of the place."""
     azimuth = np.arctan2(away[:, 0], away[:, 2])
     bins = (azimuth / (2 * np.pi) * 36).astype(int) % 36 * 64
     bins += np.clip((points[:, 1] - 4) * 10, 0, 63).astype(int)
     top = np.zeros(36 * 64)
     np.maximum.at(top, bins, height)
-    smooth = gaussian_filter(top.reshape(36, 64), 1.0, mode=("wrap", "nearest")).ravel()
-    return np.clip(height / np.maximum(smooth[bins], 0.02), 0, 1)
+    smooth = gaussian_filter(top.reshape(36, 64), 1.0, mode=("wrap", "nearest"))
+    return np.asarray(smooth.ravel()[bins])
 
 
 def _narrowing(points: F64, settings: StyleSettings) -> F64:
@@ -204,22 +258,44 @@ def _triangle_height(fitted: FittedMesh, height: F64) -> F64:
     return np.asarray(height[fitted.joined_triangles].mean(1))
 
 
-def _prepare_picture(pixels: F32) -> tuple[U8, F64]:
+def _prepare_picture(pixels: F32, settings: StyleSettings) -> tuple[U8, F64]:
     """Brightness and opacity [S, S, 2] uint8, and the strands' angle [S, S] (rad, from +u)."""
     opacity = pixels[..., 3]
     solid = opacity > 0.6
     light = np.log(np.maximum(pixels[..., :3] @ np.array([0.3, 0.59, 0.11]), 0.02))
     nearest = distance_transform_edt(~solid, return_distances=False, return_indices=True)
     light = light[tuple(nearest)]
-    light = light - light[solid].mean()
-    light *= min(1.0, 0.5 / max(float(light[solid].std()), 1e-6))
-    light = np.clip(light, -1.2, 1.2)
+    # Strands are kept, broad highlights and shadows that are painted in fade: the light is ours.
+    share = gaussian_filter(solid.astype(np.float32), _BROAD_PX) + 1e-3
+    broad = gaussian_filter(np.where(solid, light, 0), _BROAD_PX) / share
+    strands = light - broad
+    strands *= np.clip(settings.contrast / max(float(strands[solid].std()), 1e-6), 0.5, 2.5)
+    light = np.clip(strands + 0.3 * (broad - broad[solid].mean()), -1.2, 1.2)
     fine = gaussian_filter(light, 1.0)
     dy, dx = np.gradient(fine)
     xx, yy, xy = (gaussian_filter(value, 6.0) for value in (dx * dx, dy * dy, dx * dy))
     angle = 0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2  # across the gradient
+    if settings.fine_strands:
+        light = light + settings.fine_strands * _strand_noise(angle)
+    if settings.curls:
+        white = np.random.default_rng(8).standard_normal(light.shape)
+        lumps = gaussian_filter(white, 1.2) * 4.2 + gaussian_filter(white, 5.0) * 12
+        light = light + settings.curls * lumps
     drawn = np.stack([0.5 + light / 2.4, opacity], -1)
     return np.asarray(np.clip(drawn, 0, 1) * 255 + 0.5).astype(np.uint8), np.asarray(angle)
+
+
+def _strand_noise(angle: F64) -> F64:
+    """Noise drawn out along the strands [S, S], deviation 1."""
+    size = angle.shape[0]
+    white = np.random.default_rng(7).standard_normal((size, size))
+    row, column = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
+    step_row, step_column = np.sin(angle), np.cos(angle)
+    total = white.copy()
+    for step in (*range(-14, 0), *range(1, 15)):
+        at = [row + step * step_row, column + step * step_column]
+        total += map_coordinates(white, at, order=1, mode="wrap")
+    return np.asarray(total / total.std())
 
 
 def _tangents(fitted: FittedMesh, points: F64, away: F64, angle: F64) -> F64:
@@ -245,8 +321,7 @@ def _tangents(fitted: FittedMesh, points: F64, away: F64, angle: F64) -> F64:
     flow[:, 1] -= 0.4
     flow -= out * (flow * out).sum(1, keepdims=True)
     flow = _unit(flow)
-    strand *= np.sign((strand * flow).sum(1, keepdims=True) + 1e-9)
-    return _unit(0.5 * strand + 0.5 * flow)
+    return _unit(flow + (strand * flow).sum(1, keepdims=True) * strand)  # whatever its sign
 
 
 def _unit(vectors: F64) -> F64:

@@ -8,9 +8,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from stylefacev_cli.faces import bake
 from stylefacev_cli.faces.accessories import AccessoryPlaces, make_accessories
+from stylefacev_cli.faces.brows import brow_outline
+from stylefacev_cli.faces.cards import FaceCards, make_cards
 from stylefacev_cli.faces.hair import Hair, make_hair
-from stylefacev_cli.faces.hair_cards import STYLES, HairCards, fit_hair
+from stylefacev_cli.faces.hair_cards import STYLES, HairCards, fit_hair, scalp_cover
+from stylefacev_cli.faces.hats import NAMES as HAT_NAMES
+from stylefacev_cli.faces.hats import Hat, fit_hat
 from stylefacev_cli.faces.landmarks import (
     INNER_LIPS,
     LandmarkPlaces,
@@ -31,6 +36,7 @@ PHOTOGRAPHIC, PROCEDURAL = LOOKS = ("photographic", "procedural")
 
 _EYE_DEPTH = 1.075  # radii between the front of the eye's box and its centre
 _TONGUE_SHIFT_DM = (0.0, -0.03, -0.06)  # behind the teeth
+_SHAVED_COVER = 0.5  # stubble on a shaved head
 _LIP_CORNERS, _NOSE_BRIDGE = (88, 92), 51
 _LEFT_EAR_TOP, _LEFT_EAR_LOBE = (0.745, 7.36, 0.50), (0.72, 6.90, 0.50)  # canonical
 
@@ -51,11 +57,13 @@ class Head:
     paint: NDArray[np.uint8]
     skin: NDArray[np.uint8] | None
     hair: Hair | None  # shells
-    cards: HairCards | None
+    hair_cards: HairCards | None
+    hat: Hat | None
     teeth: F32  # [2, N, 3] upper and lower arch (see `teeth.make_arches`)
     accessories: F32  # [N, 8] (see `accessories.make_accessories`)
     landmarks: LandmarkPlaces
     landmark_shares: F64  # [98] share of the head's rotation
+    cards: FaceCards | None  # brows and lashes of the photographic look; else they are painted
 
 
 def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> Head:
@@ -70,19 +78,21 @@ def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> 
     eyes = [_eye(vertices[np.unique(mesh.part(f"{side}_eye"))]) for side in ("left", "right")]
     centers = np.array([center for center, _ in eyes])
     tops, lobes = _on_both_sides(_LEFT_EAR_TOP), _on_both_sides(_LEFT_EAR_LOBE)
-    landmarks = place_landmarks(mesh, identity)
+    landmarks = place_landmarks(mesh, identity, brow_outline if pictured else None)
     points = landmark_points(landmarks, vertices)
     shares = (mesh.head_share[landmarks.vertices] * landmarks.weights).sum(1)
-    style = HAIR_STYLES[identity.hair_style] if look == PHOTOGRAPHIC else "shells"
+    wears_hat = identity.hat > 0 and pictured
+    style = HAIR_STYLES[identity.hair_style] if pictured else "shells"
     return Head(
         identity=identity,
         vertices=vertices,
         eye_centers=centers,
         eye_radius=float(np.mean([radius for _, radius in eyes])),
-        paint=paint_hair(identity) if pictured else paint_skin(identity),
+        paint=paint_hair(identity, _scalp_cover(style)) if pictured else paint_skin(identity),
         skin=blend_skin(identity) if pictured else None,
         hair=make_hair(mesh, identity, vertices) if style == "shells" else None,
-        cards=fit_hair(style, identity, vertices) if style in STYLES else None,
+        hair_cards=fit_hair(style, identity, vertices) if style in STYLES else None,
+        hat=fit_hat(HAT_NAMES[identity.hat - 1], vertices) if wears_hat else None,
         teeth=make_arches(_mouth(points)),
         accessories=make_accessories(
             identity,
@@ -95,7 +105,17 @@ def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> 
         ),
         landmarks=landmarks,
         landmark_shares=np.append(shares, [1.0, 1.0]),
+        cards=make_cards(identity) if pictured else None,
     )
+
+
+@lru_cache(maxsize=len(HAIR_STYLES))
+def _scalp_cover(style: str) -> F32:
+    """How much of the scalp is hidden, texels of the paint map [W, W]."""
+    if style in STYLES:
+        return 0.97 * scalp_cover(style)
+    size = bake.PAINT_SIZE
+    return np.full((size, size), _SHAVED_COVER if style == "shaved" else 0.97, np.float32)
 
 
 def _shape(mesh: FaceMesh, identity: Identity) -> F32:

@@ -9,6 +9,7 @@ the one that stands out farthest in the picture is the landmark, as annotators h
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
 from typing import NamedTuple
@@ -46,13 +47,29 @@ class LandmarkPlaces(NamedTuple):
     weights: F64
 
 
-def place_landmarks(mesh: FaceMesh, identity: Identity) -> LandmarkPlaces:
-    """The landmarks of a person on the mesh."""
+BrowOutline = Callable[[Identity, F64, F64], F64]
+
+
+def place_landmarks(
+    mesh: FaceMesh, identity: Identity, brow_outline: BrowOutline | None = None
+) -> LandmarkPlaces:
+    """The landmarks of a person on the mesh.
+
+    Args:
+        mesh: the face mesh.
+        identity: the person.
+        brow_outline: canonical (x, y) [N, 2] of places along [N] and across [N] the left brow,
+            across -1 at the lower and 1 at the upper edge; the painted brow's if None.
+    """
     vertices, weights = (table.copy() for table in landmark_table())
     # Outer → inner along the upper edge, inner → outer along the lower one.
-    edge = [(1.0, 0.8), (0.75, 0.8), (0.5, 0.8), (0.25, 0.8), (0.0, 0.8)]
-    edge += [(0.0, -0.8), (0.3, -0.8), (0.6, -0.8), (0.85, -0.8)]
-    outline = np.array([brow_point(identity, along, across) for along, across in edge])
+    along = np.array([1.0, 0.75, 0.5, 0.25, 0.0, 0.0, 0.3, 0.6, 0.85])
+    edge = np.array([1.0] * 5 + [-1.0] * 4)
+    if brow_outline is not None:
+        outline = brow_outline(identity, along, edge)
+    else:
+        places = zip(along.tolist(), (0.8 * edge).tolist(), strict=True)
+        outline = np.array([brow_point(identity, *place) for place in places])
     origins = np.concatenate(
         [np.column_stack([outline * [side, 1], np.zeros(9)]) for side in (-1, 1)]
     )

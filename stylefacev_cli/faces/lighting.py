@@ -72,6 +72,7 @@ def identity_uniforms(identity: Identity) -> Uniforms:
         "glasses_color": identity.glasses_color,
         "metal": tuple(_SILVER + (_GOLD - _SILVER) * identity.earring_gold),
         "enamel": tuple(np.array([0.74, 0.68, 0.58]) - np.array([0.10, 0.13, 0.16]) * old),
+        "hat_color": identity.hat_color,
         "jacket": identity.jacket,
         "jacket_color": identity.jacket_color,
     }

@@ -67,8 +67,6 @@ class Identity:
     jacket: float  # 0 none … 1 worn open over the shirt
     jacket_color: tuple[float, float, float]
     hair_style: int  # index into HAIR_STYLES
-    brow_style: int  # 0 … 5
-    lash_style: int  # 0 … 3, short to long
     skin_variant: float  # 0 … 1 between the skins of the same age, ancestry and gender
     hat: int  # 0 none, 1 worn straight, 2 worn aslant
     hat_color: tuple[float, float, float]

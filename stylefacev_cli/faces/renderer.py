@@ -14,9 +14,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stylefacev_cli.errors import StyleFaceVError
-from stylefacev_cli.faces import accessories, hair, kernels, lighting, shaders, skins
-from stylefacev_cli.faces.hair_cards import hair_style
+from stylefacev_cli.faces import accessories, cards, hair, kernels, lighting, shaders, skins
+from stylefacev_cli.faces.brows import brow_color
 from stylefacev_cli.faces.camera import NECK_PIVOT, View
+from stylefacev_cli.faces.hair_cards import hair_style
+from stylefacev_cli.faces.hats import hat_mesh
 from stylefacev_cli.faces.head import Head
 from stylefacev_cli.faces.mesh import FaceMesh
 from stylefacev_cli.faces.parameters import Pose, Scene
@@ -30,6 +32,8 @@ U8 = NDArray[np.uint8]
 
 _HIDDEN_DM = 0.10  # landmarks this far behind what is drawn are hidden
 _NOISE_SIZE = 256
+HAIR_BLOCK_PX = 4  # side of the blocks of `FaceFrame.hair`
+_HAIR_CARD_UNIT = 15  # of the texture of the style that is drawn
 
 
 class FaceFrame(NamedTuple):
@@ -41,15 +45,24 @@ class FaceFrame(NamedTuple):
     # landmarks then lie on the visible outline
     visible: NDArray[np.bool_]
     expressions: F32  # [52]
+    hair: U8  # [S // 4, S // 4] share of each block of 4 × 4 pixels that shows hair
 
 
-class _CardArrays(NamedTuple):
+class _HairCardArrays(NamedTuple):
     """GL objects of a style of hair cards."""
 
     vertices: Any
     picture: Any
     solid: Any  # opaque parts, the outermost first
     soft: Any  # blended edges, the innermost first
+    shadow: Any
+
+
+class _HatArrays(NamedTuple):
+    """GL objects of a hat."""
+
+    vertices: Any
+    solid: Any
     shadow: Any
 
 
@@ -74,6 +87,7 @@ class FaceRenderer:
         self._head: Head | None = None
         self._scene: Scene | None = None
         self._programs: list[Any] = []
+        self._card_pictures: Any = None  # read when a head needs them
         self._parts = MouthAndEyes(mesh)
         self._lashes = LashSheet(mesh)
         self._build_targets()
@@ -88,9 +102,13 @@ class FaceRenderer:
             self._use_scene(scene, head)
             self._upload(posed)
             self._draw()
-            image = _shrink(self._read_pixels(), self.supersampling)
+            pixels = self._read_pixels()
+            image = _shrink(pixels, self.supersampling)
+            hair_share = _share_of_hair(pixels, self.supersampling * HAIR_BLOCK_PX)
             visible = self._visible(seen, posed.view)
-        return FaceFrame(image, seen.points.astype(np.float32), visible, posed.expressions)
+        return FaceFrame(
+            image, seen.points.astype(np.float32), visible, posed.expressions, hair_share
+        )
 
     # --- what is drawn -----------------------------------------------------------------------
 
@@ -102,16 +120,32 @@ class FaceRenderer:
         self._wears_something = head.identity.glasses + head.identity.earrings > 0
         if head.hair is not None:
             self._hair_buffer.write(head.hair.vertices.tobytes())
-        self._cards = None
-        if head.cards is not None:
-            self._cards = self._card_arrays(head.cards.style)
-            self._cards.vertices.write(head.cards.vertices.tobytes())
+        self._hair_cards = None
+        if head.hair_cards is not None:
+            self._hair_cards = self._hair_card_arrays(head.hair_cards.style)
+            self._hair_cards.vertices.write(head.hair_cards.vertices.tobytes())
+        self._hat = None
+        no_rim = (0.0, 0.0, 99.0)
+        if head.hat is not None:
+            self._hat = self._hat_arrays(head.hat.name)
+            self._hat.vertices.write(head.hat.vertices.tobytes())
+        self._set({"hat_rim": no_rim if head.hat is None else head.hat.rim})
         self._accessory_buffer.write(head.accessories.tobytes())
         self._paint.write(head.paint.tobytes())
         self._paint.build_mipmaps()
         if head.skin is not None:
             self._skin.write(head.skin.tobytes())
         self._set(lighting.identity_uniforms(head.identity))
+        if head.cards is not None:
+            self._use_cards(head.cards)
+            self._set({"brow_color": brow_color(head.identity)})
+
+    def _use_cards(self, face_cards: cards.FaceCards) -> None:
+        if self._card_pictures is None:
+            pictures = cards.card_pictures()
+            self._card_pictures = self._add_picture("cards", pictures)
+        self._card_index.write(face_cards.triangles.tobytes())
+        self._card_places.write(face_cards.places.tobytes())
 
     def _use_scene(self, scene: Scene, head: Head) -> None:
         if scene != self._scene:
@@ -124,7 +158,10 @@ class FaceRenderer:
         skin = np.concatenate([vertices, normals], 1)[mesh.render_vertex]
         self._skin_buffer.write(skin.tobytes())
         self._part_buffer.write(self._parts.vertices(posed.head, vertices).tobytes())
-        self._lash_buffer.write(self._lashes.vertices(vertices).tobytes())
+        if posed.head.cards is not None:
+            self._card_buffer.write(posed.head.cards.vertices(vertices).tobytes())
+        else:
+            self._lash_buffer.write(self._lashes.vertices(vertices).tobytes())
         self._set(
             {
                 "axis": tuple(view.axis),
@@ -147,9 +184,11 @@ class FaceRenderer:
         shell, has_shells = hair.SHELL_INDICES, self._head.hair is not None
         if has_shells:  # one of the inner ones casts the shadow
             arrays["hair_shadow"].render(vertices=shell, first=shell)
-        if self._cards is not None:
-            self._cards.picture.use(self._card_unit)
-            self._cards.shadow.render()
+        if self._hair_cards is not None:
+            self._hair_cards.picture.use(_HAIR_CARD_UNIT)
+            self._hair_cards.shadow.render()
+        if self._hat is not None:
+            self._hat.shadow.render()
 
         self._target.use()
         self._target.clear(depth=1.0)
@@ -160,9 +199,11 @@ class FaceRenderer:
         gl.disable(self._gl.CULL_FACE)
         if has_shells:
             arrays["hair"].render()
-        if self._cards is not None:
+        if self._hair_cards is not None:
             self._set({"solid": 1.0})
-            self._cards.solid.render()
+            self._hair_cards.solid.render()
+        if self._hat is not None:
+            self._hat.solid.render()
         gl.enable(self._gl.CULL_FACE)
         pictured = self._head is not None and self._head.skin is not None
         arrays["pictured_skin" if pictured else "skin"].render()
@@ -172,10 +213,10 @@ class FaceRenderer:
         arrays["background"].render()  # where nothing else is
         gl.enable(self._gl.BLEND)
         self._target.depth_mask = False
-        arrays["lashes"].render()
-        if self._cards is not None:  # the strands' soft edges
+        arrays["cards" if self._head is not None and self._head.cards else "lashes"].render()
+        if self._hair_cards is not None:  # the strands' soft edges
             self._set({"solid": 0.0})
-            self._cards.soft.render()
+            self._hair_cards.soft.render()
         # What is worn writes no depth either: landmarks behind glass stay visible.
         gl.enable(self._gl.CULL_FACE)
         if self._wears_something:
@@ -186,8 +227,8 @@ class FaceRenderer:
 
     def _read_pixels(self) -> U8:
         side = self.size_px * self.supersampling
-        data = self._target.read(components=3, alignment=1)
-        return np.frombuffer(data, np.uint8).reshape(side, side, 3)  # bottom row first
+        data = self._target.read(components=4, alignment=1)
+        return np.frombuffer(data, np.uint8).reshape(side, side, 4)  # bottom row first
 
     def _visible(self, seen: SeenLandmarks, view: View) -> NDArray[np.bool_]:
         landmarks, depth, turned_away = seen
@@ -219,7 +260,12 @@ class FaceRenderer:
         self._shadow.repeat_x = self._shadow.repeat_y = False
         self._shadow_target = gl.framebuffer([], self._shadow)
         gl.enable(moderngl.DEPTH_TEST)
-        gl.blend_func = moderngl.SRC_ALPHA, moderngl.ONE_MINUS_SRC_ALPHA
+        gl.blend_func = (  # alpha keeps what solid things wrote
+            moderngl.SRC_ALPHA,
+            moderngl.ONE_MINUS_SRC_ALPHA,
+            moderngl.ZERO,
+            moderngl.ONE,
+        )
 
         lips = self.mesh.lip_texture
         lip_mask = gl.texture(lips.shape[::-1], 1, np.ascontiguousarray(lips[::-1]).tobytes())
@@ -251,16 +297,22 @@ class FaceRenderer:
         part = self._program(shaders.PART_VERTEX, shaders.PART_FRAGMENT)
         lash = self._program(shaders.PART_VERTEX, shaders.LASH_FRAGMENT)
         worn = self._program(shaders.ACCESSORY_VERTEX, shaders.ACCESSORY_FRAGMENT)
+        card = self._program(shaders.CARD_VERTEX, shaders.CARD_FRAGMENT)
         strand = self._program(shaders.HAIR_VERTEX, shaders.HAIR_FRAGMENT)
         shadow = self._program(shaders.SHADOW_VERTEX, shaders.EMPTY_FRAGMENT)
         background = self._program(shaders.BACKGROUND_VERTEX, shaders.BACKGROUND_FRAGMENT)
-        self._card_program = self._program(shaders.CARD_VERTEX, shaders.CARD_FRAGMENT)
-        self._card_shadow_program = self._program(
-            shaders.CARD_SHADOW_VERTEX, shaders.CARD_SHADOW_FRAGMENT
+        self._hair_card_program = self._program(
+            shaders.HAIR_CARD_VERTEX, shaders.HAIR_CARD_FRAGMENT
         )
-        self._card_styles: dict[str, _CardArrays] = {}
-        self._cards: _CardArrays | None = None
-        self._card_unit = len(self._textures)
+        self._hair_card_shadow_program = self._program(
+            shaders.HAIR_CARD_SHADOW_VERTEX, shaders.HAIR_CARD_SHADOW_FRAGMENT
+        )
+        self._hat_program = self._program(shaders.HAT_VERTEX, shaders.HAT_FRAGMENT)
+        self._hat_shadow_program = self._program(shaders.HAT_SHADOW_VERTEX, shaders.EMPTY_FRAGMENT)
+        self._hats: dict[str, _HatArrays] = {}
+        self._hat: _HatArrays | None = None
+        self._card_styles: dict[str, _HairCardArrays] = {}
+        self._hair_cards: _HairCardArrays | None = None
 
         rv = mesh.render_vertex
         traits = [mesh.head_share[rv], mesh.ambient_occlusion[rv], mesh.inside_mouth]
@@ -269,6 +321,9 @@ class FaceRenderer:
         self._skin_buffer = gl.buffer(reserve=len(rv) * 24)
         self._part_buffer = gl.buffer(reserve=self._parts.num_vertices * 24)
         self._lash_buffer = gl.buffer(reserve=self._lashes.num_vertices * 24)
+        self._card_buffer = gl.buffer(reserve=cards.MAX_VERTICES * 24)
+        self._card_places = gl.buffer(reserve=cards.MAX_VERTICES * 12)
+        self._card_index = gl.buffer(reserve=cards.NUM_TRIANGLES * 12)
         num_hair = len(hair.SHELL_LEVELS) * hair.SHELL_VERTICES
         self._hair_buffer = gl.buffer(reserve=num_hair * hair.VERTEX_FLOATS * 4)
         worn_triangles = accessories.accessory_triangles()
@@ -279,6 +334,7 @@ class FaceRenderer:
         corners = np.array([-1, -1, 3, -1, -1, 3], np.float32)
 
         moving = (self._skin_buffer, "3f 3f", "position", "normal")
+        moving_cards = (self._card_buffer, "3f 3f", "position", "normal")
         all_traits = (fixed_buffer, "3f 2f 3f", "canonical", "texcoord", "traits")
         strands = "3f 3f 3f 4f", "position", "normal", "tangent", "strand"
         self._arrays = {
@@ -290,6 +346,9 @@ class FaceRenderer:
             ),
             "parts": self._part_array(part, self._part_buffer, self._parts),
             "lashes": self._part_array(lash, self._lash_buffer, self._lashes),
+            "cards": _array(
+                gl, card, [moving_cards, (self._card_places, "3f", "place")], self._card_index
+            ),
             "accessories": _array(
                 gl,
                 worn,
@@ -307,10 +366,10 @@ class FaceRenderer:
         for unit, (name, texture) in enumerate(self._textures.items()):
             texture.use(unit)
             self._set({name: unit})
-        self._set({"card_map": self._card_unit})
+        self._set({"card_map": _HAIR_CARD_UNIT})
         self._set({"pivot": tuple(NECK_PIVOT), "samples": float(self.supersampling)})
 
-    def _card_arrays(self, style_name: str) -> _CardArrays:
+    def _hair_card_arrays(self, style_name: str) -> _HairCardArrays:
         """What draws a style of hair; made when it is first drawn."""
         if style_name in self._card_styles:
             return self._card_styles[style_name]
@@ -329,15 +388,43 @@ class FaceRenderer:
         ]  # fmt: skip
         outwards = gl.buffer(style.triangles.tobytes())
         inwards = gl.buffer(np.ascontiguousarray(style.triangles[::-1]).tobytes())
-        made = _CardArrays(
+        made = _HairCardArrays(
             vertices,
             picture,
-            solid=_array(gl, self._card_program, buffers, inwards),
-            soft=_array(gl, self._card_program, buffers, outwards),
-            shadow=_array(gl, self._card_shadow_program, buffers, inwards),
+            solid=_array(gl, self._hair_card_program, buffers, inwards),
+            soft=_array(gl, self._hair_card_program, buffers, outwards),
+            shadow=_array(gl, self._hair_card_shadow_program, buffers, inwards),
         )
         self._card_styles[style_name] = made
         return made
+
+    def _hat_arrays(self, name: str) -> _HatArrays:
+        """What draws a hat; made when it is first drawn."""
+        if name not in self._hats:
+            gl, mesh = self._context, hat_mesh(name)
+            vertices = gl.buffer(reserve=len(mesh.references) * 24)
+            buffers = [(vertices, "3f 3f", "position", "normal")]
+            triangles = gl.buffer(mesh.joined_triangles.tobytes())
+            self._hats[name] = _HatArrays(
+                vertices,
+                solid=_array(gl, self._hat_program, buffers, triangles),
+                shadow=_array(gl, self._hat_shadow_program, buffers, triangles),
+            )
+        return self._hats[name]
+
+    def _add_picture(self, name: str, picture: U8) -> Any:
+        """A texture with mipmaps [H, W] or [H, W, 4], under the next unit."""
+        height, width = picture.shape[:2]
+        num = 1 if picture.ndim == 2 else picture.shape[2]
+        texture = self._context.texture((width, height), num, np.ascontiguousarray(picture))
+        texture.build_mipmaps()
+        texture.filter = (self._gl.LINEAR_MIPMAP_LINEAR, self._gl.LINEAR)
+        texture.repeat_x = texture.repeat_y = False
+        unit = len(self._textures)
+        self._textures[name] = texture
+        texture.use(unit)
+        self._set({name: unit})
+        return texture
 
     def _part_array(self, program: Any, moving: Any, part: MouthAndEyes | LashSheet) -> Any:
         gl = self._context
@@ -429,7 +516,7 @@ def _strand_noise() -> U8:
 
 @njit(cache=True)
 def _shrink(pixels: U8, factor: int) -> U8:
-    """Average boxes of pixels and turn the picture upright: [F*S, F*S, 3] → [S, S, 3]."""
+    """Average boxes of pixels and turn the picture upright: [F*S, F*S, 4] → [S, S, 3]."""
     size = pixels.shape[0] // factor
     out = np.empty((size, size, 3), np.uint8)
     area = factor * factor
@@ -441,4 +528,21 @@ def _shrink(pixels: U8, factor: int) -> U8:
                     for x in range(factor):
                         total += pixels[(size - 1 - row) * factor + y, column * factor + x, c]
                 out[row, column, c] = total // area
+    return out
+
+
+@njit(cache=True)
+def _share_of_hair(pixels: U8, block: int) -> U8:
+    """How much of each block of pixels is hair, upright: [B*S, B*S, 4] → [S, S], 255 for all."""
+    size = pixels.shape[0] // block
+    out = np.empty((size, size), np.uint8)
+    top = pixels.shape[0] - 1
+    for row in range(size):
+        for column in range(size):
+            count = 0
+            for y in range(block):
+                for x in range(block):
+                    mark = pixels[top - row * block - y, column * block + x, 3]
+                    count += 100 < mark < 156
+            out[row, column] = (255 * count) // (block * block)
     return out

@@ -287,6 +287,42 @@ void main() {
 """
 )
 
+# Brows and lashes lie on the skin: their depth, not their place, is drawn towards the camera.
+CARD_VERTEX = (
+    _VERSION
+    + _POSE
+    + """
+in vec3 position; in vec3 normal; in vec3 place; uniform vec3 camera;
+out vec3 P; out vec3 N; out vec3 K;
+void main() {
+  P = turn(position - pivot, angle) + pivot; N = turn(normal, angle); K = place;
+  vec4 at = view_projection * vec4(P, 1.);
+  vec4 nearer = view_projection * vec4(P + normalize(camera - P) * CARD_BIAS_DM, 1.);
+  gl_Position = vec4(at.xy, nearer.z / nearer.w * at.w, at.w);
+}
+"""
+)
+
+# place: x, y in the pictures, z 0 brow, else opacity of lashes.
+CARD_FRAGMENT = (
+    _VERSION
+    + _LIGHT
+    + """
+in vec3 P; in vec3 N; in vec3 K; out vec4 o;
+uniform sampler2D cards; uniform vec3 brow_color;
+void main() {
+  float opacity = texture(cards, K.xy).r;
+  vec3 n = normalize(N), v = normalize(camera - P);
+  if (dot(n, v) < 0.) n = -n;
+  vec3 albedo = brow_color;
+  if (K.z > .01) { albedo = vec3(.010, .008, .007); n = vec3(0., .8, .6); }
+  float facing = max(dot(n, key_direction) * .7 + .3, 0.);
+  vec3 color = albedo * (key * facing * mix(.4, 1., lit(P, n)) + ambient(n));
+  o = vec4(tone(color), K.z > .01 ? opacity * K.z : min(opacity * BROW_OPACITY, .96));
+}
+"""
+)
+
 ACCESSORY_VERTEX = PART_VERTEX.replace("in vec4 kind;", "in vec2 kind;").replace(
     "K = kind;", "K = vec4(kind, 0., 0.);"
 )
@@ -319,8 +355,10 @@ HAIR_VERTEX = (
     + _POSE
     + """
 in vec3 position; in vec3 normal; in vec3 tangent; in vec4 strand;
-out vec3 P; out vec3 N; out vec3 S; out vec4 K;
+uniform vec3 hat_rim;
+out vec3 P; out vec3 N; out vec3 S; out vec4 K; out float above_rim;
 void main() {
+  above_rim = position.y - dot(hat_rim, vec3(position.xz, 1.));
   float a = angle * hair_share(position.y);
   P = turn(position - pivot, a) + pivot; N = turn(normal, a); S = turn(tangent, a); K = strand;
   gl_Position = view_projection * vec4(P, 1.);
@@ -333,9 +371,10 @@ HAIR_FRAGMENT = (
     + _LIGHT
     + _COVERAGE
     + """
-in vec3 P; in vec3 N; in vec3 S; in vec4 K; out vec4 o;
+in vec3 P; in vec3 N; in vec3 S; in vec4 K; in float above_rim; out vec4 o;
 uniform vec3 hair_color; uniform float curl;
 void main() {
+  if (above_rim > 0.) discard;  // inside the hat
   float t = K.y, level = K.z, tip = K.w;
   // Waves bend the strands; tight curls are lumps that run no way in particular.
   float u = K.x + curl * .006 * sin(t * 34. + 6. * sin(K.x * 25.));
@@ -367,22 +406,23 @@ void main() {
   vec3 shine = first * (vec3(.018) + .35 * albedo) + second * albedo;
   color += key * shade * wrapped * shine * .6 * level;
   color += ambient(n) * pow(1. - abs(dot(n, v)), 3.) * .03 * level;
-  o = vec4(tone(color), 1.);
+  o = vec4(tone(color), HAIR_MARK);
 }
 """
 )
 
-CARD_VERTEX = (
+HAIR_CARD_VERTEX = (
     _VERSION
     + _POSE
     + """
 in vec3 position; in vec3 normal; in vec2 texcoord; in float cut; in float openness;
 in vec3 tangent;
-out vec3 P; out vec3 N; out vec3 S; out vec2 UV; out vec2 K;
+uniform vec3 hat_rim;
+out vec3 P; out vec3 N; out vec3 S; out vec2 UV; out vec3 K;
 void main() {
   float a = angle * hair_share(position.y);
   P = turn(position - pivot, a) + pivot; N = turn(normal, a); S = turn(tangent, a);
-  UV = texcoord; K = vec2(cut, openness);
+  UV = texcoord; K = vec3(cut, openness, position.y - dot(hat_rim, vec3(position.xz, 1.)));
   gl_Position = view_projection * vec4(P, 1.);
 }
 """
@@ -390,27 +430,30 @@ void main() {
 
 _CARD_OPACITY = """
 uniform sampler2D card_map; uniform float solid;
-float card_opacity(vec2 uv, float cut, vec4 grain) {
-  return texture(card_map, uv).g * smoothstep(-.03, .05, cut + (grain.g - .5) * .22);
+// A cut ends strand by strand: bright ones reach farther.
+float card_opacity(vec2 card, float cut) {
+  return card.g * smoothstep(-.05, .05, cut + (card.r - .5) * .5);
 }
 """
 
-CARD_FRAGMENT = (
+HAIR_CARD_FRAGMENT = (
     _VERSION
     + _LIGHT
     + _CARD_OPACITY
     + """
-in vec3 P; in vec3 N; in vec3 S; in vec2 UV; in vec2 K; out vec4 o;
+in vec3 P; in vec3 N; in vec3 S; in vec2 UV; in vec3 K; out vec4 o;
 uniform vec3 hair_color;
 void main() {
-  vec4 grain = texture(noise, UV * vec2(5., 3.));
-  float opacity = card_opacity(UV, K.x, grain);
+  if (K.z > 0.) discard;  // inside the hat
+  vec2 card = texture(card_map, UV).rg;
+  float opacity = card_opacity(card, K.x);
   if (opacity < mix(.04, .62, solid)) discard;
-  float light = (texture(card_map, UV).r - .5) * 2.4;
+  float light = (card.r - .5) * 2.4;
   vec3 n = normalize(N), v = normalize(camera - P);
   if (dot(n, v) < 0.) n = normalize(n - 1.6 * v * dot(n, v));
   vec3 tangent = normalize(normalize(S) + n * light * .25);
-  vec3 albedo = hair_color * exp(light * .85) * mix(.45, 1., K.y);
+  float pale = smoothstep(.05, .35, hair_color.g);  // light strands shine through each other
+  vec3 albedo = hair_color * exp(light * mix(.95, .5, pale)) * mix(mix(.45, .7, pale), 1., K.y);
   // Strands: diffuse light by the angle to the tangent, two highlights (Kajiya and Kay).
   float shade = mix(.3, 1., lit(P, n)), tl = dot(tangent, key_direction), tv = dot(tangent, v);
   float sl = sqrt(max(1. - tl * tl, 0.)), sv = sqrt(max(1. - tv * tv, 0.));
@@ -423,31 +466,33 @@ void main() {
   float rough = exp(light * .6);
   color += key * shade * wrapped * K.y * rough
     * (first * (vec3(.022) + .25 * albedo) + second * (.6 * albedo + vec3(.003)));
-  o = vec4(tone(color), mix(clamp(opacity / .62, 0., 1.), 1., solid));
+  o = vec4(tone(color), mix(clamp(opacity / .62, 0., 1.), HAIR_MARK, solid));
 }
 """
 )
 
-CARD_SHADOW_VERTEX = (
+HAIR_CARD_SHADOW_VERTEX = (
     _VERSION
     + _POSE
     + """
 in vec3 position; in vec2 texcoord; in float cut; uniform mat4 light_projection;
+uniform vec3 hat_rim;
 out vec2 UV; out float K;
 void main() {
-  UV = texcoord; K = cut;
+  UV = texcoord;
+  K = min(cut, 20. * (dot(hat_rim, vec3(position.xz, 1.)) - position.y));
   float a = angle * hair_share(position.y);
   gl_Position = light_projection * vec4(turn(position - pivot, a) + pivot, 1.);
 }
 """
 )
 
-CARD_SHADOW_FRAGMENT = (
+HAIR_CARD_SHADOW_FRAGMENT = (
     _VERSION
     + _CARD_OPACITY
     + """
 in vec2 UV; in float K;
-void main() { if (card_opacity(UV, K, vec4(.5)) < .5) discard; }
+void main() { if (card_opacity(texture(card_map, UV).rg, K) < .5) discard; }
 """
 )
 
@@ -464,6 +509,44 @@ void main() {
 )
 
 EMPTY_FRAGMENT = _VERSION + "void main() {}\n"
+
+HAT_VERTEX = (
+    _VERSION
+    + _POSE
+    + """
+in vec3 position; in vec3 normal; out vec3 P; out vec3 N;
+void main() {
+  P = turn(position - pivot, angle) + pivot; N = turn(normal, angle);
+  gl_Position = view_projection * vec4(P, 1.);
+}
+"""
+)
+
+HAT_FRAGMENT = (
+    _VERSION
+    + _LIGHT
+    + """
+in vec3 P; in vec3 N; out vec4 o;
+uniform vec3 hat_color;
+void main() {  // felt: rough, a little lighter where it is seen at a grazing angle
+  vec3 n = normalize(N), v = normalize(camera - P);
+  float inner = step(dot(n, v), 0.);
+  n = mix(n, -n, inner);
+  float facing = max(dot(n, key_direction), 0.), graze = pow(1. - max(dot(n, v), 0.), 3.);
+  vec3 color = hat_color * (key * facing * lit(P, n) + ambient(n) * mix(.9, .35, inner));
+  o = vec4(tone(color * (1. + .6 * graze)), 1.);
+}
+"""
+)
+
+HAT_SHADOW_VERTEX = (
+    _VERSION
+    + _POSE
+    + """
+in vec3 position; uniform mat4 light_projection;
+void main() { gl_Position = light_projection * vec4(turn(position - pivot, angle) + pivot, 1.); }
+"""
+)
 
 BACKGROUND_VERTEX = (
     _VERSION + "in vec2 corner; out vec2 q;\n"
@@ -491,16 +574,20 @@ void main() {
   float glow = disc(lamps.yz + vec2(-.75, .55), .10) + .7 * disc(lamps.yz + vec2(-.38, .80), .07)
     + .8 * disc(lamps.yz + vec2(.72, .35), .13) + .5 * disc(lamps.yz + vec2(.95, .75), .09);
   c += lamps.x * glow * vec3(1., .82, .6) * exp(.5 * warm);
-  o = vec4(pow(clamp(c / (1. + .25 * c), 0., 1.), vec3(1. / 2.2)), 1.);
+  o = vec4(pow(clamp(c / (1. + .25 * c), 0., 1.), vec3(1. / 2.2)), 0.);
 }
 """
 )
 
 SHADOW_SIZE = 256
+HAIR_MARK = 0.5  # alpha of solid hair in the target; of all else but the background 1
 IRIS_RAD = 0.48
+_CARD_BIAS_DM = 0.02
+_BROW_OPACITY = 1.15
 
 _CONSTANTS = {
     "SHADOW_SIZE": SHADOW_SIZE,
+    "HAIR_MARK": HAIR_MARK,
     "IRIS_RAD": IRIS_RAD,
     "PICTURE_SIZE": skins.PICTURE_SIZE,
     "SKIN_WIDTH": skins.WIDTH,
@@ -512,6 +599,8 @@ _CONSTANTS = {
     "SOCKET_X": skins.SOCKET[0],
     "SOCKET_Y": skins.SOCKET[1],
     "RELIEF_DM": skins.RELIEF_DM,
+    "CARD_BIAS_DM": _CARD_BIAS_DM,
+    "BROW_OPACITY": _BROW_OPACITY,
     "PAINT_AXIS_Z": bake.PAINT_AXIS_Z,
     "PAINT_AZIMUTH": bake.PAINT_AZIMUTH,
     "PAINT_LOW": bake.PAINT_LOW,

@@ -56,7 +56,7 @@ def brow_point(identity: Identity, along: float, across: float) -> tuple[float, 
     return x, centre + across * _brow_half_width(along, identity.brow_thickness_dm)
 
 
-def paint_skin(identity: Identity) -> NDArray[np.uint8]:
+def paint_skin(identity: Identity, with_brows: bool = True) -> NDArray[np.uint8]:
     """The paint map [W, W, 4] uint8: square roots of the albedo's R, G, B, and 255."""
     features = _features()
     azimuth = (np.arange(bake.PAINT_SIZE) + 0.5) / bake.PAINT_SIZE - 0.5
@@ -83,7 +83,7 @@ def paint_skin(identity: Identity) -> NDArray[np.uint8]:
             identity.brow_height_dm,
             identity.brow_arch_dm,
             identity.brow_slant_dm,
-            identity.brow_thickness_dm,
+            identity.brow_thickness_dm if with_brows else 0.0,
         ]
     )
     base = skin.astype(np.float32)
@@ -91,10 +91,14 @@ def paint_skin(identity: Identity) -> NDArray[np.uint8]:
     return _paint(features, amounts, shape, line.astype(np.float32), base, brow, scalp)
 
 
-def paint_hair(identity: Identity) -> NDArray[np.uint8]:
+def paint_hair(identity: Identity, scalp_cover: F32) -> NDArray[np.uint8]:
     """Beard and scalp to lay over a skin's picture: the map [W, W, 4] uint8.
 
     RGB: square roots of the hair's linear colour times its cover; A: the cover.
+
+    Args:
+        identity: who.
+        scalp_cover: how much of the scalp hair hides, [W, W] in [0, 1]; counts above the hairline.
     """
     features = _features()
     azimuth = (np.arange(bake.PAINT_SIZE) + 0.5) / bake.PAINT_SIZE - 0.5
@@ -112,6 +116,7 @@ def paint_hair(identity: Identity) -> NDArray[np.uint8]:
         line.astype(np.float32),
         short + (0.9 * hair - short) * full,
         np.float32(0.75) * hair,
+        scalp_cover,
     )
 
 
@@ -239,7 +244,8 @@ def _paint(
                     for c in range(3):
                         color[c] *= 1.0 - amount * _TAKES[k, c]
             along = (features.width[row, column] - _BROW_INNER_DM) / span
-            if -0.15 < along < 1.12 and z > 0.6 and abs(y - _BROW_HEIGHT_DM) < 0.2:
+            near = -0.15 < along < 1.12 and z > 0.6 and abs(y - _BROW_HEIGHT_DM) < 0.2
+            if near and brow_shape[3] > 0:
                 centre = _brow_centre(along, brow_shape[0], brow_shape[1], brow_shape[2])
                 half = _brow_half_width(along, brow_shape[3])
                 # Soft edges, sparse at the inner end: hairs, not a painted bar.
@@ -262,7 +268,7 @@ def _paint(
 
 @njit(cache=True, fastmath=True)
 def _cover(
-    features: _Features, beard_amount: float, line: F32, beard: F32, scalp: F32
+    features: _Features, beard_amount: float, line: F32, beard: F32, scalp: F32, scalp_cover: F32
 ) -> NDArray[np.uint8]:
     size = features.width.shape[0]
     out = np.empty((size, size, 4), np.uint8)
@@ -270,7 +276,11 @@ def _cover(
         for column in range(size):
             y = features.height[row, column]
             low = beard_amount * features.masks[6, row, column]
-            high = 0.97 * _step(-0.10, 0.14, y - line[column])
+        max(0.93 * identity.beard, stubble),
+        line.astype(np.float32),
+        short + (0.9 * hair - short) * full,
+        np.float32(0.75) * hair,
+        scalp_cover,
             for c in range(3):
                 color = beard[c] * low * (1.0 - high) + scalp[c] * high
                 out[row, column, c] = int(255.0 * math.sqrt(min(max(color, 0.0), 1.0)) + 0.5)
