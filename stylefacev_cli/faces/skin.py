@@ -276,11 +276,7 @@ def _cover(
         for column in range(size):
             y = features.height[row, column]
             low = beard_amount * features.masks[6, row, column]
-        max(0.93 * identity.beard, stubble),
-        line.astype(np.float32),
-        short + (0.9 * hair - short) * full,
-        np.float32(0.75) * hair,
-        scalp_cover,
+            high = scalp_cover[row, column] * _step(-0.10, 0.14, y - line[column])
             for c in range(3):
                 color = beard[c] * low * (1.0 - high) + scalp[c] * high
                 out[row, column, c] = int(255.0 * math.sqrt(min(max(color, 0.0), 1.0)) + 0.5)
