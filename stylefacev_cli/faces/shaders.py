@@ -87,8 +87,8 @@ _SKIN_FRAGMENT = (
     + _LIGHT
     + """
 in vec3 P; in vec3 N; in vec3 C; in vec2 UV; in vec3 T; in float oil; out vec4 o;
-uniform sampler2D paint; uniform sampler2D skin_picture; uniform float lipstick; uniform sampler2D lip_mask;
-uniform vec3 lip_color; uniform float lip_cover;
+uniform sampler2D paint; uniform sampler2D skin_picture; uniform sampler2D lip_mask;
+uniform vec3 lip_color; uniform float lip_cover; uniform float lipstick;
 uniform vec3 shirt; uniform vec3 collar; uniform float neckline; uniform vec3 scatter;
 uniform sampler2D folds; uniform vec4 wrinkles;
 uniform float neckline_v; uniform float jacket; uniform vec3 jacket_color;
@@ -189,11 +189,13 @@ PICTURED_SKIN_FRAGMENT = _skin_fragment(
   albedo = mix(albedo, hair, cover);
   // The relief tilts the normal (Mikkelsen's surface gradient).
   vec3 smooth_n = n, px = dFdx(P), py = dFdy(P), rx = cross(py, n), ry = cross(n, px);
-  float relief = pictured.a * RELIEF_DM + mix(pores * .0012, hairs * .010, full * cover), area = dot(px, rx);
+  float relief = pictured.a * RELIEF_DM + mix(pores * .0012, hairs * .010, full * cover);
+  float area = dot(px, rx);
   n = normalize(abs(area) * n - sign(area) * (dFdx(relief) * rx + dFdy(relief) * ry));
 """,
     lips="""
-  vec3 stick = lip_color * (.35 + .65 * dot(albedo, vec3(.4, .4, .2)) / dot(lip_color, vec3(.4, .4, .2)));
+  vec3 grey = vec3(.4, .4, .2);
+  vec3 stick = lip_color * (.35 + .65 * dot(albedo, grey) / dot(lip_color, grey));
   albedo = mix(albedo, stick, lip * lipstick);
   gloss += lip * (.8 * lipstick - .4); sharp += lip * 18.;
 """,
@@ -204,12 +206,14 @@ PICTURED_SKIN_FRAGMENT = _skin_fragment(
   diffuse = .5 * (diffuse + sqrt(diffuse * diffuse + .6 * wrap * wrap));
 """,
     shine="""
-  float broken = clamp(.5 + 2.4 * (pictured.a - .5) + 1.1 * pores, 0., 1.2), oily = oil + .6 * lip;
-  shine += pow(max(dot(n, h), 0.), 70.) * 3.1 * fresnel * oily * broken * (1. - cloth) * (1. - cover);
+  float broken = clamp(.5 + 2.4 * (pictured.a - .5) + 1.1 * pores, 0., 1.2);
+  float oily = oil + .6 * lip;
+  float bare = (1. - cloth) * (1. - cover);
+  shine += pow(max(dot(n, h), 0.), 70.) * 3.1 * fresnel * oily * broken * bare;
   ao *= mix(ao, 1., cloth);  // of what follows, reflections: less in hollows
 """,
     grazed="smooth_n",
-    spread="vec3(.80, .97, 1.)",
+    spread="vec3(.88, .98, 1.)",
     bounce="vec3(.86, .98, 1.04)",
 )
 

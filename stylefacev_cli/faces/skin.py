@@ -126,7 +126,7 @@ class _Features(NamedTuple):
     width: F32  # |x|
     height: F32  # y
     depth: F32  # z
-    masks: F32  # [7, W, W], one for each of `paint_skin`'s amounts
+    masks: F32  # [8, W, W], one for each of `paint_skin`'s amounts, and `paint_hair`'s beard
     noise: F32
 
 
@@ -165,6 +165,10 @@ def _features() -> _Features:
     moustache = np.exp(-(((y - 6.835 + 0.12 * a**2 + 0.10 * a) / 0.050) ** 2))
     moustache = moustache * (1 - smooth_step(0.18, 0.32, a)) * (z > 1.0)
     beard = np.maximum(jaw, moustache) * (1 - lip)
+    wide = np.exp(-(((y - 6.845 + 0.12 * a**2 + 0.10 * a) / 0.066) ** 4))
+    wide = wide * (1 - smooth_step(0.22, 0.34, a)) * (z > 1.0)
+    corners = np.exp(-(((a - 0.285) / 0.055) ** 2)) * smooth_step(6.86, 6.76, y) * (z > 1.0)
+    full_beard = np.maximum(np.maximum(jaw, wide), corners) * (1 - lip)
     masks = [
         red,
         spot(0.30, 7.36, 0.20, 0.13, 0.8),
@@ -173,6 +177,7 @@ def _features() -> _Features:
         spot(0.30, 7.44, 0.16, 0.05, 0.8),
         spot(0.50, 7.0, 0.15, 0.12),
         beard,
+        full_beard,
     ]
     white = np.random.default_rng(5).standard_normal((size, size))
     noise = 0.4 * 2.5 * gaussian_filter(white, 2.5) + 0.6 * 9.0 * gaussian_filter(white, 9.0)
@@ -275,7 +280,7 @@ def _cover(
     for row in range(size):
         for column in range(size):
             y = features.height[row, column]
-            low = beard_amount * features.masks[6, row, column]
+            low = beard_amount * features.masks[7, row, column]
             high = scalp_cover[row, column] * _step(-0.10, 0.14, y - line[column])
             for c in range(3):
                 color = beard[c] * low * (1.0 - high) + scalp[c] * high

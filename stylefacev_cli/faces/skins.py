@@ -62,7 +62,7 @@ _LOG_STEP = 1 / 4096  # of the bands' int16
 _LOW_SIGMA_PX = 2.0
 _GRAIN_RANGE, _LOW_RANGE = (0.034, 0.05), (0.05, 0.12)  # deviations on cheek and forehead
 _STRETCH = 1.5  # at most, to come into the range
-_CHROMA = {"african": 0.45, "asian": 0.8, "caucasian": 0.8}
+_CHROMA = {"african": 0.45, "asian": 0.62, "caucasian": 0.68}
 _PALETTE_SHARE = {"african": 0.95, "asian": 0.5, "caucasian": 0.5}
 # Logarithms of the lips' colour over the skin's; the pictures' own are partly lilac.
 _LIPS = {
@@ -226,9 +226,10 @@ def _zones(mesh: FaceMesh) -> _Zones:
     white = np.random.default_rng(5).standard_normal(red.shape)
     blotches = 4 * gaussian_filter(white, 2) + 10 * gaussian_filter(white, 5)
     red = red * np.clip(1 + 0.28 * blotches, 0.2, 2)
-    fine = gaussian_filter(np.random.default_rng(6).standard_normal(red.shape), 0.75)
-    freckles = np.clip(4 * fine - 1.3, 0, 1.2) * np.clip(
-        spot(0.30, 7.08, 0.34, 0.20) + 0.6 * spot(0, 7.1, 0.2, 0.2) + 0.35 * spot(0, 7.7, 0.5, 0.2), 0, 1)
+    fine = gaussian_filter(np.random.default_rng(6).standard_normal(red.shape), 0.6)
+    cheeks = spot(0.30, 7.08, 0.34, 0.20) + 0.6 * spot(0, 7.1, 0.2, 0.2)
+    cheeks += 0.35 * spot(0, 7.7, 0.5, 0.2)
+    freckles = np.clip(3 * fine - 1.4, 0, 1) * np.clip(cheeks, 0, 1)
     blush = spot(0.50, 7.0, 0.17, 0.13)
     lids = spot(0.31, 7.40, 0.16, 0.06, 0.8)
     even = (spot(0.40, 7.0, 0.15, 0.15) > 0.4) | (spot(0.0, 7.75, 0.35, 0.10, 0.8) > 0.4)
@@ -304,8 +305,8 @@ def _split(logs: F32, origin: str, period: str, zones: _Zones) -> tuple[F32, F32
 
 def _into_range(band: F32, limits: tuple[float, float]) -> float:
     """A factor that brings the band's deviation into the limits, or nearer to them."""
-    spread = float(band.std())
-    return float(np.clip(spread, spread if spread > limits[0] else min(limits[0], _STRETCH * spread), limits[1])) / spread
+    spread, (low, high) = float(band.std()), limits
+    return min(max(1.0, min(low / spread, _STRETCH)), high / spread)
 
 
 def _without_hair(low: F32, light: F32, scalp: F32) -> tuple[F32, F32]:
