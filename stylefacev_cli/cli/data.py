@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylefacev_cli.cli import data_prepare
+from stylefacev_cli.cli.downloads import DEFAULT_LOOK, Look, fetch_render_assets
 from stylefacev_cli.cli.options import AsJson
 from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.errors import UsageError
@@ -40,11 +41,12 @@ def render(
         str,
         typer.Option(help="canonical (eyes in place), unaligned (as trackers cut it out) or wide."),
     ] = "canonical",
+    look: Look = DEFAULT_LOOK,
     processes: Annotated[int, typer.Option(help="Processes that render at once.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Render synthetic faces with exact labels: landmarks, expressions, pose, gaze, latents."""
-    from stylefacev_cli.faces.dataset import RenderSettings, render_set
+    from stylefacev_cli.faces.dataset import RenderSettings, check_folder, render_set
 
     terminal: Terminal = ctx.obj
     settings = RenderSettings(
@@ -55,8 +57,11 @@ def render(
         kind=kind,
         fps=fps,
         framing=framing,
+        look=look,
     )
+    check_folder(out, settings)
     terminal.way_on = "; run the same command again to go on"
+    fetch_render_assets(terminal, look)
     with terminal.progress(identities, "clips") as advance:
         report = _reporter(terminal, advance)
         index = render_set(settings, out, num_processes=processes, report=report)

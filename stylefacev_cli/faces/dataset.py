@@ -23,9 +23,15 @@ from stylefacev_cli.data.clips import (
     write_clip,
 )
 from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.faces.assets import wheel_file
 from stylefacev_cli.faces.camera import FIELD_OF_VIEW_DEG
 from stylefacev_cli.faces.factors import FRAMINGS, Z_DIM, FaceFactors, FramingRange
+from stylefacev_cli.faces.looks import (
+    PHOTOGRAPHIC,
+    assets_of,
+    check_look,
+    content_of,
+    fetch_assets,
+)
 from stylefacev_cli.faces.motion import NATIVE_FPS, sample_motion
 from stylefacev_cli.faces.parameters import flatten
 from stylefacev_cli.faces.studio import Studio
@@ -48,6 +54,7 @@ class RenderSettings:
     kind: str = "clips"  # "clips": talking heads; "stills": a new scene and pose in each frame
     fps: float = NATIVE_FPS
     framing: str = "canonical"  # one of factors.FRAMINGS
+    look: str = PHOTOGRAPHIC  # one of looks.LOOKS
 
     def __post_init__(self) -> None:
         limits = {
@@ -64,6 +71,7 @@ class RenderSettings:
             raise UsageError(f"--kind {self.kind}: choose clips or stills")
         if self.framing not in FRAMINGS:
             raise UsageError(f"--framing {self.framing}: choose one of {', '.join(FRAMINGS)}")
+        check_look(self.look)
 
 
 class Progress(NamedTuple):
@@ -97,13 +105,18 @@ def render_set(
     Raises:
         UsageError: the folder holds something else.
         DataError: the folder cannot be written, or its index is damaged.
-        StyleFaceVError: no EGL, no assets.
+        MissingWeightsError, IntegrityError: as `looks.fetch_assets`.
+        StyleFaceVError: no EGL.
     """
     if num_processes < 1:
         raise UsageError(f"--processes {num_processes}: give at least 1")
     folder = Path(folder)
     index = folder / INDEX_NAME
     try:
+        check_folder(folder, settings)
+        fetch_assets(
+            settings.look
+        )  # before a manifest is written for a set that cannot be rendered
         _claim(folder, settings)
         num_done = _resume(folder)
         report(Progress(num_done, settings.num_identities))
@@ -115,10 +128,7 @@ def render_set(
                 num_done += 1
                 report(Progress(num_done, settings.num_identities))
     except OSError as error:
-        where = error.filename or folder
-        raise DataError(
-            f"cannot write {where}: {error.strerror}; free it or choose another --out"
-        ) from error
+        raise _cannot_write(error, folder) from error
     return index
 
 
@@ -170,28 +180,52 @@ def _table(rows: list[tuple[float, ...]]) -> F32:
 # --- the folder ------------------------------------------------------------------------------
 
 
+def check_folder(folder: Path, settings: RenderSettings) -> None:
+    """Make sure that a set can be rendered into a folder, or continued there.
+
+    Raises:
+        UsageError: it holds something else.
+        DataError: it cannot be read, or its manifest is damaged.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        is_set = path.exists()
+        is_empty = is_set or not folder.exists() or not any(folder.iterdir())
+    except OSError as error:
+        raise _cannot_write(error, folder) from error
+    if is_set and not _same_set(read_manifest(path), _manifest(settings)):
+        raise UsageError(
+            f"{folder} holds a set with other settings or assets; choose another --out"
+        )
+    if not is_empty:
+        raise UsageError(f"{folder} is not empty and holds no set; choose another --out")
+
+
+def _cannot_write(error: OSError, folder: Path) -> DataError:
+    where = error.filename or folder
+    return DataError(f"cannot write {where}: {error.strerror}; free it or choose another --out")
+
+
 def _claim(folder: Path, settings: RenderSettings) -> None:
-    """Write the manifest, or check that the folder's is of the same set."""
-    manifest = {
+    """Write the manifest."""
+    path = folder / MANIFEST_NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    manifest = _manifest(settings)
+    part.write_text(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    part.replace(path)
+
+
+def _manifest(settings: RenderSettings) -> dict[str, Any]:
+    return {
         "made_by": f"stylefacev {__version__}, data render",
         "recipe": RECIPE,
         "settings": asdict(settings),
-        "assets": {"wheel": wheel_file().name, "sha256": wheel_file().sha256},
+        "assets": assets_of(settings.look),
         "columns": _columns(),
-        "content": "synthetic faces, rendered by a program; they show no real person",
+        "content": content_of(settings.look),
         "licence": "CC0-1.0 (rendered from CC0 assets)",
     }
-    path = folder / MANIFEST_NAME
-    if path.exists():
-        found = read_manifest(path)
-        if not _same_set(found, manifest):
-            raise UsageError(f"{folder} holds a set with other settings; choose another --out")
-    elif folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty and holds no set; choose another --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    part.replace(path)
 
 
 def _columns() -> dict[str, list[str]]:
@@ -208,10 +242,10 @@ def _columns() -> dict[str, list[str]]:
 
 
 def _same_set(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    def core(manifest: dict[str, Any]) -> tuple[Any, Any]:
+    def core(manifest: dict[str, Any]) -> tuple[Any, ...]:
         settings = dict(manifest.get("settings") or {})
         settings.pop("num_identities", None)
-        return manifest.get("recipe"), settings
+        return manifest.get("recipe"), settings, manifest.get("assets")
 
     return core(found) == core(wanted)
 
@@ -263,7 +297,8 @@ class _Worker:
 
     def __init__(self, settings: RenderSettings, folder: Path) -> None:
         self.settings, self.folder = settings, folder
-        self.studio = Studio(settings.size_px, FramingRange.named(settings.framing))
+        framing = FramingRange.named(settings.framing)
+        self.studio = Studio(settings.size_px, framing, look=settings.look)
 
     def render(self, number: int) -> ClipEntry:
         entry = _entry(self.settings, number)

@@ -362,7 +362,7 @@ class FaceFactors:
             hair_length_dm=float(np.clip(length, -0.9, 1.7)),
             fringe_dm=fringe,
             hair_volume_dm=float((0.15 + 0.05 * curl) * np.exp(0.28 * f["hair_volume"])),
-            quiff=float(np.clip(0.3 + 0.4 * f["quiff"], 0, 1.2) * _sigmoid(-3 * length)),
+            quiff=float(np.clip(0.15 + 0.3 * f["quiff"], 0, 0.8) * _sigmoid(-3 * length)),
             parting=float(np.clip(0.5 * f["parting"], -1, 1)),
             iris_shade=float(np.clip(hair_shade(ancestry, f["iris_shade"]) + 0.05, 0, 1)),
             shirt_color=shirt,

@@ -47,8 +47,8 @@ class StyleSettings:
 
 
 STYLES = {
-    "bob01": StyleSettings("bob01_diffuse.png", lift=0.72, cut=7.56, shortest=0.8, longest=1.25),
-    "bob02": StyleSettings("bob02_diffuse.png", lift=0.75, cut=7.56, shortest=0.8, longest=1.3),
+    "bob01": StyleSettings("bob01_diffuse.png", lift=0.66, cut=7.56, shortest=0.8, longest=1.25),
+    "bob02": StyleSettings("bob02_diffuse.png", lift=0.6, cut=7.56, shortest=0.8, longest=1.3),
     "long01": StyleSettings(
         "long01_diffuse.png",
         lift=0.75,
@@ -59,12 +59,12 @@ STYLES = {
         wave=0.1,
     ),
     "ponytail01": StyleSettings("ponytail01_diffuse.png", shortest=0.6, wave=0.05),
-    "braid01": StyleSettings("braid01_diffuse.png", cut=7.56, shortest=0.6),
+    "braid01": StyleSettings("braid01_diffuse.png", lift=0.8, cut=7.56, shortest=0.6),
     "short01": StyleSettings("short01_diffuse.png"),
-    "short02": StyleSettings("short02_diffuse.png"),
+    "short02": StyleSettings("short02_diffuse.png", lift=0.85),
     "short03": StyleSettings("short03_diffuse.png", cut=7.58),
     "short04": StyleSettings("short04_diffuse.png"),
-    "afro01": StyleSettings("afro_diffuse.png", contrast=0.12, fine_strands=0.0, curls=0.3),
+    "afro01": StyleSettings("afro_diffuse.png", contrast=0.12, fine_strands=0.0, curls=0.22),
 }
 STYLE_NAMES = tuple(STYLES)
 

@@ -23,6 +23,7 @@ from stylefacev_cli.faces.landmarks import (
     landmark_table,
     place_landmarks,
 )
+from stylefacev_cli.faces.looks import PHOTOGRAPHIC
 from stylefacev_cli.faces.mesh import FaceMesh, load_mesh, macro_weights
 from stylefacev_cli.faces.parameters import HAIR_STYLES, Identity
 from stylefacev_cli.faces.skin import paint_hair, paint_skin
@@ -32,11 +33,9 @@ from stylefacev_cli.faces.teeth import MouthPlace, make_arches
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-PHOTOGRAPHIC, PROCEDURAL = LOOKS = ("photographic", "procedural")
-
 _EYE_DEPTH = 1.075  # radii between the front of the eye's box and its centre
 _TONGUE_SHIFT_DM = (0.0, -0.03, -0.06)  # behind the teeth
-_SHAVED_COVER = 0.5  # stubble on a shaved head
+_SHAVED_COVER = 0.35  # stubble on a shaved head
 _LIP_CORNERS, _NOSE_BRIDGE = (88, 92), 51
 _LEFT_EAR_TOP, _LEFT_EAR_LOBE = (0.745, 7.36, 0.50), (0.72, 6.90, 0.50)  # canonical
 
@@ -67,7 +66,7 @@ class Head:
 
 
 def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> Head:
-    """Build a person's head from named parameters, in one of `LOOKS`.
+    """Build a person's head from named parameters, in one of `looks.LOOKS`.
 
     Raises:
         MissingWeightsError: the photographic look's files are not on this machine.

@@ -82,7 +82,7 @@ class FaceRenderer:
         """
         self.mesh = mesh
         self.size_px = size_px
-        self.supersampling = supersampling or (3 if size_px <= 64 else 2)
+        self.supersampling = supersampling or (3 if size_px <= 128 else 2)
         self._context = _open_context()
         self._head: Head | None = None
         self._scene: Scene | None = None
@@ -182,7 +182,7 @@ class FaceRenderer:
         arrays["skin_shadow"].render()
         self._set({"is_hair": 1.0})
         shell, has_shells = hair.SHELL_INDICES, self._head.hair is not None
-        if has_shells:  # one of the inner ones casts the shadow
+        if has_shells and self._hat is None:  # one of the inner ones casts the shadow
             arrays["hair_shadow"].render(vertices=shell, first=shell)
         if self._hair_cards is not None:
             self._hair_cards.picture.use(_HAIR_CARD_UNIT)

@@ -14,7 +14,7 @@ from stylefacev_cli.faces import dataset
 from stylefacev_cli.faces.dataset import Progress, RenderSettings, render_set
 from stylefacev_cli.faces.studio import Studio
 
-SMALL = RenderSettings(num_identities=3, num_frames=4, size_px=32, seed=9)
+SMALL = RenderSettings(num_identities=3, num_frames=4, size_px=32, seed=9, look="procedural")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -29,8 +29,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def one_studio(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> Studio:
     """Let sets use the session's studio at its size: one GL context per process."""
 
-    def shared(size_px: int, framing: object) -> Studio:
-        assert size_px == 64
+    def shared(size_px: int, framing: object, look: str) -> Studio:
+        assert (size_px, look) == (64, "procedural")
         studio.factors = type(studio.factors)(framing)  # type: ignore[arg-type]
         return studio
 
@@ -39,7 +39,8 @@ def one_studio(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> Studio:
 
 
 def settings(**changes: object) -> RenderSettings:
-    values = {"num_identities": 3, "num_frames": 4, "size_px": 64, "seed": 9, **changes}
+    values = {"num_identities": 3, "num_frames": 4, "size_px": 64, "seed": 9}
+    values |= {"look": "procedural", **changes}
     return RenderSettings(**values)  # type: ignore[arg-type]
 
 
@@ -145,6 +146,7 @@ def test_an_unwritable_folder(tmp_path: Path) -> None:
         {"fps": 0.0},
         {"kind": "films"},
         {"framing": "odd"},
+        {"look": "painted"},
     ],
 )
 def test_wrong_settings_are_named(wrong: dict[str, object]) -> None:
@@ -158,10 +160,12 @@ def test_the_command(
 ) -> None:
     out = tmp_path / "set"
     arguments = ["--identities", "1", "--frames", "2", "--size", "64", "--out", str(out), "--json"]
+    arguments += ["--look", "procedural"]
     assert run(["data", "render", *arguments]) == 0
     assert json.loads(capsys.readouterr().out)["index"] == str(out / "index.jsonl")
     assert run(["data", "inspect", str(out), "--check", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["frames"] == 2
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["frames"], facts["look"]) == (2, "procedural")
 
 
 def test_the_command_tells_what_is_wrong(
