@@ -168,7 +168,8 @@ def _features() -> _Features:
     wide = np.exp(-(((y - 6.845 + 0.12 * a**2 + 0.10 * a) / 0.066) ** 4))
     wide = wide * (1 - smooth_step(0.22, 0.34, a)) * (z > 1.0)
     corners = np.exp(-(((a - 0.285) / 0.055) ** 2)) * smooth_step(6.86, 6.76, y) * (z > 1.0)
-    full_beard = np.maximum(np.maximum(jaw, wide), corners) * (1 - lip)
+    full_beard = np.maximum(np.maximum(jaw * smooth_step(0.34, 0.85, z), wide), corners)
+    full_beard = full_beard * (1 - lip)
     masks = [
         red,
         spot(0.30, 7.36, 0.20, 0.13, 0.8),

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 
-from stylefacev_cli.errors import MissingWeightsError
 from stylefacev_cli.faces import assets, bake, kernels
 from stylefacev_cli.faces.mesh import FaceMesh, load_mesh
 from stylefacev_cli.faces.palette import average_tone, skin_color, smooth_step
@@ -105,14 +104,16 @@ def blend_skin(identity: Identity) -> U8:
     The relief is 128 where the skin is even, more on light detail, less on dark.
 
     Raises:
-        MissingWeightsError: the pictures are not on this machine.
+        MissingWeightsError, IntegrityError: see `assets.look_folder`.
     """
     skins = load_skins()
     weights = picture_weights(skins, identity)
     used = np.flatnonzero(weights > 0.004)
     shares = (weights[used] / weights[used].sum()).astype(np.float32)
     red, green, _ = identity.hair_color
-    freckles = smooth_step(1.75, 2.8, red / green) * smooth_step(0.5, 0.2, identity.skin_tone)
+    freckles = smooth_step(1.75, 2.8, red / max(green, 1e-3)) * smooth_step(
+        0.5, 0.2, identity.skin_tone
+    )
     made_up = identity.make_up
     amounts = np.array([0.8 * identity.ruddiness - 0.15, 0.8 * made_up, made_up, freckles])
     return _blend(
@@ -173,13 +174,10 @@ def load_skins() -> Skins:
     """Read, cut and split the pictures.
 
     Raises:
-        MissingWeightsError: they are not on this machine.
+        MissingWeightsError, IntegrityError: see `assets.look_folder`.
     """
     pictures = {**_PICTURES, **_SECOND_PICTURES}
     folder = assets.look_folder() / "skins"
-    missing = [name for name in pictures if not (folder / name).is_file()]
-    if missing:
-        raise MissingWeightsError(f"no {missing[0]} in {folder}")
     zones = _zones(load_mesh())
     split = [
         _split(_read(folder / name, zones), origin, period, zones)
