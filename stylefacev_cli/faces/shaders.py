@@ -87,8 +87,8 @@ _SKIN_FRAGMENT = (
     + _LIGHT
     + """
 in vec3 P; in vec3 N; in vec3 C; in vec2 UV; in vec3 T; in float oil; out vec4 o;
-uniform sampler2D paint; uniform sampler2D skin_picture; uniform float lipstick; uniform sampler2D lip_mask;
-uniform vec3 lip_color; uniform float lip_cover;
+uniform sampler2D paint; uniform sampler2D skin_picture; uniform sampler2D lip_mask;
+uniform vec3 lip_color; uniform float lip_cover; uniform float lipstick;
 uniform vec3 shirt; uniform vec3 collar; uniform float neckline; uniform vec3 scatter;
 uniform sampler2D folds; uniform vec4 wrinkles;
 uniform float neckline_v; uniform float jacket; uniform vec3 jacket_color;
@@ -105,7 +105,6 @@ void main() {
 
   // Lips and the inside of the mouth.
   LIPS
-  gloss += lip * .7; sharp += lip * 18.;
   float depth = smoothstep(1.05, 1.42, C.z);
   albedo = mix(albedo, vec3(.22, .05, .045) * (.06 + .94 * depth * depth), inside);
   ao = mix(ao, .12 + .45 * depth, inside);
@@ -128,12 +127,10 @@ void main() {
   // Wrapped diffuse light: red reaches farther around the terminator than blue.
   float facing = dot(n, key_direction), shade = facing > -.25 ? lit(P, n) : 1.;
   shade *= 1. - .65 * step(.5, inside);
-  vec3 facings = FACINGS;
-  vec3 diffuse = clamp((facings + wrap) / (1. + wrap), 0., 1.);
-  diffuse *= diffuse * .35 + .65;
-  vec3 soft = pow(vec3(shade + .001), vec3(.65, .95, 1.));
+  DIFFUSE
+  vec3 soft = pow(vec3(shade + .001), SPREAD);
   vec3 back = rim * max(dot(n, rim_direction) + .1, 0.);
-  vec3 color = albedo * (key * diffuse * soft + ambient(n) * pow(vec3(ao), vec3(.75, .95, 1.05))
+  vec3 color = albedo * (key * diffuse * soft + ambient(n) * pow(vec3(ao), BOUNCE)
                          + back * ao);
 
   // Highlights, weighted by Fresnel's reflectance (Schlick).
@@ -142,7 +139,7 @@ void main() {
   float shine = pow(max(dot(n, h), 0.), sharp) * (sharp + 8.) / 25. * fresnel * gloss;
   SHINE
   color += key * shine * shade * clamp(facing * 4., 0., 1.) * (1. - inside);
-  float graze = .028 + .22 * pow(1. - max(dot(v, n), 0.), 5.);
+  float graze = .028 + .22 * pow(1. - max(dot(v, GRAZED), 0.), 5.);
   color += ambient(reflect(-v, n)) * graze * ao * .35 * (1. - inside) * (1. - .7 * cloth);
   o = vec4(tone(color), 1.);
 }
@@ -150,19 +147,24 @@ void main() {
 )
 
 
-def _skin_fragment(surface: str, lips: str, facings: str, shine: str) -> str:
-    parts = {"SURFACE": surface, "LIPS": lips, "FACINGS": facings, "SHINE": shine}
+def _skin_fragment(**parts: str) -> str:
     text = _SKIN_FRAGMENT
     for name, part in parts.items():
-        text = text.replace(name, part.strip())
+        text = text.replace(name.upper(), part.strip())
     return text
 
 
 SKIN_FRAGMENT = _skin_fragment(
     surface="vec3 root = texture(paint, place).rgb; albedo = root * root;",
-    lips="albedo = mix(albedo, lip_color, lip * lip_cover);",
-    facings="vec3(facing)",
+    lips="albedo = mix(albedo, lip_color, lip * lip_cover); gloss += lip * .7; sharp += lip * 18.;",
+    diffuse="""
+  vec3 diffuse = clamp((vec3(facing) + wrap) / (1. + wrap), 0., 1.);
+  diffuse *= diffuse * .35 + .65;
+""",
     shine="",
+    grazed="n",
+    spread="vec3(.65, .95, 1.)",
+    bounce="vec3(.75, .95, 1.05)",
 )
 
 # Skin from a picture (see `skins.blend_skin`), hair of beard and scalp laid over it.
@@ -176,24 +178,43 @@ PICTURED_SKIN_FRAGMENT = _skin_fragment(
                                         / vec2(SKIN_WIDTH, SKIN_HEIGHT));
   albedo = pictured.rgb * pictured.rgb;
   if (socket) albedo *= vec3(.95, .62, .58);
+  // Short hair is dots, a full beard strands.
   vec4 over = texture(paint, place);
-  float strand = texture(noise, place * vec2(23., 11.)).a, hairs = over.a * (1. - over.a);
-  float cover = clamp(over.a + 2.2 * hairs * (strand - .5), 0., 1.);
-  albedo = mix(albedo, over.rgb * over.rgb / max(over.a, .004), cover);
+  float dots = texture(noise, place * vec2(21., 16.)).a, pores = texture(noise, UV * 17.).a - .5;
+  float lock = texture(noise, place * vec2(7., 1.7) + vec2(.02 * sin(place.y * 90.), 0.)).g;
+  float full = smoothstep(.3, .75, over.a) * smoothstep(7.3, 7.1, C.y);
+  float hairs = mix(dots, .35 * dots + .65 * lock, full) - .5;
+  float cover = clamp(over.a + 3.4 * over.a * (1. - over.a) * hairs, 0., 1.);
+  vec3 hair = over.rgb * over.rgb / max(over.a, .004) * (1. + full * 1.3 * hairs);
+  albedo = mix(albedo, hair, cover);
   // The relief tilts the normal (Mikkelsen's surface gradient).
   vec3 smooth_n = n, px = dFdx(P), py = dFdy(P), rx = cross(py, n), ry = cross(n, px);
-  float relief = pictured.a * RELIEF_DM, area = dot(px, rx);
+  float relief = pictured.a * RELIEF_DM + mix(pores * .0012, hairs * .010, full * cover);
+  float area = dot(px, rx);
   n = normalize(abs(area) * n - sign(area) * (dFdx(relief) * rx + dFdy(relief) * ry));
 """,
     lips="""
-  vec3 stick = lip_color * (.35 + .65 * dot(albedo, vec3(.4, .4, .2)) / dot(lip_color, vec3(.4, .4, .2)));
+  vec3 grey = vec3(.4, .4, .2);
+  vec3 stick = lip_color * (.35 + .65 * dot(albedo, grey) / dot(lip_color, grey));
   albedo = mix(albedo, stick, lip * lipstick);
+  gloss += lip * (.8 * lipstick - .4); sharp += lip * 18.;
 """,
-    facings="mix(vec3(dot(smooth_n, key_direction)), vec3(facing), vec3(.3, .6, .75))",
+    diffuse="""
+  // Red light spreads farthest below the skin: the relief hardly shows in it, and it reaches
+  // around the terminator.
+  vec3 diffuse = mix(vec3(dot(smooth_n, key_direction)), vec3(facing), vec3(.3, .6, .75));
+  diffuse = .5 * (diffuse + sqrt(diffuse * diffuse + .6 * wrap * wrap));
+""",
     shine="""
-  float broken = clamp(.2 + 1.6 * (pictured.a - .30), 0., 1.2), oily = oil + 1.2 * lip;
-  shine += pow(max(dot(n, h), 0.), 70.) * 3.1 * fresnel * oily * broken * (1. - cloth) * (1. - cover);
+  float broken = clamp(.5 + 2.4 * (pictured.a - .5) + 1.1 * pores, 0., 1.2);
+  float oily = oil + .6 * lip;
+  float bare = (1. - cloth) * (1. - cover);
+  shine += pow(max(dot(n, h), 0.), 70.) * 3.1 * fresnel * oily * broken * bare;
+  ao *= mix(ao, 1., cloth);  // of what follows, reflections: less in hollows
 """,
+    grazed="smooth_n",
+    spread="vec3(.88, .98, 1.)",
+    bounce="vec3(.86, .98, 1.04)",
 )
 
 PART_VERTEX = (

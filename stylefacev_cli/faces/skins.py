@@ -17,9 +17,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 
-from stylefacev_cli.errors import MissingWeightsError
 from stylefacev_cli.faces import assets, bake, kernels
 from stylefacev_cli.faces.mesh import FaceMesh, load_mesh
 from stylefacev_cli.faces.palette import average_tone, skin_color, smooth_step
@@ -60,9 +59,17 @@ _SHARPNESS = 1.7  # the power that draws a person towards the nearest pictures
 
 _LOG_STEP = 1 / 4096  # of the bands' int16
 _LOW_SIGMA_PX = 2.0
-_GRAIN_LIMIT, _LOW_LIMIT = 0.05, 0.12  # standard deviations on cheek and forehead
-_CHROMA = {"african": 0.45, "asian": 0.8, "caucasian": 0.8}
+_GRAIN_RANGE, _LOW_RANGE = (0.034, 0.05), (0.05, 0.12)  # deviations on cheek and forehead
+_STRETCH = 1.5  # at most, to come into the range
+_CHROMA = {"african": 0.45, "asian": 0.62, "caucasian": 0.68}
 _PALETTE_SHARE = {"african": 0.95, "asian": 0.5, "caucasian": 0.5}
+# Logarithms of the lips' colour over the skin's; the pictures' own are partly lilac.
+_LIPS = {
+    "african": (-0.36, -0.66, -0.58),
+    "asian": (-0.30, -0.80, -0.72),
+    "caucasian": (-0.28, -0.80, -0.70),
+}
+_DIMMED = 0.16  # how much darker than the palette the lightest are: highlights come on top
 _SOCKETS, _FOLDS_OF_AGE = 0.6, 0.75  # what is left of baked shadows
 _RELIEF = 127 / 0.30  # of the detail's logarithm, in the map's alpha
 
@@ -72,6 +79,7 @@ _TINTS = np.array(
         [-0.02, -0.20, -0.17],  # ruddiness
         [-0.02, -0.34, -0.26],  # blush
         [-0.42, -0.62, -0.50],  # lids
+        [-0.22, -0.42, -0.55],  # freckles
     ],
     np.float32,
 )
@@ -85,7 +93,7 @@ class Skins(NamedTuple):
     detail: I16  # [K, N] apart from the mean over the pictures
     mean_detail: I16  # [N]
     colors: F64  # [K, 3] natural logarithm of cheek and forehead
-    masks: F32  # [3, N] where `_TINTS` apply
+    masks: F32  # [4, N] where `_TINTS` apply
     places: tuple[tuple[str, str, str], ...]  # [K] period, origin, sex
     second: NDArray[np.bool_]  # [K] the second picture of its place
 
@@ -96,13 +104,18 @@ def blend_skin(identity: Identity) -> U8:
     The relief is 128 where the skin is even, more on light detail, less on dark.
 
     Raises:
-        MissingWeightsError: the pictures are not on this machine.
+        MissingWeightsError, IntegrityError: see `assets.look_folder`.
     """
     skins = load_skins()
     weights = picture_weights(skins, identity)
     used = np.flatnonzero(weights > 0.004)
     shares = (weights[used] / weights[used].sum()).astype(np.float32)
-    amounts = np.array([0.8 * identity.ruddiness - 0.25, 0.8 * identity.make_up, identity.make_up])
+    red, green, _ = identity.hair_color
+    freckles = smooth_step(1.75, 2.8, red / max(green, 1e-3)) * smooth_step(
+        0.5, 0.2, identity.skin_tone
+    )
+    made_up = identity.make_up
+    amounts = np.array([0.8 * identity.ruddiness - 0.15, 0.8 * made_up, made_up, freckles])
     return _blend(
         skins.low,
         skins.detail,
@@ -145,7 +158,8 @@ def _base_color(skins: Skins, identity: Identity) -> F64:
         for part, origin in zip(identity.ancestry, _PALETTE_SHARE, strict=True)
     )
     mixed = photographed + (palette - photographed) * share
-    return np.asarray(mixed + np.log(_luminance(np.exp(palette)) / _luminance(np.exp(mixed))))
+    level = _luminance(np.exp(palette)) * (1 - _DIMMED * max(0.0, 1 - 2 * identity.skin_tone))
+    return np.asarray(mixed + np.log(level / _luminance(np.exp(mixed))))
 
 
 def _luminance(color: F64) -> float:
@@ -160,16 +174,13 @@ def load_skins() -> Skins:
     """Read, cut and split the pictures.
 
     Raises:
-        MissingWeightsError: they are not on this machine.
+        MissingWeightsError, IntegrityError: see `assets.look_folder`.
     """
     pictures = {**_PICTURES, **_SECOND_PICTURES}
     folder = assets.look_folder() / "skins"
-    missing = [name for name in pictures if not (folder / name).is_file()]
-    if missing:
-        raise MissingWeightsError(f"no {missing[0]} in {folder}")
     zones = _zones(load_mesh())
     split = [
-        _split(_read(folder / name), origin, period, zones)
+        _split(_read(folder / name, zones), origin, period, zones)
         for name, (period, origin, _) in pictures.items()
     ]
     detail = np.stack([part[1] for part in split])
@@ -186,19 +197,19 @@ def load_skins() -> Skins:
 
 
 class _Zones(NamedTuple):
-    """Places on the map, each [HEIGHT, WIDTH] but for `tinted`."""
+    """Places on the map, each [HEIGHT, WIDTH] if nothing else is said."""
 
     even: NDArray[np.bool_]  # cheeks and forehead
     scalp: F32
     sockets: F32
     lips: F32
-    tinted: F32  # [3, N]
+    tinted: F32  # [4, N]
+    nearest: NDArray[np.int64]  # [2, HEIGHT, WIDTH] row and column of the texel to take
 
 
 def _zones(mesh: FaceMesh) -> _Zones:
     table = np.column_stack([mesh.canonical[mesh.render_vertex], mesh.ears, mesh.lips])
-    table = _on_map(mesh, table)
-    x, y, z, ears, lips = table
+    (x, y, z, ears, lips), nearest = _on_map(mesh, table)
     a = np.abs(x)
 
     def spot(x0: float, y0: float, width: float, height: float, front: float = 0.5) -> F64:
@@ -207,9 +218,16 @@ def _zones(mesh: FaceMesh) -> _Zones:
 
     line = average_hairline(np.arctan2(x, z - bake.PAINT_AXIS_Z))
     scalp = smooth_step(-0.20, -0.02, y - line) * (1 - smooth_step(0.05, 0.4, ears))
-    red = spot(0.42, 6.98, 0.24, 0.22) + 0.8 * spot(0, 7.02, 0.17, 0.12, 1.2)
+    red = spot(0.42, 6.98, 0.24, 0.22) + 0.6 * spot(0, 7.02, 0.15, 0.12, 1.2)
     red += 0.4 * spot(0, 6.38, 0.25, 0.12) + 0.25 * spot(0.2, 7.30, 0.35, 0.10)
     red += 0.9 * smooth_step(0.2, 0.7, ears)
+    white = np.random.default_rng(5).standard_normal(red.shape)
+    blotches = 4 * gaussian_filter(white, 2) + 10 * gaussian_filter(white, 5)
+    red = red * np.clip(1 + 0.28 * blotches, 0.2, 2)
+    fine = gaussian_filter(np.random.default_rng(6).standard_normal(red.shape), 0.6)
+    cheeks = spot(0.30, 7.08, 0.34, 0.20) + 0.6 * spot(0, 7.1, 0.2, 0.2)
+    cheeks += 0.35 * spot(0, 7.7, 0.5, 0.2)
+    freckles = np.clip(3 * fine - 1.4, 0, 1) * np.clip(cheeks, 0, 1)
     blush = spot(0.50, 7.0, 0.17, 0.13)
     lids = spot(0.31, 7.40, 0.16, 0.06, 0.8)
     even = (spot(0.40, 7.0, 0.15, 0.15) > 0.4) | (spot(0.0, 7.75, 0.35, 0.10, 0.8) > 0.4)
@@ -218,27 +236,34 @@ def _zones(mesh: FaceMesh) -> _Zones:
         scalp=scalp.astype(np.float32),
         sockets=spot(0.30, 7.36, 0.26, 0.17, 0.8).astype(np.float32),
         lips=lips.astype(np.float32),
-        tinted=np.stack([red, blush, lids]).reshape(3, -1).astype(np.float32),
+        tinted=np.stack([red, blush, lids, freckles]).reshape(4, -1).astype(np.float32),
+        nearest=nearest,
     )
 
 
-def _on_map(mesh: FaceMesh, values: F32) -> F32:
-    """Values of the render vertices [R, C] on the map [C, HEIGHT, WIDTH]; gaps take the nearest."""
+def _on_map(mesh: FaceMesh, values: F32) -> tuple[F32, NDArray[np.int64]]:
+    """Values of the render vertices [R, C] on the map [C, HEIGHT, WIDTH].
+
+    Also row and column [2, HEIGHT, WIDTH] of the nearest texel well inside an island.
+    """
     out = np.zeros((values.shape[1], HEIGHT, WIDTH), np.float32)
+    nearest = np.zeros((2, HEIGHT, WIDTH), np.int64)
     for (column, row, columns, rows), start in ((HEAD_TILE, HEAD_ROW), (NECK_TILE, NECK_ROW)):
         place = mesh.texture * PICTURE_SIZE - (column, row)
         points = np.column_stack([place, np.zeros(len(place))]).astype(np.float64)
-        size = max(columns, rows)
-        index, weights, _ = kernels.rasterise(points, mesh.render_triangles, size)
+        index, weights, _ = kernels.rasterise(points, mesh.render_triangles, max(columns, rows))
         index, weights = index[:rows, :columns], weights[:rows, :columns]
         corners = values[mesh.render_triangles[np.maximum(index, 0)]]  # [rows, columns, 3, C]
         tile = (corners * weights[..., None]).sum(2)
-        near = distance_transform_edt(index < 0, return_distances=False, return_indices=True)
-        out[:, start : start + rows, :columns] = np.moveaxis(tile[tuple(near)], -1, 0)
-    return out
+        inside = binary_erosion(index >= 0, border_value=1)
+        near = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+        shown = np.where(index >= 0, np.indices(index.shape), near)
+        out[:, start : start + rows, :columns] = np.moveaxis(tile[tuple(shown)], -1, 0)
+        nearest[:, start : start + rows, :columns] = near + np.array([start, 0])[:, None, None]
+    return out, nearest
 
 
-def _read(path: Path) -> F32:
+def _read(path: Path, zones: _Zones) -> F32:
     """A picture's islands on the map, [HEIGHT, WIDTH, 3], logarithms of linear light."""
     with Image.open(path) as picture:
         picture = picture.convert("RGB").resize((PICTURE_SIZE, PICTURE_SIZE))
@@ -247,6 +272,7 @@ def _read(path: Path) -> F32:
     for (column, row, columns, rows), start in ((HEAD_TILE, HEAD_ROW), (NECK_TILE, NECK_ROW)):
         tile = values[row : row + rows, column : column + columns]
         out[start : start + rows, :columns] = tile
+    out = out[tuple(zones.nearest)]  # the pictures' ground does not bleed in
     return np.asarray(2.2 * np.log(np.maximum(out, 0.02)))
 
 
@@ -259,6 +285,8 @@ def _split(logs: F32, origin: str, period: str, zones: _Zones) -> tuple[F32, F32
     light = detail.mean(-1)
     low = low + _CHROMA[origin] * (detail - light[..., None])
 
+    lips = np.average(low.reshape(-1, 3), axis=0, weights=zones.lips.ravel())
+    low = low + zones.lips[..., None] * (0.8 * (np.array(_LIPS[origin], np.float32) - lips))
     level = low.mean(-1, keepdims=True)
     chroma = _CHROMA[origin] + (1 - _CHROMA[origin]) * zones.lips[..., None]
     shadow = 1 - (1 - _SOCKETS) * zones.sockets
@@ -267,11 +295,16 @@ def _split(logs: F32, origin: str, period: str, zones: _Zones) -> tuple[F32, F32
     low = np.where(level < 0, level * shadow[..., None], level) + chroma * (low - level)
     light = light * (_FOLDS_OF_AGE if period == "old" else 1.0)
 
-    spread = [float(band[zones.even].std()) for band in (low.mean(-1), light)]
-    low = low * min(1.0, _LOW_LIMIT / spread[0])
-    light = light * min(1.0, _GRAIN_LIMIT / spread[1])
+    low = low * _into_range(low.mean(-1)[zones.even], _LOW_RANGE)
+    light = light * _into_range(light[zones.even], _GRAIN_RANGE)
     low, light = _without_hair(low, light, zones.scalp)
     return np.moveaxis(low, -1, 0).reshape(3, -1), light.ravel(), color
+
+
+def _into_range(band: F32, limits: tuple[float, float]) -> float:
+    """A factor that brings the band's deviation into the limits, or nearer to them."""
+    spread, (low, high) = float(band.std()), limits
+    return min(max(1.0, min(low / spread, _STRETCH)), high / spread)
 
 
 def _without_hair(low: F32, light: F32, scalp: F32) -> tuple[F32, F32]:
@@ -341,7 +374,7 @@ def _blend(
             light = (bands[3, i] + mean_detail[t]) * np.float32(_LOG_STEP)
             for c in range(3):
                 log = base[c] + bands[c, i] * np.float32(_LOG_STEP) + light
-                for m in range(3):
+                for m in range(len(tints)):
                     log += tints[m, c] * masks[m, t]
                 step = int((log - np.float32(_TABLE_LOW)) * _TABLE_STEPS + np.float32(0.5))
                 out[t, c] = table[min(max(step, 0), len(table) - 1)]
