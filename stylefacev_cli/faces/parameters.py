@@ -163,7 +163,7 @@ def expression_weights(pose: Pose, names: NDArray[np.str_]) -> F32:
         "browDown": 0.6 * lowered,
         # The mesh's eyes are wide open; at rest the lids cover some of the iris.
         "eyeBlink": pose.blink + _LIDS_AT_REST * eyes_open,
-        "eyeSquint": (0.05 + max(pose.squint, 0.0) + 0.2 * smile) * eyes_open,
+        "eyeSquint": (max(pose.squint, 0.0) + 0.12 * smile) * eyes_open,
         "eyeWide": max(-pose.squint, 0.0) * eyes_open,
         # Lids and the skin around the eyes follow the gaze.
         "eyeLookOutLeft": 1.3 * max(gaze_x, 0.0),
