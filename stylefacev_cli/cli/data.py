@@ -40,6 +40,13 @@ def render(
         str,
         typer.Option(help="canonical (eyes in place), unaligned (as trackers cut it out) or wide."),
     ] = "canonical",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Fix the split for all people: val (never trained on) or train. By default "
+            "training decides, by persons."
+        ),
+    ] = None,
     processes: Annotated[int, typer.Option(help="Processes that render at once.")] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -55,6 +62,7 @@ def render(
         kind=kind,
         fps=fps,
         framing=framing,
+        split=split,
     )
     terminal.way_on = "; run the same command again to go on"
     with terminal.progress(identities, "clips") as advance:

@@ -17,6 +17,7 @@ from stylefacev_cli import __version__
 from stylefacev_cli.data.clips import (
     INDEX_NAME,
     MANIFEST_NAME,
+    SPLITS,
     ClipEntry,
     parse_entry,
     read_manifest,
@@ -48,6 +49,7 @@ class RenderSettings:
     kind: str = "clips"  # "clips": talking heads; "stills": a new scene and pose in each frame
     fps: float = NATIVE_FPS
     framing: str = "canonical"  # one of factors.FRAMINGS
+    split: str | None = None  # "train" or "val" for all people; None: training decides
 
     def __post_init__(self) -> None:
         limits = {
@@ -64,6 +66,8 @@ class RenderSettings:
             raise UsageError(f"--kind {self.kind}: choose clips or stills")
         if self.framing not in FRAMINGS:
             raise UsageError(f"--framing {self.framing}: choose one of {', '.join(FRAMINGS)}")
+        if self.split not in (None, *SPLITS):
+            raise UsageError(f"--split {self.split}: choose {' or '.join(SPLITS)}")
 
 
 class Progress(NamedTuple):
@@ -173,7 +177,7 @@ def _claim(folder: Path, settings: RenderSettings) -> None:
     manifest = {
         "made_by": f"stylefacev {__version__}, data render",
         "recipe": RECIPE,
-        "settings": asdict(settings),
+        "settings": _told(settings),
         "assets": {"wheel": wheel_file().name, "sha256": wheel_file().sha256},
         "columns": _columns(),
         "content": "synthetic faces, rendered by a program; they show no real person",
@@ -190,6 +194,12 @@ def _claim(folder: Path, settings: RenderSettings) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True), encoding="utf-8")
     part.replace(path)
+
+
+def _told(settings: RenderSettings) -> dict[str, Any]:
+    """Settings as the manifest tells them: a split only if there is one."""
+    values = asdict(settings)
+    return values if settings.split else {k: v for k, v in values.items() if k != "split"}
 
 
 def _columns() -> dict[str, list[str]]:
@@ -248,6 +258,7 @@ def _entry(settings: RenderSettings, number: int) -> ClipEntry:
         fps=settings.fps,
         identity=number,
         kind=settings.kind.removesuffix("s"),
+        split=settings.split,
     )
 
 

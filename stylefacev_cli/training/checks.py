@@ -26,7 +26,7 @@ from stylefacev_cli.networks.motion import MotionSampler
 from stylefacev_cli.networks.motion_discriminator import ClipDiscriminator, PairDiscriminator
 from stylefacev_cli.networks.patch_discriminator import PatchDiscriminator
 from stylefacev_cli.networks.pose import POSE_SIZE, PoseExtractor
-from stylefacev_cli.training.reading import for_validation, num_bytes_of
+from stylefacev_cli.training.reading import for_validation, num_bytes_of, says_hair
 from stylefacev_cli.training.results import network_of
 from stylefacev_cli.training.settings import TrainingConfig
 from stylefacev_cli.training.shares import own_shares
@@ -91,7 +91,8 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
     check_folder(run)
     num_frames = sum(entry.num_frames for one in sets for entry in one.entries)
     z_dim = config.generator.architecture.z_dim
-    data_bytes = num_bytes_of(num_frames, config.resolution, z_dim)
+    has_hair = any(says_hair(one) for one in sets)
+    data_bytes = num_bytes_of(num_frames, config.resolution, z_dim, has_hair)
     is_mapped = data_bytes >= config.mapped_from_bytes
     needs = Needs(
         num_frames,

@@ -112,6 +112,21 @@ def test_an_interrupted_run_goes_on(one_studio: Studio, tmp_path: Path) -> None:
     assert len(ClipSet(tmp_path / "torn")) == 4
 
 
+def test_a_fixed_split_is_of_everybody(tmp_path: Path) -> None:
+    for folder, split in ((tmp_path / "val", "val"), (tmp_path / "open", None)):
+        one = settings(split=split)
+        dataset._claim(folder, one)
+        lines = [dataset._entry(one, number).to_line() for number in range(3)]
+        (folder / "index.jsonl").write_text("".join(lines))
+        clips = ClipSet(folder)
+        assert [entry.split for entry in clips.entries] == [split] * 3
+        assert clips.manifest()["settings"].get("split") == split
+    with pytest.raises(UsageError, match="other settings"):
+        render_set(settings(split="train"), tmp_path / "val")
+    with pytest.raises(UsageError, match="--split test: choose train or val"):
+        settings(split="test")
+
+
 def test_another_set_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "manifest.yaml").write_text(yaml.safe_dump({"recipe": 0, "settings": {"seed": 1}}))
     with pytest.raises(UsageError, match="other settings"):
