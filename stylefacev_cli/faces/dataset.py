@@ -180,6 +180,7 @@ def _claim(folder: Path, settings: RenderSettings) -> None:
         "settings": _told(settings),
         "assets": {"wheel": wheel_file().name, "sha256": wheel_file().sha256},
         "columns": _columns(),
+        "factor_blocks": _factor_blocks(),
         "content": "synthetic faces, rendered by a program; they show no real person",
         "licence": "CC0-1.0 (rendered from CC0 assets)",
     }
@@ -213,6 +214,13 @@ def _columns() -> dict[str, list[str]]:
         "identity": flatten(factors.identity_of(z))[0],
         "factors": list(factors.names),
     }
+
+
+def _factor_blocks() -> dict[str, list[int]]:
+    """First place and the one after the last of each kind of factors; after them comes filler."""
+    factors = FaceFactors()
+    blocks = {"identity": factors.identity, "scene": factors.scene, "pose": factors.pose}
+    return {name: [block.start, block.stop] for name, block in blocks.items()}
 
 
 def _same_set(found: dict[str, Any], wanted: dict[str, Any]) -> bool:

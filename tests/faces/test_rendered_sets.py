@@ -12,6 +12,7 @@ from stylefacev_cli.data.clips import ClipSet
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.faces import dataset
 from stylefacev_cli.faces.dataset import Progress, RenderSettings, render_set
+from stylefacev_cli.faces.factors import POSE_NAMES
 from stylefacev_cli.faces.studio import Studio
 
 SMALL = RenderSettings(num_identities=3, num_frames=4, size_px=32, seed=9)
@@ -110,6 +111,17 @@ def test_an_interrupted_run_goes_on(one_studio: Studio, tmp_path: Path) -> None:
     assert contents(tmp_path / "torn") == contents(tmp_path / "whole")
     render_set(settings(num_identities=4), tmp_path / "torn")  # a set may grow
     assert len(ClipSet(tmp_path / "torn")) == 4
+
+
+def test_the_manifest_says_where_factors_are(tmp_path: Path) -> None:
+    dataset._claim(tmp_path, SMALL)
+    (tmp_path / "index.jsonl").write_text(dataset._entry(SMALL, 0).to_line())
+    manifest = ClipSet(tmp_path).manifest()
+    names, blocks = manifest["columns"]["factors"], manifest["factor_blocks"]
+    assert list(blocks) == ["identity", "scene", "pose"]
+    first, stop = blocks["pose"]
+    assert len({name.lstrip("-") for name in names}) == len(names) == stop
+    assert {name.lstrip("-") for name in names[first:stop]} == set(POSE_NAMES)
 
 
 def test_a_fixed_split_is_of_everybody(tmp_path: Path) -> None:
