@@ -112,7 +112,7 @@ class StopFlag:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Why a run of the loop ended: `done`, `signal`, `images` or `time` (this run's are used up)."""
+    """Why a run of the loop ended: `done`, `signal`, or this run's `images` or `time` are up."""
 
     reason: str
     step: int
