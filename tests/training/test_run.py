@@ -160,7 +160,9 @@ def test_one_run_a_stage_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("name", ["tiny", "default-64", "default-128"])
+@pytest.mark.parametrize(
+    "name", ["tiny", "default-64", "default-128", "default-256-start", "default-256"]
+)
 def test_example_settings_are_valid(name: str) -> None:
     assert load_settings(EXAMPLES / f"{name}.yaml", []).name == name
 
