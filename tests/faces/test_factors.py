@@ -50,7 +50,7 @@ def test_factors_are_read_and_set_by_name() -> None:
 
 
 def test_no_seed_decides_who_is_drawn() -> None:
-    """The first number of numpy's RandomState is no fair draw for small seeds; gender once was it."""
+    """The first numbers of numpy's RandomState are no fair draws for small seeds."""
     factors = FaceFactors()
     people = [
         factors.identity_of(np.random.RandomState(seed).randn(Z_DIM).astype(np.float32))
