@@ -42,6 +42,13 @@ def render(
         typer.Option(help="canonical (eyes in place), unaligned (as trackers cut it out) or wide."),
     ] = "canonical",
     look: Look = DEFAULT_LOOK,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Fix the split for all people: val (never trained on) or train. By default "
+            "training decides, by persons."
+        ),
+    ] = None,
     processes: Annotated[int, typer.Option(help="Processes that render at once.")] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -58,6 +65,7 @@ def render(
         fps=fps,
         framing=framing,
         look=look,
+        split=split,
     )
     check_folder(out, settings)
     terminal.way_on = "; run the same command again to go on"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylefacev_cli.faces import kernels
+from stylefacev_cli.faces.palette import smooth_step
 from stylefacev_cli.faces.parameters import Identity
 
 F32 = NDArray[np.float32]
@@ -24,7 +25,7 @@ VERTEX_FLOATS = 8  # position 3, normal 3, kind, opacity
 
 _RIM_POINTS, _ARM_POINTS, _BRIDGE_POINTS, _AROUND = 36, 6, 7, 6
 _RING_POINTS = 16
-_LENS_OPACITY = 0.10
+_LENS_OPACITY = 0.16
 _HALF_BRIDGE_DM = 0.085
 
 
@@ -67,7 +68,7 @@ _Piece = tuple[F64, float, float]  # points, kind, opacity
 
 
 def _frame(identity: Identity, places: AccessoryPlaces) -> list[_Piece]:
-    radius = 0.012 + 0.015 * identity.glasses_weight
+    radius = _frame_radius(identity)
     rims, arms = [], []
     for side, ear in zip((0, 1), places.ear_tops, strict=True):
         rim = _rim(identity, places, side)
@@ -85,6 +86,17 @@ def _frame(identity: Identity, places: AccessoryPlaces) -> list[_Piece]:
     bridge[:, 2] += max(places.nose_bridge[2] + 0.03 - inner[0][2], 0.03) * arc
     points = [*rims, *arms, _sweep(bridge, radius)]
     return [(piece, FRAME, identity.glasses) for piece in points]
+
+
+def metal_share(identity: Identity) -> float:
+    """0 plastic … 1 metal: the light frames are of wire."""
+    return float(smooth_step(0.45, 0.30, identity.glasses_weight))
+
+
+def _frame_radius(identity: Identity) -> float:
+    metal = metal_share(identity)
+    plastic = 0.011 + 0.013 * identity.glasses_weight
+    return plastic + (0.0065 - plastic) * metal
 
 
 def _lenses(identity: Identity, places: AccessoryPlaces) -> list[_Piece]:

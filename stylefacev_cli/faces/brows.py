@@ -38,7 +38,8 @@ _NUM_ALONG, _NUM_ACROSS = 24, 5
 _BEYOND_ENDS = 0.12  # of the brow's length, for the last hairs
 _MARGIN_DM = 0.022  # of the card beyond the brow's edges
 _EDGE_OPACITY = 0.4  # of the blurred picture at the visible edge, against its darkest places
-_ON_EDGE = 0.9  # landmarks stand this share of the half width from the middle
+_ON_EDGE = 0.9  # landmarks stand this share of the half width from the middle …
+_END = 0.03  # … and this share of the length from the ends
 
 _PLANE_PX_PER_DM = 1000
 _PLANE_LEFT_DM, _PLANE_BOTTOM_DM, _PLANE_PX = 0.02, 7.2, 640
@@ -110,6 +111,7 @@ def brow_outline(identity: Identity, along: F64, edge: F64) -> F64:
         edge: [N] -1 lower … 1 upper edge.
     """
     style = load_brow_styles()[brow_style(identity)]
+    along = _END + along * (1 - 2 * _END)
     half = np.interp(along, style.way, style.half_width_dm)
     return _on_brow(identity, along, _ON_EDGE * edge * half / (half + _MARGIN_DM))
 
@@ -157,7 +159,7 @@ def _straighten(mesh: FaceMesh, name: str) -> BrowStyle:
     edge_opacity = _EDGE_OPACITY * float(np.percentile(blurred[blurred > 0.2], 95))
     columns = np.flatnonzero(blurred.max(0) > edge_opacity)
     inner, outer = int(columns[0]), int(columns[-1])
-    inside = blurred[:, inner : outer + 1] > edge_opacity
+    inside = np.asarray(blurred[:, inner : outer + 1] > edge_opacity)
     low, high = inside.argmax(0), len(inside) - 1 - inside[::-1].argmax(0)
     there = inside.any(0)
     at = np.arange(len(there))
@@ -186,6 +188,7 @@ def _straighten(mesh: FaceMesh, name: str) -> BrowStyle:
     fine = gaussian_filter(opacity, 1.0)  # the picture has about half as many pixels
     picture = map_coordinates(fine, [rows, columns_at], order=1)
     picture *= smooth_step(1.0, 0.85, np.abs(across))
+    picture *= 0.6 + 0.4 * smooth_step(-0.02, 0.25, along)  # brows begin sparse
     to_x = _PLANE_LEFT_DM + (np.array([inner, outer]) + 0.5) / _PLANE_PX_PER_DM
     return BrowStyle(
         inner_dm=float(to_x[0]),

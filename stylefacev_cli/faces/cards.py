@@ -16,7 +16,7 @@ I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 
 MAX_VERTICES, NUM_TRIANGLES = 512, 736
-_BROW, _UPPER_LASH, _LOWER_LASH = 0.0, 1.0, 0.55  # kinds, as the shader knows them
+_BROW, _UPPER_LASH, _LOWER_LASH = 0.0, 0.95, 0.32  # kinds, as the shader knows them
 _BROW_ROWS = len(brows.STYLES) * brows.PICTURE_HEIGHT
 _PICTURE_ROWS = _BROW_ROWS + len(lashes.STYLES) * lashes.PICTURE_SIZE
 

@@ -17,6 +17,7 @@ from stylefacev_cli import __version__
 from stylefacev_cli.data.clips import (
     INDEX_NAME,
     MANIFEST_NAME,
+    SPLITS,
     ClipEntry,
     parse_entry,
     read_manifest,
@@ -55,6 +56,7 @@ class RenderSettings:
     fps: float = NATIVE_FPS
     framing: str = "canonical"  # one of factors.FRAMINGS
     look: str = PHOTOGRAPHIC  # one of looks.LOOKS
+    split: str | None = None  # "train" or "val" for all people; None: training decides
 
     def __post_init__(self) -> None:
         limits = {
@@ -72,6 +74,8 @@ class RenderSettings:
         if self.framing not in FRAMINGS:
             raise UsageError(f"--framing {self.framing}: choose one of {', '.join(FRAMINGS)}")
         check_look(self.look)
+        if self.split not in (None, *SPLITS):
+            raise UsageError(f"--split {self.split}: choose {' or '.join(SPLITS)}")
 
 
 class Progress(NamedTuple):
@@ -220,12 +224,19 @@ def _manifest(settings: RenderSettings) -> dict[str, Any]:
     return {
         "made_by": f"stylefacev {__version__}, data render",
         "recipe": RECIPE,
-        "settings": asdict(settings),
+        "settings": _told(settings),
         "assets": assets_of(settings.look),
         "columns": _columns(),
+        "factor_blocks": _factor_blocks(),
         "content": content_of(settings.look),
         "licence": "CC0-1.0 (rendered from CC0 assets)",
     }
+
+
+def _told(settings: RenderSettings) -> dict[str, Any]:
+    """Settings as the manifest tells them: a split only if there is one."""
+    values = asdict(settings)
+    return values if settings.split else {k: v for k, v in values.items() if k != "split"}
 
 
 def _columns() -> dict[str, list[str]]:
@@ -239,6 +250,13 @@ def _columns() -> dict[str, list[str]]:
         "identity": flatten(factors.identity_of(z))[0],
         "factors": factors.columns(),
     }
+
+
+def _factor_blocks() -> dict[str, list[int]]:
+    """First place and the one after the last of each kind of factors; after them comes filler."""
+    factors = FaceFactors()
+    blocks = {"identity": factors.identity, "scene": factors.scene, "pose": factors.pose}
+    return {name: [block.start, block.stop] for name, block in blocks.items()}
 
 
 def _same_set(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
@@ -284,6 +302,7 @@ def _entry(settings: RenderSettings, number: int) -> ClipEntry:
         fps=settings.fps,
         identity=number,
         kind=settings.kind.removesuffix("s"),
+        split=settings.split,
     )
 
 

@@ -134,7 +134,7 @@ _POSE_RANGES = {
     "press": (-0.25, 0.25, 0.0, 0.6),
     "brows": (0.14, 0.16, -0.8, 1.0),
     "blink": (-1.05, 1.0, 0.0, 1.0),
-    "squint": (0.0, 0.15, -0.7, 0.8),
+    "squint": (-0.04, 0.13, -0.7, 0.8),
     "gaze_x_rad": (0.0, 0.12, -0.5, 0.5),
     "gaze_y_rad": (0.0, 0.06, -0.35, 0.35),
 }
@@ -144,7 +144,7 @@ _TAIL = 0.12
 _TAILED = ("jaw", "smile", "pucker", "lips", "press", "brows", "squint")
 # Parts of a face move together: each target follows its source's distance from the mean.
 _FOLLOWS = {
-    ("squint", "smile"): 0.22,
+    ("squint", "smile"): 0.12,
     ("pucker", "smile"): -0.18,
     ("lips", "smile"): 0.10,
     ("brows", "jaw"): 0.25,

@@ -24,6 +24,7 @@ U8 = NDArray[np.uint8]
 STYLES = ("eyelashes01", "eyelashes02", "eyelashes03", "eyelashes04")
 PICTURE_SIZE = 256
 _LIDS = slice(60, 76)  # landmarks
+_LOWER_SHARE = 0.7
 _ROOT_DM = 0.02  # vertices this near to the lid are roots
 
 
@@ -32,6 +33,7 @@ class LashStyle(NamedTuple):
 
     card: FittedMesh
     root: NDArray[np.intp]  # [N] the vertex at the lid that each vertex grows from
+    share: F32  # [N] of the cards' length; the lower lid's are shorter
     lower: NDArray[np.bool_]  # [R] of the lower lid
     picture: U8  # [PICTURE_SIZE, PICTURE_SIZE] opacity; row 0 is v = 0
 
@@ -39,7 +41,8 @@ class LashStyle(NamedTuple):
         """Vertices [R, 3] on a head's vertices [V, 3] with expression."""
         points = self.card.fit(vertices)
         roots = points[self.root]
-        return np.asarray((roots + np.float32(length) * (points - roots))[self.card.corner])
+        share = np.float32(length) * self.share[:, None]
+        return np.asarray((roots + share * (points - roots))[self.card.corner])
 
 
 def lash_style(identity: Identity) -> int:
@@ -75,9 +78,10 @@ def _load(name: str) -> LashStyle:
         gaps = np.linalg.norm(points[members, None] - points[roots], axis=2)
         root[members] = roots[gaps.argmin(1)]
         lower[members] = points[members, 1].mean() < lids[:, 1].mean()
+    share = np.where(lower, _LOWER_SHARE, 1.0).astype(np.float32)
     with Image.open(folder / f"{name}.png") as picture:
         opacity = picture.convert("RGBA").getchannel("A").resize((PICTURE_SIZE, PICTURE_SIZE))
-    return LashStyle(card, root, lower[card.corner], np.asarray(opacity)[::-1].copy())
+    return LashStyle(card, root, share, lower[card.corner], np.asarray(opacity)[::-1].copy())
 
 
 def _next(i: int) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from stylefacev_cli.faces.accessories import metal_share
 from stylefacev_cli.faces.camera import NECK_PIVOT
-from stylefacev_cli.faces.palette import iris_colors, skin_color
+from stylefacev_cli.faces.palette import iris_colors, skin_color, smooth_step
 from stylefacev_cli.faces.parameters import Identity, Scene
 
 F64 = NDArray[np.float64]
@@ -66,16 +67,29 @@ def identity_uniforms(identity: Identity) -> Uniforms:
         "neckline": identity.neckline_dm,
         "iris_rim": tuple(rim),
         "iris_center": tuple(center),
+        "sclera": tuple(np.array([0.54, 0.495, 0.47]) * (1 - 0.32 * identity.skin_tone)),
         "hair_color": identity.hair_color,
         "curl": identity.hair_curl,
         "neckline_v": identity.neckline_v,
         "glasses_color": identity.glasses_color,
+        "frame_metal": tuple(_frame_metal(identity)),
         "metal": tuple(_SILVER + (_GOLD - _SILVER) * identity.earring_gold),
-        "enamel": tuple(np.array([0.74, 0.68, 0.58]) - np.array([0.10, 0.13, 0.16]) * old),
+        "enamel": tuple(np.array([0.74, 0.665, 0.565]) - np.array([0.10, 0.13, 0.16]) * old),
+        "made_up": min(2 * identity.make_up, 1.0),
         "hat_color": identity.hat_color,
         "jacket": identity.jacket,
         "jacket_color": identity.jacket_color,
     }
+
+
+def _frame_metal(identity: Identity) -> F64:
+    """Metal of light frames, and last how much of it there is: silver, steel or gold by colour."""
+    red, _, blue = identity.glasses_color
+    gold = 0.8 * float(smooth_step(1.1, 1.6, red / blue))
+    metal = (_SILVER + (_GOLD - _SILVER) * gold) * (
+        0.35 + 0.5 * float(smooth_step(0.02, 0.06, red))
+    )
+    return np.append(metal, metal_share(identity))
 
 
 def _direction(azimuth: float, elevation: float) -> F64:

@@ -20,7 +20,7 @@ LOOKS = (PHOTOGRAPHIC, PROCEDURAL)
 _CONTENT = {
     PHOTOGRAPHIC: (
         "synthetic faces, rendered by a program; none is meant to show a real person; skins are "
-        "mixed from textures that MakeHuman's artists painted from photographs of people (CC0), "
+        "mixed from textures by MakeHuman's artists, by their look from photographs of people (CC0), "
         "eyes, brows, lashes and hair are MakeHuman's too (CC0)"
     ),
     PROCEDURAL: "synthetic faces, rendered by a program; they show no real person",

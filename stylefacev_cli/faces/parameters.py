@@ -131,6 +131,9 @@ def flatten(parameters: Identity | Scene | Pose) -> tuple[list[str], F32]:
     return names, np.array(values, np.float32)
 
 
+_LIDS_AT_REST = 0.02
+
+
 def expression_weights(pose: Pose, names: NDArray[np.str_]) -> F32:
     """The 52 expression weights of a pose, [52] in [0, 1.1], in the order of `names`.
 
@@ -158,8 +161,9 @@ def expression_weights(pose: Pose, names: NDArray[np.str_]) -> F32:
         "browInnerUp": 0.6 * raised,
         "browOuterUp": 0.8 * raised,
         "browDown": 0.6 * lowered,
-        "eyeBlink": pose.blink,
-        "eyeSquint": (max(pose.squint, 0.0) + 0.2 * smile) * eyes_open,
+        # The mesh's eyes are wide open; at rest the lids cover some of the iris.
+        "eyeBlink": pose.blink + _LIDS_AT_REST * eyes_open,
+        "eyeSquint": (max(pose.squint, 0.0) + 0.12 * smile) * eyes_open,
         "eyeWide": max(-pose.squint, 0.0) * eyes_open,
         # Lids and the skin around the eyes follow the gaze.
         "eyeLookOutLeft": 1.3 * max(gaze_x, 0.0),

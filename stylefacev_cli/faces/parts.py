@@ -31,10 +31,11 @@ class MouthAndEyes:
         kinds = [np.tile([_EYE, side, 0, 0], (num, 1)) for side in (0.0, 1.0)]
         start = 2 * num
         places = arch_places()
-        for _ in ("upper", "lower"):
-            triangles.append(arch_triangles() + start)
+        for upper in (1.0, 0.0):
+            arch = arch_triangles() if upper == 0 else arch_triangles()[:, ::-1]  # facing outwards
+            triangles.append(arch + start)
             start += len(places)
-            kinds.append(np.column_stack([np.full(len(places), _TEETH), places, 0 * places[:, :1]]))
+            kinds.append(np.insert(places, [0, 2], [_TEETH, upper], axis=1))
         used, inverse = np.unique(mesh.part("tongue"), return_inverse=True)
         triangles.append((inverse.reshape(-1, 3) + start).astype(np.int32))
         start += len(used)

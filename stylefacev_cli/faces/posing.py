@@ -7,7 +7,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stylefacev_cli.faces.camera import View, gaze_directions, make_view, project, turn_points
+from stylefacev_cli.faces.camera import (
+    NECK_PIVOT,
+    View,
+    gaze_directions,
+    make_view,
+    project,
+    turn_points,
+)
+from stylefacev_cli.faces.eyes import lid_curves
 from stylefacev_cli.faces.head import Head
 from stylefacev_cli.faces.landmarks import (
     FACE_AXIS,
@@ -56,6 +64,17 @@ class PosedHead(NamedTuple):
         """0 lips closed … 1 clearly open: how much light reaches the teeth."""
         upper, lower = landmark_points(self.head.landmarks, self.vertices)[list(INNER_LIPS)]
         return float(smooth_step(0.0, _LIT_GAP_DM, upper[1] - lower[1]))
+
+    def lid_curves(self) -> F32:
+        """Where the lids cross the eyeballs (see `eyes.lid_curves`)."""
+        points = lids_meeting(landmark_points(self.head.landmarks, self.vertices))
+        return lid_curves(points, self.head.eye_centers, self.head.eye_radius)
+
+    def world_gaze(self) -> F64:
+        """The gaze [2, 3] after the head's turn."""
+        both = np.ones(len(self.gaze))
+        turned: F64 = turn_points(self.view, NECK_PIVOT + self.gaze, both) - NECK_PIVOT
+        return turned
 
     def landmarks(self) -> SeenLandmarks:
         """The landmarks in the picture; those of the jaw lie on the visible outline."""

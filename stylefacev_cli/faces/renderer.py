@@ -17,6 +17,7 @@ from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.faces import accessories, cards, hair, kernels, lighting, shaders, skins
 from stylefacev_cli.faces.brows import brow_color
 from stylefacev_cli.faces.camera import NECK_PIVOT, View
+from stylefacev_cli.faces.eyes import eye_picture
 from stylefacev_cli.faces.hair_cards import hair_style
 from stylefacev_cli.faces.hats import hat_mesh
 from stylefacev_cli.faces.head import Head
@@ -87,6 +88,7 @@ class FaceRenderer:
         self._head: Head | None = None
         self._scene: Scene | None = None
         self._programs: list[Any] = []
+        self._has_eyes_of_photograph = False
         self._card_pictures: Any = None  # read when a head needs them
         self._parts = MouthAndEyes(mesh)
         self._lashes = LashSheet(mesh)
@@ -136,9 +138,16 @@ class FaceRenderer:
         if head.skin is not None:
             self._skin.write(head.skin.tobytes())
         self._set(lighting.identity_uniforms(head.identity))
+        self._use_eyes(head.cards is not None)
         if head.cards is not None:
             self._use_cards(head.cards)
             self._set({"brow_color": brow_color(head.identity)})
+
+    def _use_eyes(self, photographic: bool) -> None:
+        if photographic != self._has_eyes_of_photograph:
+            self._has_eyes_of_photograph = photographic
+            self._textures["eye_picture"].write(eye_picture(photographic))
+            self._textures["eye_picture"].build_mipmaps()
 
     def _use_cards(self, face_cards: cards.FaceCards) -> None:
         if self._card_pictures is None:
@@ -169,6 +178,8 @@ class FaceRenderer:
                 "view_projection": view.view_projection,
                 "camera": tuple(view.position),
                 "gaze": posed.gaze,
+                "world_gaze": posed.world_gaze(),
+                "lids": posed.lid_curves(),
                 "wrinkles": tuple(posed.wrinkles),
                 "parted": posed.lips_parted(),
             }
@@ -367,6 +378,7 @@ class FaceRenderer:
             texture.use(unit)
             self._set({name: unit})
         self._set({"card_map": _HAIR_CARD_UNIT})
+        self._add_picture("eye_picture", eye_picture(photographic=False))
         self._set({"pivot": tuple(NECK_PIVOT), "samples": float(self.supersampling)})
 
     def _hair_card_arrays(self, style_name: str) -> _HairCardArrays:

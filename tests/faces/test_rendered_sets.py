@@ -12,6 +12,7 @@ from stylefacev_cli.data.clips import ClipSet
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.faces import dataset
 from stylefacev_cli.faces.dataset import Progress, RenderSettings, render_set
+from stylefacev_cli.faces.factors import POSE_NAMES
 from stylefacev_cli.faces.studio import Studio
 
 SMALL = RenderSettings(num_identities=3, num_frames=4, size_px=32, seed=9, look="procedural")
@@ -111,6 +112,32 @@ def test_an_interrupted_run_goes_on(one_studio: Studio, tmp_path: Path) -> None:
     assert contents(tmp_path / "torn") == contents(tmp_path / "whole")
     render_set(settings(num_identities=4), tmp_path / "torn")  # a set may grow
     assert len(ClipSet(tmp_path / "torn")) == 4
+
+
+def test_the_manifest_says_where_factors_are(tmp_path: Path) -> None:
+    dataset._claim(tmp_path, SMALL)
+    (tmp_path / "index.jsonl").write_text(dataset._entry(SMALL, 0).to_line())
+    manifest = ClipSet(tmp_path).manifest()
+    names, blocks = manifest["columns"]["factors"], manifest["factor_blocks"]
+    assert list(blocks) == ["identity", "scene", "pose"]
+    first, stop = blocks["pose"]
+    assert len({name.lstrip("-") for name in names}) == len(names) == stop
+    assert {name.lstrip("-") for name in names[first:stop]} == set(POSE_NAMES)
+
+
+def test_a_fixed_split_is_of_everybody(tmp_path: Path) -> None:
+    for folder, split in ((tmp_path / "val", "val"), (tmp_path / "open", None)):
+        one = settings(split=split)
+        dataset._claim(folder, one)
+        lines = [dataset._entry(one, number).to_line() for number in range(3)]
+        (folder / "index.jsonl").write_text("".join(lines))
+        clips = ClipSet(folder)
+        assert [entry.split for entry in clips.entries] == [split] * 3
+        assert clips.manifest()["settings"].get("split") == split
+    with pytest.raises(UsageError, match="other settings"):
+        render_set(settings(split="train"), tmp_path / "val")
+    with pytest.raises(UsageError, match="--split test: choose train or val"):
+        settings(split="test")
 
 
 def test_another_set_is_not_overwritten(tmp_path: Path) -> None:
