@@ -65,7 +65,7 @@ _CHROMA = {"african": 0.45, "asian": 0.62, "caucasian": 0.68}
 _PALETTE_SHARE = {"african": 0.95, "asian": 0.5, "caucasian": 0.5}
 # Logarithms of the lips' colour over the skin's; the pictures' own are partly lilac.
 _LIPS = {
-    "african": (-0.36, -0.66, -0.58),
+    "african": (-0.42, -0.76, -0.72),
     "asian": (-0.30, -0.80, -0.72),
     "caucasian": (-0.28, -0.80, -0.70),
 }
@@ -77,9 +77,9 @@ _RELIEF = 127 / 0.30  # of the detail's logarithm, in the map's alpha
 _TINTS = np.array(
     [
         [-0.02, -0.20, -0.17],  # ruddiness
-        [-0.02, -0.34, -0.26],  # blush
+        [-0.02, -0.20, -0.15],  # blush
         [-0.42, -0.62, -0.50],  # lids
-        [-0.22, -0.42, -0.55],  # freckles
+        [-0.16, -0.33, -0.42],  # freckles
     ],
     np.float32,
 )
