@@ -207,7 +207,7 @@ PICTURED_SKIN_FRAGMENT = _skin_fragment(
 """,
     shine="""
   float broken = clamp(.5 + 2.4 * (pictured.a - .5) + 1.1 * pores, 0., 1.2);
-  float oily = oil + .6 * lip;
+  float oily = oil + .4 * lip;
   float bare = (1. - cloth) * (1. - cover);
   shine += pow(max(dot(n, h), 0.), 70.) * 3.1 * fresnel * oily * broken * bare;
   ao *= mix(ao, 1., cloth);  // of what follows, reflections: less in hollows

@@ -65,7 +65,7 @@ _CHROMA = {"african": 0.45, "asian": 0.62, "caucasian": 0.68}
 _PALETTE_SHARE = {"african": 0.95, "asian": 0.5, "caucasian": 0.5}
 # Logarithms of the lips' colour over the skin's; the pictures' own are partly lilac.
 _LIPS = {
-    "african": (-0.36, -0.66, -0.58),
+    "african": (-0.42, -0.76, -0.72),
     "asian": (-0.30, -0.80, -0.72),
     "caucasian": (-0.28, -0.80, -0.70),
 }
@@ -77,9 +77,9 @@ _RELIEF = 127 / 0.30  # of the detail's logarithm, in the map's alpha
 _TINTS = np.array(
     [
         [-0.02, -0.20, -0.17],  # ruddiness
-        [-0.02, -0.34, -0.26],  # blush
+        [-0.02, -0.20, -0.15],  # blush
         [-0.42, -0.62, -0.50],  # lids
-        [-0.22, -0.42, -0.55],  # freckles
+        [-0.16, -0.33, -0.42],  # freckles
     ],
     np.float32,
 )
@@ -216,8 +216,11 @@ def _zones(mesh: FaceMesh) -> _Zones:
         inside = np.exp(-(((a - x0) / width) ** 2) - ((y - y0) / height) ** 2)
         return np.asarray(inside * smooth_step(front - 0.1, front + 0.1, z))
 
-    line = average_hairline(np.arctan2(x, z - bake.PAINT_AXIS_Z))
-    scalp = smooth_step(-0.20, -0.02, y - line) * (1 - smooth_step(0.05, 0.4, ears))
+    azimuth = np.abs(np.arctan2(x, z - bake.PAINT_AXIS_Z))
+    # The pictures' hair reaches down in front of the ears.
+    down = 0.20 + 0.16 * smooth_step(0.95, 1.15, azimuth)
+    above = y - average_hairline(azimuth)
+    scalp = smooth_step(-1, 0, above / down) * (1 - smooth_step(0.05, 0.4, ears))
     red = spot(0.42, 6.98, 0.24, 0.22) + 0.6 * spot(0, 7.02, 0.15, 0.12, 1.2)
     red += 0.4 * spot(0, 6.38, 0.25, 0.12) + 0.25 * spot(0.2, 7.30, 0.35, 0.10)
     red += 0.9 * smooth_step(0.2, 0.7, ears)
@@ -313,7 +316,7 @@ def _without_hair(low: F32, light: F32, scalp: F32) -> tuple[F32, F32]:
     known = gaussian_filter(bare, 8) + 0.02  # far inside, the colour of cheek and forehead
     around = np.stack([gaussian_filter(low[..., c] * bare, 8) / known for c in range(3)], -1)
     low = low + (np.clip(around, -0.25, 0.25) - low) * scalp[..., None]
-    return low, np.asarray(light * (1 - 0.85 * scalp))
+    return low, np.asarray(light * (1 - 0.92 * scalp))
 
 
 def _smooth(values: F32) -> F32:
