@@ -34,6 +34,8 @@ _MEAN_THICKNESS_DM, _MEAN_ARCH_DM, _MEAN_HEIGHT_DM, _MEAN_SLANT_DM = 0.0415, 0.0
 _THICKNESS_SIGMA_DM, _ARCH_SIGMA_DM = 0.008, 0.010
 
 PICTURE_WIDTH, PICTURE_HEIGHT = 256, 64
+_RAISE_DM = 0.035
+_RISE_DM = 0.006  # from the inner to the outer end
 _NUM_ALONG, _NUM_ACROSS = 24, 5
 _BEYOND_ENDS = 0.12  # of the brow's length, for the last hairs
 _MARGIN_DM = 0.022  # of the card beyond the brow's edges
@@ -146,7 +148,9 @@ def _on_brow(identity: Identity, along: F64, across: F64) -> F64:
     thickness = np.clip(identity.brow_thickness_dm / _MEAN_THICKNESS_DM, 0.5, 1.7) ** 0.7
     inside = np.clip(along, 0, 1)
     y = np.interp(along, style.way, style.centre_dm)
-    y = y + 0.02 + 0.16 * np.clip(0.28 - x, -0.12, 0.25)  # as they are, inner ends look angry
+    ends = np.interp([0.05, 0.95], style.way, style.centre_dm)
+    # As they are, some look angry; about level, with a little of their own slope, they are calm.
+    y = y + _RAISE_DM + (0.8 * (_RISE_DM - float(ends[1] - ends[0]))) * (inside - 0.5)
     y = y + identity.brow_height_dm - _MEAN_HEIGHT_DM
     y = y + (identity.brow_arch_dm - _MEAN_ARCH_DM) * np.sin(inside**1.1 * np.pi * 0.8)
     y = y - (identity.brow_slant_dm - _MEAN_SLANT_DM) * (1 - smooth_step(0, 0.4, along))
@@ -159,10 +163,10 @@ def _straighten(mesh: FaceMesh, name: str) -> BrowStyle:
     edge_opacity = _EDGE_OPACITY * float(np.percentile(blurred[blurred > 0.2], 95))
     columns = np.flatnonzero(blurred.max(0) > edge_opacity)
     inner, outer = int(columns[0]), int(columns[-1])
-    inside = np.asarray(blurred[:, inner : outer + 1] > edge_opacity)
-    low, high = inside.argmax(0), len(inside) - 1 - inside[::-1].argmax(0)
+    inside = blurred[:, inner : outer + 1] > edge_opacity
+    low, high = inside.argmax(0), _PLANE_PX - 1 - inside[::-1].argmax(0)
     there = inside.any(0)
-    at = np.arange(len(there))
+    at = np.arange(outer + 1 - inner)
     middle, half = (
         gaussian_filter1d(np.interp(at, at[there], edge[there]), 14.0, mode="nearest")
         for edge in ((low + high) / 2, (high - low) / 2)
