@@ -43,12 +43,17 @@ class StyleSettings:
     fine_strands: float = 0.12  # contrast of strands finer than those of the picture
     contrast: float = 0.30  # of the picture's strands
     curls: float = 0.0  # contrast of small curls that run no way in particular
+    has_side: bool = False  # parted or swept to one side: half of the people wear it mirrored
     wave: float = 0.0  # of waves at the full curl
 
 
 STYLES = {
-    "bob01": StyleSettings("bob01_diffuse.png", lift=0.66, cut=7.56, shortest=0.8, longest=1.25),
-    "bob02": StyleSettings("bob02_diffuse.png", lift=0.6, cut=7.56, shortest=0.8, longest=1.3),
+    "bob01": StyleSettings(
+        "bob01_diffuse.png", has_side=True, lift=0.66, cut=7.56, shortest=0.8, longest=1.25
+    ),
+    "bob02": StyleSettings(
+        "bob02_diffuse.png", has_side=True, lift=0.6, cut=7.56, shortest=0.8, longest=1.3
+    ),
     "long01": StyleSettings(
         "long01_diffuse.png",
         lift=0.75,
@@ -59,10 +64,12 @@ STYLES = {
         wave=0.1,
     ),
     "ponytail01": StyleSettings("ponytail01_diffuse.png", shortest=0.6, wave=0.05),
-    "braid01": StyleSettings("braid01_diffuse.png", lift=0.8, cut=7.56, shortest=0.6),
+    "braid01": StyleSettings(
+        "braid01_diffuse.png", has_side=True, lift=0.8, cut=7.56, shortest=0.6
+    ),
     "short01": StyleSettings("short01_diffuse.png"),
     "short02": StyleSettings("short02_diffuse.png", lift=0.85),
-    "short03": StyleSettings("short03_diffuse.png", cut=7.58),
+    "short03": StyleSettings("short03_diffuse.png", has_side=True, cut=7.58),
     "short04": StyleSettings("short04_diffuse.png"),
     "afro01": StyleSettings("afro_diffuse.png", contrast=0.12, fine_strands=0.0, curls=0.22),
 }
@@ -74,6 +81,7 @@ class HairCards(NamedTuple):
 
     style: str
     vertices: F32
+    is_mirrored: bool  # parted on the other side
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,15 @@ def fit_hair(style_name: str, identity: Identity, vertices: F32) -> HairCards:
     facing = (normals * style.radial).sum(1, keepdims=True)
     normals = 0.55 * facing * normals + 0.45 * style.radial
     both = np.concatenate([points, normals], 1)[style.mesh.corner]
-    return HairCards(style_name, np.ascontiguousarray(both, np.float32))
+    mirrored = is_mirrored(style_name, identity)
+    if mirrored:  # heads are symmetric
+        both[:, [0, 3]] *= -1
+    return HairCards(style_name, np.ascontiguousarray(both, np.float32), mirrored)
+
+
+def is_mirrored(style_name: str, identity: Identity) -> bool:
+    """Whether a person wears a style the other way round; symmetric ones nobody does."""
+    return STYLES[style_name].has_side and identity.parting > 0
 
 
 @lru_cache(maxsize=len(STYLES))

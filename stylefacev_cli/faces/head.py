@@ -13,7 +13,13 @@ from stylefacev_cli.faces.accessories import AccessoryPlaces, make_accessories
 from stylefacev_cli.faces.brows import brow_outline
 from stylefacev_cli.faces.cards import FaceCards, make_cards
 from stylefacev_cli.faces.hair import Hair, make_hair
-from stylefacev_cli.faces.hair_cards import STYLES, HairCards, fit_hair, scalp_cover
+from stylefacev_cli.faces.hair_cards import (
+    STYLES,
+    HairCards,
+    fit_hair,
+    is_mirrored,
+    scalp_cover,
+)
 from stylefacev_cli.faces.hats import NAMES as HAT_NAMES
 from stylefacev_cli.faces.hats import Hat, fit_hat
 from stylefacev_cli.faces.landmarks import (
@@ -87,7 +93,9 @@ def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> 
         vertices=vertices,
         eye_centers=centers,
         eye_radius=float(np.mean([radius for _, radius in eyes])),
-        paint=paint_hair(identity, _scalp_cover(style)) if pictured else paint_skin(identity),
+        paint=paint_hair(identity, _scalp_cover(style, identity))
+        if pictured
+        else paint_skin(identity),
         skin=blend_skin(identity) if pictured else None,
         hair=make_hair(mesh, identity, vertices) if style == "shells" else None,
         hair_cards=fit_hair(style, identity, vertices) if style in STYLES else None,
@@ -108,11 +116,11 @@ def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> 
     )
 
 
-@lru_cache(maxsize=len(HAIR_STYLES))
-def _scalp_cover(style: str) -> F32:
+def _scalp_cover(style: str, identity: Identity) -> F32:
     """How much of the scalp is hidden, texels of the paint map [W, W]."""
     if style in STYLES:
-        return 0.97 * scalp_cover(style)
+        cover = 0.97 * scalp_cover(style)
+        return np.ascontiguousarray(cover[:, ::-1]) if is_mirrored(style, identity) else cover
     size = bake.PAINT_SIZE
     return np.full((size, size), _SHAVED_COVER if style == "shaved" else 0.97, np.float32)
 

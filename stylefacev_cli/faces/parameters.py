@@ -149,7 +149,7 @@ def expression_weights(pose: Pose, names: NDArray[np.str_]) -> F32:
         # At rest the corners of the mouth lie a little higher than the mesh has them.
         "mouthSmile": 0.18 * (1.0 - min(frown, 1.0)) + 0.85 * smile + 0.25 * stretch,
         "mouthDimple": 0.3 * smile,
-        "cheekSquint": 0.5 * smile * eyes_open,
+        "cheekSquint": 0.35 * smile * eyes_open,
         "mouthFrown": 0.6 * frown,
         "mouthPucker": 0.9 * pucker,
         "mouthFunnel": 0.5 * pucker,

@@ -126,6 +126,7 @@ class FaceRenderer:
         if head.hair_cards is not None:
             self._hair_cards = self._hair_card_arrays(head.hair_cards.style)
             self._hair_cards.vertices.write(head.hair_cards.vertices.tobytes())
+            self._set({"worn_side": -1.0 if head.hair_cards.is_mirrored else 1.0})
         self._hat = None
         no_rim = (0.0, 0.0, 99.0)
         if head.hat is not None:

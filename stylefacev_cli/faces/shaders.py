@@ -25,14 +25,16 @@ uniform vec3 camera; uniform vec3 key_direction; uniform vec3 key; uniform vec3 
 uniform vec3 ground; uniform vec3 side; uniform vec3 side_direction; uniform vec3 rim;
 uniform vec3 rim_direction; uniform mat4 light_projection; uniform sampler2DShadow shadow_map;
 uniform float exposure; uniform sampler2D noise;
-float lit(vec3 P, vec3 N) {  // four taps of the shadow map
+float lit(vec3 P, vec3 N) {  // six bilinear taps of the shadow map
   vec3 s = (light_projection * vec4(P + N * .03, 1.)).xyz * .5 + .5;
-  float o = 1.6 / SHADOW_SIZE, r = 0.;
-  r += texture(shadow_map, vec3(s.xy + vec2(-o, -.4 * o), s.z - .004));
-  r += texture(shadow_map, vec3(s.xy + vec2(o, .4 * o), s.z - .004));
-  r += texture(shadow_map, vec3(s.xy + vec2(.4 * o, -o), s.z - .004));
-  r += texture(shadow_map, vec3(s.xy + vec2(-.4 * o, o), s.z - .004));
-  return r * .25;
+  float o = 2.9 / SHADOW_SIZE, r = 0.;
+  s.z -= .004;
+  r += texture(shadow_map, s + vec3(-o, -.3 * o, 0.)) + texture(shadow_map, s + vec3(o, .3 * o, 0.));
+  r += texture(shadow_map, s + vec3(-.5 * o, .8 * o, 0.));
+  r += texture(shadow_map, s + vec3(.5 * o, -.8 * o, 0.));
+  r += texture(shadow_map, s + vec3(.3 * o, .25 * o, 0.));
+  r += texture(shadow_map, s + vec3(-.3 * o, -.25 * o, 0.));
+  return r / 6.;
 }
 vec3 ambient(vec3 N) {
   float u = N.y * .5 + .5, s = dot(N, side_direction) * .5 + .5;
@@ -409,12 +411,12 @@ HAIR_CARD_VERTEX = (
     + """
 in vec3 position; in vec3 normal; in vec2 texcoord; in float cut; in float openness;
 in vec3 tangent;
-uniform vec3 hat_rim;
+uniform vec3 hat_rim; uniform float worn_side;
 out vec3 P; out vec3 N; out vec3 S; out vec2 UV; out vec3 K;
 void main() {
   float a = angle * hair_share(position.y);
-  P = turn(position - pivot, a) + pivot; N = turn(normal, a); S = turn(tangent, a);
-  UV = texcoord; K = vec3(cut, openness, position.y - dot(hat_rim, vec3(position.xz, 1.)));
+  P = turn(position - pivot, a) + pivot; N = turn(normal, a);
+  S = turn(vec3(worn_side * tangent.x, tangent.yz), a); UV = texcoord; K = vec3(cut, openness, position.y - dot(hat_rim, vec3(position.xz, 1.)));
   gl_Position = view_projection * vec4(P, 1.);
 }
 """
@@ -571,7 +573,7 @@ void main() {
 """
 )
 
-SHADOW_SIZE = 256
+SHADOW_SIZE = 512
 HAIR_MARK = 0.5  # alpha of solid hair in the target; of all else but the background 1
 IRIS_RAD = 0.48
 _CARD_BIAS_DM = 0.02
