@@ -87,7 +87,7 @@ def test_landmarks_lie_on_the_edges_of_drawn_brows(
         np.testing.assert_array_equal(frame.landmarks, bare.landmarks)
         # On the brows, and not deep within.
         outside = distance_transform_edt(~solid)[row, column]
-        if abs(pose.yaw_deg) > 20:  # the far brow's end lies on the outline, seen from the side
+        if abs(pose.yaw_deg) >= 20:  # the far brow's end lies on the outline, seen from the side
             outside[0] = 0
         assert outside.max() <= 1.5 and outside.mean() <= 0.4
         assert distance_transform_edt(solid)[row, column].max() <= 2.5
