@@ -175,3 +175,15 @@ def test_lashes_grow_from_the_lids(monkeypatch: pytest.MonkeyPatch, style: int) 
     assert (moved < 1e-6).sum() >= 32 and 0.01 < moved.max() < 0.15
     upper = short[~cards.lash_style.lower]
     assert upper[:, 1].mean() > short[cards.lash_style.lower][:, 1].mean()
+
+
+def test_both_looks_take_turns_in_one_renderer(renderer: FaceRenderer) -> None:
+    heads = [build_head(load_mesh(), somebody(), photographic=look) for look in (True, False)]
+    first = [render(renderer, head, Pose()) for head in heads]
+    again = [render(renderer, head, Pose()) for head in heads]
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a.image, b.image)
+        np.testing.assert_array_equal(a.landmarks, b.landmarks)
+    fresh = render(FaceRenderer(load_mesh(), SIZE), heads[0], Pose())
+    np.testing.assert_array_equal(fresh.image, first[0].image)
+    assert (first[0].image != first[1].image).any()
