@@ -102,7 +102,8 @@ def reenacted(model: str, work: Path) -> np.ndarray:
 def inverted(model: str, work: Path) -> np.ndarray:
     """The photo, what the encoder sees and what was found; below them that person in motion."""
     size_px = read_manifest(model).resolution
-    render = "data render --kind stills --identities 1 --frames 1 --framing unaligned -q"
+    render = "data render --kind stills --identities 1 --frames 1 --framing unaligned"
+    render += " --look procedural -q"  # the faces that the model learnt from
     # In a process of its own: Mesa and PyTorch can bring different versions of LLVM.
     command = [*shlex.split(render), "--size", str(size_px), "--seed", str(PHOTO_SEED)]
     command += ["--out", str(work / "photo")]

@@ -72,14 +72,41 @@ def server(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.fixture(scope="session")
+def look() -> Path:
+    """The folder of the photographic look's files, for tests of it; skipped where they are not."""
+    from stylefacev_cli.faces.assets import LOOK_ENTRY
+    from stylefacev_cli.weights.cache import folder_of, read_records, state_of
+    from stylefacev_cli.weights.registry import find_entry
+
+    entry, records = find_entry(LOOK_ENTRY), read_records()
+    folder = folder_of(entry)
+    states = [state_of(file, records) for file in entry.files]
+    if set(states) != {"present"}:
+        pytest.skip(
+            f"{len(states) - states.count('present')} of {len(states)} files of the photographic "
+            f"look are not in {folder}: `stylefacev weights download {LOOK_ENTRY}`"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
 def studio() -> Iterator[object]:
     """For the tests that render; they are skipped where no picture can be made."""
+    yield open_studio("procedural")
+
+
+@pytest.fixture(scope="session")
+def photographic_studio(look: Path) -> Iterator[object]:
+    """As `studio`, of the look whose files are a download."""
+    yield open_studio("photographic")
+
+
+def open_studio(look: str) -> object:
     pytest.importorskip("moderngl")
     from stylefacev_cli.errors import StyleFaceVError
     from stylefacev_cli.faces.studio import Studio
 
     try:
-        made = Studio(size_px=64)
+        return Studio(size_px=64, look=look)
     except StyleFaceVError as error:
         pytest.skip(f"no rendering here: {error}")
-    yield made

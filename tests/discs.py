@@ -70,8 +70,9 @@ def write_discs(clips: Frames, folder: Path) -> Path:
     for number, (first, last) in enumerate(zip(clips.starts, clips.starts[1:], strict=False)):
         name = f"clips/{number}"
         entry = ClipEntry(
-            str(number), f"{name}.png", f"{name}.npz", int(last - first), 16, 25.0, number, "clip"
-        )
+            str(number), f"{name}.png", f"{name}.npz", int(last - first),
+            clips.images.shape[1], 25.0, number, "clip",
+        )  # fmt: skip
         labels: dict[str, Any] = {
             key: getattr(clips, key)[first:last] for key in ("factors", "landmarks", "visible")
         }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylefacev_cli.cli import data_prepare
+from stylefacev_cli.cli.downloads import DEFAULT_LOOK, Look, fetch_render_assets
 from stylefacev_cli.cli.options import AsJson
 from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.errors import UsageError
@@ -40,11 +41,19 @@ def render(
         str,
         typer.Option(help="canonical (eyes in place), unaligned (as trackers cut it out) or wide."),
     ] = "canonical",
+    look: Look = DEFAULT_LOOK,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Fix the split for all people: val (never trained on) or train. By default "
+            "training decides, by persons."
+        ),
+    ] = None,
     processes: Annotated[int, typer.Option(help="Processes that render at once.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Render synthetic faces with exact labels: landmarks, expressions, pose, gaze, latents."""
-    from stylefacev_cli.faces.dataset import RenderSettings, render_set
+    from stylefacev_cli.faces.dataset import RenderSettings, check_folder, render_set
 
     terminal: Terminal = ctx.obj
     settings = RenderSettings(
@@ -55,8 +64,12 @@ def render(
         kind=kind,
         fps=fps,
         framing=framing,
+        look=look,
+        split=split,
     )
+    check_folder(out, settings)
     terminal.way_on = "; run the same command again to go on"
+    fetch_render_assets(terminal, look)
     with terminal.progress(identities, "clips") as advance:
         report = _reporter(terminal, advance)
         index = render_set(settings, out, num_processes=processes, report=report)

@@ -21,6 +21,7 @@ from stylefacev_cli.cli import (
     eval_reconstruction,
 )
 from stylefacev_cli.cli.detectors import DetectorOption
+from stylefacev_cli.cli.downloads import DEFAULT_LOOK, Look
 from stylefacev_cli.cli.figures import figures_of
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import NoCache, SkipDamaged, Threads
@@ -53,6 +54,7 @@ def evaluate_all(
         int, typer.Option("--pairs", min=2, help="Rendered pairs of people, for recomposition.")
     ] = 64,
     framing: eval_recomposition.Framing = None,
+    look: Look = DEFAULT_LOOK,
     features: Annotated[
         str, typer.Option("--features", help="Network of FID, as for `eval fid`.")
     ] = OFFLINE_FEATURES,
@@ -102,10 +104,10 @@ def evaluate_all(
         }
         if model is not None:
             jobs["recomposition"] = lambda: eval_recomposition.measure_recomposition(
-                lab, model, num_pairs=pairs, seed=seed, framing=framing
+                lab, model, num_pairs=pairs, seed=seed, framing=framing, look=look
             )
             jobs["reconstruction"] = lambda: eval_reconstruction.measure_reconstruction(
-                lab, model, num_pairs=pairs, seed=seed, framing=framing
+                lab, model, num_pairs=pairs, seed=seed, framing=framing, look=look
             )
         report = _measured(lab, jobs)
         report |= {"fake": fake, "real": real, "command": _command(lab)}

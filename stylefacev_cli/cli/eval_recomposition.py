@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stylefacev_cli.cli.downloads import DEFAULT_LOOK, Look, fetch_render_assets
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import AsJson, Threads
 from stylefacev_cli.cli.reports import Report, laboratory, tell
@@ -36,6 +37,7 @@ def recomposition(
     pairs: Annotated[int, typer.Option("--pairs", help="Pairs of people, at least 2.")] = 64,
     seed: Annotated[int, typer.Option("--seed", help="Says who they are.")] = 0,
     framing: Framing = None,
+    look: Look = DEFAULT_LOOK,
     perceptual: Annotated[
         str,
         typer.Option("--perceptual", help="efficientnet-lite0, vgg16, auto or none (no download)."),
@@ -50,7 +52,13 @@ def recomposition(
     """
     with laboratory(ctx.obj, threads, skip_damaged=False) as lab:
         report = measure_recomposition(
-            lab, model, num_pairs=pairs, seed=seed, framing=framing, perceptual=perceptual
+            lab,
+            model,
+            num_pairs=pairs,
+            seed=seed,
+            framing=framing,
+            look=look,
+            perceptual=perceptual,
         )
         tell(lab, report, table, as_json)
 
@@ -62,6 +70,7 @@ def measure_recomposition(
     num_pairs: int = 64,
     seed: int = 0,
     framing: str | None = None,
+    look: str = DEFAULT_LOOK,
     perceptual: str = "efficientnet-lite0",
 ) -> Report:
     """Measure a model.
@@ -72,6 +81,7 @@ def measure_recomposition(
         num_pairs: of people.
         seed: who they are.
         framing: of the renders; None: as the model was trained, see `rendered.framing_of`.
+        look: of the renders.
         perceptual: network of the perceptual distance; `none` leaves it out.
 
     Returns:
@@ -80,6 +90,7 @@ def measure_recomposition(
     Raises:
         UsageError: a number or a name out of range.
         MissingWeightsError: a network or the render assets are not there.
+        IntegrityError: a render asset is damaged.
         StyleFaceVError: nothing can be rendered on this machine.
     """
     from functools import partial
@@ -90,7 +101,7 @@ def measure_recomposition(
     from stylefacev_cli.pipeline import load_model
     from stylefacev_cli.weights.bundle import needed
 
-    rule = rendered.rule_for(model_name, num_pairs, seed, framing)
+    rule = rendered.rule_for(model_name, num_pairs, seed, framing, look)
     model = load_model(model_name)
     manifest, recompose = model.manifest, rendered.recomposer(model)
     eye = model.networks.eye  # the fixed one, if it is kept, never learnt to please the generator
@@ -98,6 +109,7 @@ def measure_recomposition(
     distance, perceptual_facts = _perceptual_distance(perceptual)
     instruments = metric.Instruments(partial(landmarks_of, detector), distance)
     no_ceiling = rendered.why_no_ceiling(manifest)
+    fetch_render_assets(lab.terminal, look)
     people = rendered.RenderedPairs(rule, manifest.resolution)
     stream = people.pairs(model if no_ceiling is None else None)
     found: dict[str, list[metric.Scores]] = {}
@@ -125,6 +137,7 @@ def measure_recomposition(
         "seed": seed,
         "seed_rule": rendered.SEED_RULE,
         "framing": rule.framing,
+        "look": rule.look,
         "resolution": manifest.resolution,
         "unit": "landmarks and all after it: distances between the outer corners of the true eyes",
         "rows": rows,

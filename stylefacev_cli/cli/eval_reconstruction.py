@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stylefacev_cli.cli.downloads import DEFAULT_LOOK, Look, fetch_render_assets
 from stylefacev_cli.cli.eval_recomposition import Framing, Model
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import AsJson, SkipDamaged, Threads
@@ -42,6 +43,7 @@ def reconstruction(
         int, typer.Option("--seed", help="Says who is rendered, or the order of real ones.")
     ] = 0,
     framing: Framing = None,
+    look: Look = DEFAULT_LOOK,
     identity: Annotated[
         str, typer.Option("--identity", help="The network that tells people apart.")
     ] = "auto",
@@ -56,7 +58,14 @@ def reconstruction(
     """
     with laboratory(ctx.obj, threads, skip_damaged=skip_damaged) as lab:
         report = measure_reconstruction(
-            lab, model, real=real, num_pairs=pairs, seed=seed, framing=framing, identity=identity
+            lab,
+            model,
+            real=real,
+            num_pairs=pairs,
+            seed=seed,
+            framing=framing,
+            look=look,
+            identity=identity,
         )
         tell(lab, report, table, as_json)
 
@@ -69,6 +78,7 @@ def measure_reconstruction(
     num_pairs: int = 64,
     seed: int = 0,
     framing: str | None = None,
+    look: str = DEFAULT_LOOK,
     identity: str = "auto",
 ) -> Report:
     """Measure a model.
@@ -80,6 +90,7 @@ def measure_reconstruction(
         num_pairs: of people; at most as many as there are real images.
         seed: who is rendered, or the order of real images.
         framing: of the renders; None: as the model was trained, see `rendered.framing_of`.
+        look: of the renders.
         identity: name of the identity network.
 
     Returns:
@@ -88,6 +99,7 @@ def measure_reconstruction(
     Raises:
         UsageError: a number or a name out of range.
         MissingWeightsError: a network or the render assets are not there.
+        IntegrityError: a render asset is damaged.
         DataError: the real images cannot be used.
         StyleFaceVError: nothing can be rendered on this machine.
     """
@@ -97,12 +109,13 @@ def measure_reconstruction(
     from stylefacev_cli.metrics.similarity import Couple, mean_similarities, measure_similarity
     from stylefacev_cli.pipeline import load_model
 
-    rule = rendered.rule_for(model_name, num_pairs, seed, framing)
+    rule = rendered.rule_for(model_name, num_pairs, seed, framing, look)
     model = load_model(model_name)
     manifest, recompose = model.manifest, rendered.recomposer(model)
     network = face_network(identity)
     taken, source, total = Taken(), None, num_pairs
     if real is None:
+        fetch_render_assets(lab.terminal, look)
         people = rendered.RenderedPairs(rule, manifest.resolution)
         couples: Iterator[Couple] = (Couple(p.a, p.b, p.truth) for p in people.pairs())
     else:
@@ -133,7 +146,7 @@ def measure_reconstruction(
         "seed_rule": rendered.SEED_RULE if source is None else "order of the images",
         "resolution": manifest.resolution,
         "source": (
-            {"from": "rendered people", "framing": rule.framing}
+            {"from": "rendered people", "framing": rule.framing, "look": rule.look}
             if source is None
             else {"from": source.name, "codec": source.codec, **asdict(taken)}
         ),

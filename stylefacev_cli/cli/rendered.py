@@ -18,6 +18,7 @@ import torch
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.faces.dataset import RECIPE
 from stylefacev_cli.faces.factors import FRAMINGS, Z_DIM, FaceFactors, FramingRange
+from stylefacev_cli.faces.looks import PHOTOGRAPHIC, check_look
 from stylefacev_cli.metrics.recomposition import Images, Pair, Recompose
 from stylefacev_cli.pipeline import MAX_SEED, Model, as_pictures
 from stylefacev_cli.weights.bundle import needed
@@ -42,6 +43,7 @@ class PairRule:
     num_pairs: int = 64
     seed: int = 0
     framing: str = "canonical"
+    look: str = PHOTOGRAPHIC
 
     def __post_init__(self) -> None:
         """Check the values once."""
@@ -51,11 +53,12 @@ class PairRule:
             raise UsageError(f"--seed {self.seed}: give a number from 0 to {MAX_SEED}")
         if self.framing not in FRAMINGS:
             raise UsageError(f"--framing {self.framing}: choose {', '.join(FRAMINGS)}")
+        check_look(self.look)
 
     @property
     def name(self) -> str:
-        """Which renders they are: faces of another recipe or framing are another measure."""
-        return f"{self.framing}_faces{RECIPE}"
+        """Which renders they are: faces of another recipe, look or framing are another measure."""
+        return f"{self.framing}_faces{RECIPE}_{self.look}"
 
 
 class RenderedPairs:
@@ -67,9 +70,10 @@ class RenderedPairs:
         Raises:
             StyleFaceVError: no EGL, no moderngl.
             MissingWeightsError: the render assets are not there and cannot be fetched.
+            IntegrityError: a render asset is damaged.
         """
         self.rule, self._size_px = rule, size_px
-        self._studio = open_studio(size_px, FramingRange.named(rule.framing))
+        self._studio = open_studio(size_px, FramingRange.named(rule.framing), rule.look)
 
     def latents(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Z [256] of A and of B."""
@@ -110,7 +114,7 @@ class RenderedPairs:
         return mean
 
 
-def open_studio(size_px: int, framing: FramingRange) -> Studio:
+def open_studio(size_px: int, framing: FramingRange, look: str = PHOTOGRAPHIC) -> Studio:
     """A studio for a process that uses torch, too.
 
     Triton, which torch may import later, crashes if Mesa has loaded its own LLVM before: so it is
@@ -120,7 +124,7 @@ def open_studio(size_px: int, framing: FramingRange) -> Studio:
         import_module("triton")
     from stylefacev_cli.faces.studio import Studio
 
-    return Studio(size_px, framing)
+    return Studio(size_px, framing, look=look)
 
 
 def recomposer(model: Model) -> Recompose:
@@ -168,7 +172,9 @@ def framing_of(manifest: Manifest) -> str:
     return found if found in FRAMINGS else "canonical"
 
 
-def rule_for(model_name: str, num_pairs: int, seed: int, framing: str | None) -> PairRule:
+def rule_for(
+    model_name: str, num_pairs: int, seed: int, framing: str | None, look: str = PHOTOGRAPHIC
+) -> PairRule:
     """Which people a model is measured on; framing None: as `framing_of` says.
 
     Raises:
@@ -176,7 +182,7 @@ def rule_for(model_name: str, num_pairs: int, seed: int, framing: str | None) ->
         MissingWeightsError: there is no such model.
     """
     told = framing_of(read_manifest(model_name)) if framing is None else framing
-    return PairRule(num_pairs, seed, told)
+    return PairRule(num_pairs, seed, told, look)
 
 
 def why_no_ceiling(manifest: Manifest) -> str | None:

@@ -103,7 +103,7 @@ def _strips_of_pairs(report: Report, fake: str) -> Iterator[Strip]:
 
     name = model_of(fake)
     assert name is not None
-    rule = rendered.PairRule(report["num_pairs"], report["seed"], report["framing"])
+    rule = rendered.PairRule(report["num_pairs"], report["seed"], report["framing"], report["look"])
     pairs = rendered.RenderedPairs(rule, report["resolution"])
     recompose = rendered.recomposer(load_model(name))
     worst, best = eval_recomposition.worst_and_best(report, NUM_EACH)

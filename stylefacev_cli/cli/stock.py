@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,10 @@ def weight_facts(entry: Entry, *, details: bool = False) -> dict[str, Any]:
     Raises:
         IntegrityError: the index of the cache is damaged.
     """
-    from stylefacev_cli.weights.cache import state_of
+    from stylefacev_cli.weights.cache import read_records, state_of
 
-    states = [state_of(file) for file in entry.files]
+    records = read_records()
+    states = [state_of(file, records) for file in entry.files]
     state = next((worst for worst in ("damaged", "missing") if worst in states), "present")
     sizes = [_bytes_of(file) for file in entry.files]
     facts: dict[str, Any] = {
@@ -148,6 +150,26 @@ def verified_file(name: str, file: WeightFile, terminal: Terminal) -> dict[str, 
         terminal.note(str(error))
         return row | {"state": "damaged"}
     return row | {"state": "present"}
+
+
+def summed_rows(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Name, state and path of verified files; of an entry of many only damaged ones singly."""
+    from stylefacev_cli.weights.cache import folder_of
+    from stylefacev_cli.weights.download import MANY_FILES
+    from stylefacev_cli.weights.registry import read_registry
+
+    entries = {name: e for name, e in read_registry().items() if len(e.files) > MANY_FILES}
+    counts = Counter((row["name"], row["state"]) for row in rows)
+    summed: list[tuple[str, str, str]] = []
+    for row in rows:
+        name, state, path = row["name"], row["state"], row["path"]
+        if name in entries and state != "damaged":
+            entry, count = entries[name], counts.pop((name, state), 0)
+            if not count:  # they have their row
+                continue
+            path = f"{folder_of(entry)} ({count} of {len(entry.files)} files)"
+        summed.append((name, state, path))
+    return summed
 
 
 def verified_model(name: str, folder: Path, terminal: Terminal) -> dict[str, Any]:

@@ -52,6 +52,12 @@ def train(
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0, help="End this run after so many minutes.")
     ] = None,
+    until_images: Annotated[
+        int | None,
+        typer.Option(
+            "--until-images", min=1, help="End this run when the stage has seen so many in all."
+        ),
+    ] = None,
     threads: Threads = None,
     device: Annotated[
         Place,
@@ -132,6 +138,7 @@ def train(
             out,
             stage=stage,
             minutes=minutes,
+            until_images=until_images,
             device=place,
             report=terminal.note,
         )

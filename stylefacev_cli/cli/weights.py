@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stylefacev_cli.cli import weights_import
+from stylefacev_cli.cli.downloads import listening
 from stylefacev_cli.cli.options import AsJson
 from stylefacev_cli.cli.stock import (
     all_models,
@@ -18,6 +19,7 @@ from stylefacev_cli.cli.stock import (
     model_folder,
     model_names,
     remove_model,
+    summed_rows,
     verified_file,
     verified_model,
     weight_facts,
@@ -93,6 +95,7 @@ def path(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
                     f"or {by_hand(file)}"
                 )
         paths = [path_of(file) for file in entry.files]
+        paths = paths if as_json else _shown_paths(entry, paths)
     _print_paths(ctx.obj, paths, as_json)
 
 
@@ -117,7 +120,7 @@ def verify(
     if as_json:
         terminal.result(json.dumps(rows))
     else:
-        for line in _aligned([(row["name"], row["state"], row["path"]) for row in rows]):
+        for line in _aligned(summed_rows(rows)):
             terminal.result(line)
     for state, kind in (("damaged", IntegrityError), ("missing", MissingWeightsError)):
         bad = [row["path"] for row in rows if row["state"] == state]
@@ -150,7 +153,7 @@ def remove(
     remove_archives(entry)
     if not removed:
         ctx.obj.note(f"nothing of {name} was there")
-    _print_paths(ctx.obj, removed, as_json)
+    _print_paths(ctx.obj, removed if as_json else _shown_paths(entry, removed), as_json)
 
 
 def download(
@@ -194,18 +197,11 @@ def download(
             _ask_consent(terminal, entry, accept_licence=accept_licence)
     terminal.way_on = "; run the same command again to go on"
     paths: list[Path] = []
-    with terminal.downloads() as show_bytes:
+    with listening(terminal) as listener:
         for entry in entries:
-            paths += fetch_entry(entry, options, _Listener(terminal, show_bytes))
+            fetched = fetch_entry(entry, options, listener)
+            paths += fetched if as_json else _shown_paths(entry, fetched)
     _print_paths(terminal, paths, as_json)
-
-
-class _Listener:
-    def __init__(
-        self, terminal: Terminal, show_bytes: Callable[[str, int, int | None], None]
-    ) -> None:
-        self.note = terminal.note
-        self.bytes = show_bytes
 
 
 def _entry(name: str) -> Entry:
@@ -237,6 +233,14 @@ def _ask_consent(terminal: Terminal, entry: Entry, *, accept_licence: bool) -> N
         if not terminal.ask(f"{told}\naccept it?"):
             raise UsageError(f"{entry.name} was not fetched: its licence was not accepted")
     remember(entry.name)
+
+
+def _shown_paths(entry: Entry, paths: list[Path]) -> list[Path]:
+    """The paths of an entry's files; of many files their folder."""
+    from stylefacev_cli.weights.cache import folder_of
+    from stylefacev_cli.weights.download import MANY_FILES
+
+    return [folder_of(entry)] if len(paths) > MANY_FILES else paths
 
 
 def _print_paths(terminal: Terminal, paths: list[Path], as_json: bool) -> None:

@@ -42,7 +42,7 @@ KINDS = ("clip", "still")
 SPLITS = ("train", "val")
 PER_FRAME = (
     *("landmarks", "landmarks_68", "key_points", "scores", "visible", "expressions", "head_pose"),
-    *("gaze", "camera", "light", "factors"),
+    *("gaze", "camera", "light", "factors", "hair"),
 )
 
 

@@ -42,6 +42,8 @@ def facts_of(clips: ClipSet, val_permille: int) -> dict[str, Any]:
         )
     }
     manifest = clips.manifest()
+    settings = manifest.get("settings")
+    look = settings.get("look") if isinstance(settings, dict) else None
     done = read_sources(clips.folder)
     return {
         "clips": len(entries),
@@ -53,6 +55,7 @@ def facts_of(clips: ClipSet, val_permille: int) -> dict[str, Any]:
         "sizes_px": sorted({entry.size_px for entry in entries}),
         "fps": sorted({entry.fps for entry in entries}),
         "kinds": sorted({entry.kind for entry in entries}),
+        **({} if look is None else {"look": look}),  # footage has none
         "licence": manifest.get("licence"),
         "content_sha256": manifest.get("content_sha256"),
         "sources": len(done),

@@ -11,7 +11,7 @@ F64 = NDArray[np.float64]
 
 NECK_PIVOT = np.array([0.0, 6.75, 0.3])  # dm, the point about which the head turns
 LOOK_AT = np.array([0.0, 7.31, 0.6])
-FIELD_OF_VIEW_DEG = 22.0
+FIELD_OF_VIEW_DEG = 12.0  # a portrait lens: a wide one swells the nose
 _HEAD_HEIGHT_DM = 2.25
 
 

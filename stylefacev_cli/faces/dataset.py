@@ -17,22 +17,29 @@ from stylefacev_cli import __version__
 from stylefacev_cli.data.clips import (
     INDEX_NAME,
     MANIFEST_NAME,
+    SPLITS,
     ClipEntry,
     parse_entry,
     read_manifest,
     write_clip,
 )
 from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.faces.assets import wheel_file
 from stylefacev_cli.faces.camera import FIELD_OF_VIEW_DEG
 from stylefacev_cli.faces.factors import FRAMINGS, Z_DIM, FaceFactors, FramingRange
+from stylefacev_cli.faces.looks import (
+    PHOTOGRAPHIC,
+    assets_of,
+    check_look,
+    content_of,
+    fetch_assets,
+)
 from stylefacev_cli.faces.motion import NATIVE_FPS, sample_motion
 from stylefacev_cli.faces.parameters import flatten
 from stylefacev_cli.faces.studio import Studio
 
 F32 = NDArray[np.float32]
 
-RECIPE = 2  # counts up when the same seed gives other pictures
+RECIPE = 3  # counts up when the same seed gives other pictures
 MAX_SIZE_PX = 1024
 MAX_FRAMES = 10_000
 
@@ -48,6 +55,8 @@ class RenderSettings:
     kind: str = "clips"  # "clips": talking heads; "stills": a new scene and pose in each frame
     fps: float = NATIVE_FPS
     framing: str = "canonical"  # one of factors.FRAMINGS
+    look: str = PHOTOGRAPHIC  # one of looks.LOOKS
+    split: str | None = None  # "train" or "val" for all people; None: training decides
 
     def __post_init__(self) -> None:
         limits = {
@@ -64,6 +73,9 @@ class RenderSettings:
             raise UsageError(f"--kind {self.kind}: choose clips or stills")
         if self.framing not in FRAMINGS:
             raise UsageError(f"--framing {self.framing}: choose one of {', '.join(FRAMINGS)}")
+        check_look(self.look)
+        if self.split not in (None, *SPLITS):
+            raise UsageError(f"--split {self.split}: choose {' or '.join(SPLITS)}")
 
 
 class Progress(NamedTuple):
@@ -97,13 +109,18 @@ def render_set(
     Raises:
         UsageError: the folder holds something else.
         DataError: the folder cannot be written, or its index is damaged.
-        StyleFaceVError: no EGL, no assets.
+        MissingWeightsError, IntegrityError: as `looks.fetch_assets`.
+        StyleFaceVError: no EGL.
     """
     if num_processes < 1:
         raise UsageError(f"--processes {num_processes}: give at least 1")
     folder = Path(folder)
     index = folder / INDEX_NAME
     try:
+        check_folder(folder, settings)
+        fetch_assets(
+            settings.look
+        )  # before a manifest is written for a set that cannot be rendered
         _claim(folder, settings)
         num_done = _resume(folder)
         report(Progress(num_done, settings.num_identities))
@@ -115,10 +132,7 @@ def render_set(
                 num_done += 1
                 report(Progress(num_done, settings.num_identities))
     except OSError as error:
-        where = error.filename or folder
-        raise DataError(
-            f"cannot write {where}: {error.strerror}; free it or choose another --out"
-        ) from error
+        raise _cannot_write(error, folder) from error
     return index
 
 
@@ -135,8 +149,9 @@ def sample_latents(settings: RenderSettings, number: int) -> F32:
 def render_clip(studio: Studio, latents: F32) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
     """Frames [T, S, S, 3] uint8 and exact labels of latents [T, 256] of one person.
 
-    Labels: landmarks [T, 98, 2], visible [T, 98], expressions [T, 52] with expression_names,
-    head_pose [T, 3] (yaw, pitch, roll in degrees), gaze [T, 2] (rad, x and y in the head's frame),
+    Labels: landmarks [T, 98, 2], visible [T, 98], hair [T, S // 4, S // 4] (see `FaceFrame`),
+    expressions [T, 52] with expression_names, head_pose [T, 3] (yaw, pitch, roll in degrees),
+    gaze [T, 2] (rad, x and y in the head's frame),
     camera [T, 4] (head fraction, shift x, shift y, field of view in degrees), light [T, 22],
     identity [I], factors [T, 256]. The manifest names the columns of the last three.
     """
@@ -147,6 +162,7 @@ def render_clip(studio: Studio, latents: F32) -> tuple[NDArray[np.uint8], dict[s
     labels: dict[str, NDArray[Any]] = {
         "landmarks": np.stack([frame.landmarks for frame in frames]),
         "visible": np.stack([frame.visible for frame in frames]),
+        "hair": np.stack([frame.hair for frame in frames]),
         "expressions": np.stack([frame.expressions for frame in frames]),
         "expression_names": studio.expression_names,
         "head_pose": _table([(pose.yaw_deg, pose.pitch_deg, pose.roll_deg) for pose in poses]),
@@ -168,28 +184,59 @@ def _table(rows: list[tuple[float, ...]]) -> F32:
 # --- the folder ------------------------------------------------------------------------------
 
 
-def _claim(folder: Path, settings: RenderSettings) -> None:
-    """Write the manifest, or check that the folder's is of the same set."""
-    manifest = {
-        "made_by": f"stylefacev {__version__}, data render",
-        "recipe": RECIPE,
-        "settings": asdict(settings),
-        "assets": {"wheel": wheel_file().name, "sha256": wheel_file().sha256},
-        "columns": _columns(),
-        "content": "synthetic faces, rendered by a program; they show no real person",
-        "licence": "CC0-1.0 (rendered from CC0 assets)",
-    }
+def check_folder(folder: Path, settings: RenderSettings) -> None:
+    """Make sure that a set can be rendered into a folder, or continued there.
+
+    Raises:
+        UsageError: it holds something else.
+        DataError: it cannot be read, or its manifest is damaged.
+    """
     path = folder / MANIFEST_NAME
-    if path.exists():
-        found = read_manifest(path)
-        if not _same_set(found, manifest):
-            raise UsageError(f"{folder} holds a set with other settings; choose another --out")
-    elif folder.exists() and any(folder.iterdir()):
+    try:
+        is_set = path.exists()
+        is_empty = is_set or not folder.exists() or not any(folder.iterdir())
+    except OSError as error:
+        raise _cannot_write(error, folder) from error
+    if is_set and not _same_set(read_manifest(path), _manifest(settings)):
+        raise UsageError(
+            f"{folder} holds a set with other settings or assets; choose another --out"
+        )
+    if not is_empty:
         raise UsageError(f"{folder} is not empty and holds no set; choose another --out")
+
+
+def _cannot_write(error: OSError, folder: Path) -> DataError:
+    where = error.filename or folder
+    return DataError(f"cannot write {where}: {error.strerror}; free it or choose another --out")
+
+
+def _claim(folder: Path, settings: RenderSettings) -> None:
+    """Write the manifest."""
+    path = folder / MANIFEST_NAME
     folder.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
+    manifest = _manifest(settings)
     part.write_text(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True), encoding="utf-8")
     part.replace(path)
+
+
+def _manifest(settings: RenderSettings) -> dict[str, Any]:
+    return {
+        "made_by": f"stylefacev {__version__}, data render",
+        "recipe": RECIPE,
+        "settings": _told(settings),
+        "assets": assets_of(settings.look),
+        "columns": _columns(),
+        "factor_blocks": _factor_blocks(),
+        "content": content_of(settings.look),
+        "licence": "CC0-1.0 (rendered from CC0 assets)",
+    }
+
+
+def _told(settings: RenderSettings) -> dict[str, Any]:
+    """Settings as the manifest tells them: a split only if there is one."""
+    values = asdict(settings)
+    return values if settings.split else {k: v for k, v in values.items() if k != "split"}
 
 
 def _columns() -> dict[str, list[str]]:
@@ -201,15 +248,22 @@ def _columns() -> dict[str, list[str]]:
         "camera": ["head_fraction", "shift_x", "shift_y", "field_of_view_deg"],
         "light": flatten(factors.scene_of(z))[0],
         "identity": flatten(factors.identity_of(z))[0],
-        "factors": list(factors.names),
+        "factors": factors.columns(),
     }
 
 
+def _factor_blocks() -> dict[str, list[int]]:
+    """First place and the one after the last of each kind of factors; after them comes filler."""
+    factors = FaceFactors()
+    blocks = {"identity": factors.identity, "scene": factors.scene, "pose": factors.pose}
+    return {name: [block.start, block.stop] for name, block in blocks.items()}
+
+
 def _same_set(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    def core(manifest: dict[str, Any]) -> tuple[Any, Any]:
+    def core(manifest: dict[str, Any]) -> tuple[Any, ...]:
         settings = dict(manifest.get("settings") or {})
         settings.pop("num_identities", None)
-        return manifest.get("recipe"), settings
+        return manifest.get("recipe"), settings, manifest.get("assets")
 
     return core(found) == core(wanted)
 
@@ -248,6 +302,7 @@ def _entry(settings: RenderSettings, number: int) -> ClipEntry:
         fps=settings.fps,
         identity=number,
         kind=settings.kind.removesuffix("s"),
+        split=settings.split,
     )
 
 
@@ -261,7 +316,8 @@ class _Worker:
 
     def __init__(self, settings: RenderSettings, folder: Path) -> None:
         self.settings, self.folder = settings, folder
-        self.studio = Studio(settings.size_px, FramingRange.named(settings.framing))
+        framing = FramingRange.named(settings.framing)
+        self.studio = Studio(settings.size_px, framing, look=settings.look)
 
     def render(self, number: int) -> ClipEntry:
         entry = _entry(self.settings, number)

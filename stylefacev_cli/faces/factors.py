@@ -6,10 +6,8 @@ generator's mapping network normalises z to RMS 1, so the factors reach it uncha
 a person share their identity dimensions, and z ~ N(0, I) stays a proper latent: its factors are
 standard normal up to the few per cent of its norm's spread.
 
-Recipe 1 had 77 factors: identity 0–48, scene 49–60, pose 61–76. Recipe 2 appends to the identity's
-and the scene's: old 0–48 stay, old 49–60 are now 67–78, old 61–76 are now 89–104; new are 49–66
-(hair_curl … jacket_blue) and 79–88 (floor_height … backdrop_blur). A network of recipe 1 can be
-warm-started by moving the columns of its input in this way.
+Within identity, scene and pose the factors' places and signs are a fixed permutation, so that no
+factor hangs on the first number of a random generator's stream. `value` and `place` read it.
 """
 
 from __future__ import annotations
@@ -27,7 +25,13 @@ from stylefacev_cli.faces.palette import (
     smooth_step,
     tinted_color,
 )
-from stylefacev_cli.faces.parameters import POSE_NAMES, Identity, Pose, Scene
+from stylefacev_cli.faces.parameters import (
+    HAIR_STYLES,
+    POSE_NAMES,
+    Identity,
+    Pose,
+    Scene,
+)
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -47,6 +51,8 @@ _IDENTITY_NAMES = (
     *("glasses", "glasses_width", "glasses_height", "glasses_square", "glasses_weight"),
     *("glasses_light", "glasses_red", "earrings", "earring_drop", "earring_gold"),
     *("neckline_v", "jacket", "jacket_light", "jacket_red", "jacket_blue"),
+    *(f"hair_style_{name}" for name in HAIR_STYLES),
+    *("skin_variant", "hat", "hat_tilt", "hat_light", "hat_red", "hat_blue"),
 )
 _SCENE_NAMES = (
     *("light_azimuth", "light_elevation", "light_temperature"),
@@ -116,38 +122,87 @@ WIDE = FramingRange(  # off-centre, small and turned heads
 )
 FRAMINGS = {"canonical": CANONICAL, "unaligned": UNALIGNED, "wide": WIDE}
 
-# mean, standard deviation, lowest, highest of the expression's and the gaze's parameters; the
-# framing adds its own. A clipped normal is flat where a face is at rest: lips closed, eyes open.
+_SHAPE_SIGMA = 0.5  # at 1 cheeks bulge and jaws are tiny or huge
+
+# Mean, standard deviation near it, lowest and highest value of what expression and gaze are made
+# of; the framing adds its own. A clipped normal is flat where a face is at rest.
 _POSE_RANGES = {
-    "jaw": (0.04, 0.20, 0.0, 0.75),
-    "smile": (0.42, 0.36, -0.25, 1.1),
-    "pucker": (-0.02, 0.28, -0.8, 0.8),
-    "lips": (0.05, 0.18, 0.0, 0.6),
-    "press": (-0.25, 0.3, 0.0, 0.6),
-    "brows": (0.12, 0.36, -0.8, 1.0),
-    "blink": (-0.9, 1.0, 0.0, 1.0),
-    "squint": (0.0, 0.3, -0.7, 0.8),
-    "gaze_x_rad": (0.0, 0.14, -0.5, 0.5),
-    "gaze_y_rad": (0.0, 0.07, -0.35, 0.35),
+    "jaw": (0.0, 0.16, 0.0, 0.8),
+    "smile": (0.34, 0.22, -0.35, 1.1),
+    "pucker": (-0.02, 0.13, -0.8, 0.8),
+    "lips": (0.02, 0.13, 0.0, 0.6),
+    "press": (-0.25, 0.25, 0.0, 0.6),
+    "brows": (0.14, 0.16, -0.8, 1.0),
+    "blink": (-1.05, 1.0, 0.0, 1.0),
+    "squint": (-0.04, 0.13, -0.7, 0.8),
+    "gaze_x_rad": (0.0, 0.12, -0.5, 0.5),
+    "gaze_y_rad": (0.0, 0.06, -0.35, 0.35),
+}
+# Most faces are nearly at rest, and yet those of speech are no rarer than clips show them:
+# value = mean + sigma · (x + _TAIL · x³) of a factor x, for these.
+_TAIL = 0.12
+_TAILED = ("jaw", "smile", "pucker", "lips", "press", "brows", "squint")
+# Parts of a face move together: each target follows its source's distance from the mean.
+_FOLLOWS = {
+    ("squint", "smile"): 0.12,
+    ("pucker", "smile"): -0.18,
+    ("lips", "smile"): 0.10,
+    ("brows", "jaw"): 0.25,
+    ("press", "jaw"): -0.6,
 }
 # Eyes stay on their target while the head turns: shares of yaw and pitch they make up for.
 _GAZE_AGAINST_YAW = 0.3
 _GAZE_AGAINST_PITCH = 0.3
 _EYE_LIMITS_RAD = {"gaze_x_rad": (-0.55, 0.55), "gaze_y_rad": (-0.4, 0.4)}
 
+# The style of hair with the highest score: its own factor, a constant, and shares of the factors
+# gender (positive: male), age, ancestry_1 (positive: african) and hair_curl. The constants make all
+# styles of cards about equally frequent; the boundaries between styles are straight in z.
+_HAIR_SCORES = {
+    "bob01": (0.01, -1.9, 0.0, -0.2, -0.2),
+    "bob02": (0.08, -1.8, 0.1, -0.2, -0.1),
+    "long01": (-0.05, -2.0, -0.2, 0.0, 0.0),
+    "ponytail01": (0.05, -1.9, -0.1, 0.0, 0.0),
+    "braid01": (-0.07, -2.0, -0.2, 0.1, 0.0),
+    "short01": (-0.08, 1.4, 0.0, 0.1, 0.3),
+    "short02": (-0.06, 1.4, 0.0, 0.0, 0.1),
+    "short03": (0.26, 0.9, -0.1, -0.2, -0.1),
+    "short04": (0.2, 1.0, -0.1, -0.2, -0.1),
+    "afro01": (0.05, 0.1, 0.0, 1.0, 0.5),
+    "shells": (0.46, 0.2, 0.2, 0.0, 0.0),
+    "shaved": (-0.84, 1.7, 0.3, 0.2, 0.0),
+}
+_HAIR_SCORE_FACTORS = ("gender", "age", "ancestry_1", "hair_curl")
+_HAT_FROM = 1.75  # of the factor: one in 25
+# Of layouts 0 to 399 one in which seeds 0 to 19 of numpy.random.RandomState, whose first numbers
+# are no fair draw, hold as many women as men and every style of hair; all layouts have the same
+# distribution.
+_LAYOUT_SEED = 31
+
+
+def _permuted() -> tuple[tuple[str, ...], F32]:
+    """Names and signs of the factors by their places in z."""
+    rng = np.random.RandomState(_LAYOUT_SEED)
+    names: list[str] = []
+    for block in (_IDENTITY_NAMES, _SCENE_NAMES, POSE_NAMES):
+        names += [block[i] for i in rng.permutation(len(block))]
+    return tuple(names), np.where(rng.rand(len(names)) < 0.5, -1, 1).astype(np.float32)
+
 
 class FaceFactors:
     """The latent's layout, and the maps between latents and parameters.
 
-    `identity`, `scene`, `pose` and `filler` are slices of z; `names` names the dimensions before
-    the filler.
+    `identity`, `scene`, `pose` and `filler` are slices of z; `names` and `signs` say which factor
+    is at each place before the filler, and whether it is negated there.
     """
 
-    names: tuple[str, ...] = (*_IDENTITY_NAMES, *_SCENE_NAMES, *POSE_NAMES)
+    names, signs = _permuted()
     identity = slice(0, len(_IDENTITY_NAMES))
     scene = slice(identity.stop, identity.stop + len(_SCENE_NAMES))
     pose = slice(scene.stop, scene.stop + len(POSE_NAMES))
     filler = slice(pose.stop, Z_DIM)
+    _pose_names = names[pose]
+    _pose_signs = signs[pose].astype(np.float64)
 
     def __init__(self, framing: FramingRange = CANONICAL) -> None:
         self.framing = framing
@@ -160,8 +215,34 @@ class FaceFactors:
             "shift_y": (0.0, f.shift_sigma, -f.shift_limit, f.shift_limit),
             "head_fraction": (0.0, f.size_sigma, -f.size_limit, f.size_limit),  # logarithm
         }
-        table = np.array([{**_POSE_RANGES, **framed}[name] for name in POSE_NAMES])
+        table = np.array([{**_POSE_RANGES, **framed}[name] for name in self._pose_names])
         self._mean, self._sigma, self._low, self._high = table.T
+        self._tail = np.array([_TAIL * (name in _TAILED) for name in self._pose_names])
+
+    def value(self, z: F32, name: str) -> float:
+        """A factor by name, of z [256] (KeyError: there is none of that name)."""
+        place = self._place(name)
+        return float(z[place] * self.signs[place])
+
+    def with_values(self, z: F32, **values: float) -> F32:
+        """Z [256] with some factors set by name; the filler keeps the RMS at 1."""
+        new = z.astype(np.float64)
+        for name, value in values.items():
+            place = self._place(name)
+            new[place] = value * self.signs[place]
+        return self._fill(new)
+
+    def _place(self, name: str) -> int:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.names.index(name)
+
+    def columns(self) -> list[str]:
+        """What each place of z before the filler holds; a dash before the name: negated."""
+        return [
+            f"-{name}" if sign < 0 else name
+            for name, sign in zip(self.names, self.signs, strict=True)
+        ]
 
     def sample(self, rng: np.random.Generator) -> F32:
         """A new person in a new scene and pose: z [256], RMS 1."""
@@ -198,19 +279,27 @@ class FaceFactors:
 
     def pose_factors(self, pose: Pose) -> F32:
         """The factors [P] whose pose is `pose`, as far as it lies in the ranges."""
-        values = np.array([getattr(pose, name) for name in POSE_NAMES])
-        at = POSE_NAMES.index
+        values = np.array([getattr(pose, name) for name in self._pose_names])
+        at = self._pose_names.index
         values[at("head_fraction")] = np.log(pose.head_fraction / self.framing.head_fraction)
         values[at("gaze_x_rad")] += _GAZE_AGAINST_YAW * np.radians(pose.yaw_deg)
         values[at("gaze_y_rad")] -= _GAZE_AGAINST_PITCH * np.radians(pose.pitch_deg)
         values = np.clip(values, self._low, self._high)
-        return np.asarray((values - self._mean) / self._sigma, np.float32)
+        for (target, source), share in _FOLLOWS.items():
+            values[at(target)] -= share * (values[at(source)] - self._mean[at(source)])
+        bent = (values - self._mean) / self._sigma
+        return np.asarray(_unbend(bent, self._tail) * self._pose_signs, np.float32)
 
     def pose_of(self, z: F32) -> Pose:
         """Expression, head pose, gaze and framing of z [256]."""
-        drawn = self._mean + self._sigma * z[self.pose].astype(np.float64)
+        x = z[self.pose].astype(np.float64) * self._pose_signs
+        drawn = self._mean + self._sigma * (x + self._tail * x**3)
+        at = self._pose_names.index
         clipped = np.clip(drawn, self._low, self._high)
-        values = dict(zip(POSE_NAMES, clipped.tolist(), strict=True))
+        for (target, source), share in _FOLLOWS.items():
+            drawn[at(target)] += share * (clipped[at(source)] - self._mean[at(source)])
+        clipped = np.clip(drawn, self._low, self._high)
+        values = dict(zip(self._pose_names, clipped.tolist(), strict=True))
         values["head_fraction"] = self.framing.head_fraction * np.exp(values["head_fraction"])
         values["gaze_x_rad"] -= _GAZE_AGAINST_YAW * np.radians(values["yaw_deg"])
         values["gaze_y_rad"] += _GAZE_AGAINST_PITCH * np.radians(values["pitch_deg"])
@@ -220,11 +309,11 @@ class FaceFactors:
 
     def identity_of(self, z: F32) -> Identity:
         """The person of z [256]."""
-        f = _Reader(z[self.identity], _IDENTITY_NAMES)
-        gender = float(_sigmoid(2.4 * f["gender"]))
+        f = self._named(z, self.identity)
+        gender = float(_sigmoid(4.0 * f["gender"]))
         male = float(_sigmoid(14 * (gender - 0.5)))
         female = 1 - male
-        age = float(0.36 + 0.5 * ndtr(f["age"]) ** 1.3)
+        age = float(0.31 + 0.61 * ndtr(f["age"]) ** 1.2)
         ancestry = _ancestry(f["ancestry_0"], f["ancestry_1"])
         tone = float(np.clip(average_tone(ancestry) + 0.09 * f["skin_tone"], 0.02, 0.95))
         ruddiness = float(max(0.42 + 0.18 * f["ruddiness"], 0) * (1 - 0.5 * tone))
@@ -238,7 +327,9 @@ class FaceFactors:
         fringe *= float(smooth_step(0.02, 0.12, fringe) * _sigmoid(4 * (length + 0.3)))
         length = length + (-0.25 - length) * tied
         shade = hair_shade(ancestry, f["hair_shade"])
-        shape = np.clip([f[f"shape_{i}"] for i in range(NUM_SHAPE_FACTORS)], -2.2, 2.2)
+        shape = _SHAPE_SIGMA * np.clip(
+            [f[f"shape_{i}"] for i in range(NUM_SHAPE_FACTORS)], -2.2, 2.2
+        )
         grey = float(
             np.clip(3 * (age - 0.77) + 0.2 * f["hair_grey"], 0, 0.9) * smooth_step(0.55, 0.68, age)
         )
@@ -271,7 +362,7 @@ class FaceFactors:
             hair_length_dm=float(np.clip(length, -0.9, 1.7)),
             fringe_dm=fringe,
             hair_volume_dm=float((0.15 + 0.05 * curl) * np.exp(0.28 * f["hair_volume"])),
-            quiff=float(np.clip(0.3 + 0.4 * f["quiff"], 0, 1.2) * _sigmoid(-3 * length)),
+            quiff=float(np.clip(0.15 + 0.3 * f["quiff"], 0, 0.8) * _sigmoid(-3 * length)),
             parting=float(np.clip(0.5 * f["parting"], -1, 1)),
             iris_shade=float(np.clip(hair_shade(ancestry, f["iris_shade"]) + 0.05, 0, 1)),
             shirt_color=shirt,
@@ -298,17 +389,23 @@ class FaceFactors:
             neckline_v=float(smooth_step(-0.3, 1.5, f["neckline_v"])),
             jacket=float(smooth_step(0.1, 0.6, f["jacket"])),
             jacket_color=jacket,
+            hair_style=_hair_style(f),
+            skin_variant=float(ndtr(1.5 * f["skin_variant"])),
+            hat=0 if f["hat"] < _HAT_FROM else 1 + int(f["hat_tilt"] > 0),
+            hat_color=tinted_color(
+                0.10, 0.8 * f["hat_light"], 0.22 * f["hat_red"], 0.24 * f["hat_blue"]
+            ),
         )
 
     def scene_of(self, z: F32) -> Scene:
         """Light and background of z [256]."""
-        f = _Reader(z[self.scene], _SCENE_NAMES)
+        f = self._named(z, self.scene)
         return Scene(
             light_azimuth_deg=float(np.clip(38 * f["light_azimuth"], -85, 85)),
             light_elevation_deg=float(np.clip(32 + 13 * f["light_elevation"], 2, 70)),
             light_temperature=0.7 * f["light_temperature"],
-            key_light=float(1.15 * np.exp(0.25 * f["key_light"])),
-            sky_light=float(0.55 * np.exp(0.22 * f["sky_light"])),
+            key_light=float(1.5 * np.exp(0.25 * f["key_light"])),
+            sky_light=float(0.36 * np.exp(0.22 * f["sky_light"])),
             side_light=f["side_light"],
             background_color=tinted_color(
                 0.26,
@@ -336,6 +433,11 @@ class FaceFactors:
             backdrop_blur=float(0.16 * np.exp(0.4 * f["backdrop_blur"])),
         )
 
+    def _named(self, z: F32, block: slice) -> dict[str, float]:
+        """The factors of a block by name."""
+        values = z[block] * self.signs[block]
+        return dict(zip(self.names[block], values.tolist(), strict=True))
+
     def _fill(self, draw: F64) -> F32:
         """Rescale the filler so that the RMS is 1; the factors stay as they are."""
         z = draw.astype(np.float32).astype(np.float64)
@@ -347,14 +449,24 @@ class FaceFactors:
         return z.astype(np.float32)
 
 
-class _Reader:
-    """Factors by name."""
+def _hair_style(f: dict[str, float]) -> int:
+    """Index of the style with the highest score."""
+    scores = [
+        f[f"hair_style_{name}"]
+        + constant
+        + sum(share * f[of] for share, of in zip(shares, _HAIR_SCORE_FACTORS, strict=True))
+        for name, (constant, *shares) in _HAIR_SCORES.items()
+    ]
+    return int(np.argmax(scores))
 
-    def __init__(self, values: F32, names: tuple[str, ...]) -> None:
-        self._values = dict(zip(names, values.tolist(), strict=True))
 
-    def __getitem__(self, name: str) -> float:
-        return float(self._values[name])
+def _unbend(values: F64, tail: F64) -> F64:
+    """The x [P] with x + tail · x³ = values, by Newton's method."""
+    x = np.cbrt(values / np.maximum(tail, 1e-3))
+    x = np.where(np.abs(x) < np.abs(values), x, values)
+    for _ in range(40):
+        x = x - (x + tail * x**3 - values) / (1 + 3 * tail * x * x)
+    return np.asarray(x)
 
 
 def _sigmoid(x: float) -> float:

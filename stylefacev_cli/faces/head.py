@@ -8,10 +8,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from stylefacev_cli.faces import bake
 from stylefacev_cli.faces.accessories import AccessoryPlaces, make_accessories
 from stylefacev_cli.faces.brows import brow_outline
 from stylefacev_cli.faces.cards import FaceCards, make_cards
 from stylefacev_cli.faces.hair import Hair, make_hair
+from stylefacev_cli.faces.hair_cards import STYLES, HairCards, fit_hair, scalp_cover
+from stylefacev_cli.faces.hats import NAMES as HAT_NAMES
+from stylefacev_cli.faces.hats import Hat, fit_hat
 from stylefacev_cli.faces.landmarks import (
     INNER_LIPS,
     LandmarkPlaces,
@@ -19,9 +23,11 @@ from stylefacev_cli.faces.landmarks import (
     landmark_table,
     place_landmarks,
 )
+from stylefacev_cli.faces.looks import PHOTOGRAPHIC
 from stylefacev_cli.faces.mesh import FaceMesh, load_mesh, macro_weights
-from stylefacev_cli.faces.parameters import Identity
-from stylefacev_cli.faces.skin import paint_skin
+from stylefacev_cli.faces.parameters import HAIR_STYLES, Identity
+from stylefacev_cli.faces.skin import paint_hair, paint_skin
+from stylefacev_cli.faces.skins import blend_skin
 from stylefacev_cli.faces.teeth import MouthPlace, make_arches
 
 F32 = NDArray[np.float32]
@@ -29,6 +35,7 @@ F64 = NDArray[np.float64]
 
 _EYE_DEPTH = 1.075  # radii between the front of the eye's box and its centre
 _TONGUE_SHIFT_DM = (0.0, -0.03, -0.06)  # behind the teeth
+_SHAVED_COVER = 0.35  # stubble on a shaved head
 _LIP_CORNERS, _NOSE_BRIDGE = (88, 92), 51
 _LEFT_EAR_TOP, _LEFT_EAR_LOBE = (0.745, 7.36, 0.50), (0.72, 6.90, 0.50)  # canonical
 
@@ -37,8 +44,9 @@ _LEFT_EAR_TOP, _LEFT_EAR_LOBE = (0.745, 7.36, 0.50), (0.72, 6.90, 0.50)  # canon
 class Head:
     """A head at rest: lips closed, eyes open.
 
-    vertices [V, 3] float32; eye_centers [2, 3] left and right; paint [W, W, 4] uint8 (see
-    `skin.paint_skin`).
+    vertices [V, 3] float32; eye_centers [2, 3] left and right; skin: the
+    skin's picture (see `skins.blend_skin`), None in the procedural look; paint [W, W, 4] uint8:
+    `skin.paint_hair` with a picture, else `skin.paint_skin`.
     """
 
     identity: Identity
@@ -46,7 +54,10 @@ class Head:
     eye_centers: F64
     eye_radius: float
     paint: NDArray[np.uint8]
-    hair: Hair
+    skin: NDArray[np.uint8] | None
+    hair: Hair | None  # shells
+    hair_cards: HairCards | None
+    hat: Hat | None
     teeth: F32  # [2, N, 3] upper and lower arch (see `teeth.make_arches`)
     accessories: F32  # [N, 8] (see `accessories.make_accessories`)
     landmarks: LandmarkPlaces
@@ -54,23 +65,33 @@ class Head:
     cards: FaceCards | None  # brows and lashes of the photographic look; else they are painted
 
 
-def build_head(mesh: FaceMesh, identity: Identity, photographic: bool = False) -> Head:
-    """Build a person's head from named parameters, in the photographic or the procedural look."""
+def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> Head:
+    """Build a person's head from named parameters, in one of `looks.LOOKS`.
+
+    Raises:
+        MissingWeightsError: the photographic look's files are not on this machine.
+    """
+    pictured = look == PHOTOGRAPHIC
     vertices = _close_lips(mesh, _align(mesh, _shape(mesh, identity)))
     vertices[np.unique(mesh.part("tongue"))] += np.array(_TONGUE_SHIFT_DM, np.float32)
     eyes = [_eye(vertices[np.unique(mesh.part(f"{side}_eye"))]) for side in ("left", "right")]
     centers = np.array([center for center, _ in eyes])
     tops, lobes = _on_both_sides(_LEFT_EAR_TOP), _on_both_sides(_LEFT_EAR_LOBE)
-    landmarks = place_landmarks(mesh, identity, brow_outline if photographic else None)
+    landmarks = place_landmarks(mesh, identity, brow_outline if pictured else None)
     points = landmark_points(landmarks, vertices)
     shares = (mesh.head_share[landmarks.vertices] * landmarks.weights).sum(1)
+    wears_hat = identity.hat > 0 and pictured
+    style = HAIR_STYLES[identity.hair_style] if pictured else "shells"
     return Head(
         identity=identity,
         vertices=vertices,
         eye_centers=centers,
         eye_radius=float(np.mean([radius for _, radius in eyes])),
-        paint=paint_skin(identity, with_brows=not photographic),
-        hair=make_hair(mesh, identity, vertices),
+        paint=paint_hair(identity, _scalp_cover(style)) if pictured else paint_skin(identity),
+        skin=blend_skin(identity) if pictured else None,
+        hair=make_hair(mesh, identity, vertices) if style == "shells" else None,
+        hair_cards=fit_hair(style, identity, vertices) if style in STYLES else None,
+        hat=fit_hat(HAT_NAMES[identity.hat - 1], vertices) if wears_hat else None,
         teeth=make_arches(_mouth(points)),
         accessories=make_accessories(
             identity,
@@ -83,8 +104,17 @@ def build_head(mesh: FaceMesh, identity: Identity, photographic: bool = False) -
         ),
         landmarks=landmarks,
         landmark_shares=np.append(shares, [1.0, 1.0]),
-        cards=make_cards(identity) if photographic else None,
+        cards=make_cards(identity) if pictured else None,
     )
+
+
+@lru_cache(maxsize=len(HAIR_STYLES))
+def _scalp_cover(style: str) -> F32:
+    """How much of the scalp is hidden, texels of the paint map [W, W]."""
+    if style in STYLES:
+        return 0.97 * scalp_cover(style)
+    size = bake.PAINT_SIZE
+    return np.full((size, size), _SHAVED_COVER if style == "shaved" else 0.97, np.float32)
 
 
 def _shape(mesh: FaceMesh, identity: Identity) -> F32:

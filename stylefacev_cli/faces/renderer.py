@@ -14,10 +14,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stylefacev_cli.errors import StyleFaceVError
-from stylefacev_cli.faces import accessories, cards, hair, kernels, lighting, shaders
+from stylefacev_cli.faces import accessories, cards, hair, kernels, lighting, shaders, skins
 from stylefacev_cli.faces.brows import brow_color
 from stylefacev_cli.faces.camera import NECK_PIVOT, View
 from stylefacev_cli.faces.eyes import eye_picture
+from stylefacev_cli.faces.hair_cards import hair_style
+from stylefacev_cli.faces.hats import hat_mesh
 from stylefacev_cli.faces.head import Head
 from stylefacev_cli.faces.mesh import FaceMesh
 from stylefacev_cli.faces.parameters import Pose, Scene
@@ -31,6 +33,8 @@ U8 = NDArray[np.uint8]
 
 _HIDDEN_DM = 0.10  # landmarks this far behind what is drawn are hidden
 _NOISE_SIZE = 256
+HAIR_BLOCK_PX = 4  # side of the blocks of `FaceFrame.hair`
+_HAIR_CARD_UNIT = 15  # of the texture of the style that is drawn
 
 
 class FaceFrame(NamedTuple):
@@ -42,6 +46,25 @@ class FaceFrame(NamedTuple):
     # landmarks then lie on the visible outline
     visible: NDArray[np.bool_]
     expressions: F32  # [52]
+    hair: U8  # [S // 4, S // 4] share of each block of 4 × 4 pixels that shows hair
+
+
+class _HairCardArrays(NamedTuple):
+    """GL objects of a style of hair cards."""
+
+    vertices: Any
+    picture: Any
+    solid: Any  # opaque parts, the outermost first
+    soft: Any  # blended edges, the innermost first
+    shadow: Any
+
+
+class _HatArrays(NamedTuple):
+    """GL objects of a hat."""
+
+    vertices: Any
+    solid: Any
+    shadow: Any
 
 
 class FaceRenderer:
@@ -60,7 +83,7 @@ class FaceRenderer:
         """
         self.mesh = mesh
         self.size_px = size_px
-        self.supersampling = supersampling or (3 if size_px <= 64 else 2)
+        self.supersampling = supersampling or (3 if size_px <= 128 else 2)
         self._context = _open_context()
         self._head: Head | None = None
         self._scene: Scene | None = None
@@ -81,9 +104,13 @@ class FaceRenderer:
             self._use_scene(scene, head)
             self._upload(posed)
             self._draw()
-            image = _shrink(self._read_pixels(), self.supersampling)
+            pixels = self._read_pixels()
+            image = _shrink(pixels, self.supersampling)
+            hair_share = _share_of_hair(pixels, self.supersampling * HAIR_BLOCK_PX)
             visible = self._visible(seen, posed.view)
-        return FaceFrame(image, seen.points.astype(np.float32), visible, posed.expressions)
+        return FaceFrame(
+            image, seen.points.astype(np.float32), visible, posed.expressions, hair_share
+        )
 
     # --- what is drawn -----------------------------------------------------------------------
 
@@ -93,10 +120,23 @@ class FaceRenderer:
         self._head = head
         self._scene = None  # the exposure depends on the head
         self._wears_something = head.identity.glasses + head.identity.earrings > 0
-        self._hair_buffer.write(head.hair.vertices.tobytes())
+        if head.hair is not None:
+            self._hair_buffer.write(head.hair.vertices.tobytes())
+        self._hair_cards = None
+        if head.hair_cards is not None:
+            self._hair_cards = self._hair_card_arrays(head.hair_cards.style)
+            self._hair_cards.vertices.write(head.hair_cards.vertices.tobytes())
+        self._hat = None
+        no_rim = (0.0, 0.0, 99.0)
+        if head.hat is not None:
+            self._hat = self._hat_arrays(head.hat.name)
+            self._hat.vertices.write(head.hat.vertices.tobytes())
+        self._set({"hat_rim": no_rim if head.hat is None else head.hat.rim})
         self._accessory_buffer.write(head.accessories.tobytes())
         self._paint.write(head.paint.tobytes())
         self._paint.build_mipmaps()
+        if head.skin is not None:
+            self._skin.write(head.skin.tobytes())
         self._set(lighting.identity_uniforms(head.identity))
         self._use_eyes(head.cards is not None)
         if head.cards is not None:
@@ -152,8 +192,14 @@ class FaceRenderer:
         self._set({"is_hair": 0.0})
         arrays["skin_shadow"].render()
         self._set({"is_hair": 1.0})
-        shell = hair.SHELL_INDICES  # one of the inner shells casts the shadow
-        arrays["hair_shadow"].render(vertices=shell, first=shell)
+        shell, has_shells = hair.SHELL_INDICES, self._head.hair is not None
+        if has_shells and self._hat is None:  # one of the inner ones casts the shadow
+            arrays["hair_shadow"].render(vertices=shell, first=shell)
+        if self._hair_cards is not None:
+            self._hair_cards.picture.use(_HAIR_CARD_UNIT)
+            self._hair_cards.shadow.render()
+        if self._hat is not None:
+            self._hat.shadow.render()
 
         self._target.use()
         self._target.clear(depth=1.0)
@@ -162,9 +208,16 @@ class FaceRenderer:
         arrays["skin_depth"].render()
         gl.depth_func = "<="
         gl.disable(self._gl.CULL_FACE)
-        arrays["hair"].render()
+        if has_shells:
+            arrays["hair"].render()
+        if self._hair_cards is not None:
+            self._set({"solid": 1.0})
+            self._hair_cards.solid.render()
+        if self._hat is not None:
+            self._hat.solid.render()
         gl.enable(self._gl.CULL_FACE)
-        arrays["skin"].render()
+        pictured = self._head is not None and self._head.skin is not None
+        arrays["pictured_skin" if pictured else "skin"].render()
         gl.disable(self._gl.CULL_FACE)
         gl.depth_func = "<"
         arrays["parts"].render()
@@ -172,6 +225,9 @@ class FaceRenderer:
         gl.enable(self._gl.BLEND)
         self._target.depth_mask = False
         arrays["cards" if self._head is not None and self._head.cards else "lashes"].render()
+        if self._hair_cards is not None:  # the strands' soft edges
+            self._set({"solid": 0.0})
+            self._hair_cards.soft.render()
         # What is worn writes no depth either: landmarks behind glass stay visible.
         gl.enable(self._gl.CULL_FACE)
         if self._wears_something:
@@ -182,8 +238,8 @@ class FaceRenderer:
 
     def _read_pixels(self) -> U8:
         side = self.size_px * self.supersampling
-        data = self._target.read(components=3, alignment=1)
-        return np.frombuffer(data, np.uint8).reshape(side, side, 3)  # bottom row first
+        data = self._target.read(components=4, alignment=1)
+        return np.frombuffer(data, np.uint8).reshape(side, side, 4)  # bottom row first
 
     def _visible(self, seen: SeenLandmarks, view: View) -> NDArray[np.bool_]:
         landmarks, depth, turned_away = seen
@@ -215,7 +271,12 @@ class FaceRenderer:
         self._shadow.repeat_x = self._shadow.repeat_y = False
         self._shadow_target = gl.framebuffer([], self._shadow)
         gl.enable(moderngl.DEPTH_TEST)
-        gl.blend_func = moderngl.SRC_ALPHA, moderngl.ONE_MINUS_SRC_ALPHA
+        gl.blend_func = (  # alpha keeps what solid things wrote
+            moderngl.SRC_ALPHA,
+            moderngl.ONE_MINUS_SRC_ALPHA,
+            moderngl.ZERO,
+            moderngl.ONE,
+        )
 
         lips = self.mesh.lip_texture
         lip_mask = gl.texture(lips.shape[::-1], 1, np.ascontiguousarray(lips[::-1]).tobytes())
@@ -223,6 +284,8 @@ class FaceRenderer:
         size = self.mesh.paint_positions.shape[0]
         self._paint = gl.texture((size, size), 4)
         self._paint.repeat_x = self._paint.repeat_y = False
+        self._skin = gl.texture((skins.WIDTH, skins.HEIGHT), 4)
+        self._skin.repeat_x = self._skin.repeat_y = False
         folds = gl.texture((size, size), 4, wrinkle_map(self.mesh.paint_positions).tobytes())
         folds.repeat_x = folds.repeat_y = False
         for texture in (noise, folds, self._paint):
@@ -231,6 +294,7 @@ class FaceRenderer:
         self._textures = {
             "shadow_map": self._shadow,
             "paint": self._paint,
+            "skin_picture": self._skin,
             "folds": folds,
             "lip_mask": lip_mask,
             "noise": noise,
@@ -239,6 +303,7 @@ class FaceRenderer:
     def _build_arrays(self) -> None:
         gl, mesh = self._context, self.mesh
         skin = self._program(shaders.SKIN_VERTEX, shaders.SKIN_FRAGMENT)
+        pictured = self._program(shaders.SKIN_VERTEX, shaders.PICTURED_SKIN_FRAGMENT)
         depth = self._program(shaders.SKIN_DEPTH_VERTEX, shaders.EMPTY_FRAGMENT)
         part = self._program(shaders.PART_VERTEX, shaders.PART_FRAGMENT)
         lash = self._program(shaders.PART_VERTEX, shaders.LASH_FRAGMENT)
@@ -247,6 +312,18 @@ class FaceRenderer:
         strand = self._program(shaders.HAIR_VERTEX, shaders.HAIR_FRAGMENT)
         shadow = self._program(shaders.SHADOW_VERTEX, shaders.EMPTY_FRAGMENT)
         background = self._program(shaders.BACKGROUND_VERTEX, shaders.BACKGROUND_FRAGMENT)
+        self._hair_card_program = self._program(
+            shaders.HAIR_CARD_VERTEX, shaders.HAIR_CARD_FRAGMENT
+        )
+        self._hair_card_shadow_program = self._program(
+            shaders.HAIR_CARD_SHADOW_VERTEX, shaders.HAIR_CARD_SHADOW_FRAGMENT
+        )
+        self._hat_program = self._program(shaders.HAT_VERTEX, shaders.HAT_FRAGMENT)
+        self._hat_shadow_program = self._program(shaders.HAT_SHADOW_VERTEX, shaders.EMPTY_FRAGMENT)
+        self._hats: dict[str, _HatArrays] = {}
+        self._hat: _HatArrays | None = None
+        self._card_styles: dict[str, _HairCardArrays] = {}
+        self._hair_cards: _HairCardArrays | None = None
 
         rv = mesh.render_vertex
         traits = [mesh.head_share[rv], mesh.ambient_occlusion[rv], mesh.inside_mouth]
@@ -273,6 +350,7 @@ class FaceRenderer:
         strands = "3f 3f 3f 4f", "position", "normal", "tangent", "strand"
         self._arrays = {
             "skin": _array(gl, skin, [moving, all_traits], triangles),
+            "pictured_skin": _array(gl, pictured, [moving, all_traits], triangles),
             "skin_depth": _array(gl, depth, [moving, all_traits], triangles),
             "skin_shadow": _array(
                 gl, shadow, [moving, (fixed_buffer, "20x 1f 8x", "share")], triangles
@@ -299,8 +377,52 @@ class FaceRenderer:
         for unit, (name, texture) in enumerate(self._textures.items()):
             texture.use(unit)
             self._set({name: unit})
+        self._set({"card_map": _HAIR_CARD_UNIT})
         self._add_picture("eye_picture", eye_picture(photographic=False))
         self._set({"pivot": tuple(NECK_PIVOT), "samples": float(self.supersampling)})
+
+    def _hair_card_arrays(self, style_name: str) -> _HairCardArrays:
+        """What draws a style of hair; made when it is first drawn."""
+        if style_name in self._card_styles:
+            return self._card_styles[style_name]
+        gl, style = self._context, hair_style(style_name)
+        size = style.picture.shape[0]
+        picture = gl.texture((size, size), 2, style.picture.tobytes())
+        picture.build_mipmaps()
+        picture.filter = (self._gl.LINEAR_MIPMAP_NEAREST, self._gl.LINEAR)
+        vertices = gl.buffer(reserve=len(style.attributes) * 24)
+        buffers = [
+            (vertices, "3f 3f", "position", "normal"),
+            (
+                gl.buffer(style.attributes.tobytes()),
+                "2f 1f 1f 3f", "texcoord", "cut", "openness", "tangent",
+            ),
+        ]  # fmt: skip
+        outwards = gl.buffer(style.triangles.tobytes())
+        inwards = gl.buffer(np.ascontiguousarray(style.triangles[::-1]).tobytes())
+        made = _HairCardArrays(
+            vertices,
+            picture,
+            solid=_array(gl, self._hair_card_program, buffers, inwards),
+            soft=_array(gl, self._hair_card_program, buffers, outwards),
+            shadow=_array(gl, self._hair_card_shadow_program, buffers, inwards),
+        )
+        self._card_styles[style_name] = made
+        return made
+
+    def _hat_arrays(self, name: str) -> _HatArrays:
+        """What draws a hat; made when it is first drawn."""
+        if name not in self._hats:
+            gl, mesh = self._context, hat_mesh(name)
+            vertices = gl.buffer(reserve=len(mesh.references) * 24)
+            buffers = [(vertices, "3f 3f", "position", "normal")]
+            triangles = gl.buffer(mesh.joined_triangles.tobytes())
+            self._hats[name] = _HatArrays(
+                vertices,
+                solid=_array(gl, self._hat_program, buffers, triangles),
+                shadow=_array(gl, self._hat_shadow_program, buffers, triangles),
+            )
+        return self._hats[name]
 
     def _add_picture(self, name: str, picture: U8) -> Any:
         """A texture with mipmaps [H, W] or [H, W, 4], under the next unit."""
@@ -406,7 +528,7 @@ def _strand_noise() -> U8:
 
 @njit(cache=True)
 def _shrink(pixels: U8, factor: int) -> U8:
-    """Average boxes of pixels and turn the picture upright: [F*S, F*S, 3] → [S, S, 3]."""
+    """Average boxes of pixels and turn the picture upright: [F*S, F*S, 4] → [S, S, 3]."""
     size = pixels.shape[0] // factor
     out = np.empty((size, size, 3), np.uint8)
     area = factor * factor
@@ -418,4 +540,21 @@ def _shrink(pixels: U8, factor: int) -> U8:
                     for x in range(factor):
                         total += pixels[(size - 1 - row) * factor + y, column * factor + x, c]
                 out[row, column, c] = total // area
+    return out
+
+
+@njit(cache=True)
+def _share_of_hair(pixels: U8, block: int) -> U8:
+    """How much of each block of pixels is hair, upright: [B*S, B*S, 4] → [S, S], 255 for all."""
+    size = pixels.shape[0] // block
+    out = np.empty((size, size), np.uint8)
+    top = pixels.shape[0] - 1
+    for row in range(size):
+        for column in range(size):
+            count = 0
+            for y in range(block):
+                for x in range(block):
+                    mark = pixels[top - row * block - y, column * block + x, 3]
+                    count += 100 < mark < 156
+            out[row, column] = (255 * count) // (block * block)
     return out

@@ -6,7 +6,7 @@ occlusion; `key…` is the main light, `sky`/`ground`/`side` the ambient light, 
 
 from __future__ import annotations
 
-from stylefacev_cli.faces import bake, part_shaders
+from stylefacev_cli.faces import bake, part_shaders, skins
 
 _VERSION = "#version 330\n"
 
@@ -69,21 +69,26 @@ void main() {
 SKIN_VERTEX = (
     _VERSION
     + _POSE
-    + "out vec3 P; out vec3 N; out vec3 C; out vec2 UV; out vec3 T;\n"
+    + "out vec3 P; out vec3 N; out vec3 C; out vec2 UV; out vec3 T; out float oil;\n"
     + _SKIN_BODY.replace(
         "OUT",
-        "P = posed; N = turn(normal, angle * traits.x); C = canonical; UV = texcoord; T = traits;",
+        """P = posed; N = turn(normal, angle * traits.x); C = canonical; UV = texcoord; T = traits;
+  vec2 a = vec2(abs(C.x), C.y);  // forehead, nose, chin, cheek bones
+  vec2 f = (a - vec2(0., 7.74)) / vec2(.36, .16), s = (a - vec2(0., 7.12)) / vec2(.13, .26);
+  vec2 k = (a - vec2(0., 6.40)) / vec2(.17, .11), b = (a - vec2(.42, 7.14)) / vec2(.14, .10);
+  oil = .7 * exp(-dot(f, f)) + exp(-dot(s, s)) + .55 * exp(-dot(k, k)) + .6 * exp(-dot(b, b));
+  oil *= smoothstep(.5, .8, C.z);""",
     )
 )
 SKIN_DEPTH_VERTEX = _VERSION + _POSE + _SKIN_BODY.replace("OUT", "")
 
-SKIN_FRAGMENT = (
+_SKIN_FRAGMENT = (
     _VERSION
     + _LIGHT
     + """
-in vec3 P; in vec3 N; in vec3 C; in vec2 UV; in vec3 T; out vec4 o;
-uniform sampler2D paint; uniform sampler2D lip_mask;
-uniform vec3 lip_color; uniform float lip_cover;
+in vec3 P; in vec3 N; in vec3 C; in vec2 UV; in vec3 T; in float oil; out vec4 o;
+uniform sampler2D paint; uniform sampler2D skin_picture; uniform sampler2D lip_mask;
+uniform vec3 lip_color; uniform float lip_cover; uniform float lipstick;
 uniform vec3 shirt; uniform vec3 collar; uniform float neckline; uniform vec3 scatter;
 uniform sampler2D folds; uniform vec4 wrinkles;
 uniform float neckline_v; uniform float jacket; uniform vec3 jacket_color;
@@ -91,14 +96,15 @@ void main() {
   vec3 n = normalize(N), v = normalize(camera - P);
   vec2 place = vec2(.5 + atan(C.x, C.z - PAINT_AXIS_Z) / (2. * PAINT_AZIMUTH),
                     (C.y - PAINT_LOW) / (PAINT_HIGH - PAINT_LOW));
-  vec3 root = texture(paint, place).rgb, albedo = root * root, wrap = scatter;
+  vec3 albedo, wrap = scatter;
+  float ao = T.y, inside = smoothstep(.25, .6, T.z), gloss = .65, sharp = 22.;
+  float lip = texture(lip_mask, UV).r * (1. - inside);
+  SURFACE
   float fold = dot(texture(folds, place) * 2. - 254. / 255., wrinkles);
   albedo *= max(1. + fold * vec3(.42, .58, .60), .2);
-  float ao = T.y, inside = smoothstep(.25, .6, T.z), gloss = .65, sharp = 22.;
 
   // Lips and the inside of the mouth.
-  float lip = texture(lip_mask, UV).r * (1. - inside);
-  albedo = mix(albedo, lip_color, lip * lip_cover); gloss += lip * .7; sharp += lip * 18.;
+  LIPS
   float depth = smoothstep(1.05, 1.42, C.z);
   albedo = mix(albedo, vec3(.22, .05, .045) * (.06 + .94 * depth * depth), inside);
   ao = mix(ao, .12 + .45 * depth, inside);
@@ -121,23 +127,94 @@ void main() {
   // Wrapped diffuse light: red reaches farther around the terminator than blue.
   float facing = dot(n, key_direction), shade = facing > -.25 ? lit(P, n) : 1.;
   shade *= 1. - .65 * step(.5, inside);
-  vec3 diffuse = clamp((vec3(facing) + wrap) / (1. + wrap), 0., 1.);
-  diffuse *= diffuse * .35 + .65;
-  vec3 soft = pow(vec3(shade + .001), vec3(.65, .95, 1.));
+  DIFFUSE
+  vec3 soft = pow(vec3(shade + .001), SPREAD);
   vec3 back = rim * max(dot(n, rim_direction) + .1, 0.);
-  vec3 color = albedo * (key * diffuse * soft + ambient(n) * pow(vec3(ao), vec3(.75, .95, 1.05))
+  vec3 color = albedo * (key * diffuse * soft + ambient(n) * pow(vec3(ao), BOUNCE)
                          + back * ao);
 
   // Highlights, weighted by Fresnel's reflectance (Schlick).
   vec3 h = normalize(key_direction + v);
   float fresnel = .028 + .972 * pow(1. - max(dot(v, h), 0.), 5.);
   float shine = pow(max(dot(n, h), 0.), sharp) * (sharp + 8.) / 25. * fresnel * gloss;
+  SHINE
   color += key * shine * shade * clamp(facing * 4., 0., 1.) * (1. - inside);
-  float graze = .028 + .22 * pow(1. - max(dot(v, n), 0.), 5.);
+  float graze = .028 + .22 * pow(1. - max(dot(v, GRAZED), 0.), 5.);
   color += ambient(reflect(-v, n)) * graze * ao * .35 * (1. - inside) * (1. - .7 * cloth);
   o = vec4(tone(color), 1.);
 }
 """
+)
+
+
+def _skin_fragment(**parts: str) -> str:
+    text = _SKIN_FRAGMENT
+    for name, part in parts.items():
+        text = text.replace(name.upper(), part.strip())
+    return text
+
+
+SKIN_FRAGMENT = _skin_fragment(
+    surface="vec3 root = texture(paint, place).rgb; albedo = root * root;",
+    lips="albedo = mix(albedo, lip_color, lip * lip_cover); gloss += lip * .7; sharp += lip * 18.;",
+    diffuse="""
+  vec3 diffuse = clamp((vec3(facing) + wrap) / (1. + wrap), 0., 1.);
+  diffuse *= diffuse * .35 + .65;
+""",
+    shine="",
+    grazed="n",
+    spread="vec3(.65, .95, 1.)",
+    bounce="vec3(.75, .95, 1.05)",
+)
+
+# Skin from a picture (see `skins.blend_skin`), hair of beard and scalp laid over it.
+PICTURED_SKIN_FRAGMENT = _skin_fragment(
+    surface="""
+  vec2 texel = UV * PICTURE_SIZE;
+  texel += UV.x > .62 ? vec2(HEAD_SHIFT_X, HEAD_SHIFT_Y) : vec2(NECK_SHIFT_X, NECK_SHIFT_Y);
+  // What no picture shows, the rim of the sockets: like the corner of the eye.
+  bool socket = UV.x < .165;
+  vec4 pictured = texture(skin_picture, (socket ? vec2(SOCKET_X, SOCKET_Y) : texel)
+                                        / vec2(SKIN_WIDTH, SKIN_HEIGHT));
+  albedo = pictured.rgb * pictured.rgb;
+  if (socket) albedo *= vec3(.95, .62, .58);
+  // Short hair is dots, a full beard strands.
+  vec4 over = texture(paint, place);
+  float dots = texture(noise, place * vec2(21., 16.)).a, pores = texture(noise, UV * 17.).a - .5;
+  float lock = texture(noise, place * vec2(7., 1.7) + vec2(.02 * sin(place.y * 90.), 0.)).g;
+  float full = smoothstep(.3, .75, over.a) * smoothstep(7.3, 7.1, C.y);
+  float hairs = mix(dots, .35 * dots + .65 * lock, full) - .5;
+  float cover = clamp(over.a + 3.4 * over.a * (1. - over.a) * hairs, 0., 1.);
+  vec3 hair = over.rgb * over.rgb / max(over.a, .004) * (1. + full * 1.3 * hairs);
+  albedo = mix(albedo, hair, cover);
+  // The relief tilts the normal (Mikkelsen's surface gradient).
+  vec3 smooth_n = n, px = dFdx(P), py = dFdy(P), rx = cross(py, n), ry = cross(n, px);
+  float relief = pictured.a * RELIEF_DM + mix(pores * .0012, hairs * .010, full * cover);
+  float area = dot(px, rx);
+  n = normalize(abs(area) * n - sign(area) * (dFdx(relief) * rx + dFdy(relief) * ry));
+""",
+    lips="""
+  vec3 grey = vec3(.4, .4, .2);
+  vec3 stick = lip_color * (.35 + .65 * dot(albedo, grey) / dot(lip_color, grey));
+  albedo = mix(albedo, stick, lip * lipstick);
+  gloss += lip * (.8 * lipstick - .4); sharp += lip * 18.;
+""",
+    diffuse="""
+  // Red light spreads farthest below the skin: the relief hardly shows in it, and it reaches
+  // around the terminator.
+  vec3 diffuse = mix(vec3(dot(smooth_n, key_direction)), vec3(facing), vec3(.3, .6, .75));
+  diffuse = .5 * (diffuse + sqrt(diffuse * diffuse + .6 * wrap * wrap));
+""",
+    shine="""
+  float broken = clamp(.5 + 2.4 * (pictured.a - .5) + 1.1 * pores, 0., 1.2);
+  float oily = oil + .4 * lip;
+  float bare = (1. - cloth) * (1. - cover);
+  shine += pow(max(dot(n, h), 0.), 70.) * 3.1 * fresnel * oily * broken * bare;
+  ao *= mix(ao, 1., cloth);  // of what follows, reflections: less in hollows
+""",
+    grazed="smooth_n",
+    spread="vec3(.88, .98, 1.)",
+    bounce="vec3(.86, .98, 1.04)",
 )
 
 PART_VERTEX = (
@@ -270,8 +347,10 @@ HAIR_VERTEX = (
     + _POSE
     + """
 in vec3 position; in vec3 normal; in vec3 tangent; in vec4 strand;
-out vec3 P; out vec3 N; out vec3 S; out vec4 K;
+uniform vec3 hat_rim;
+out vec3 P; out vec3 N; out vec3 S; out vec4 K; out float above_rim;
 void main() {
+  above_rim = position.y - dot(hat_rim, vec3(position.xz, 1.));
   float a = angle * hair_share(position.y);
   P = turn(position - pivot, a) + pivot; N = turn(normal, a); S = turn(tangent, a); K = strand;
   gl_Position = view_projection * vec4(P, 1.);
@@ -284,9 +363,10 @@ HAIR_FRAGMENT = (
     + _LIGHT
     + _COVERAGE
     + """
-in vec3 P; in vec3 N; in vec3 S; in vec4 K; out vec4 o;
+in vec3 P; in vec3 N; in vec3 S; in vec4 K; in float above_rim; out vec4 o;
 uniform vec3 hair_color; uniform float curl;
 void main() {
+  if (above_rim > 0.) discard;  // inside the hat
   float t = K.y, level = K.z, tip = K.w;
   // Waves bend the strands; tight curls are lumps that run no way in particular.
   float u = K.x + curl * .006 * sin(t * 34. + 6. * sin(K.x * 25.));
@@ -318,8 +398,93 @@ void main() {
   vec3 shine = first * (vec3(.018) + .35 * albedo) + second * albedo;
   color += key * shade * wrapped * shine * .6 * level;
   color += ambient(n) * pow(1. - abs(dot(n, v)), 3.) * .03 * level;
-  o = vec4(tone(color), 1.);
+  o = vec4(tone(color), HAIR_MARK);
 }
+"""
+)
+
+HAIR_CARD_VERTEX = (
+    _VERSION
+    + _POSE
+    + """
+in vec3 position; in vec3 normal; in vec2 texcoord; in float cut; in float openness;
+in vec3 tangent;
+uniform vec3 hat_rim;
+out vec3 P; out vec3 N; out vec3 S; out vec2 UV; out vec3 K;
+void main() {
+  float a = angle * hair_share(position.y);
+  P = turn(position - pivot, a) + pivot; N = turn(normal, a); S = turn(tangent, a);
+  UV = texcoord; K = vec3(cut, openness, position.y - dot(hat_rim, vec3(position.xz, 1.)));
+  gl_Position = view_projection * vec4(P, 1.);
+}
+"""
+)
+
+_CARD_OPACITY = """
+uniform sampler2D card_map; uniform float solid;
+// A cut ends strand by strand: bright ones reach farther.
+float card_opacity(vec2 card, float cut) {
+  return card.g * smoothstep(-.05, .05, cut + (card.r - .5) * .5);
+}
+"""
+
+HAIR_CARD_FRAGMENT = (
+    _VERSION
+    + _LIGHT
+    + _CARD_OPACITY
+    + """
+in vec3 P; in vec3 N; in vec3 S; in vec2 UV; in vec3 K; out vec4 o;
+uniform vec3 hair_color;
+void main() {
+  if (K.z > 0.) discard;  // inside the hat
+  vec2 card = texture(card_map, UV).rg;
+  float opacity = card_opacity(card, K.x);
+  if (opacity < mix(.04, .62, solid)) discard;
+  float light = (card.r - .5) * 2.4;
+  vec3 n = normalize(N), v = normalize(camera - P);
+  if (dot(n, v) < 0.) n = normalize(n - 1.6 * v * dot(n, v));
+  vec3 tangent = normalize(normalize(S) + n * light * .25);
+  float pale = smoothstep(.05, .35, hair_color.g);  // light strands shine through each other
+  vec3 albedo = hair_color * exp(light * mix(.95, .5, pale)) * mix(mix(.45, .7, pale), 1., K.y);
+  // Strands: diffuse light by the angle to the tangent, two highlights (Kajiya and Kay).
+  float shade = mix(.3, 1., lit(P, n)), tl = dot(tangent, key_direction), tv = dot(tangent, v);
+  float sl = sqrt(max(1. - tl * tl, 0.)), sv = sqrt(max(1. - tv * tv, 0.));
+  float wrapped = clamp(dot(n, key_direction) * .65 + .35, 0., 1.);
+  float first = pow(max(sl * sv - (tl - .06) * (tv - .06), 0.), 40.);
+  float second = pow(max(sl * sv - (tl + .12) * (tv + .12), 0.), 12.);
+  vec3 color = albedo * (key * wrapped * (.3 + .7 * sl) * shade
+                         + ambient(n) * mix(.35, 1., K.y)
+                         + rim * max(dot(n, rim_direction) + .2, 0.) * .8);
+  float rough = exp(light * .6);
+  color += key * shade * wrapped * K.y * rough
+    * (first * (vec3(.022) + .25 * albedo) + second * (.6 * albedo + vec3(.003)));
+  o = vec4(tone(color), mix(clamp(opacity / .62, 0., 1.), HAIR_MARK, solid));
+}
+"""
+)
+
+HAIR_CARD_SHADOW_VERTEX = (
+    _VERSION
+    + _POSE
+    + """
+in vec3 position; in vec2 texcoord; in float cut; uniform mat4 light_projection;
+uniform vec3 hat_rim;
+out vec2 UV; out float K;
+void main() {
+  UV = texcoord;
+  K = min(cut, 20. * (dot(hat_rim, vec3(position.xz, 1.)) - position.y));
+  float a = angle * hair_share(position.y);
+  gl_Position = light_projection * vec4(turn(position - pivot, a) + pivot, 1.);
+}
+"""
+)
+
+HAIR_CARD_SHADOW_FRAGMENT = (
+    _VERSION
+    + _CARD_OPACITY
+    + """
+in vec2 UV; in float K;
+void main() { if (card_opacity(texture(card_map, UV).rg, K) < .5) discard; }
 """
 )
 
@@ -336,6 +501,44 @@ void main() {
 )
 
 EMPTY_FRAGMENT = _VERSION + "void main() {}\n"
+
+HAT_VERTEX = (
+    _VERSION
+    + _POSE
+    + """
+in vec3 position; in vec3 normal; out vec3 P; out vec3 N;
+void main() {
+  P = turn(position - pivot, angle) + pivot; N = turn(normal, angle);
+  gl_Position = view_projection * vec4(P, 1.);
+}
+"""
+)
+
+HAT_FRAGMENT = (
+    _VERSION
+    + _LIGHT
+    + """
+in vec3 P; in vec3 N; out vec4 o;
+uniform vec3 hat_color;
+void main() {  // felt: rough, a little lighter where it is seen at a grazing angle
+  vec3 n = normalize(N), v = normalize(camera - P);
+  float inner = step(dot(n, v), 0.);
+  n = mix(n, -n, inner);
+  float facing = max(dot(n, key_direction), 0.), graze = pow(1. - max(dot(n, v), 0.), 3.);
+  vec3 color = hat_color * (key * facing * lit(P, n) + ambient(n) * mix(.9, .35, inner));
+  o = vec4(tone(color * (1. + .6 * graze)), 1.);
+}
+"""
+)
+
+HAT_SHADOW_VERTEX = (
+    _VERSION
+    + _POSE
+    + """
+in vec3 position; uniform mat4 light_projection;
+void main() { gl_Position = light_projection * vec4(turn(position - pivot, angle) + pivot, 1.); }
+"""
+)
 
 BACKGROUND_VERTEX = (
     _VERSION + "in vec2 corner; out vec2 q;\n"
@@ -363,19 +566,31 @@ void main() {
   float glow = disc(lamps.yz + vec2(-.75, .55), .10) + .7 * disc(lamps.yz + vec2(-.38, .80), .07)
     + .8 * disc(lamps.yz + vec2(.72, .35), .13) + .5 * disc(lamps.yz + vec2(.95, .75), .09);
   c += lamps.x * glow * vec3(1., .82, .6) * exp(.5 * warm);
-  o = vec4(pow(clamp(c / (1. + .25 * c), 0., 1.), vec3(1. / 2.2)), 1.);
+  o = vec4(pow(clamp(c / (1. + .25 * c), 0., 1.), vec3(1. / 2.2)), 0.);
 }
 """
 )
 
 SHADOW_SIZE = 256
+HAIR_MARK = 0.5  # alpha of solid hair in the target; of all else but the background 1
 IRIS_RAD = 0.48
 _CARD_BIAS_DM = 0.02
 _BROW_OPACITY = 1.15
 
 _CONSTANTS = {
     "SHADOW_SIZE": SHADOW_SIZE,
+    "HAIR_MARK": HAIR_MARK,
     "IRIS_RAD": IRIS_RAD,
+    "PICTURE_SIZE": skins.PICTURE_SIZE,
+    "SKIN_WIDTH": skins.WIDTH,
+    "SKIN_HEIGHT": skins.HEIGHT,
+    "HEAD_SHIFT_X": -skins.HEAD_TILE[0],
+    "HEAD_SHIFT_Y": skins.HEAD_ROW - skins.HEAD_TILE[1],
+    "NECK_SHIFT_X": -skins.NECK_TILE[0],
+    "NECK_SHIFT_Y": skins.NECK_ROW - skins.NECK_TILE[1],
+    "SOCKET_X": skins.SOCKET[0],
+    "SOCKET_Y": skins.SOCKET[1],
+    "RELIEF_DM": skins.RELIEF_DM,
     "CARD_BIAS_DM": _CARD_BIAS_DM,
     "BROW_OPACITY": _BROW_OPACITY,
     "PAINT_AXIS_Z": bake.PAINT_AXIS_Z,

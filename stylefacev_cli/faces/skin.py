@@ -39,6 +39,11 @@ def hairline(azimuth: F64, identity: Identity) -> F64:
     return np.interp(np.abs(azimuth), np.radians(_HAIRLINE_AZIMUTH_DEG), heights)
 
 
+def average_hairline(azimuth: F64) -> F64:
+    """`hairline` of nobody in particular."""
+    return np.interp(np.abs(azimuth), np.radians(_HAIRLINE_AZIMUTH_DEG), _HAIRLINE_DM)
+
+
 def brow_point(identity: Identity, along: float, across: float) -> tuple[float, float]:
     """Canonical (x, y) on the left brow.
 
@@ -86,13 +91,42 @@ def paint_skin(identity: Identity, with_brows: bool = True) -> NDArray[np.uint8]
     return _paint(features, amounts, shape, line.astype(np.float32), base, brow, scalp)
 
 
+def paint_hair(identity: Identity, scalp_cover: F32) -> NDArray[np.uint8]:
+    """Beard and scalp to lay over a skin's picture: the map [W, W, 4] uint8.
+
+    RGB: square roots of the hair's linear colour times its cover; A: the cover.
+
+    Args:
+        identity: who.
+        scalp_cover: how much of the scalp hair hides, [W, W] in [0, 1]; counts above the hairline.
+    """
+    features = _features()
+    azimuth = (np.arange(bake.PAINT_SIZE) + 0.5) / bake.PAINT_SIZE - 0.5
+    line = hairline(azimuth * 2 * bake.PAINT_AZIMUTH, identity)
+    hair = np.array(identity.hair_color, np.float32)
+    skin = skin_color(identity.skin_tone).astype(np.float32)
+    stubble = 0.24 * float(smooth_step(0.6, 0.9, identity.gender))
+    stubble *= float(smooth_step(0.38, 0.46, identity.age))
+    # Seen through the skin, short hair is darker and greyer than it; a full beard has its colour.
+    short = np.minimum(0.5 * hair + 0.05 * skin, 0.5 * skin.mean())
+    full = np.float32(smooth_step(0.2, 0.7, identity.beard))
+    return _cover(
+        features,
+        max(0.93 * identity.beard, stubble),
+        line.astype(np.float32),
+        short + (0.9 * hair - short) * full,
+        np.float32(0.75) * hair,
+        scalp_cover,
+    )
+
+
 class _Features(NamedTuple):
     """Maps [W, W] of the canonical head that are the same for all people."""
 
     width: F32  # |x|
     height: F32  # y
     depth: F32  # z
-    masks: F32  # [7, W, W], one for each of `paint_skin`'s amounts
+    masks: F32  # [8, W, W], one for each of `paint_skin`'s amounts, and `paint_hair`'s beard
     noise: F32
 
 
@@ -131,6 +165,11 @@ def _features() -> _Features:
     moustache = np.exp(-(((y - 6.835 + 0.12 * a**2 + 0.10 * a) / 0.050) ** 2))
     moustache = moustache * (1 - smooth_step(0.18, 0.32, a)) * (z > 1.0)
     beard = np.maximum(jaw, moustache) * (1 - lip)
+    wide = np.exp(-(((y - 6.845 + 0.12 * a**2 + 0.10 * a) / 0.066) ** 4))
+    wide = wide * (1 - smooth_step(0.22, 0.34, a)) * (z > 1.0)
+    corners = np.exp(-(((a - 0.285) / 0.055) ** 2)) * smooth_step(6.86, 6.76, y) * (z > 1.0)
+    full_beard = np.maximum(np.maximum(jaw * smooth_step(0.34, 0.85, z), wide), corners)
+    full_beard = full_beard * (1 - lip)
     masks = [
         red,
         spot(0.30, 7.36, 0.20, 0.13, 0.8),
@@ -139,6 +178,7 @@ def _features() -> _Features:
         spot(0.30, 7.44, 0.16, 0.05, 0.8),
         spot(0.50, 7.0, 0.15, 0.12),
         beard,
+        full_beard,
     ]
     white = np.random.default_rng(5).standard_normal((size, size))
     noise = 0.4 * 2.5 * gaussian_filter(white, 2.5) + 0.6 * 9.0 * gaussian_filter(white, 9.0)
@@ -229,4 +269,22 @@ def _paint(
                 color[c] += (scalp[c] - color[c]) * cover
                 out[row, column, c] = int(255.0 * math.sqrt(min(max(color[c], 0.0), 1.0)) + 0.5)
             out[row, column, 3] = 255
+    return out
+
+
+@njit(cache=True, fastmath=True)
+def _cover(
+    features: _Features, beard_amount: float, line: F32, beard: F32, scalp: F32, scalp_cover: F32
+) -> NDArray[np.uint8]:
+    size = features.width.shape[0]
+    out = np.empty((size, size, 4), np.uint8)
+    for row in range(size):
+        for column in range(size):
+            y = features.height[row, column]
+            low = beard_amount * features.masks[7, row, column]
+            high = scalp_cover[row, column] * _step(-0.10, 0.14, y - line[column])
+            for c in range(3):
+                color = beard[c] * low * (1.0 - high) + scalp[c] * high
+                out[row, column, c] = int(255.0 * math.sqrt(min(max(color, 0.0), 1.0)) + 0.5)
+            out[row, column, 3] = int(255.0 * (low + high - low * high) + 0.5)
     return out

@@ -7,8 +7,10 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from stylefacev_cli.faces.assets import look_folder
 from stylefacev_cli.faces.factors import CANONICAL, FaceFactors, FramingRange
 from stylefacev_cli.faces.head import Head, build_head
+from stylefacev_cli.faces.looks import PHOTOGRAPHIC, check_look
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.parameters import Pose
 from stylefacev_cli.faces.posing import pose_head
@@ -31,13 +33,27 @@ class Studio:
         size_px: int,
         framing: FramingRange = CANONICAL,
         supersampling: int | None = None,
-        photographic: bool = False,
+        look: str = PHOTOGRAPHIC,
     ) -> None:
-        """Load the mesh and open the renderer (errors as `load_mesh` and `FaceRenderer`)."""
+        """Load the mesh and open the renderer.
+
+        Args:
+            size_px: side of the pictures.
+            framing: how faces are placed.
+            supersampling: samples a pixel in each direction; by default as the size asks for.
+            look: one of `looks.LOOKS`.
+
+        Raises:
+            UsageError: there is no such look.
+            MissingWeightsError, IntegrityError: as `assets.look_folder` and `load_mesh`.
+            StyleFaceVError: as `FaceRenderer`.
+        """
+        check_look(look)
+        self.look = look
+        self.look_folder = look_folder() if look == PHOTOGRAPHIC else None
         self.factors = FaceFactors(framing)
         self.size_px = size_px
         self._mesh = load_mesh()
-        self._photographic = photographic
         self._renderer = FaceRenderer(self._mesh, size_px, supersampling)
         self._heads: OrderedDict[bytes, Head] = OrderedDict()
 
@@ -60,7 +76,7 @@ class Studio:
         key = z[self.factors.identity].tobytes()
         head = self._heads.get(key)
         if head is None:
-            head = build_head(self._mesh, self.factors.identity_of(z), self._photographic)
+            head = build_head(self._mesh, self.factors.identity_of(z), self.look)
             self._heads[key] = head
             if len(self._heads) > _HEADS_KEPT:
                 self._heads.popitem(last=False)

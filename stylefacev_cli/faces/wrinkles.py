@@ -16,6 +16,8 @@ F64 = NDArray[np.float64]
 
 GROUPS = ("smile", "eyes", "forehead", "frown")  # channels of the map
 
+_AGE_SHARE_PICTURED = 0.55
+
 _Line = tuple[tuple[float, float], ...]
 # Polylines in canonical |x| and y (dm), and half widths. The ridge is on the left of the way.
 _FOLDS: dict[str, tuple[tuple[_Line, float], ...]] = {
@@ -54,9 +56,12 @@ def wrinkle_map(positions: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(np.stack(layers, -1) * 255 + 0.5).astype(np.uint8)
 
 
-def wrinkle_depths(identity: Identity, pose: Pose) -> F64:
-    """Depth of each group of folds [4], 0 … about 1: age draws them in, expressions deepen them."""
-    old = max(0.0, (identity.age - 0.5) / 0.5)
+def wrinkle_depths(identity: Identity, pose: Pose, pictured: bool = False) -> F64:
+    """Depth of each group of folds [4], 0 … about 1: age draws them in, expressions deepen them.
+
+    Pictures of skin have wrinkles of their own, so age draws less into a `pictured` skin.
+    """
+    old = max(0.0, (identity.age - 0.5) / 0.5) * (_AGE_SHARE_PICTURED if pictured else 1.0)
     smile = max(pose.smile, 0.0)
     opened = 1.0 - pose.blink
     squint = max(pose.squint, 0.0) * opened + 0.3 * pose.blink

@@ -163,7 +163,7 @@ class AppearanceStage(NetworkStage):
             self._pairs = PairSampler(frames, seed, held_out=False)
             self.others["pairs"] = self._pairs
         if self._num_frames:
-            self._rows = Sampler(frames.rows(held_out=False), seed)
+            self._rows = Sampler(frames.rows(held_out=False), seed, frames.digest)
             self.others["rows"] = self._rows
         if self._num_swaps:
             self._swaps = self.others["swaps"] = SwapSampler(frames, seed)

@@ -26,7 +26,7 @@ from stylefacev_cli.networks.motion import MotionSampler
 from stylefacev_cli.networks.motion_discriminator import ClipDiscriminator, PairDiscriminator
 from stylefacev_cli.networks.patch_discriminator import PatchDiscriminator
 from stylefacev_cli.networks.pose import POSE_SIZE, PoseExtractor
-from stylefacev_cli.training.reading import for_validation, num_bytes_of
+from stylefacev_cli.training.reading import for_validation, num_bytes_of, says_hair
 from stylefacev_cli.training.results import network_of
 from stylefacev_cli.training.settings import TrainingConfig
 from stylefacev_cli.training.shares import own_shares
@@ -91,7 +91,8 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
     check_folder(run)
     num_frames = sum(entry.num_frames for one in sets for entry in one.entries)
     z_dim = config.generator.architecture.z_dim
-    data_bytes = num_bytes_of(num_frames, config.resolution, z_dim)
+    has_hair = any(says_hair(one) for one in sets)
+    data_bytes = num_bytes_of(num_frames, config.resolution, z_dim, has_hair)
     is_mapped = data_bytes >= config.mapped_from_bytes
     needs = Needs(
         num_frames,
@@ -148,6 +149,7 @@ def check_data(config: TrainingConfig, data: list[Path], stages: list[str]) -> l
             if not for_validation(clips.folder, entry, config.held_out_permille):
                 trained.append(entry)
         _check_labels(config, clips, stages)
+        _check_factors(config, clips, stages)
     if not trained:
         raise DataError(
             f"all persons are held out (held_out_permille {config.held_out_permille}): nobody is "
@@ -207,6 +209,28 @@ def _check_labels(config: TrainingConfig, clips: ClipSet, stages: list[str]) -> 
             raise DataError(
                 f"{clips.folder} has no key points for the stage {stage}: make it with `stylefacev "
                 f"data render` or `data prepare`, or do without ({setting})"
+            )
+
+
+def _check_factors(config: TrainingConfig, clips: ClipSet, stages: list[str]) -> None:
+    """Compare where factors are with what a rendered set says; older sets say less."""
+    manifest = clips.manifest()
+    columns, blocks = manifest.get("columns"), manifest.get("factor_blocks")
+    names = columns.get("factors") if isinstance(columns, dict) else None
+    pose = blocks.get("pose") if isinstance(blocks, dict) else None
+    for stage in stages:
+        section = getattr(config, stage)
+        number, place = (getattr(section, key, None) for key in ("num_factors", "pose_factors"))
+        if number and isinstance(names, list) and number != len(names):
+            raise DataError(
+                f"{clips.folder} names {len(names)} factors, {stage}.num_factors is {number}: give "
+                f"it {len(names)}, or train on another set"
+            )
+        if place and pose and [place.first, place.stop] != list(pose):
+            raise DataError(
+                f"the poses of {clips.folder} are in the factors {pose[0]} to {pose[1]}, but "
+                f"{stage}.pose_factors says {place.first} to {place.stop}: give it "
+                f"{{first: {pose[0]}, stop: {pose[1]}}}, or train on another set"
             )
 
 

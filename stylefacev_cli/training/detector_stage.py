@@ -107,7 +107,7 @@ class DetectorStage(NetworkStage):
         torch.manual_seed(seed)
         self.detector = LandmarkDetector(config.architecture).to(self.device)
         self._optimisers = muon_and_adam(self.detector, config.lr, (0.9, 0.999), config.muon_lr)
-        self._sampler = Sampler(frames.rows(held_out=False), seed)
+        self._sampler = Sampler(frames.rows(held_out=False), seed, frames.digest)
         self._held_out = spread(frames.rows(held_out=True), VALIDATION_IMAGES)
         self.networks = {"landmarks": self.detector}
         self.others = {"optimisers": self._optimisers, "sampler": self._sampler}

@@ -32,6 +32,9 @@ class Frames:
         fps: of the longest clip, since motion is learnt from long ones; 0 if there are only stills.
         key_points: float32 [N, 14, 2] or NaN as landmarks; None: they follow from the landmarks.
         device: where batches are put.
+        hair: uint8 [N, S/4, S/4], the share of each 4×4 pixels that shows hair, of 255; 0 where a
+            set does not say. None: no set does.
+        digest: names what the sets hold; other data has another one.
     """
 
     images: np.ndarray
@@ -44,6 +47,8 @@ class Frames:
     fps: float
     device: torch.device = CPU
     key_points: np.ndarray | None = None
+    hair: np.ndarray | None = None
+    digest: str = ""
 
     def rows(self, *, held_out: bool) -> np.ndarray:
         """Indices of the frames for training or for validation."""
@@ -96,6 +101,12 @@ class Frames:
             return key_points_from_landmarks(self.landmark_batch(rows))
         return torch.from_numpy(self.key_points[rows]).to(self.device)
 
+    def hair_batch(self, rows: np.ndarray) -> Tensor | None:
+        """Shares of hair [len(rows), 1, S/4, S/4] in [0, 1]; None if no set says where hair is."""
+        if self.hair is None:
+            return None
+        return torch.from_numpy(self.hair[rows]).to(self.device).float().div_(255)[:, None]
+
     def need_landmarks(self, what: str) -> None:
         """Make sure that every frame has the 98 landmarks.
 
@@ -129,9 +140,16 @@ def spread(rows: np.ndarray, count: int) -> np.ndarray:
 class Sampler:
     """Rows in random order, every row once before any comes again; its position can be saved."""
 
-    def __init__(self, rows: np.ndarray, seed: int) -> None:
+    def __init__(self, rows: np.ndarray, seed: int, data: str = "") -> None:
+        """Begin the first round.
+
+        Args:
+            rows: what is drawn from.
+            seed: of the order.
+            data: the digest of the frames that the rows are of.
+        """
         assert len(rows)
-        self._rows, self._seed = rows, seed
+        self._rows, self._seed, self._data = rows, seed, data
         self._epoch = self._position = 0
         self._order = self._shuffled()
 
@@ -150,11 +168,13 @@ class Sampler:
 
     def state_dict(self) -> dict[str, Any]:
         """Where it stands."""
-        return {"epoch": self._epoch, "position": self._position, "num_rows": len(self._rows)}
+        about = {"num_rows": len(self._rows), "data": self._data}
+        return {"epoch": self._epoch, "position": self._position, **about}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there; if there is other data now, with a new round over all of it."""
         same = state.get("num_rows") == len(self._rows)
+        same = same and state.get("data", self._data) == self._data  # older saves do not tell
         self._epoch = state["epoch"] if same else state.get("epoch", 0) + 1
         self._position = state["position"] if same else 0
         self._order = self._shuffled()
@@ -172,7 +192,7 @@ class PairSampler:
             raise DataError("there are no clips of two frames: render clips beside the stills")
         # Each frame is a target once a round; its partner is drawn from the same clip.
         rows = np.concatenate([np.arange(first, first + n) for first, n in self._spans])
-        self._targets = Sampler(rows, seed)
+        self._targets = Sampler(rows, seed, frames.digest)
         self._seed, self._drawn = seed, 0
 
     def next(self, count: int) -> np.ndarray:
@@ -201,7 +221,8 @@ class SwapSampler:
 
     def __init__(self, frames: Frames, seed: int) -> None:
         rows = frames.rows(held_out=False)
-        self._samplers = Sampler(rows, seed), Sampler(rows, seed + 1)
+        digest = frames.digest
+        self._samplers = Sampler(rows, seed, digest), Sampler(rows, seed + 1, digest)
 
     def next(self, count: int) -> np.ndarray:
         """Rows [count, 2]: appearance, pose."""
@@ -242,7 +263,7 @@ class WindowSampler:
                 f"no clip has the {window.span} frames that the joint stage looks at: render clips"
             )
         self._spans, self._window = spans, window
-        self._clips = Sampler(np.arange(len(spans)), seed)
+        self._clips = Sampler(np.arange(len(spans)), seed, frames.digest)
         self._seed, self._drawn = seed, 0
 
     def next(self, count: int) -> np.ndarray:

@@ -27,7 +27,7 @@ from stylefacev_cli.training.augmentation import (
 from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.extraction import DTYPES, check_dtype, products_in
 from stylefacev_cli.training.frames import Frames, Sampler, spread
-from stylefacev_cli.training.growing import grow
+from stylefacev_cli.training.growing import fit_to_smaller, grow
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.mixing import MixedSampler
 from stylefacev_cli.training.optim import (
@@ -47,6 +47,7 @@ from stylefacev_cli.weights.settings import to_plain
 SHEET_COLUMNS = 12
 VALIDATION_IMAGES = 96
 VALIDATION_SEED = 7
+GROWTH_DRAWS = 2**32  # number of the first batch of latents that a grown network learns from
 Judged = tuple[Tensor, Tensor, np.ndarray]  # real frames, drawn ones, their places in the batch
 
 
@@ -61,7 +62,8 @@ class GeneratorStageConfig:
     batch_size: int = 8  # of all processes together
     accumulate: int = 1  # parts of a process's share of the batch, one after the other
     dtype: str = "float32"  # or bfloat16: products of the convolutions, sums stay float32
-    grow_from: str | None = None  # model of the same latents, whose first layers are taken over
+    grow_from: str | None = None  # model or run whose first layers are taken over
+    grow_images: int = 1600  # of its pictures, from which the added layers learn before all else
     num_factors: int = 0  # leading numbers of z that mean something; the others start and stay at 0
     # optimisers
     muon_lr: float = 0.6  # of convolutions and styles; 0 gives them to Adam
@@ -75,6 +77,7 @@ class GeneratorStageConfig:
     paired_weight: float = 1.0  # of all that follows, against the adversarial loss
     face_weight: float = 4.0  # on the face, the background has 1
     feature_weight: float = 8.0  # on eyes, brows, nose and mouth
+    hair_weight: float = 1.0  # on hair, where the data says where it is; 1: as the background
     num_scales: int = 3  # of the L1, halved each time
     gradient_weight: float = 1.0
     perceptual_weight: float = 0.0
@@ -106,6 +109,8 @@ class GeneratorStageConfig:
             raise UsageError("relativistic needs the adversarial objective and a paired_weight")
         if not 0 <= self.num_factors <= self.architecture.z_dim:
             raise UsageError("num_factors is not between 0 and z_dim")
+        if self.grow_images < 0:
+            raise UsageError("grow_images is not 0 or more")
         check_dtype(self.dtype)
 
     @property
@@ -145,15 +150,15 @@ class GeneratorStage(NetworkStage):
         self.generator = Generator(config.architecture)
         if initial is not None:
             self.generator.load_state_dict(initial.state_dict())
-        elif smaller is not None:
-            grow(self.generator, smaller)
+        self._smaller = None if initial is not None else smaller
+        self._taken = [] if self._smaller is None else grow(self.generator, self._smaller)
         self._is_new = initial is None
         self.generator.to(self.device)
         self._silence_fillers()
         self._ema = AveragedModel(self.generator, config.ema_half_life_images)
         self._optimisers = generator_optimisers(self.generator, config)
         self._sampler = (
-            Sampler(frames.rows(held_out=False), seed)
+            Sampler(frames.rows(held_out=False), seed, frames.digest)
             if config.video_share is None
             else MixedSampler(frames, seed, config.video_share)
         )
@@ -192,6 +197,8 @@ class GeneratorStage(NetworkStage):
             self._set_magnitudes(
                 self.frames.factor_batch(first) if has_factors else self._random_z(len(first), 0)
             )
+            if self._smaller is not None:
+                self._fit_to_smaller(self._smaller)
         rows, scale = (
             self._sampler.next(self.images_per_step),
             config.schedule.scale(index, progress),
@@ -254,6 +261,10 @@ class GeneratorStage(NetworkStage):
         weights = losses.face_weights(
             landmarks, real.shape[-1], config.face_weight, config.feature_weight
         )
+        hair = self.frames.hair_batch(rows) if config.hair_weight != 1 else None
+        if hair is not None:
+            on_hair = losses.hair_weights(hair, real.shape[-1], config.hair_weight)
+            weights = torch.maximum(weights, on_hair)
         found = {"l1": losses.image_loss(images, real, weights, config.num_scales)}
         if config.gradient_weight:
             edges = losses.gradient_loss(images, real, weights)
@@ -324,7 +335,10 @@ class GeneratorStage(NetworkStage):
 
     @torch.no_grad()
     def _set_magnitudes(self, z: Tensor) -> None:
-        """Start each layer's running magnitude at that of a first batch, not at 1."""
+        """Start each layer's running magnitude at that of a first batch, not at 1.
+
+        Layers of a smaller network have theirs, and the mapping its mean w.
+        """
 
         def measure(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             magnitude = layer.magnitude_ema
@@ -333,13 +347,30 @@ class GeneratorStage(NetworkStage):
 
         if z.shape[1] != self.config.architecture.z_dim:
             z = self._random_z(len(z), 0)
-        layers = [m for m in self.generator.synthesis.modules() if hasattr(m, "magnitude_ema")]
-        hooks = [layer.register_forward_pre_hook(measure) for layer in layers]
+        synthesis = self.generator.synthesis
+        names = [name for name in synthesis.layer_names if name not in self._taken]
+        hooks = [synthesis.get_submodule(n).register_forward_pre_hook(measure) for n in names]
         ws = self.generator.mapping(z)
-        self.generator.mapping.w_avg.copy_(ws[:, 0].mean(dim=0))
+        if self._smaller is None:
+            self.generator.mapping.w_avg.copy_(ws[:, 0].mean(dim=0))
         self.generator.synthesis(ws)
         for hook in hooks:
             hook.remove()
+        self._ema.network.load_state_dict(self.generator.state_dict())
+
+    def _fit_to_smaller(self, smaller: Generator) -> None:
+        """Teach the layers that a smaller network lacks to make its pictures."""
+        config, size = self.config, self.images_per_step
+        num_batches = -(-config.grow_images // size)
+        names = [n for n in self.generator.synthesis.layer_names if n not in self._taken]
+        fit_to_smaller(
+            self.generator,
+            smaller.to(self.device),
+            (self._random_z(size, GROWTH_DRAWS + index) for index in range(num_batches)),
+            num_batches,
+            generator_optimisers(self.generator, config, names),
+            DTYPES[config.dtype],
+        )
         self._ema.network.load_state_dict(self.generator.state_dict())
 
     @torch.no_grad()
@@ -381,10 +412,20 @@ class GeneratorStage(NetworkStage):
         return {key: float(torch.cat(values).mean()) for key, values in found.items()}
 
 
-def generator_optimisers(generator: Generator, config: GeneratorStageConfig) -> Optimisers:
-    """Muon for the convolutions and styles of the synthesis, Adam for all else."""
+def generator_optimisers(
+    generator: Generator, config: GeneratorStageConfig, layers: list[str] | None = None
+) -> Optimisers:
+    """Muon for the convolutions and styles of the synthesis, Adam for all else.
+
+    Args:
+        generator: is optimised.
+        config: has the learning rates.
+        layers: names of the layers of the synthesis that are, alone; None: everything is.
+    """
     matrices, mapping, placement, others = [], [], [], []
     for name, parameter in generator.named_parameters():
+        if layers is not None and name.split(".")[1] not in layers:
+            continue
         if name.startswith("mapping."):
             mapping.append(parameter)
         elif name.startswith("synthesis.input.affine."):

@@ -2,18 +2,30 @@
 
 A StyleGAN3 layer works on a band of frequencies (cycles per image width), whatever the image's
 resolution. A larger network of more layers has nearly the same first layers; what it adds are the
-bands above.
+bands above. Cutoffs grow by a constant factor, so the bands of two networks coincide if that is the
+same: from 128 to 256 px with one layer more (7 and 8 layers: a factor of 2), or with two.
+
+The layers on top have no counterpart: in the smaller network the last band ends at its resolution.
+So that the first steps do not undo the layers that were taken over, the added ones first learn to
+make the smaller network's pictures, enlarged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.generator import Generator, layer_geometries
+from stylefacev_cli.training.losses import image_loss
+from stylefacev_cli.training.optim import Optimisers
 
 MAX_CUTOFF_RATIO = 1.25  # of two layers that count as the same
+FIT_SCALES = 3  # of the L1 to the smaller network's pictures
+FIT_DECAY_FROM = 0.3  # progress of that fit at which its learning rates begin to fall, to 0
 
 
 @torch.no_grad()
@@ -31,7 +43,8 @@ def grow(generator: Generator, smaller: Generator) -> list[str]:
         Names of the layers of `generator` that were taken over.
 
     Raises:
-        UsageError: the latents differ, so that the mapping cannot be taken over.
+        UsageError: the latents differ, so that the mapping cannot be taken over, or no layer has
+            the cutoff of its counterpart.
     """
     ours, theirs = generator.config, smaller.config
     for key in ("z_dim", "w_dim", "c_dim", "mapping_layers", "conv_kernel"):
@@ -39,15 +52,15 @@ def grow(generator: Generator, smaller: Generator) -> list[str]:
             raise UsageError(
                 f"grow_from: its {key} is {getattr(theirs, key)}, here {getattr(ours, key)}"
             )
+    pairs = _same_bands(generator, smaller)
+    if not pairs:
+        raise UsageError(
+            f"grow_from: its first_cutoff is {theirs.first_cutoff}, here {ours.first_cutoff}: no "
+            "layer could be taken over"
+        )
     generator.mapping.load_state_dict(smaller.mapping.state_dict())
     _copy_input(generator, smaller)
-    taken = []
-    pairs = zip(layer_geometries(ours)[:-1], layer_geometries(theirs)[:-1], strict=False)
-    names = zip(generator.synthesis.layer_names, smaller.synthesis.layer_names, strict=False)
-    for (after, old_after), (name, old_name) in zip(pairs, names, strict=False):
-        ratio = after.cutoff / old_after.cutoff
-        if not 1 / MAX_CUTOFF_RATIO <= ratio <= MAX_CUTOFF_RATIO:
-            break
+    for name, old_name in pairs:
         layer, old = (
             generator.synthesis.get_submodule(name),
             smaller.synthesis.get_submodule(old_name),
@@ -61,8 +74,23 @@ def grow(generator: Generator, smaller: Generator) -> list[str]:
         _copy_first(layer.get_parameter("bias"), old.get_parameter("bias"))
         for key in ("affine.weight", "affine.bias"):
             _copy_first(layer.get_parameter(key), old.get_parameter(key))
-        taken.append(name)
-    return taken
+        # That of the channels which they share: with the others' it would scale these.
+        layer.get_buffer("magnitude_ema").copy_(old.get_buffer("magnitude_ema"))
+    return [name for name, _ in pairs]
+
+
+def _same_bands(generator: Generator, smaller: Generator) -> list[tuple[str, str]]:
+    """Names of the first layers of both that have about the same cutoff; ToRGB is none of them."""
+    found = []
+    networks = generator.synthesis, smaller.synthesis
+    names = zip(*(network.layer_names[:-1] for network in networks), strict=False)
+    bands = zip(*(layer_geometries(network.config) for network in networks), strict=False)
+    for pair, (after, old_after) in zip(names, bands, strict=False):
+        ratio = after.cutoff / old_after.cutoff
+        if not 1 / MAX_CUTOFF_RATIO <= ratio <= MAX_CUTOFF_RATIO:
+            break
+        found.append(pair)
+    return found
 
 
 def _copy_input(generator: Generator, smaller: Generator) -> None:
@@ -80,3 +108,45 @@ def _copy_input(generator: Generator, smaller: Generator) -> None:
 def _copy_first(target: Tensor, source: Tensor) -> None:
     count = min(len(target), len(source))
     target[:count] = source[:count]
+
+
+def fit_to_smaller(
+    generator: Generator,
+    smaller: Generator,
+    latents: Iterable[Tensor],
+    num_batches: int,
+    optimisers: Optimisers,
+    conv_dtype: torch.dtype | None = None,
+) -> float:
+    """Let the parameters of some optimisers learn to make a smaller generator's pictures, enlarged.
+
+    Args:
+        generator: is changed, in what the optimisers hold.
+        smaller: frozen.
+        latents: batches z [N, z_dim], at least `num_batches`.
+        num_batches: how many to learn from.
+        optimisers: of the layers that the smaller one lacks.
+        conv_dtype: precision of the convolutions.
+
+    Returns:
+        The L1 of the last batch, of images in [−1, 1].
+    """
+    learning = {id(parameter) for parameter in optimisers.parameters}
+    others = [p for p in generator.parameters() if id(p) not in learning and p.requires_grad]
+    size_px = generator.config.img_resolution
+    last = float("nan")
+    for parameter in others:  # the taken layers come first: no gradient is computed for them
+        parameter.requires_grad_(False)
+    for index, z in zip(range(num_batches), latents, strict=False):
+        with torch.no_grad():
+            small = smaller(z, conv_dtype=conv_dtype)
+            wanted = F.interpolate(small, size=(size_px, size_px), mode="bicubic")
+        progress = index / num_batches
+        scale = min(1.0, (1 - progress) / (1 - FIT_DECAY_FROM))
+        made = generator(z, conv_dtype=conv_dtype)
+        loss = image_loss(made, wanted, torch.ones_like(wanted[:, :1]), FIT_SCALES)
+        optimisers.learn([{"l1": loss}], 1, scale)
+        last = float((made.detach() - wanted).abs().mean())
+    for parameter in others:
+        parameter.requires_grad_(True)
+    return last

@@ -112,7 +112,7 @@ class StopFlag:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Why a run of the loop ended: `done`, `time` (this run's minutes are used up) or `signal`."""
+    """Why a run of the loop ended: `done`, `signal`, or this run's `images` or `time` are up."""
 
     reason: str
     step: int
@@ -125,7 +125,8 @@ class Budget:
 
     num_images: int  # the stage is done after this many images …
     minutes: float | None = None  # … or after this many minutes of training over all its runs
-    run_minutes: float | None = None  # this run ends after this many minutes, resumable
+    run_minutes: float | None = None  # this run ends after this many minutes, resumable …
+    until_images: int | None = None  # … or when the stage has seen so many images in all its runs
 
     def progress(self, images: int, used_s: float) -> float:
         """How much of the stage is done, in [0, 1]: by images or by time, whichever is further."""
@@ -193,6 +194,9 @@ def run_stage(
             return "done"
         if now.signal_number is not None:
             return "signal"
+        images = step * stage.images_per_step
+        if budget.until_images is not None and images >= budget.until_images:
+            return "images"
         if budget.run_minutes is not None and now.run_s >= 60 * budget.run_minutes:
             return "time"
         return None
@@ -233,6 +237,7 @@ def run_stage(
 
 _ENDINGS = {
     "done": "done",
+    "images": "this run's images are used up",
     "time": "this run's minutes are used up",
     "signal": "stopped by a signal",
 }
@@ -357,7 +362,10 @@ class _Logger:
         return numbers
 
     def _time_left_s(self, images: int, rate: float, clock: _Clock) -> float:
-        left = max(self._budget.num_images - images, 0) / rate
+        until = self._budget.num_images
+        if self._budget.until_images is not None:
+            until = min(until, self._budget.until_images)
+        left = max(until - images, 0) / rate
         if self._budget.minutes is not None:
             left = min(left, 60 * self._budget.minutes - clock.used_s())
         if self._budget.run_minutes is not None:

@@ -105,6 +105,21 @@ def _ellipse(points: Tensor, axis: Tensor, stretch: float, *, is_circle: bool = 
     return torch.sigmoid((1 - distance) * 8)[:, None]  # [N, 1, S, S]
 
 
+def hair_weights(hair: Tensor, size_px: int, hair_weight: float) -> Tensor:
+    """Weight of every pixel: 1 where there is no hair, `hair_weight` where all is, soft between.
+
+    Args:
+        hair: [N, 1, h, w], the share of each cell that shows hair, in [0, 1].
+        size_px: height and width of the map.
+        hair_weight: weight on hair.
+
+    Returns:
+        [N, 1, size_px, size_px].
+    """
+    shares = F.interpolate(hair, size=(size_px, size_px), mode="bilinear", align_corners=False)
+    return 1 + (hair_weight - 1) * shares
+
+
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
     """Mean of values [N, C, H, W] under weights [N, 1, H, W], which have no gradient.
 

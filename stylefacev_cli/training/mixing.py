@@ -35,7 +35,7 @@ class MixedSampler:
             if share and not len(chosen):
                 raise DataError(f"video_share is {video_share:g}, but the data has no {kind}")
             if share:
-                self._kinds[kind] = Sampler(chosen, seed)
+                self._kinds[kind] = Sampler(chosen, seed, frames.digest)
 
     def next(self, count: int) -> np.ndarray:
         """The next `count` rows, those of clips first."""

@@ -122,7 +122,7 @@ class PoseStage(NetworkStage):
             self._swaps = SwappedPlaces(generator, frames, config.pose_factors, seed)
             learning.append(self._swaps.network)
         self._optimisers = muon_and_adam(learning, config.lr, config.betas, config.muon_lr)
-        self._sampler = Sampler(frames.rows(held_out=False), seed)
+        self._sampler = Sampler(frames.rows(held_out=False), seed, frames.digest)
         self._held_out = spread(frames.rows(held_out=True), VALIDATION_IMAGES)
         self.networks = {"pose": self.pose_extractor}
         self.others = {"optimisers": self._optimisers, "sampler": self._sampler}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stylefacev_cli.data.clips import INDEX_NAME, Clip, ClipEntry, ClipSet
+from stylefacev_cli.data.clips import INDEX_NAME, MANIFEST_NAME, Clip, ClipEntry, ClipSet
 from stylefacev_cli.data.splits import is_held_out
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.networks.collective import process_index, wait_for_all
@@ -25,6 +25,7 @@ from stylefacev_cli.networks.landmarks import key_points_from_landmarks
 from stylefacev_cli.training.frames import CPU, Frames
 from stylefacev_cli.video.files import remove, replacing, writing
 
+HAIR_CELL_PX = 4  # of the label `hair`
 _KEY_CHARS = 16
 
 
@@ -72,7 +73,8 @@ def load_frames(
         raise DataError(f"no clips in {', '.join(map(str, folders))}")
     lengths = [clip.entry.num_frames for clip in clips]
     num_factors = _labels(clips[0], lengths[0])["factors"].shape[1]
-    kinds = _kinds(sum(lengths), resolution, num_factors)
+    has_hair = any(says_hair(one) for one in sets)
+    kinds = _kinds(sum(lengths), resolution, num_factors, has_hair)
     size = sum(_num_bytes(*kind) for kind in kinds.values())
     if mapping is None or size < mapping.from_bytes:
         arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in kinds.items()}
@@ -91,6 +93,7 @@ def load_frames(
         moving=moving,
         fps=float(longest.entry.fps) if longest is not None else 0.0,
         device=device,
+        digest=_digest(sets),
     )
 
 
@@ -101,23 +104,31 @@ def for_validation(folder: Path, entry: ClipEntry, held_out_permille: int) -> bo
     return is_held_out(folder.resolve().name, entry.identity, held_out_permille)
 
 
-def num_bytes_of(num_frames: int, resolution: int, num_factors: int) -> int:
+def says_hair(clips: ClipSet) -> bool:
+    """Whether a set says where hair is; its first clip stands for all."""
+    return "hair" in clips.clip(0).labels()
+
+
+def num_bytes_of(num_frames: int, resolution: int, num_factors: int, has_hair: bool) -> int:
     """Bytes of the frames and their labels, in memory or in files."""
-    kinds = _kinds(num_frames, resolution, num_factors)
+    kinds = _kinds(num_frames, resolution, num_factors, has_hair)
     return sum(_num_bytes(*kind) for kind in kinds.values())
 
 
 Kinds = dict[str, tuple[tuple[int, ...], type[np.generic]]]
 
 
-def _kinds(num_frames: int, resolution: int, num_factors: int) -> Kinds:
+def _kinds(num_frames: int, resolution: int, num_factors: int, has_hair: bool) -> Kinds:
     """Shape and type of each array."""
+    cells = resolution // HAIR_CELL_PX
+    hair: Kinds = {"hair": ((num_frames, cells, cells), np.uint8)} if has_hair else {}
     return {
         "images": ((num_frames, resolution, resolution, 3), np.uint8),
         "factors": ((num_frames, num_factors), np.float32),
         "landmarks": ((num_frames, 98, 2), np.float32),
         "key_points": ((num_frames, 14, 2), np.float32),
         "visible": ((num_frames, 98), np.bool_),
+        **hair,
     }
 
 
@@ -135,16 +146,17 @@ def _fill(arrays: dict[str, np.ndarray], clips: list[Clip], resolution: int) -> 
                 f"the config says {resolution}"
             )
         rows = slice(row, row + len(images))
-        for name, values in {"images": images, **_labels(clip, len(images))}.items():
+        labels = _labels(clip, len(images))
+        for name, array in arrays.items():
             try:
-                arrays[name][rows] = values
+                array[rows] = images if name == "images" else labels[name]
             except ValueError as error:
                 raise DataError(f"the sets do not go together: {name}: {error}") from error
         row = rows.stop
 
 
 def _labels(clip: Clip, num_frames: int) -> dict[str, np.ndarray]:
-    """The labels of a clip; NaN for what it lacks."""
+    """The labels of a clip; NaN for what it lacks, no hair."""
     there = clip.labels()
 
     def label(name: str, default: Any) -> np.ndarray:
@@ -157,7 +169,18 @@ def _labels(clip: Clip, num_frames: int) -> dict[str, np.ndarray]:
         "landmarks": landmarks,
         "key_points": label("key_points", points),
         "visible": there.get("visible", np.zeros((num_frames, 98), bool)).astype(bool),
+        "hair": there.get("hair", np.zeros(1, np.uint8)),
     }
+
+
+def _digest(sets: list[ClipSet]) -> str:
+    """Names what the sets hold by what they say of themselves, wherever they lie."""
+    digest = hashlib.sha256()
+    for one in sets:
+        for name in (INDEX_NAME, MANIFEST_NAME):
+            path = one.folder / name
+            digest.update(path.read_bytes() if path.exists() else b"")
+    return digest.hexdigest()[:_KEY_CHARS]
 
 
 def _key(sets: list[ClipSet], resolution: int) -> str:

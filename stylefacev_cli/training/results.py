@@ -128,6 +128,20 @@ def load_generator(saved: Saved) -> Generator:
     return load_network(saved, stages, "generator", GeneratorConfig, Generator, key="ema")
 
 
+def generator_of(model_or_run: str) -> Generator:
+    """The generator of a model, or of a training run whose folder is named.
+
+    Raises:
+        MissingWeightsError: there is neither.
+        IntegrityError: it is damaged.
+    """
+    run = Path(model_or_run)
+    saved = Saved(run)
+    if state_of(saved, ("finish", "generator")) is not None:
+        return load_generator(saved)
+    return load_bundle(model_or_run).networks.generator
+
+
 def load_detector(saved: Saved, *, joint: bool = True, fixed: bool = False) -> LandmarkDetector:
     """The landmark detector that the pose extractor works behind; raises as `load_network`.
 

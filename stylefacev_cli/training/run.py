@@ -27,7 +27,7 @@ from stylefacev_cli.training.detector_stage import DetectorStage
 from stylefacev_cli.training.frames import CPU, Frames
 from stylefacev_cli.training.generator_stage import GeneratorStage
 from stylefacev_cli.training.joint_stage import JointStage
-from stylefacev_cli.training.loop import Outcome, StopFlag, finished, run_stage
+from stylefacev_cli.training.loop import Budget, Outcome, StopFlag, finished, run_stage
 from stylefacev_cli.training.motion_stage import MotionStage
 from stylefacev_cli.training.motion_tracks import cached_poses
 from stylefacev_cli.training.pose_stage import PoseStage
@@ -35,6 +35,7 @@ from stylefacev_cli.training.reading import Mapping, framing_of, load_frames
 from stylefacev_cli.training.rendering import Renderer
 from stylefacev_cli.training.results import (
     Saved,
+    generator_of,
     load_appearance,
     load_detector,
     load_generator,
@@ -45,7 +46,6 @@ from stylefacev_cli.training.results import (
 from stylefacev_cli.training.settings import TrainingConfig, budget_of, save_settings
 from stylefacev_cli.training.stage import NetworkStage
 from stylefacev_cli.video.files import remove
-from stylefacev_cli.weights.bundle import load_bundle
 from stylefacev_cli.weights.manifest import read_manifest
 from stylefacev_cli.weights.settings import to_plain
 
@@ -61,6 +61,7 @@ def train(
     *,
     stage: str = "all",
     minutes: float | None = None,
+    until_images: int | None = None,
     device: torch.device = CPU,
     report: Report,
 ) -> Outcome:
@@ -75,6 +76,8 @@ def train(
         run: folder of the run; one folder a stage in it.
         stage: one of `STAGES`, or `all`.
         minutes: this run ends after so long, resumable.
+        until_images: it ends when the stage has seen so many images in all its runs, resumable:
+            for training on one set of renders after the other.
         device: where this process computes. Processes of `torch.distributed` that were joined
             before share the work; the first one writes, and reports.
         report: is given lines of progress.
@@ -83,12 +86,15 @@ def train(
         How the last stage that was trained ended.
 
     Raises:
-        UsageError: there is no such stage, a batch does not split over the processes, or a network
-            is to begin with the weights of one of another architecture.
+        UsageError: there is no such stage, `until_images` comes without one, a batch does not split
+            over the processes, or a network is to begin with the weights of one of another
+            architecture.
         DataError: the data is missing or does not fit the config.
         StyleFaceVError: training went wrong, or another run trains this stage.
     """
     wanted = wanted_stages(config, stage)
+    if until_images is not None and stage == "all":
+        raise UsageError("--until-images counts the images of one stage: name it")
     folders = [*data, *map(Path, config.data)]
     wait_for_all()  # one that stopped at once would not let the others join
     check_run(config, folders, run, wanted)
@@ -101,7 +107,8 @@ def train(
     outcome = Outcome("done", 0)
     with StopFlag() as stop:
         for name in wanted:
-            outcome = trainer.train(name, minutes, stop, skip_finished=stage == "all")
+            budget = budget_of(getattr(config, name), minutes, until_images)
+            outcome = trainer.train(name, budget, stop, skip_finished=stage == "all")
             if outcome.reason != "done":
                 return outcome
     if process_index() == 0:
@@ -163,12 +170,9 @@ class Trainer:
         self._saved = Saved(run, config.use_saves, config.start_from)
         self._frames: Frames | None = None
 
-    def train(
-        self, name: str, minutes: float | None, stop: StopFlag, *, skip_finished: bool
-    ) -> Outcome:
-        """Train one stage, unless it is finished already; arguments as for `train`."""
+    def train(self, name: str, budget: Budget, stop: StopFlag, *, skip_finished: bool) -> Outcome:
+        """Train one stage, unless it is finished already."""
         section, folder = getattr(self._config, name), self._run / name
-        budget = budget_of(section, minutes)
         if skip_finished and finished(folder, section.batch_size, budget):
             self._report(f"{name}: done before")
             return Outcome("done", 0)
@@ -191,7 +195,8 @@ class Trainer:
         saved, seed, frames = self._saved, self._config.seed, self._read_frames()
         perceptual = self._perceptual(section)
         if name == "generator" and self._config.start_from is None:
-            smaller = section.grow_from and load_bundle(section.grow_from).networks.generator
+            is_new = not CheckpointStore(self._run / name / "checkpoints").paths()
+            smaller = generator_of(section.grow_from) if section.grow_from and is_new else None
             return GeneratorStage(section, frames, seed, perceptual, smaller=smaller)
         device, generator = self._device, self._generator().to(self._device)
         if name in ("generator", "finish"):

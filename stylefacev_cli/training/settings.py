@@ -108,6 +108,8 @@ def save_settings(config: TrainingConfig, path: Path) -> None:
     part.replace(path)
 
 
-def budget_of(section: Any, run_minutes: float | None = None) -> Budget:
+def budget_of(
+    section: Any, run_minutes: float | None = None, until_images: int | None = None
+) -> Budget:
     """The budget of a stage's section."""
-    return Budget(section.num_images, section.minutes, run_minutes)
+    return Budget(section.num_images, section.minutes, run_minutes, until_images)

@@ -16,7 +16,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from stylefacev_cli.weights.settings import build
 
 INDEX_NAME = "index.json"
 PARTS_NAME = ".parts"
+_BY_HAND = "put there by hand"
 
 
 @dataclass(frozen=True)
@@ -66,27 +67,71 @@ def path_of(file: WeightFile) -> Path:
     return assets_folder() / file.path
 
 
-def state_of(file: WeightFile) -> str:
-    """Say `present`, `missing` or `damaged`; a file that has not changed is not read again."""
+def folder_of(entry: Entry) -> Path:
+    """The folder that holds all files of an entry."""
+    return Path(os.path.commonpath([path_of(file).parent for file in entry.files]))
+
+
+def state_of(file: WeightFile, records: Mapping[str, Record] | None = None) -> str:
+    """Say `present`, `missing` or `damaged`; a file that has not changed is not read again.
+
+    Args:
+        file: of the registry.
+        records: what the index knows; read where it is not given.
+    """
+    records = read_records() if records is None else records
     path = path_of(file)
-    try:
-        stat = path.stat()
-    except OSError:
+    if not path.exists():
         return "missing"
-    record = read_records().get(file.path)
-    if record is None and not (file.sha256 or file.sha256_begins or file.bytes):
+    if file.path not in records and not (file.sha256 or file.sha256_begins or file.bytes):
         return "present"  # whether it is trusted is asked when it is used
-    if (
-        record is not None
-        and (record.size, record.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
-        and file.sha256 in (None, record.sha256)
-    ):
+    if is_unchanged(file, records):
         return "present"
     try:
         check(file, path)
     except IntegrityError:
         return "damaged"
     return "present"
+
+
+def is_unchanged(file: WeightFile, records: Mapping[str, Record]) -> bool:
+    """Tell whether a file has the size and time of change that it had when it was found right.
+
+    Args:
+        file: of the registry.
+        records: what the index knows.
+    """
+    record = records.get(file.path)
+    if record is None or file.sha256 not in (None, record.sha256):
+        return False
+    try:
+        stat = path_of(file).stat()
+    except OSError:
+        return False
+    return (record.size, record.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+
+
+def check_changed(files: Iterable[WeightFile]) -> None:
+    """Compare files that are there and have published hashes, if they changed since the last time.
+
+    Args:
+        files: of the registry, each with its whole SHA-256.
+
+    Raises:
+        IntegrityError, MissingWeightsError: as `check`.
+    """
+    found: dict[str, Record] = {}
+    try:
+        records = read_records()
+    except IntegrityError:  # of the index: everything is read again
+        records = {}
+    try:
+        for file in files:
+            if not is_unchanged(file, records):
+                found[file.path], _ = _compared(file, path_of(file), None, records.get(file.path))
+    finally:
+        with contextlib.suppress(StyleFaceVError):  # as in `check`
+            _note_records(found)
 
 
 def check(file: WeightFile, path: Path, source: str | None = None) -> bool:
@@ -104,6 +149,21 @@ def check(file: WeightFile, path: Path, source: str | None = None) -> bool:
         IntegrityError: it is another one.
         MissingWeightsError: it cannot be read, or the index cannot be written.
     """
+    known = read_records().get(file.path) if file.sha256 is None else None
+    record, is_first_use = _compared(file, path, source, known)
+    if file.sha256 is None:
+        _note_records({file.path: record})
+        return is_first_use
+    # Nothing is lost if the index cannot be kept, as in a cache that is shared read-only.
+    with contextlib.suppress(StyleFaceVError):
+        _note_records({file.path: _since_first(record, read_records().get(file.path))})
+    return False
+
+
+def _compared(
+    file: WeightFile, path: Path, source: str | None, known: Record | None
+) -> tuple[Record, bool]:
+    """What the index is to know of a file that is right, and whether it is trusted on first use."""
     what = f"what came from {source}" if source else str(path)
     way_out = "" if source else ": delete it and fetch it again, or put the right one there"
     try:
@@ -118,20 +178,15 @@ def check(file: WeightFile, path: Path, source: str | None = None) -> bool:
         raise IntegrityError(
             f"{what} has SHA-256 {found[:12]}…, expected {published[:12]}…{way_out}"
         )
-    if file.sha256 is not None:
-        # Nothing is lost if the index cannot be kept, as in a cache that is shared read-only.
-        with contextlib.suppress(StyleFaceVError):
-            _note_record(file, _record(stat, found, source, read_records().get(file.path)))
-        return False
-    known = read_records().get(file.path)
-    if known is not None and known.sha256 != found:
+    if file.sha256 is None and known is not None and known.sha256 != found:
         raise IntegrityError(
             f"{what} has SHA-256 {found[:12]}…, but had {known.sha256[:12]}… when it was first "
             f"seen on {known.first_seen}: if its publisher changed it, run `stylefacev weights "
             "remove --forget` and fetch it again"
         )
-    _note_record(file, _record(stat, found, source, known))
-    return known is None
+    today, origin = time.strftime("%Y-%m-%d"), source or _BY_HAND
+    record = Record(found, origin, today, stat.st_size, stat.st_mtime_ns)
+    return _since_first(record, known), file.sha256 is None and known is None
 
 
 def read_records() -> dict[str, Record]:
@@ -211,8 +266,9 @@ def remove(entry: Entry, *, forget: bool = False) -> list[Path]:
                     removed.append(path)
             except OSError as error:
                 raise MissingWeightsError(f"cannot delete {path}: {error.strerror}") from error
-        with contextlib.suppress(OSError):  # it holds other things, or is the cache itself
-            path.parent.rmdir()
+        with contextlib.suppress(OSError):  # it holds other things
+            for folder in path.parents[: len(Path(file.path).parents) - 1]:
+                folder.rmdir()
     if forget:
         paths = [file.path for file in entry.files]
         _change_index(lambda index: [index.get("files", {}).pop(path, None) for path in paths])
@@ -229,18 +285,23 @@ def part_folder(file: WeightFile) -> Path:
     return assets_folder() / PARTS_NAME / file.path.replace("/", "--")
 
 
-def _record(stat: os.stat_result, sha256: str, source: str | None, known: Record | None) -> Record:
-    first_seen, origin = time.strftime("%Y-%m-%d"), source or "put there by hand"
-    if known is not None and known.sha256 == sha256:
-        first_seen, origin = known.first_seen, source or known.source
-    return Record(sha256, origin, first_seen, stat.st_size, stat.st_mtime_ns)
+def _since_first(record: Record, known: Record | None) -> Record:
+    """A record with the date and source of the first time that the same file was seen."""
+    if known is None or known.sha256 != record.sha256:
+        return record
+    source = known.source if record.source == _BY_HAND else record.source
+    return dataclasses.replace(record, first_seen=known.first_seen, source=source)
 
 
-def _note_record(file: WeightFile, record: Record) -> None:
-    if read_records().get(file.path) == record:
-        return
-    values = dataclasses.asdict(record)
-    _change_index(lambda index: index.setdefault("files", {}).update({file.path: values}))
+def _note_records(records: Mapping[str, Record]) -> None:
+    known = read_records()
+    fresh = {
+        path: dataclasses.asdict(record)
+        for path, record in records.items()
+        if known.get(path) != record
+    }
+    if fresh:
+        _change_index(lambda index: index.setdefault("files", {}).update(fresh))
 
 
 def _read_index() -> dict[str, Any]:

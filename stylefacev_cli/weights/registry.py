@@ -205,13 +205,36 @@ def _parse(content: dict[str, object], where: str) -> dict[str, Entry]:
     for name, section in sections.items():
         if not isinstance(name, str) or not isinstance(section, dict) or "name" in section:
             raise UsageError(f"{where}: {str(name)[:60]!r} must be a name, and a section below it")
-        entry = build(Entry, {"name": name, **section}, f"{where}: {name}")
+        spread = _spread(section, f"{where}: {name}")
+        entry = build(Entry, {"name": name, **spread}, f"{where}: {name}")
         for file in entry.files:
             if file.path.lower() in paths:
                 raise UsageError(f"{where}: {name}: the path {file.path} is there twice")
             paths.add(file.path.lower())
         entries[name] = entry
     return entries
+
+
+def _spread(section: dict[str, object], where: str) -> dict[str, object]:
+    """A section whose files are a text, one a line, as a section with a list of them."""
+    files, addresses = section.get("files"), section.get("addresses", {})
+    if not isinstance(files, str):
+        return section
+    if not isinstance(addresses, dict):
+        raise UsageError(f"{where}.addresses must be a section")
+    spread: list[dict[str, object]] = []
+    for number, line in enumerate(files.splitlines(), 1):
+        fields = line.split(" ")
+        if len(fields) != 5 or not fields[1].isdecimal() or fields[3] not in addresses:
+            raise UsageError(
+                f"{where}.files: line {number} is not PATH BYTES SHA256 ADDRESS PATH-BELOW-IT"
+            )
+        path, num_bytes, sha256, address, below = fields
+        source = {"url": f"{addresses[address]}/{below}"}
+        file = {"path": path, "bytes": int(num_bytes[:19]), "sha256": sha256, "sources": [source]}
+        spread.append(file)
+    others = {key: value for key, value in section.items() if key not in ("files", "addresses")}
+    return {**others, "files": spread}
 
 
 def _check_sha256(text: str, num_digits: int) -> None:

@@ -7,6 +7,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from stylefacev_cli.errors import UsageError
@@ -30,7 +31,7 @@ def build(kind: type[T], values: object, where: str) -> T:
     if not isinstance(values, Mapping):
         raise UsageError(f"{where} must be a section with keys, not {_short(values)}")
     assert dataclasses.is_dataclass(kind)
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
     for key in values:
         if key not in fields:
@@ -53,6 +54,11 @@ def to_plain(config: Any) -> dict[str, Any]:
     plain = _plain(dataclasses.asdict(config))
     assert isinstance(plain, dict)
     return plain
+
+
+@lru_cache(maxsize=256)
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _plain(value: Any) -> Any:

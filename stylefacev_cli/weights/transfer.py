@@ -10,6 +10,7 @@ Source of the rules: RFC 9110, sections 13.1.5 (If-Range), 14 (ranges) and 10.2.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -77,6 +78,7 @@ def fetch_to(
     limits: Limits,
     on_bytes: Callable[[int, int | None], None],
     note: Callable[[str], None],
+    session: requests.Session | None = None,
 ) -> bool:
     """Bring a file to `part`, going on from what is there.
 
@@ -87,6 +89,7 @@ def fetch_to(
         limits: patience.
         on_bytes: told how many bytes are there, and of how many.
         note: told when something went wrong and is tried again.
+        session: whose open connections are used; by default one of its own.
 
     Returns:
         Whether it was pieced together from several answers.
@@ -96,10 +99,10 @@ def fetch_to(
         StyleFaceVError: the file cannot be written.
     """
     failures, furthest = 0, _size_of(part)
-    with Session() as session:
+    with contextlib.nullcontext(session) if session else Session() as asking:
         while True:
             try:
-                return _try_once(session, part, remote, wanted, limits, on_bytes)
+                return _try_once(asking, part, remote, wanted, limits, on_bytes)
             except TryAgain as again:
                 if again.restart:
                     discard(part)

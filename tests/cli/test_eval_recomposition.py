@@ -27,7 +27,7 @@ from stylefacev_cli.pipeline import load_model
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
 
 pytestmark = pytest.mark.render
-RULE = rendered.PairRule(num_pairs=3, seed=5)
+RULE = rendered.PairRule(num_pairs=3, seed=5, look="procedural")
 Evaluate = Callable[..., tuple[int, str, str]]
 
 
@@ -43,7 +43,7 @@ def people() -> rendered.RenderedPairs:
 @pytest.fixture
 def evaluate(people: rendered.RenderedPairs, capfd: pytest.CaptureFixture[str]) -> Evaluate:
     def evaluation(*arguments: str) -> tuple[int, str, str]:
-        code = run(["eval", *arguments])
+        code = run(["eval", *arguments, "--look", "procedural"])
         return (code, *capfd.readouterr())
 
     return evaluation
@@ -60,7 +60,7 @@ def test_pairs_are_fixed_by_seed_and_number_and_in_no_rendered_set(
     np.testing.assert_array_equal(truth[factors.pose], b[factors.pose])
     more = rendered.RenderedPairs(replace(RULE, num_pairs=9), 32)
     np.testing.assert_array_equal(people.pair(1).truth, more.pair(1).truth)
-    drawn = sample_latents(RenderSettings(3, 1, 32, seed=5), 1)[0]
+    drawn = sample_latents(RenderSettings(3, 1, 32, seed=5, look="procedural"), 1)[0]
     assert not np.isclose(drawn, a).any() and not np.isclose(drawn, b).any()
 
 
@@ -97,7 +97,7 @@ def test_the_default_model_through_the_door(evaluate: Evaluate) -> None:
     assert (code, err) == (0, "")
     report: dict[str, Any] = json.loads(out)
     assert report["metric"] == "recomposition" and report["num_pairs"] == 4
-    assert report["protocol"] == f"recomposition_unaligned_faces{RECIPE}_128px_4_seed0"
+    assert report["protocol"] == f"recomposition_unaligned_faces{RECIPE}_procedural_128px_4_seed0"
     manifest = read_manifest("default-128")
     assert report["model"] == {"name": "default-128", "sha256": manifest.sha256}
     assert report["networks"]["detector"]["sha256"] == manifest.files["detector"].sha256
@@ -141,7 +141,10 @@ def test_a_generator_of_other_latents_has_no_ceiling(evaluate: Evaluate, tiny_mo
     assert code == 0
     report = json.loads(out)
     assert "generator" not in report["rows"] and "24 latents" in report["left_out"]["generator"]
-    assert report["protocol"] == f"recomposition_wide_faces{RECIPE}_{TINY_RESOLUTION_PX}px_2_seed3"
+    assert (
+        report["protocol"]
+        == f"recomposition_wide_faces{RECIPE}_procedural_{TINY_RESOLUTION_PX}px_2_seed3"
+    )
 
 
 def test_why_a_generator_has_no_ceiling() -> None:
@@ -216,7 +219,7 @@ def test_torch_may_import_triton_after_rendering(people: rendered.RenderedPairs)
     script = (
         "import numpy as np\n"
         "from stylefacev_cli.cli.rendered import PairRule, RenderedPairs\n"
-        "RenderedPairs(PairRule(2), 16).pair(0)\n"
+        "RenderedPairs(PairRule(2, look='procedural'), 16).pair(0)\n"
         "import triton, torch.optim\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)

@@ -12,7 +12,13 @@ from stylefacev_cli.faces.factors import (
     FramingRange,
 )
 from stylefacev_cli.faces.motion import ornstein_uhlenbeck, sample_motion
-from stylefacev_cli.faces.parameters import POSE_NAMES, Pose, expression_weights, flatten
+from stylefacev_cli.faces.parameters import (
+    HAIR_STYLES,
+    POSE_NAMES,
+    Pose,
+    expression_weights,
+    flatten,
+)
 
 
 def rms(z: np.ndarray) -> np.ndarray:
@@ -25,6 +31,61 @@ def test_layout_covers_the_latent_once() -> None:
     assert [s.start for s in slices] == [0, *[s.stop for s in slices[:-1]]]
     assert factors.filler.stop == Z_DIM
     assert len(factors.names) == factors.filler.start == len(set(factors.names))
+
+
+def test_factors_are_read_and_set_by_name() -> None:
+    factors = FaceFactors()
+    z = factors.sample(np.random.default_rng(3))
+    changed = factors.with_values(z, gender=1.5, hat=2.0)
+    assert factors.value(changed, "gender") == 1.5 and factors.value(changed, "hat") == 2.0
+    assert factors.identity_of(changed).gender > 0.99 and factors.identity_of(changed).hat
+    assert abs(rms(changed) - 1) < 1e-6
+    kept = [name for name in factors.names if name not in ("gender", "hat")]
+    assert all(factors.value(changed, name) == factors.value(z, name) for name in kept)
+    place = factors.names.index("gender")
+    dash = "-" if factors.signs[place] < 0 else ""
+    assert factors.columns()[place] == f"{dash}gender"
+    with pytest.raises(KeyError):
+        factors.value(z, "nothing")
+
+
+def test_no_seed_decides_who_is_drawn() -> None:
+    """The first numbers of numpy's RandomState are no fair draws for small seeds."""
+    factors = FaceFactors()
+    people = [
+        factors.identity_of(np.random.RandomState(seed).randn(Z_DIM).astype(np.float32))
+        for seed in range(400)
+    ]
+    women = [person.gender < 0.5 for person in people]
+    assert sum(women[:20]) == 10
+    assert 170 < sum(women) < 230
+    styles = [HAIR_STYLES[person.hair_style] for person in people]
+    assert len(set(styles[:20])) >= 10
+
+
+def test_styles_of_hair_are_about_equally_frequent_and_go_with_gender() -> None:
+    factors, rng = FaceFactors(), np.random.default_rng(5)
+    people = [factors.identity_of(factors.sample(rng)) for _ in range(3000)]
+    counts = np.bincount([person.hair_style for person in people], minlength=len(HAIR_STYLES))
+    shares = dict(zip(HAIR_STYLES, counts / len(people), strict=True))
+    cards = [share for name, share in shares.items() if name not in ("shells", "shaved")]
+    assert 0.06 < min(cards) and max(cards) < 0.12
+    long = HAIR_STYLES.index("long01")
+    assert np.mean([p.gender < 0.5 for p in people if p.hair_style == long]) > 0.85
+    assert 0.02 < np.mean([p.hat > 0 for p in people]) < 0.07
+
+
+def test_the_boundary_of_a_style_is_straight() -> None:
+    """Between two latents of one style all latents have that style: its region is convex."""
+    factors, rng = FaceFactors(), np.random.default_rng(6)
+    by_style: dict[int, list[np.ndarray]] = {}
+    for _ in range(600):
+        z = factors.sample(rng)
+        by_style.setdefault(factors.identity_of(z).hair_style, []).append(z)
+    for style, people in by_style.items():
+        for a, b in zip(people[:-1], people[1:], strict=True):
+            between = (a + b) / 2
+            assert factors.identity_of(between).hair_style == style
 
 
 def test_latents_have_rms_one_and_share_the_person() -> None:
@@ -83,11 +144,12 @@ def test_motion_is_lively_and_stays_in_the_ranges() -> None:
         [sample_motion(factors, np.random.default_rng(seed), 100) for seed in range(12)]
     )
     assert motion.shape == (1200, len(POSE_NAMES)) and motion.dtype == np.float32
-    at = POSE_NAMES.index
+    at = factors.names[factors.pose].index
     assert np.abs(motion).max() < 4.5
     assert motion[:, at("yaw_deg")].std() > 0.6
     assert motion[:, at("jaw")].std() > 0.4
-    assert (motion[:, at("blink")] > 1.5).mean() > 0.02
+    closed = motion[:, at("blink")] * factors.signs[factors.pose][at("blink")] > 1.5
+    assert closed.mean() > 0.02
 
 
 def test_motion_of_another_rate_is_as_fast_in_seconds() -> None:

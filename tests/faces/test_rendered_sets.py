@@ -12,9 +12,10 @@ from stylefacev_cli.data.clips import ClipSet
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.faces import dataset
 from stylefacev_cli.faces.dataset import Progress, RenderSettings, render_set
+from stylefacev_cli.faces.factors import POSE_NAMES
 from stylefacev_cli.faces.studio import Studio
 
-SMALL = RenderSettings(num_identities=3, num_frames=4, size_px=32, seed=9)
+SMALL = RenderSettings(num_identities=3, num_frames=4, size_px=32, seed=9, look="procedural")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -29,8 +30,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def one_studio(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> Studio:
     """Let sets use the session's studio at its size: one GL context per process."""
 
-    def shared(size_px: int, framing: object) -> Studio:
-        assert size_px == 64
+    def shared(size_px: int, framing: object, look: str) -> Studio:
+        assert (size_px, look) == (64, "procedural")
         studio.factors = type(studio.factors)(framing)  # type: ignore[arg-type]
         return studio
 
@@ -39,7 +40,8 @@ def one_studio(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> Studio:
 
 
 def settings(**changes: object) -> RenderSettings:
-    values = {"num_identities": 3, "num_frames": 4, "size_px": 64, "seed": 9, **changes}
+    values = {"num_identities": 3, "num_frames": 4, "size_px": 64, "seed": 9}
+    values |= {"look": "procedural", **changes}
     return RenderSettings(**values)  # type: ignore[arg-type]
 
 
@@ -112,6 +114,32 @@ def test_an_interrupted_run_goes_on(one_studio: Studio, tmp_path: Path) -> None:
     assert len(ClipSet(tmp_path / "torn")) == 4
 
 
+def test_the_manifest_says_where_factors_are(tmp_path: Path) -> None:
+    dataset._claim(tmp_path, SMALL)
+    (tmp_path / "index.jsonl").write_text(dataset._entry(SMALL, 0).to_line())
+    manifest = ClipSet(tmp_path).manifest()
+    names, blocks = manifest["columns"]["factors"], manifest["factor_blocks"]
+    assert list(blocks) == ["identity", "scene", "pose"]
+    first, stop = blocks["pose"]
+    assert len({name.lstrip("-") for name in names}) == len(names) == stop
+    assert {name.lstrip("-") for name in names[first:stop]} == set(POSE_NAMES)
+
+
+def test_a_fixed_split_is_of_everybody(tmp_path: Path) -> None:
+    for folder, split in ((tmp_path / "val", "val"), (tmp_path / "open", None)):
+        one = settings(split=split)
+        dataset._claim(folder, one)
+        lines = [dataset._entry(one, number).to_line() for number in range(3)]
+        (folder / "index.jsonl").write_text("".join(lines))
+        clips = ClipSet(folder)
+        assert [entry.split for entry in clips.entries] == [split] * 3
+        assert clips.manifest()["settings"].get("split") == split
+    with pytest.raises(UsageError, match="other settings"):
+        render_set(settings(split="train"), tmp_path / "val")
+    with pytest.raises(UsageError, match="--split test: choose train or val"):
+        settings(split="test")
+
+
 def test_another_set_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "manifest.yaml").write_text(yaml.safe_dump({"recipe": 0, "settings": {"seed": 1}}))
     with pytest.raises(UsageError, match="other settings"):
@@ -145,6 +173,7 @@ def test_an_unwritable_folder(tmp_path: Path) -> None:
         {"fps": 0.0},
         {"kind": "films"},
         {"framing": "odd"},
+        {"look": "painted"},
     ],
 )
 def test_wrong_settings_are_named(wrong: dict[str, object]) -> None:
@@ -158,10 +187,12 @@ def test_the_command(
 ) -> None:
     out = tmp_path / "set"
     arguments = ["--identities", "1", "--frames", "2", "--size", "64", "--out", str(out), "--json"]
+    arguments += ["--look", "procedural"]
     assert run(["data", "render", *arguments]) == 0
     assert json.loads(capsys.readouterr().out)["index"] == str(out / "index.jsonl")
     assert run(["data", "inspect", str(out), "--check", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["frames"] == 2
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["frames"], facts["look"]) == (2, "procedural")
 
 
 def test_the_command_tells_what_is_wrong(

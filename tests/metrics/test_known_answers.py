@@ -22,7 +22,9 @@ FPS, NUM_FRAMES, HALF = 25.0, 16, 8
 @pytest.fixture(scope="module")
 def clips(studio: Studio) -> list[Clip]:
     """Two people who talk."""
-    settings = RenderSettings(num_identities=2, num_frames=NUM_FRAMES, size_px=64, seed=1)
+    settings = RenderSettings(
+        num_identities=2, num_frames=NUM_FRAMES, size_px=64, seed=1, look="procedural"
+    )
     return [render_clip(studio, sample_latents(settings, number))[0] for number in (0, 1)]
 
 

@@ -124,6 +124,28 @@ def test_prepared_sets_have_their_own_split_and_labels(tmp_path: Path) -> None:
     for_stage("joint", unlabelled, "held_out_permille=0")
 
 
+def test_factors_are_where_the_set_says(tmp_path: Path) -> None:
+    drawn = write_set(tmp_path / "drawn", 24, labels(24))
+    for_all = ["held_out_permille=0", "generator.num_factors=9"]
+    swaps = "appearance.pose_factors={first: 6, stop: 9}"
+    check(settings(*for_all, swaps), [drawn], tmp_path)  # it says nothing
+
+    def says(**content: Any) -> None:
+        (drawn / "manifest.yaml").write_text(yaml.safe_dump(content))
+
+    says(columns={"factors": [f"-f{i}" for i in range(9)]}, factor_blocks={"pose": [6, 9]})
+    check(settings(*for_all, swaps), [drawn], tmp_path)
+    says(columns={"factors": ["f"] * 8})
+    with pytest.raises(DataError, match=r"names 8 factors, generator\.num_factors is 9: give it 8"):
+        check(settings(*for_all, swaps), [drawn], tmp_path)
+    check(settings(for_all[0], swaps), [drawn], tmp_path)
+    says(factor_blocks={"pose": [5, 9]})
+    with pytest.raises(
+        DataError, match=r"factors 5 to 9, but appearance\.pose_factors says 6 to 9"
+    ):
+        check(settings(*for_all, swaps), [drawn], tmp_path)
+
+
 def test_each_process_needs_its_memory(
     clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -180,6 +181,20 @@ def test_pretrained_discriminator_starts_a_stage(
         GeneratorStage(config, clips, seed=1)
     with pytest.raises(UsageError, match="of the adversarial objective"):
         GeneratorStageConfig(tiny_generator, discriminator_from=str(path))
+
+
+def test_hair_can_weigh_more(stills: Frames, tiny_generator: GeneratorConfig) -> None:
+    hair = np.zeros((len(stills.images), 4, 4), np.uint8)
+    hair[:, :1] = 255
+    frames = replace(stills, hair=hair)
+
+    def first_loss(frames: Frames, weight: float) -> float:
+        config = GeneratorStageConfig(tiny_generator, hair_weight=weight)
+        return GeneratorStage(config, frames, seed=1).step(0, 0.0)["l1"]
+
+    plain = first_loss(stills, 1.0)
+    assert first_loss(frames, 1.0) == plain == first_loss(stills, 9.0)
+    assert first_loss(frames, 9.0) != plain
 
 
 def test_bad_batch_changes_nothing(stills: Frames, tiny_generator: GeneratorConfig) -> None:

@@ -96,6 +96,24 @@ def test_minutes_of_a_run_end_it_resumably(tmp_path: Path) -> None:
     assert finished(tmp_path, 2, Budget(num_images=10**9, minutes=0.001))
 
 
+def test_images_of_a_run_end_it_resumably(tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    class Watched(NoisySums):
+        def step(self, index: int, progress: float) -> dict[str, float]:
+            seen.append(progress)
+            return super().step(index, progress)
+
+    stage = Watched()
+    for until, reason, steps in ((7, "images", 4), (8, "images", 4), (12, "images", 6)):
+        outcome, _ = run(stage, tmp_path, Budget(num_images=20, until_images=until))
+        assert (outcome.reason, outcome.step) == (reason, steps)
+        assert not finished(tmp_path, 2, Budget(num_images=20))
+    outcome, _ = run(stage, tmp_path, Budget(num_images=20, until_images=50))
+    assert (outcome.reason, outcome.step) == ("done", 10)
+    assert seen == [pytest.approx(0.1 * step) for step in range(10)]  # of the whole stage
+
+
 def test_non_finite_losses_are_skipped_then_end_the_run(tmp_path: Path) -> None:
     config = LoopConfig(max_bad_steps=3, save_every_steps=1)
     run(NoisySums(bad_steps=(2, 3)), tmp_path / "few", Budget(num_images=20), config)

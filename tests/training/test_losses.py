@@ -109,6 +109,33 @@ def test_sampler_takes_every_row_once_and_goes_on_where_it_was() -> None:
     assert sorted(grown.next(30)) == list(range(100, 130))
 
 
+def test_sampler_begins_anew_with_other_data_of_as_many_rows() -> None:
+    rows = np.arange(10)
+    sampler = Sampler(rows, seed=3, data="one")
+    sampler.next(14)
+    state, wanted = sampler.state_dict(), sampler.next(6)
+    for data, expected in (("one", wanted), ("two", None)):
+        again = Sampler(rows, seed=3, data=data)
+        again.load_state_dict(state)
+        assert expected is None or np.array_equal(again.next(6), expected)
+        assert sorted(again.next(10)) == list(rows)
+    del state["data"]  # of an older save
+    again = Sampler(rows, seed=3, data="two")
+    again.load_state_dict(state)
+    assert np.array_equal(again.next(6), wanted)
+
+
+def test_hair_weighs_softly() -> None:
+    hair = torch.zeros(2, 1, 4, 4)
+    hair[1, :, :, 2:] = 1
+    weights = losses.hair_weights(hair, 16, 5.0)
+    assert weights.shape == (2, 1, 16, 16) and torch.all(weights[0] == 1)
+    row = weights[1, 0, 8]
+    assert row[0] == 1 and row[-1] == 5 and torch.all(row.diff() >= 0)
+    assert ((row > 1) & (row < 5)).sum() == 4  # from the middle of one cell to that of the next
+    assert torch.all(losses.hair_weights(hair, 16, 1.0) == 1)
+
+
 def test_relativistic_pairs_compare_each_with_its_own() -> None:
     better, worse = torch.tensor([5.0, -3.0]), torch.tensor([4.0, -5.0])
     wanted = (math.log1p(math.exp(-1)) + math.log1p(math.exp(-2))) / 2

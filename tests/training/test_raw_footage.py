@@ -52,7 +52,9 @@ class Person:
 
 def rendered_person(studio: Studio, number: int) -> Person:
     """Rendered small, as videos of the web are soft too."""
-    settings = RenderSettings(NUM_PEOPLE, NUM_FRAMES, studio.size_px, seed=31, fps=FPS)
+    settings = RenderSettings(
+        NUM_PEOPLE, NUM_FRAMES, studio.size_px, seed=31, fps=FPS, look="procedural"
+    )
     frames, labels = render_clip(studio, sample_latents(settings, number))
     size = HEAD_PX, HEAD_PX
     large = [Image.fromarray(f).resize(size, Image.Resampling.LANCZOS) for f in frames]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from discs import write_discs
 
-from stylefacev_cli.data.clips import INDEX_NAME, Clip, ClipEntry, write_clip
+from stylefacev_cli.data.clips import INDEX_NAME, MANIFEST_NAME, Clip, ClipEntry, write_clip
 from stylefacev_cli.errors import DataError, StyleFaceVError
 from stylefacev_cli.training.frames import CPU, Frames
 from stylefacev_cli.training.reading import Mapping, load_frames
@@ -89,6 +90,36 @@ print(load_frames([folder], 128, 0, CPU, mapping).images[::40, 0, 0, 0].tolist()
     found = run("mapped")
     assert found.stdout == "True\n", found.stderr
     assert "MemoryError" in run("memory").stderr
+
+
+def test_hair_is_read_where_it_is_told(clips: Frames, tmp_path: Path) -> None:
+    with_hair, without = tmp_path / "with", tmp_path / "without"
+    labels = {"factors": clips.factors[:2], "landmarks": clips.landmarks[:2]}
+    hair = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
+    for folder, more in ((with_hair, {"hair": hair}), (without, {})):
+        entry = ClipEntry("0", "clips/0.png", "clips/0.npz", 2, 16, 25.0, 0, "clip")
+        write_clip(folder, entry, clips.images[:2], labels | more)
+        (folder / INDEX_NAME).write_text(entry.to_line())
+    assert load_frames([without], 16, 0).hair is None
+    for mapping in (None, Mapping(tmp_path / "frames", 0)):
+        frames = load_frames([without, with_hair], 16, 0, CPU, mapping)
+        assert frames.hair is not None and frames.hair.dtype == np.uint8
+        assert not frames.hair[:2].any() and np.array_equal(frames.hair[2:], hair)
+        batch = frames.hair_batch(np.array([3]))
+        assert batch is not None and batch.shape == (1, 1, 4, 4)
+        assert batch.max() == pytest.approx(31 / 255)
+    small = {"hair": hair[:, :2, :2]}
+    write_clip(with_hair, entry, clips.images[:2], labels | small)
+    with pytest.raises(DataError, match="the sets do not go together: hair"):
+        load_frames([with_hair], 16, 0)
+
+
+def test_the_digest_is_of_the_content(clip_folder: Path, clips: Frames, tmp_path: Path) -> None:
+    shutil.copytree(clip_folder, tmp_path / "copy")
+    first = load_frames([clip_folder], 16, 0).digest
+    assert first and load_frames([tmp_path / "copy"], 16, 0).digest == first
+    (tmp_path / "copy" / MANIFEST_NAME).write_text("settings: {seed: 2}")
+    assert load_frames([tmp_path / "copy"], 16, 0).digest != first
 
 
 def test_a_full_disk_and_sets_that_differ(

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from discs import draw_frames, write_discs
 
-from stylefacev_cli.data.clips import INDEX_NAME, ClipEntry, write_clip
+from stylefacev_cli.data.clips import INDEX_NAME, MANIFEST_NAME, ClipEntry, write_clip
 from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
 from stylefacev_cli.training.checkpoint import CheckpointStore
 from stylefacev_cli.training.checks import save_bytes_of
@@ -97,6 +100,44 @@ def test_all_stages_then_a_model_that_loads(
         train(wide, [clip_folder], tmp_path / "wide", report=lines.append)
 
 
+def test_a_run_goes_on_with_other_data(tmp_path: Path) -> None:
+    """Sets come and go; people held out, optimisers and the count of images stay."""
+    config = load_settings(EXAMPLES / "tiny.yaml", ["held_out_permille=0", "frames_in_memory_gb=0"])
+    held_out = write_discs(draw_frames(3, 4, seed=9), tmp_path / "held-out")
+    index = held_out / INDEX_NAME
+    index.write_text(index.read_text().replace("}\n", ', "split": "val"}\n'))
+    run = tmp_path / "run"
+    lines: list[str] = []
+
+    def states() -> dict[str, Any]:
+        state = CheckpointStore(run / "generator" / "checkpoints").load_newest()
+        assert state is not None
+        return state
+
+    momenta = []
+    for number, until in ((1, 16), (2, 32), (2, 32), (3, 999)):
+        data = write_discs(draw_frames(5, 6, seed=number), tmp_path / "chunk")
+        (data / MANIFEST_NAME).write_text(f"settings: {{seed: {number}}}")
+        folders = [held_out, data]
+        outcome = train(
+            config, folders, run, stage="generator", until_images=until, report=lines.append
+        )
+        state = states()
+        assert outcome.step == state["step"] == min(until, 48) // 8
+        assert state["stage"]["others"]["sampler"]["num_rows"] == 30
+        momenta.append(state["stage"]["others"]["optimisers"]["states"][0][0]["momentum"])
+        assert len(list((run / "frames").iterdir())) == 1  # those of the set before are gone
+        shutil.rmtree(data)
+    assert outcome.reason == "done"
+    assert torch.equal(momenta[1], momenta[2])  # nothing was left to do
+    assert all(momentum.abs().sum() > 0 for momentum in momenta)
+    assert lines.count("data: 42 frames, 12 of them held out") == 4
+    epochs = states()["stage"]["others"]["sampler"]["epoch"]
+    assert epochs == 2  # a new round over each set
+    with pytest.raises(UsageError, match="--until-images counts the images of one stage"):
+        train(config, [held_out], run, until_images=8, report=lines.append)
+
+
 def test_stages_need_those_before_them(clip_folder: Path, tmp_path: Path) -> None:
     config = load_settings(EXAMPLES / "tiny.yaml", [])
     with pytest.raises(DataError, match="no trained generator yet: `stylefacev train generator`"):
@@ -119,7 +160,9 @@ def test_one_run_a_stage_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("name", ["tiny", "default-64", "default-128"])
+@pytest.mark.parametrize(
+    "name", ["tiny", "default-64", "default-128", "default-256-start", "default-256"]
+)
 def test_example_settings_are_valid(name: str) -> None:
     assert load_settings(EXAMPLES / f"{name}.yaml", []).name == name
 

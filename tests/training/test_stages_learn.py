@@ -58,8 +58,13 @@ def data(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> list[Path]
     folder = tmp_path_factory.mktemp("faces")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dataset, "Studio", lambda *_: studio)  # one GL context per process
-        render_set(RenderSettings(1000, 1, 64, seed=21, kind="stills"), folder / "stills")
-        render_set(RenderSettings(24, 40, 64, seed=22, fps=12.5), folder / "clips")
+        render_set(
+            RenderSettings(1000, 1, 64, seed=21, kind="stills", look="procedural"),
+            folder / "stills",
+        )
+        render_set(
+            RenderSettings(24, 40, 64, seed=22, fps=12.5, look="procedural"), folder / "clips"
+        )
     return [folder / "stills", folder / "clips"]
 
 

