@@ -95,7 +95,7 @@ def metal_share(identity: Identity) -> float:
 
 def _frame_radius(identity: Identity) -> float:
     metal = metal_share(identity)
-    plastic = 0.011 + 0.013 * identity.glasses_weight
+    plastic = 0.009 + 0.011 * identity.glasses_weight
     return plastic + (0.0065 - plastic) * metal
 
 

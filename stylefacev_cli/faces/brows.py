@@ -75,10 +75,16 @@ def brow_style(identity: Identity) -> int:
 
 
 def brow_color(identity: Identity) -> tuple[float, float, float]:
-    """The hair's colour, darker than the skin also under grey or blond hair."""
-    skin, hair = skin_color(identity.skin_tone), np.array(identity.hair_color)
+    """The hair's colour, warmer, and darker than the skin also under grey or blond hair."""
+    skin = skin_color(identity.skin_tone)
+    hair = np.array(identity.hair_color) * [1.06, 0.98, 0.86]
     color = hair * min(0.8, min(0.13, 0.5 * float(skin.mean())) / float(hair.max()))
     return float(color[0]), float(color[1]), float(color[2])
+
+
+def brow_opacity(identity: Identity) -> float:
+    """How far the hairs cover the skin: light and grey brows are thin."""
+    return float(1.15 - 0.45 * smooth_step(0.05, 0.40, max(identity.hair_color)))
 
 
 def brow_card(identity: Identity) -> tuple[SkinPoints, I32, F32]:

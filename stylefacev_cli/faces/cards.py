@@ -16,7 +16,7 @@ I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 
 MAX_VERTICES, NUM_TRIANGLES = 512, 736
-_BROW, _UPPER_LASH, _LOWER_LASH = 0.0, 0.95, 0.32  # kinds, as the shader knows them
+_BROW = 0.0  # kind, as the shader knows it; lashes have their opacity instead
 _BROW_ROWS = len(brows.STYLES) * brows.PICTURE_HEIGHT
 _PICTURE_ROWS = _BROW_ROWS + len(lashes.STYLES) * lashes.PICTURE_SIZE
 
@@ -49,9 +49,8 @@ def make_cards(identity: Identity) -> FaceCards:
     brow_places = _into(brow_places, first, brows.PICTURE_HEIGHT)
     first = _BROW_ROWS + style * lashes.PICTURE_SIZE
     lash_places = _into(lash.card.texture, first, lashes.PICTURE_SIZE)
-    kinds = np.concatenate(
-        [np.full(len(brow_places), _BROW), np.where(lash.lower, _LOWER_LASH, _UPPER_LASH)]
-    )
+    upper, lower = lashes.lash_opacity(identity)
+    kinds = np.concatenate([np.full(len(brow_places), _BROW), np.where(lash.lower, lower, upper)])
     return FaceCards(
         triangles=np.concatenate([brow_triangles, lash.card.triangles + len(brow_places)]).astype(
             np.int32

@@ -47,12 +47,18 @@ class LashStyle(NamedTuple):
 
 def lash_style(identity: Identity) -> int:
     """Which of `STYLES` a person has: the fuller, the more make-up; men's are sparse."""
-    return int(np.clip(0.6 + 3.2 * identity.make_up - 1.2 * identity.gender, 0, 3))
+    return int(np.clip(1.3 + 2.6 * identity.make_up - 0.5 * identity.gender, 0, 3))
 
 
 def lash_length(identity: Identity) -> float:
     """Share of the cards' length."""
     return float(0.42 + 0.22 * (1 - identity.gender) + 0.22 * identity.make_up)
+
+
+def lash_opacity(identity: Identity) -> tuple[float, float]:
+    """Opacity of upper and lower lashes."""
+    full = 0.55 + 0.15 * (1 - identity.gender) + 0.3 * identity.make_up
+    return full, 0.32 * full
 
 
 @lru_cache(maxsize=1)

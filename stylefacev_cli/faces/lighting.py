@@ -55,7 +55,7 @@ def identity_uniforms(identity: Identity) -> Uniforms:
     lip = skin * (np.array([0.82, 0.50, 0.50]) * (1 - dark) + np.array([1.15, 0.82, 0.88]) * dark)
     painted = min(1.1 * identity.make_up, 0.85)
     red = np.array([0.36, 0.075, 0.085]) * (1 - 0.55 * identity.skin_tone)
-    rim, center = iris_colors(identity.iris_shade)
+    rim, center = (0.85 * (0.72 * c + 0.28 * c.mean()) for c in iris_colors(identity.iris_shade))
     old = max(0.0, identity.age - 0.5) / 0.5
     return {
         "lip_color": tuple(lip + (red - lip) * painted),

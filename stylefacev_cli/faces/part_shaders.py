@@ -29,13 +29,15 @@ vec3 eye(vec3 n, vec3 v, float shade) {
   float ao = mix(.30, 1., smoothstep(-.04, .30, above));
   ao *= mix(.62, 1., smoothstep(-.02, .12, below));
   ao *= mix(.55, 1., smoothstep(.0, .22, min(u, 1. - u)));
-  ao *= smoothstep(-.02, .10, gap);
+  float shut = smoothstep(.10, -.02, gap);
+  albedo = mix(albedo, sclera * vec3(.26, .12, .09), shut);
+  ao *= mix(1., .7, shut);
   float facing = max((dot(n, key_direction) + .3) / 1.3, 0.);
   vec3 color = albedo * ao * (key * facing * mix(.4, 1., shade) + ambient(n) * .9);
 
   // The cornea bulges: its highlights stay near the middle of the iris.
   vec3 m = normalize(n + (n - wg * c) * .9 * smoothstep(1.15, .9, r));
-  float free = smoothstep(.0, .08, above);
+  float free = smoothstep(.0, .08, above) * (1. - shut);
   float glint = pow(max(dot(m, normalize(key_direction + v)), 0.), 260.);
   float window = pow(max(dot(m, normalize(vec3(.3, .6, .8) + v)), 0.), 180.);
   color += (key * glint * 1.6 * mix(.3, 1., shade) + sky * window * .9) * free;

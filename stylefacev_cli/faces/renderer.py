@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.faces import accessories, cards, hair, kernels, lighting, shaders, skins
-from stylefacev_cli.faces.brows import brow_color
+from stylefacev_cli.faces.brows import brow_color, brow_opacity
 from stylefacev_cli.faces.camera import NECK_PIVOT, View
 from stylefacev_cli.faces.eyes import eye_picture
 from stylefacev_cli.faces.hair_cards import hair_style
@@ -142,7 +142,7 @@ class FaceRenderer:
         self._use_eyes(head.cards is not None)
         if head.cards is not None:
             self._use_cards(head.cards)
-            self._set({"brow_color": brow_color(head.identity)})
+            self._set({"brow_color": (*brow_color(head.identity), brow_opacity(head.identity))})
 
     def _use_eyes(self, photographic: bool) -> None:
         if photographic != self._has_eyes_of_photograph:

@@ -292,19 +292,19 @@ CARD_FRAGMENT = (
     + _LIGHT
     + """
 in vec3 P; in vec3 N; in vec3 K; out vec4 o;
-uniform sampler2D cards; uniform vec3 brow_color; uniform float made_up;
+uniform sampler2D cards; uniform vec4 brow_color; uniform float made_up;
 void main() {
   float opacity = texture(cards, K.xy).r;
   vec3 n = normalize(N), v = normalize(camera - P);
   if (dot(n, v) < 0.) n = -n;
-  vec3 albedo = brow_color;
+  vec3 albedo = brow_color.rgb;
   if (K.z > .01) {
-    albedo = mix(brow_color * .3, vec3(.006, .005, .005), made_up);
+    albedo = mix(brow_color.rgb * .3, vec3(.006, .005, .005), made_up);
     n = vec3(0., .8, .6);
   }
   float facing = max(dot(n, key_direction) * .7 + .3, 0.);
   vec3 color = albedo * (key * facing * mix(.4, 1., lit(P, n)) + ambient(n));
-  o = vec4(tone(color), K.z > .01 ? opacity * K.z : min(opacity * BROW_OPACITY, .96));
+  o = vec4(tone(color), K.z > .01 ? opacity * K.z : min(opacity * brow_color.a, .96));
 }
 """
 )
@@ -577,7 +577,6 @@ SHADOW_SIZE = 512
 HAIR_MARK = 0.5  # alpha of solid hair in the target; of all else but the background 1
 IRIS_RAD = 0.48
 _CARD_BIAS_DM = 0.02
-_BROW_OPACITY = 1.15
 
 _CONSTANTS = {
     "SHADOW_SIZE": SHADOW_SIZE,
@@ -594,7 +593,6 @@ _CONSTANTS = {
     "SOCKET_Y": skins.SOCKET[1],
     "RELIEF_DM": skins.RELIEF_DM,
     "CARD_BIAS_DM": _CARD_BIAS_DM,
-    "BROW_OPACITY": _BROW_OPACITY,
     "PAINT_AXIS_Z": bake.PAINT_AXIS_Z,
     "PAINT_AZIMUTH": bake.PAINT_AZIMUTH,
     "PAINT_LOW": bake.PAINT_LOW,

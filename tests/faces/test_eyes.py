@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stylefacev_cli.faces.assets import look_folder
 from stylefacev_cli.faces.eyes import eye_picture
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.parameters import Pose
@@ -56,10 +55,7 @@ def test_drawn_iris_is_neutral() -> None:
     check(eye_picture(photographic=False))
 
 
-@pytest.mark.skipif(
-    not (look_folder() / "eyes").is_dir(),
-    reason="needs the files of makehuman-look (stylefacev weights fetch makehuman-look)",
-)
+@pytest.mark.usefixtures("look")
 def test_photographed_iris_is_neutral() -> None:
     check(eye_picture(photographic=True))
 
