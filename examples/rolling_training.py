@@ -11,14 +11,15 @@ another machine the same plan gives the same pictures.
 
 FOLDER/runs/NAME        one run of `stylefacev train` for each config
 FOLDER/data             the chunk in use, the next one, and the people held out
-FOLDER/round.json       rounds that are finished
 FOLDER/log.txt          what all commands reported
+
+Where it stands is told by the saves of the runs: after `training_state.py restore STATE
+FOLDER/runs/NAME` it goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,9 @@ from typing import IO, Any
 
 import yaml
 
+from stylefacev_cli.training.checkpoint import CheckpointStore
+from stylefacev_cli.training.settings import load_settings
+
 STYLEFACEV = (sys.executable, "-m", "stylefacev_cli")
 
 
@@ -44,6 +48,7 @@ class Round:
     stage: str
     framing: str
     size_px: int
+    batch_size: int
     until_images: int  # of the stage, in all rounds
     grow_from: str | None  # name of the run that the stage begins with
 
@@ -72,20 +77,24 @@ def read_plan(path: Path) -> Plan:
     chunk_images = values["chunk"]["identities"] * values["chunk"]["frames"]
     rounds: list[Round] = []
     trained: dict[tuple[str, str], int] = {}
+    wanted: dict[tuple[str, str], int] = {}
     for phase in values["phases"]:
         key = phase["config"], phase["stage"]
         config = path.parent / phase["config"]
+        settings = load_settings(config, [])
+        section = getattr(settings, phase["stage"])
         begin = trained.get(key, 0)
         trained[key] = end = begin + phase["images"]
-        size_px = yaml.safe_load(config.read_text())["resolution"]
+        wanted[key] = section.num_images
+        sizes = settings.resolution, section.batch_size
         while begin < end:
             begin = min(begin + chunk_images * values["passes"], end)
-            more = phase["framing"], size_px, begin, phase.get("grow_from")
+            more = phase["framing"], *sizes, begin, phase.get("grow_from")
             rounds.append(Round(len(rounds), config, phase["stage"], *more))
-    for (name, stage), images in trained.items():
-        wanted = yaml.safe_load((path.parent / name).read_text())[stage]["num_images"]
-        if images != wanted:
-            sys.exit(f"{path}: the phases of {name} {stage} have {images} images, it has {wanted}")
+    for key, images in trained.items():
+        if images != wanted[key]:
+            name = " ".join(key)
+            sys.exit(f"{path}: the phases of {name} have {images} images, it has {wanted[key]}")
     return Plan(values, rounds)
 
 
@@ -144,7 +153,6 @@ class Rolling:
     def __init__(self, plan: Plan, options: argparse.Namespace, commands: Commands) -> None:
         self._plan, self._options, self._commands = plan, options, commands
         self._out: Path = options.out
-        self._state = self._out / "round.json"
 
     def run(self) -> None:
         """Train all rounds that are not finished, as long as there is time."""
@@ -169,7 +177,6 @@ class Rolling:
                 return
             if ahead is not None:
                 self._commands.finish(ahead)
-            self._finished(one)
         self._drop_chunks(keep=len(rounds))
         self._commands.note("all rounds are finished")
 
@@ -221,12 +228,18 @@ class Rolling:
             shutil.rmtree(self._chunk(number), ignore_errors=True)
 
     def _num_finished(self) -> int:
-        return int(json.loads(self._state.read_text())["finished"]) if self._state.exists() else 0
-
-    def _finished(self, one: Round) -> None:
-        part = self._state.with_suffix(".part")
-        part.write_text(json.dumps({"finished": one.number + 1}))
-        part.replace(self._state)
+        """Rounds whose images their stage has seen; those before a stage that has saves, too."""
+        number = 0
+        begun: set[Path] = set()
+        for one in self._plan.rounds:
+            folder = self._run(one.config.stem) / one.stage / "checkpoints"
+            saves = CheckpointStore(folder).paths()
+            if saves and folder not in begun:
+                begun.add(folder)
+                number = one.number
+            if saves and int(saves[-1].stem.split("-")[1]) * one.batch_size >= one.until_images:
+                number = one.number + 1
+        return number
 
 
 def main() -> None:

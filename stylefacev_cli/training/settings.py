@@ -14,7 +14,7 @@ from stylefacev_cli.training.appearance_stage import AppearanceStageConfig
 from stylefacev_cli.training.best import SAVES
 from stylefacev_cli.training.config import with_overrides
 from stylefacev_cli.training.detector_stage import DetectorStageConfig
-from stylefacev_cli.training.generator_stage import GeneratorStageConfig
+from stylefacev_cli.training.generator_settings import GeneratorStageConfig
 from stylefacev_cli.training.joint_settings import JointStageConfig
 from stylefacev_cli.training.loop import Budget, LoopConfig
 from stylefacev_cli.training.motion_stage import MotionStageConfig

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import argparse
 import runpy
 import subprocess
 import sys
@@ -130,6 +130,29 @@ def test_a_plan_that_does_not_add_up(tmp_path: Path) -> None:
         script("rolling_training.py")["read_plan"](path)
 
 
+def test_rounds_are_finished_as_far_as_saves_say(tmp_path: Path) -> None:
+    module = script("rolling_training.py")
+    plan = module["read_plan"](EXAMPLES / "default-256-rounds.yaml")
+    rolling = module["Rolling"](plan, argparse.Namespace(out=tmp_path), None)
+
+    def saved(run: str, stage: str, images: int) -> int:
+        CheckpointStore(tmp_path / "runs" / run / stage / "checkpoints").save(images // 8, {})
+        return int(rolling._num_finished())
+
+    def next_one(number: int) -> tuple[str, str, int]:
+        one = plan.rounds[number]
+        return one.config.stem, one.stage, one.until_images
+
+    assert rolling._num_finished() == 0
+    assert saved("default-256-start", "generator", 11_992) == 0
+    assert saved("default-256-start", "generator", 12_000) == 1
+    assert next_one(saved("default-256-start", "generator", 150_000))[2] == 152_000
+    # Of a state of the second run alone, what comes before it is finished.
+    assert next_one(saved("default-256", "generator", 8)) == ("default-256", "generator", 12_000)
+    assert next_one(saved("default-256", "generator", 120_000))[1] == "finish"
+    assert saved("default-256", "finish", 120_000) == len(plan.rounds)
+
+
 @pytest.mark.render
 def test_chunks_come_and_go(studio: object, tmp_path: Path) -> None:
     plan, out = write_plan(tmp_path), tmp_path / "out"
@@ -137,12 +160,13 @@ def test_chunks_come_and_go(studio: object, tmp_path: Path) -> None:
     command += ["--threads", "1", "--device", "cpu"]
     # No time for a step: what is there then is a chunk that waits, and the people held out.
     subprocess.run([*command, "--minutes", "0"], check=True, timeout=300)
-    assert not (out / "round.json").exists() and (out / "data" / "chunk-00000").exists()
+    folder = out / "runs" / "small"
+    assert not CheckpointStore(folder / "generator" / "checkpoints").paths()
+    assert (out / "data" / "chunk-00000").exists()
     subprocess.run(command, check=True, timeout=300)
-    assert json.loads((out / "round.json").read_text()) == {"finished": 3}
     left = sorted(path.name for path in (out / "data").iterdir())
     assert left == ["held-out-16-canonical", "held-out-16-unaligned"]
-    state = newest(out / "runs" / "small", "generator")
+    state = newest(folder, "generator")
     assert state["step"] == 6 and state["stage"]["others"]["sampler"]["num_rows"] == 8
     log = (out / "log.txt").read_text()
     assert log.count("data: 10 frames, 2 of them held out") >= 3

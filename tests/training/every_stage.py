@@ -29,7 +29,8 @@ from stylefacev_cli.training.augmentation import AugmentationConfig
 from stylefacev_cli.training.detector_stage import DetectorStage, DetectorStageConfig
 from stylefacev_cli.training.extraction import heatmaps_of
 from stylefacev_cli.training.frames import ClipWindow, Frames
-from stylefacev_cli.training.generator_stage import GeneratorStage, GeneratorStageConfig
+from stylefacev_cli.training.generator_settings import GeneratorStageConfig
+from stylefacev_cli.training.generator_stage import GeneratorStage
 from stylefacev_cli.training.joint_settings import JointStageConfig
 from stylefacev_cli.training.joint_stage import JointStage
 from stylefacev_cli.training.motion_stage import MotionStage, MotionStageConfig

@@ -14,7 +14,8 @@ from stylefacev_cli.networks.discriminator import DiscriminatorConfig, ImageDisc
 from stylefacev_cli.networks.generator import GeneratorConfig
 from stylefacev_cli.training.augmentation import AugmentationConfig
 from stylefacev_cli.training.frames import Frames
-from stylefacev_cli.training.generator_stage import GeneratorStage, GeneratorStageConfig
+from stylefacev_cli.training.generator_settings import GeneratorStageConfig
+from stylefacev_cli.training.generator_stage import GeneratorStage
 
 sys.path.append(str(Path(__file__).parents[1] / "weights"))
 from persistence_pickles import EasyDict, persistent, snapshot_bytes  # noqa: E402

@@ -16,7 +16,8 @@ from stylefacev_cli.cli.app import run
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig, layer_geometries
 from stylefacev_cli.training.frames import Frames
-from stylefacev_cli.training.generator_stage import GeneratorStage, GeneratorStageConfig
+from stylefacev_cli.training.generator_settings import GeneratorStageConfig
+from stylefacev_cli.training.generator_stage import GeneratorStage
 from stylefacev_cli.training.growing import MAX_CUTOFF_RATIO, grow
 from stylefacev_cli.training.optim import Schedule
 from stylefacev_cli.training.results import generator_of
