@@ -375,7 +375,7 @@ class FaceFactors:
                 * (1 - smooth_step(0.0, 0.12, fringe))
             ),
             hair_tied=tied,
-            glasses=float(smooth_step(0.7, 1.1, f["glasses"] + 0.8 * (age - 0.75))),
+            glasses=float(smooth_step(0.84, 0.96, f["glasses"] + 0.8 * (age - 0.75))),
             glasses_width=float(np.tanh(0.6 * f["glasses_width"])),
             glasses_height=float(np.tanh(0.6 * f["glasses_height"])),
             glasses_square=float(ndtr(f["glasses_square"])),
