@@ -164,7 +164,7 @@ def hair_style(name: str) -> HairStyle:
         attributes=np.column_stack(
             [
                 fitted.texture,
-                _cut(points, settings)[corner],
+                np.minimum(_cut(points, settings), _hairline(points, away, height))[corner],
                 openness[corner],
                 _tangents(fitted, points, away, angle),
             ]
@@ -268,6 +268,23 @@ def _cut(points: F64, settings: StyleSettings) -> F64:
         return np.ones(len(points))
     in_front = smooth_step(0.75, 1.0, points[:, 2]) * smooth_step(0.62, 0.5, np.abs(points[:, 0]))
     return np.where(in_front > 0.01, (points[:, 1] - settings.cut) + 2 * (1 - in_front), 1.0)
+
+
+def _hairline(points: F64, away: F64, height: F64) -> F64:
+    """Negative where hair that lies on the head begins [N]: its strands start one by one there."""
+    azimuth = np.arctan2(away[:, 0], away[:, 2])
+    in_front = np.abs(azimuth) < np.radians(100)
+    lies = in_front & (height < 0.12) & (points[:, 1] > 7.0)
+    bins = ((azimuth + np.pi) / (2 * np.pi) * 72).astype(int) % 72
+    lowest = np.full(72, np.inf)
+    np.minimum.at(lowest, bins[lies], points[lies, 1])
+    rise = points[:, 1] - lowest[bins]
+    begins = np.where(lies & np.isfinite(rise), 2.6 * rise - 0.16, 1.0)
+    # Where hair stands off the head, or to the sides, nothing is thinned out.
+    off = smooth_step(0.06, 0.12, height) + smooth_step(
+        np.radians(70), np.radians(100), abs(azimuth)
+    )
+    return np.asarray(np.minimum(begins + 2 * off, 1.0))
 
 
 def _triangle_height(fitted: FittedMesh, height: F64) -> F64:
