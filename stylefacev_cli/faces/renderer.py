@@ -14,7 +14,19 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stylefacev_cli.errors import StyleFaceVError
-from stylefacev_cli.faces import accessories, cards, hair, kernels, lighting, shaders, skins
+from stylefacev_cli.faces import (
+    accessories,
+    cards,
+    hair,
+    hair_shaders,
+    kernels,
+    lighting,
+    part_shaders,
+    shaders,
+    skin_shaders,
+    skins,
+    worn_shaders,
+)
 from stylefacev_cli.faces.brows import brow_color, brow_opacity
 from stylefacev_cli.faces.camera import NECK_PIVOT, View
 from stylefacev_cli.faces.eyes import eye_picture
@@ -303,24 +315,26 @@ class FaceRenderer:
 
     def _build_arrays(self) -> None:
         gl, mesh = self._context, self.mesh
-        skin = self._program(shaders.SKIN_VERTEX, shaders.SKIN_FRAGMENT)
-        pictured = self._program(shaders.SKIN_VERTEX, shaders.PICTURED_SKIN_FRAGMENT)
-        depth = self._program(shaders.SKIN_DEPTH_VERTEX, shaders.EMPTY_FRAGMENT)
-        part = self._program(shaders.PART_VERTEX, shaders.PART_FRAGMENT)
-        lash = self._program(shaders.PART_VERTEX, shaders.LASH_FRAGMENT)
-        worn = self._program(shaders.ACCESSORY_VERTEX, shaders.ACCESSORY_FRAGMENT)
-        card = self._program(shaders.CARD_VERTEX, shaders.CARD_FRAGMENT)
-        strand = self._program(shaders.HAIR_VERTEX, shaders.HAIR_FRAGMENT)
+        skin = self._program(skin_shaders.SKIN_VERTEX, skin_shaders.SKIN_FRAGMENT)
+        pictured = self._program(skin_shaders.SKIN_VERTEX, skin_shaders.PICTURED_SKIN_FRAGMENT)
+        depth = self._program(skin_shaders.SKIN_DEPTH_VERTEX, shaders.EMPTY_FRAGMENT)
+        part = self._program(part_shaders.PART_VERTEX, part_shaders.PART_FRAGMENT)
+        lash = self._program(part_shaders.PART_VERTEX, part_shaders.LASH_FRAGMENT)
+        worn = self._program(worn_shaders.ACCESSORY_VERTEX, worn_shaders.ACCESSORY_FRAGMENT)
+        card = self._program(part_shaders.CARD_VERTEX, part_shaders.CARD_FRAGMENT)
+        strand = self._program(hair_shaders.HAIR_VERTEX, hair_shaders.HAIR_FRAGMENT)
         shadow = self._program(shaders.SHADOW_VERTEX, shaders.EMPTY_FRAGMENT)
         background = self._program(shaders.BACKGROUND_VERTEX, shaders.BACKGROUND_FRAGMENT)
         self._hair_card_program = self._program(
-            shaders.HAIR_CARD_VERTEX, shaders.HAIR_CARD_FRAGMENT
+            hair_shaders.HAIR_CARD_VERTEX, hair_shaders.HAIR_CARD_FRAGMENT
         )
         self._hair_card_shadow_program = self._program(
-            shaders.HAIR_CARD_SHADOW_VERTEX, shaders.HAIR_CARD_SHADOW_FRAGMENT
+            hair_shaders.HAIR_CARD_SHADOW_VERTEX, hair_shaders.HAIR_CARD_SHADOW_FRAGMENT
         )
-        self._hat_program = self._program(shaders.HAT_VERTEX, shaders.HAT_FRAGMENT)
-        self._hat_shadow_program = self._program(shaders.HAT_SHADOW_VERTEX, shaders.EMPTY_FRAGMENT)
+        self._hat_program = self._program(worn_shaders.HAT_VERTEX, worn_shaders.HAT_FRAGMENT)
+        self._hat_shadow_program = self._program(
+            worn_shaders.HAT_SHADOW_VERTEX, shaders.EMPTY_FRAGMENT
+        )
         self._hats: dict[str, _HatArrays] = {}
         self._hat: _HatArrays | None = None
         self._card_styles: dict[str, _HairCardArrays] = {}
