@@ -28,6 +28,16 @@ void main() {
 """
 )
 
+HAIR_SHADOW_VERTEX = vertex_shader(
+    """
+in vec3 position; uniform mat4 light_projection;
+void main() {
+  float a = angle * hair_share(position.y);
+  gl_Position = light_projection * vec4(turn(position - pivot, a) + pivot, 1.);
+}
+"""
+)
+
 HAIR_FRAGMENT = fragment_shader(
     _COVERAGE
     + """

@@ -1,4 +1,4 @@
-"""GLSL that several shaders share, the shadow map's and the background's, and shared constants.
+"""GLSL that several shaders share, the background's, and constants of the program in shaders.
 
 Lengths are decimetres, colours linear RGB. Names used in all shaders: P position, N normal,
 C position on the canonical head, S tangent of a strand, K kind or place, ao ambient occlusion;
@@ -95,17 +95,7 @@ def fragment_shader(body: str) -> str:
     return VERSION + _LIGHT + body
 
 
-SHADOW_VERTEX = vertex_shader(
-    """
-in vec3 position; in float share; uniform float is_hair; uniform mat4 light_projection;
-void main() {
-  float a = angle * (is_hair > .5 ? hair_share(position.y) : share);
-  gl_Position = light_projection * vec4(turn(position - pivot, a) + pivot, 1.);
-}
-"""
-)
-
-EMPTY_FRAGMENT = VERSION + "void main() {}\n"
+EMPTY_FRAGMENT = VERSION + "void main() {}\n"  # of depth and shadows
 
 BACKGROUND_VERTEX = (
     VERSION + "in vec2 corner; out vec2 q;\n"

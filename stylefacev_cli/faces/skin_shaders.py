@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stylefacev_cli.faces.shaders import fragment_shader, vertex_shader
 
+# traits: share of the head's rotation, ambient occlusion, inside of the mouth.
 _SKIN_BODY = """
 in vec3 position; in vec3 normal; in vec3 canonical; in vec2 texcoord; in vec3 traits;
 invariant gl_Position;
@@ -30,6 +31,16 @@ SKIN_VERTEX = vertex_shader(
 )
 
 SKIN_DEPTH_VERTEX = vertex_shader(_SKIN_BODY.replace("OUT", ""))
+
+# share: of the head's rotation.
+SKIN_SHADOW_VERTEX = vertex_shader(
+    """
+in vec3 position; in float share; uniform mat4 light_projection;
+void main() {
+  gl_Position = light_projection * vec4(turn(position - pivot, angle * share) + pivot, 1.);
+}
+"""
+)
 
 _SKIN_FRAGMENT = fragment_shader(
     """
