@@ -148,7 +148,7 @@ def hair_style(name: str) -> HairStyle:
     beside = smooth_step(6.7, 7.3, points[:, 1])
     openness = 1 - beside * (1 - np.clip(height / np.maximum(top, 0.02), 0, 1))
     with Image.open(folder / settings.picture) as picture:
-        pixels = np.asarray(picture.convert("RGBA"), np.float32) / 255
+        pixels = np.asarray(picture.convert("RGBA"), np.float32) / np.float32(255)
     drawn, angle = _prepare_picture(pixels[::-1], settings)
     order = np.argsort(_triangle_height(fitted, height), kind="stable")
     corner = fitted.corner

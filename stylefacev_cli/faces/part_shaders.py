@@ -1,6 +1,10 @@
-"""GLSL of eyes and teeth, which `shaders.PART_FRAGMENT` is put together from."""
+"""GLSL of eyes, teeth and tongue, of lashes and of brow cards."""
 
-EYE = """
+from __future__ import annotations
+
+from stylefacev_cli.faces.shaders import fragment_shader, vertex_shader
+
+_EYE = """
 vec3 eye(vec3 n, vec3 v, float shade) {
   bool left = K.y < .5;
   vec3 g = left ? gaze[0] : gaze[1], wg = left ? world_gaze[0] : world_gaze[1], q = normalize(Q);
@@ -49,7 +53,7 @@ vec3 eye(vec3 n, vec3 v, float shade) {
 }
 """
 
-TEETH = """
+_TEETH = """
 // Distance to a tooth's nearer side; the lower arch's are narrower. `at` is -1 … 1 across it.
 float tooth(float x, float upper, out float at, out float number) {
   vec3 ends = mix(vec3(.16, .33, .51), vec3(.245, .43, .61), upper);
@@ -85,3 +89,83 @@ vec3 teeth(vec3 n, vec3 v, float shade) {  // K.y: side to side, K.z: biting edg
   return dot(n, v) < 0. ? color * vec3(.30, .16, .14) : color;  // the backs of the teeth
 }
 """
+
+PART_VERTEX = vertex_shader(
+    """
+in vec3 position; in vec3 normal; in vec4 kind; out vec3 P; out vec3 N; out vec3 Q; out vec4 K;
+void main() {
+  P = turn(position - pivot, angle) + pivot; N = turn(normal, angle); Q = normal; K = kind;
+  gl_Position = view_projection * vec4(P, 1.);
+}
+"""
+)
+
+# kind.x: 1 eye (y: 0 left, 1 right), 2 teeth (y, z: place, w: upper arch),
+# 3 tongue (y: how far in front).
+PART_FRAGMENT = fragment_shader(
+    """
+in vec3 P; in vec3 N; in vec3 Q; in vec4 K; out vec4 o;
+uniform vec3 gaze[2]; uniform vec3 world_gaze[2]; uniform vec4 lids[4];
+uniform vec3 iris_rim; uniform vec3 iris_center; uniform vec3 sclera; uniform vec3 enamel;
+uniform sampler2D eye_picture; uniform float parted;
+"""
+    + _EYE
+    + _TEETH
+    + """
+void main() {
+  vec3 n = normalize(N), v = normalize(camera - P), color;
+  float shade = lit(P, n), wrapped = max(dot(n, key_direction) * .6 + .35, 0.);
+  if (K.x < 1.5) color = eye(n, v, shade);
+  else if (K.x < 2.5) color = teeth(n, v, shade);
+  else color = vec3(.36, .11, .10) * pow(K.y, 1.4)
+    * (key * wrapped * mix(.3, .9, shade) + ambient(n) * .7);
+  o = vec4(tone(color), 1.);
+}
+"""
+)
+
+# kind: y way from the lid, z opacity.
+LASH_FRAGMENT = fragment_shader(
+    """
+in vec3 P; in vec3 N; in vec3 Q; in vec4 K; out vec4 o;
+void main() {
+  float opacity = K.z * (1. - smoothstep(.15, 1., K.y));
+  o = vec4(tone(vec3(.008, .006, .005) * (ambient(vec3(0., 1., 0.)) + key * .2)), opacity);
+}
+"""
+)
+
+# Brows and lashes lie on the skin: their depth, not their place, is drawn towards the camera.
+CARD_VERTEX = vertex_shader(
+    """
+in vec3 position; in vec3 normal; in vec3 place; uniform vec3 camera;
+out vec3 P; out vec3 N; out vec3 K;
+void main() {
+  P = turn(position - pivot, angle) + pivot; N = turn(normal, angle); K = place;
+  vec4 at = view_projection * vec4(P, 1.);
+  vec4 nearer = view_projection * vec4(P + normalize(camera - P) * CARD_BIAS_DM, 1.);
+  gl_Position = vec4(at.xy, nearer.z / nearer.w * at.w, at.w);
+}
+"""
+)
+
+# place: x, y in the pictures, z 0 brow, else opacity of lashes.
+CARD_FRAGMENT = fragment_shader(
+    """
+in vec3 P; in vec3 N; in vec3 K; out vec4 o;
+uniform sampler2D cards; uniform vec4 brow_color; uniform float made_up;
+void main() {
+  float opacity = texture(cards, K.xy).r;
+  vec3 n = normalize(N), v = normalize(camera - P);
+  if (dot(n, v) < 0.) n = -n;
+  vec3 albedo = brow_color.rgb;
+  if (K.z > .01) {
+    albedo = mix(brow_color.rgb * .3, vec3(.006, .005, .005), made_up);
+    n = vec3(0., .8, .6);
+  }
+  float facing = max(dot(n, key_direction) * .7 + .3, 0.);
+  vec3 color = albedo * (key * facing * mix(.4, 1., lit(P, n)) + ambient(n));
+  o = vec4(tone(color), K.z > .01 ? opacity * K.z : min(opacity * brow_color.a, .96));
+}
+"""
+)

@@ -21,7 +21,7 @@ _LASH_OPACITY = {"upper": 1.0, "lower": 0.3}
 class MouthAndEyes:
     """Two analytic eyeballs, two arches of teeth and the mesh's tongue as one array.
 
-    triangles [T, 3]; kinds [N, 4] float32, see `shaders.PART_FRAGMENT`.
+    triangles [T, 3]; kinds [N, 4] float32, see `part_shaders.PART_FRAGMENT`.
     """
 
     def __init__(self, mesh: FaceMesh) -> None:

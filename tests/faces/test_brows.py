@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from drawn_surface import surface_distance
 from scipy.ndimage import distance_transform_edt
 
 from stylefacev_cli.faces import brows, lashes
@@ -16,6 +17,8 @@ from stylefacev_cli.faces.head import Head, build_head
 from stylefacev_cli.faces.looks import LOOKS
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.parameters import HAIR_STYLES, Identity, Pose
+from stylefacev_cli.faces.posing import pose_head
+from stylefacev_cli.faces.readback import camera_distance
 from stylefacev_cli.faces.renderer import FaceFrame, FaceRenderer
 from stylefacev_cli.faces.studio import Studio
 
@@ -107,23 +110,16 @@ def test_brows_hide_no_landmarks(renderer: FaceRenderer) -> None:
 
 
 def test_landmarks_lie_on_the_surface_of_the_depth_buffer(renderer: FaceRenderer) -> None:
-    from stylefacev_cli.faces.posing import pose_head
-    from stylefacev_cli.faces.renderer import _distance
-
     for style, pose in enumerate(POSES):
         head = build_head(load_mesh(), somebody(style))
         render(renderer, head, pose)
         side = SIZE * renderer.supersampling
-        with renderer._context:
-            depth = renderer._depth.read(alignment=1)
-        drawn = np.frombuffer(depth, np.float32).reshape(side, side)
         posed = pose_head(load_mesh(), head, pose)
-        seen = posed.landmarks()
+        surface, seen = surface_distance(renderer, posed.view), posed.landmarks()
         column, row = (seen.points[BROWS] * side).astype(int).T
-        own = _distance(seen.depth[BROWS].astype(float), posed.view)
+        own = camera_distance(seen.depth[BROWS], posed.view)
         near = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]  # at an outline, a pixel is mixed
-        pixels = np.array([drawn[side - 1 - row + y, column + x] for y, x in near]).astype(float)
-        gaps = np.abs(_distance(pixels, posed.view) - own)
+        gaps = np.abs(np.array([surface[row + y, column + x] for y, x in near]) - own)
         if abs(pose.yaw_deg) >= 20:
             gaps[:, ENDS] = 0
         assert np.median(gaps[4]) < 0.005 and gaps.min(0).max() < 0.02

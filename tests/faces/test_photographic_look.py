@@ -7,14 +7,15 @@ from itertools import product
 
 import numpy as np
 import pytest
+from drawn_surface import surface_distance
 
-from stylefacev_cli.faces.camera import View
 from stylefacev_cli.faces.hair_cards import STYLE_NAMES, fit_hair, hair_style, scalp_cover
 from stylefacev_cli.faces.head import Head, build_head
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.parameters import HAIR_STYLES, Pose
 from stylefacev_cli.faces.posing import pose_head
-from stylefacev_cli.faces.renderer import HAIR_BLOCK_PX, _distance
+from stylefacev_cli.faces.readback import camera_distance
+from stylefacev_cli.faces.renderer import HAIR_BLOCK_PX
 from stylefacev_cli.faces.studio import Studio
 
 pytestmark = pytest.mark.render
@@ -42,14 +43,6 @@ def dressed(
     return z, build_head(load_mesh(), replace(identity, **changes))  # type: ignore[arg-type]
 
 
-def drawn_depth(studio: Studio, view: View) -> np.ndarray:
-    """Distance from the camera (dm) of what was drawn last, upright."""
-    renderer = studio._renderer
-    side = renderer.size_px * renderer.supersampling
-    depth = np.frombuffer(renderer._depth.read(alignment=1), np.float32).reshape(side, side)
-    return _distance(depth[::-1].astype(np.float64), view)
-
-
 @pytest.mark.parametrize("style", HAIR_STYLES)
 def test_visible_landmarks_lie_on_what_is_drawn(large: Studio, style: str) -> None:
     """A visible landmark is within half a pixel of a place where the surface is as far as it.
@@ -63,9 +56,8 @@ def test_visible_landmarks_lie_on_what_is_drawn(large: Studio, style: str) -> No
         frame = large._renderer.render(head, scene, pose)
         posed = pose_head(load_mesh(), head, pose)
         seen = posed.landmarks()
-        with large._renderer._context:
-            surface = drawn_depth(large, posed.view)
-        own = _distance(seen.depth, posed.view)
+        surface = surface_distance(large._renderer, posed.view)
+        own = camera_distance(seen.depth, posed.view)
         assert frame.visible[NOSE_TIP]
         inner = frame.visible & (np.arange(98) >= 33)
         assert inner.sum() > 25

@@ -12,7 +12,7 @@ from stylefacev_cli.data.clips import ClipSet
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.faces import dataset
 from stylefacev_cli.faces.dataset import Progress, RenderSettings, render_set
-from stylefacev_cli.faces.factors import POSE_NAMES
+from stylefacev_cli.faces.parameters import POSE_NAMES
 from stylefacev_cli.faces.studio import Studio
 
 SMALL = RenderSettings(num_identities=3, num_frames=4, size_px=32, seed=9, look="procedural")
