@@ -42,7 +42,7 @@ class StyleSettings:
     hug: float = 0.0  # share of the thickness taken away around the forehead
     fine_strands: float = 0.12  # contrast of strands finer than those of the picture
     contrast: float = 0.30  # of the picture's strands
-    curls: float = 0.0  # contrast of small curls that run no way in particular
+    curls: float = 0.0  # contrast of small curls, see hair_shaders
     has_side: bool = False  # parted or swept to one side: half of the people wear it mirrored
     wave: float = 0.0  # of waves at the full curl
 
@@ -71,7 +71,7 @@ STYLES = {
     "short02": StyleSettings("short02_diffuse.png", lift=0.85),
     "short03": StyleSettings("short03_diffuse.png", has_side=True, cut=7.58),
     "short04": StyleSettings("short04_diffuse.png"),
-    "afro01": StyleSettings("afro_diffuse.png", contrast=0.12, fine_strands=0.0, curls=0.22),
+    "afro01": StyleSettings("afro_diffuse.png", contrast=0.06, fine_strands=0.0, curls=0.5),
 }
 STYLE_NAMES = tuple(STYLES)
 
@@ -150,6 +150,8 @@ def hair_style(name: str) -> HairStyle:
     with Image.open(folder / settings.picture) as picture:
         pixels = np.asarray(picture.convert("RGBA"), np.float32) / np.float32(255)
     drawn, angle = _prepare_picture(pixels[::-1], settings)
+    # Below a fringe strands may begin anywhere.
+    hairline = np.ones(len(points)) if settings.has_side else _hairline(points, away, height)
     order = np.argsort(_triangle_height(fitted, height), kind="stable")
     corner = fitted.corner
     return HairStyle(
@@ -164,7 +166,7 @@ def hair_style(name: str) -> HairStyle:
         attributes=np.column_stack(
             [
                 fitted.texture,
-                np.minimum(_cut(points, settings), _hairline(points, away, height))[corner],
+                np.minimum(_cut(points, settings), hairline)[corner],
                 openness[corner],
                 _tangents(fitted, points, away, angle),
             ]
@@ -310,10 +312,6 @@ def _prepare_picture(pixels: F32, settings: StyleSettings) -> tuple[U8, F64]:
     angle = 0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2  # across the gradient
     if settings.fine_strands:
         light = light + settings.fine_strands * _strand_noise(angle)
-    if settings.curls:
-        white = np.random.default_rng(8).standard_normal(light.shape)
-        lumps = gaussian_filter(white, 1.2) * 4.2 + gaussian_filter(white, 5.0) * 12
-        light = light + settings.curls * lumps
     drawn = np.stack([0.5 + light / 2.4, opacity], -1)
     return np.asarray(np.clip(drawn, 0, 1) * 255 + 0.5).astype(np.uint8), np.asarray(angle)
 
