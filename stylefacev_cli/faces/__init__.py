@@ -1,11 +1,32 @@
-"""The studio: renders the synthetic faces that the default model is trained on.
+"""Rendered faces: the synthetic, exactly labelled clips and stills that models are trained on.
 
-A face has one way through this room:
+    z [256] ─ factors ─▶ Identity, Scene, Pose ─ head, posing ─▶ PosedHead ─ renderer ─▶ FaceFrame
 
-    z [256] ─ factors ─▶ Identity, Scene, Pose ─ head ─▶ Head ─ renderer ─▶ picture, landmarks
+A FaceFrame is the picture with its landmarks, their visibility, expressions and the share of hair.
+There are two looks (`looks`). Photographic: skins, eyes, brows, lashes, hair cards and hats from
+MakeHuman's files (`assets`, CC0). Procedural: all is painted here, on the same mesh.
 
-`factors.FaceFactors` turns a latent into named parameters and back, `head.build_head` makes the
-person, `studio.Studio` joins both with the renderer, and `dataset.render_set` writes whole sets of
-clips or stills. Geometry comes from CC0 assets (`assets`). So do skins, eyes, brows, lashes and
-hair in the photographic look; in the procedural look they are painted here (`looks`).
+    studio          Studio: any latent → FaceFrame; keeps the heads of recent people
+    dataset         render_set: whole sets of clips or stills; motion: pose tracks of talking heads
+
+    parameters      Identity, Scene and Pose
+    factors         FaceFactors: latents ↔ parameters; factor_layout: which factor is where in z;
+                    identity_map, scene_map, pose_map: what factors mean; palette: their colours
+
+    assets          the files of mesh and look; targets: reading the mesh's; derived: arrays kept
+    mesh            FaceMesh: vertices, shapes, expressions; bake: its occlusion, maps and scalp
+    mhclo           FittedMesh: a mesh of MakeHuman's that is fitted to any head
+    kernels         normals, rays, rasterising
+
+    head            Head: all that an identity decides; its parts:
+                    skin (painted; beard and scalp), skins (blended from pictures), teeth, eyes
+                    hair (shells over the scalp), hair_cards (ten styles), hats, accessories
+                    cards (brows, lashes), landmarks
+    posing          PosedHead: expression, gaze and camera; camera: rotation and projection;
+                    wrinkles: depths of folds; parts: eyes, teeth, tongue, painted lashes
+
+    renderer        FaceRenderer: what is drawn, in which order; lighting: its uniforms
+                    gl_context: context, programs, textures; gl_meshes: vertex arrays
+                    shaders: shared GLSL; skin_, part_, hair_ and worn_shaders
+                    readback: picture, share of hair and visibility from what was drawn
 """

@@ -1,7 +1,7 @@
 """Glasses and earrings, built for a head at rest; they turn with it and do not move otherwise.
 
-Everybody's arrays have the same size. Who wears none has them invisible (opacity 0, earrings
-shrunk to points), so that presence is a continuous number like everything else.
+All people's arrays have the same size. Without glasses or earrings these are invisible (opacity 0,
+earrings shrunk to points), so that presence is a continuous number.
 """
 
 from __future__ import annotations

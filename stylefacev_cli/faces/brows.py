@@ -1,8 +1,8 @@
 """Brows of the photographic look: MakeHuman's pictures of hair as a card on the forehead.
 
-Each style is straightened once: its picture along and across its own middle line, and that line
-with the width of the brow as curves on the canonical head. An identity moves and bends the curves;
-every point of the card is then a point of the skin, and moves with it in any expression.
+Each style is straightened once, to a picture along and across the brow's middle line, and to that
+line and the brow's width as curves on the canonical head. An identity moves and bends the curves;
+the card's points are points of the skin, so they move with it in any expression.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _on_brow(identity: Identity, along: F64, across: F64) -> F64:
     inside = np.clip(along, 0, 1)
     y = np.interp(along, style.way, style.centre_dm)
     ends = np.interp([0.05, 0.95], style.way, style.centre_dm)
-    # As they are, some look angry; about level, with a little of their own slope, they are calm.
+    # Most of the slope of the pictures' brows is taken away: steep ones look angry.
     y = y + _RAISE_DM + (0.8 * (_RISE_DM - float(ends[1] - ends[0]))) * (inside - 0.5)
     y = y + identity.brow_height_dm - _MEAN_HEIGHT_DM
     y = y + (identity.brow_arch_dm - _MEAN_ARCH_DM) * np.sin(inside**1.1 * np.pi * 0.8)
@@ -164,6 +164,7 @@ def _on_brow(identity: Identity, along: F64, across: F64) -> F64:
 
 
 def _straighten(mesh: FaceMesh, name: str) -> BrowStyle:
+    """A style from its files: middle line, width, and the picture along and across the line."""
     opacity = _seen_from_front(mesh, name)
     blurred = gaussian_filter(opacity, 0.006 * _PLANE_PX_PER_DM)
     edge_opacity = _EDGE_OPACITY * float(np.percentile(blurred[blurred > 0.2], 95))

@@ -1,4 +1,4 @@
-"""Brows and lashes of a person as one array of cards for the renderer (photographic look)."""
+"""Brows and lashes of the photographic look, joined to one mesh of cards."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FaceCards:
 
 
 def make_cards(identity: Identity) -> FaceCards:
-    """The cards of a person."""
+    """Brow and lash cards of a person."""
     points, brow_triangles, brow_places = brows.brow_card(identity)
     style = lashes.lash_style(identity)
     lash = lashes.load_lash_styles()[style]

@@ -118,9 +118,7 @@ def render_set(
     index = folder / INDEX_NAME
     try:
         check_folder(folder, settings)
-        fetch_assets(
-            settings.look
-        )  # before a manifest is written for a set that cannot be rendered
+        fetch_assets(settings.look)  # before the manifest of a set that cannot be rendered
         _claim(folder, settings)
         num_done = _resume(folder)
         report(Progress(num_done, settings.num_identities))
@@ -234,7 +232,7 @@ def _manifest(settings: RenderSettings) -> dict[str, Any]:
 
 
 def _told(settings: RenderSettings) -> dict[str, Any]:
-    """Settings as the manifest tells them: a split only if there is one."""
+    """Settings for the manifest; `split` only if there is one."""
     values = asdict(settings)
     return values if settings.split else {k: v for k, v in values.items() if k != "split"}
 

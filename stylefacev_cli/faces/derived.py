@@ -1,6 +1,6 @@
 """Arrays derived from the assets, kept beside them in files that are named by content.
 
-    mesh-59daeef3c34d5d35.npz     KIND-KEY.npz; the key is a hash of all that the arrays hang on
+    mesh-59daeef3c34d5d35.npz     KIND-KEY.npz; the key is a hash of all that the arrays depend on
 
 So a file is never stale, and checkouts with other sources, which share the folder, have files of
 their own. Of each kind the few most recently used are kept, and all that were used within a day.

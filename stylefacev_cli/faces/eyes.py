@@ -1,4 +1,4 @@
-"""Eyes: the picture of iris and white, and where the lids cross the eyeball."""
+"""Eyes: the picture of iris and sclera, and where the lids cross the eyeball."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _LEFT = ((68, 69, 70, 71, 72), (68, 75, 74, 73, 72))
 
 
 def eye_picture(photographic: bool) -> U8:
-    """Colours relative to the iris's or the white's own, halved [S, S, 4] uint8.
+    """Colours relative to those of iris and sclera, halved: [S, S, 4] uint8.
 
-    The middle is the pupil's, the sides are two irises' radii away.
+    The pupil is in the middle; the picture reaches two radii of the iris to each side.
     """
     at = (np.arange(PICTURE_SIZE) + 0.5) / PICTURE_SIZE * 4 - 2
     x, y = np.meshgrid(at, at)
@@ -68,6 +68,7 @@ def lid_curves(points: F64, eye_centers: F64, eye_radius: float) -> F32:
 
 
 def _from_photograph(x: F64, y: F64) -> F64:
+    """Relative colours [S, S, 3] of MakeHuman's picture at x, y in radii of the iris."""
     with Image.open(look_folder() / "eyes" / "grey_eye.png") as picture:
         color = (np.asarray(picture.convert("RGB")) / 255.0) ** 2.2
     at = [_IRIS_CENTRE_PX[1] - y * _IRIS_RADIUS_PX, _IRIS_CENTRE_PX[0] + x * _IRIS_RADIUS_PX]
@@ -83,7 +84,7 @@ def _from_photograph(x: F64, y: F64) -> F64:
 
 
 def _drawn(x: F64, y: F64) -> F64:
-    """Fibres that run outwards, and a few veins."""
+    """Relative colours [S, S, 3] of drawn fibres that run outwards in the iris."""
     rng = np.random.default_rng(3)
     turn, radius = np.arctan2(y, x), np.hypot(x, y)
     fibres = np.zeros(x.shape)

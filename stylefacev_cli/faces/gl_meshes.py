@@ -1,8 +1,8 @@
 """The meshes of a face in OpenGL: vertex arrays with their buffers and textures, a class a subject.
 
-`load…` writes what a head or pose decides into the buffers; vertex arrays draw with `render()`.
-Hair cards, hats and pictures of brows are made when a head first needs them, for their files are
-the photographic look's.
+`load…` methods write a head's or pose's numbers into the buffers; vertex arrays draw themselves by
+`render()`. Hair cards, hats and the pictures of brows and lashes are made when a head first needs
+them: their files belong to the photographic look alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from stylefacev_cli.faces.parts import LashSheet, MouthAndEyes
 from stylefacev_cli.faces.wrinkles import wrinkle_map
 
 F32 = NDArray[np.float32]
-U8 = NDArray[np.uint8]
 
 _NOISE_SIZE = 256
 _MOVING = ("3f 3f", "position", "normal")
@@ -294,7 +293,7 @@ def background_array(gl: GlContext) -> Any:
 def bind_noise(gl: GlContext) -> None:
     """Let the shaders' `noise` be tileable noise [256, 256, 4] with a flat histogram.
 
-    The channels are R, G, B, A of growing fineness in the order B, R, G, A.
+    From coarse to fine the channels are B, R, G, A.
     """
     rng = np.random.default_rng(0)
     frequency = np.fft.fftfreq(_NOISE_SIZE) * _NOISE_SIZE

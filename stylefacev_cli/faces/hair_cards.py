@@ -1,8 +1,8 @@
 """Hair as cards: MakeHuman's ten styles, fitted to a head and reshaped by its identity.
 
-A card is a strip of a mesh with a picture of strands. Fitted vertices are moved along three fixed
-fields of their style: `lift` away from the scalp, `drop` downwards, `wave` to and fro; how far, the
-identity's numbers say, so that people of one style differ continuously.
+A card is a strip of a mesh with a picture of strands. Fitted vertices are moved along fixed fields
+of their style: `lift` or `press` away from the scalp, `drop` downwards, `wave` sideways. How far
+depends continuously on the identity's volume, length and curl.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ U8 = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class StyleSettings:
-    """How a style is reshaped for everybody; lengths in decimetres."""
+    """How a style is reshaped, the same for all people; lengths in decimetres."""
 
-    picture: str
+    picture: str  # file name
     lift: float = 1.0  # of its thickness over the scalp
-    widest: float | None = None  # half width to which what hangs beside the face is drawn in
+    widest: float | None = None  # half width to which hair beside the face is narrowed
     cut: float | None = None  # hair in front of the face ends at this canonical height
     shortest: float = 1.0  # share of the length below the ears, for short hair …
     longest: float = 1.0  # … and for long hair
@@ -73,20 +73,24 @@ STYLES = {
     "short04": StyleSettings("short04_diffuse.png"),
     "afro01": StyleSettings("afro_diffuse.png", contrast=0.06, fine_strands=0.0, curls=0.5),
 }
-STYLE_NAMES = tuple(STYLES)
+
+
+_BROAD_PX = 16.0  # sigma of the highlights and shadows that are taken out of pictures
+_EARS_Y = 7.05  # canonical height
+_FLOW_FROM = np.array([0.0, 8.45, -0.15])  # the crown
 
 
 class HairCards(NamedTuple):
-    """A person's cards: the style's name and vertices [R, 6] float32, position and normal."""
+    """A person's hair cards, on the head at rest."""
 
-    style: str
-    vertices: F32
+    style: str  # one of STYLES
+    vertices: F32  # [R, 6] position and normal
     is_mirrored: bool  # parted on the other side
 
 
 @dataclass(frozen=True)
 class HairStyle:
-    """A style, prepared for any head. N vertices of the mesh, R after the split at seams."""
+    """A style, prepared for any head: N vertices of the mesh, R after the split at seams."""
 
     mesh: FittedMesh
     settings: StyleSettings
@@ -94,7 +98,7 @@ class HairStyle:
     press: F32  # [N, 3] the same for all layers, by the height of the highest
     drop: F32  # [N, 3] downwards, below the ears
     narrow: F32  # [N, 3] inwards, beside and below the face
-    wave: F32  # [N, 3]
+    wave: F32  # [N, 3] towards and away from the skull
     radial: F32  # [N, 3] unit vectors away from the skull
     attributes: F32  # [R, 7] texture coordinates, cut, openness, tangent
     triangles: I32  # [T, 3] into R, from the inside out
@@ -102,7 +106,7 @@ class HairStyle:
 
 
 def fit_hair(style_name: str, identity: Identity, vertices: F32) -> HairCards:
-    """A person's hair in a style, on the head's vertices [V, 3] at rest."""
+    """A person's hair in one of STYLES, on the head's vertices [V, 3] at rest."""
     style = hair_style(style_name)
     settings = style.settings
     points = style.mesh.fit(vertices)
@@ -124,7 +128,7 @@ def fit_hair(style_name: str, identity: Identity, vertices: F32) -> HairCards:
 
 
 def is_mirrored(style_name: str, identity: Identity) -> bool:
-    """Whether a person wears a style the other way round; symmetric ones nobody does."""
+    """Whether a style is mirrored for a person: half of the people, where it has a side."""
     return STYLES[style_name].has_side and identity.parting > 0
 
 
@@ -202,11 +206,6 @@ def scalp_cover(name: str) -> F32:
     return np.asarray(gaussian_filter((index >= 0).astype(np.float32), 1.5), np.float32)
 
 
-_BROAD_PX = 16.0
-_EARS_Y = 7.05
-_FLOW_FROM = np.array([0.0, 8.45, -0.15])  # the crown
-
-
 def _over_scalp(mesh: FaceMesh, points: F64) -> tuple[F64, F64]:
     """Directions away from the skull [N, 3] and heights over the scalp [N]."""
     scalp = (mesh.canonical[mesh.scalp_vertices] * mesh.scalp_weights[..., None]).sum(2)
@@ -247,6 +246,7 @@ def _top(points: F64, away: F64, height: F64) -> F64:
 
 
 def _narrowing(points: F64, settings: StyleSettings) -> F64:
+    """Move of hair beside and below the face towards the head [N, 3], dm."""
     move = np.zeros_like(points)
     if settings.widest is not None:
         x = points[:, 0]
@@ -257,6 +257,7 @@ def _narrowing(points: F64, settings: StyleSettings) -> F64:
 
 
 def _waves(points: F64, settings: StyleSettings) -> F64:
+    """Move of the vertices at the full curl [N, 3], dm."""
     azimuth = np.arctan2(points[:, 0], points[:, 2] - 0.33)
     phase = points[:, 1] * 2 * np.pi / 0.62 + 1.4 * np.sin(azimuth * 5) + azimuth
     grown = settings.wave * smooth_step(7.5, 6.8, points[:, 1])
@@ -290,6 +291,7 @@ def _hairline(points: F64, away: F64, height: F64) -> F64:
 
 
 def _triangle_height(fitted: FittedMesh, height: F64) -> F64:
+    """Height of triangles over the scalp [T], from that of the vertices [N]."""
     return np.asarray(height[fitted.joined_triangles].mean(1))
 
 
@@ -300,7 +302,7 @@ def _prepare_picture(pixels: F32, settings: StyleSettings) -> tuple[U8, F64]:
     light = np.log(np.maximum(pixels[..., :3] @ np.array([0.3, 0.59, 0.11]), 0.02))
     nearest = distance_transform_edt(~solid, return_distances=False, return_indices=True)
     light = light[tuple(nearest)]
-    # Strands are kept, broad highlights and shadows that are painted in fade: the light is ours.
+    # Keep the strands; weaken broad highlights and shadows, which the renderer makes itself.
     share = gaussian_filter(solid.astype(np.float32), _BROAD_PX) + 1e-3
     broad = gaussian_filter(np.where(solid, light, 0), _BROAD_PX) / share
     strands = light - broad

@@ -16,11 +16,11 @@ from stylefacev_cli.faces.mhclo import FittedMesh, read_fitted_mesh
 F32 = NDArray[np.float32]
 
 NAMES = ("fedora", "fedora_cocked")
-_LOWER_DM = 0.02  # hair ends that far below the brim
+_LOWER_DM = 0.02  # how far below the brim hair ends
 
 
 class Hat(NamedTuple):
-    """A hat on a head: vertices [N, 6] float32, position and normal; rim: a plane.
+    """A hat on a head: vertices [N, 6] float32, position and normal; rim: the plane of the brim.
 
     Hair at (x, y, z) with y > rim · (x, z, 1) is inside the hat.
     """

@@ -1,4 +1,4 @@
-"""A person's head: everything that an identity decides, computed once per person."""
+"""A person's head at rest: all that depends on the identity alone, computed once a person."""
 
 from __future__ import annotations
 
@@ -50,32 +50,30 @@ _LEFT_EAR_TOP, _LEFT_EAR_LOBE = (0.745, 7.36, 0.50), (0.72, 6.90, 0.50)  # canon
 class Head:
     """A head at rest: lips closed, eyes open.
 
-    vertices [V, 3] float32; eye_centers [2, 3] left and right; skin: the
-    skin's picture (see `skins.blend_skin`), None in the procedural look; paint [W, W, 4] uint8:
-    `skin.paint_hair` with a picture, else `skin.paint_skin`.
+    Lengths in decimetres. `skin`, `hair_cards`, `hat` and `cards` are of the photographic look.
     """
 
     identity: Identity
-    vertices: F32
-    eye_centers: F64
+    vertices: F32  # [V, 3]
+    eye_centers: F64  # [2, 3] left and right
     eye_radius: float
-    paint: NDArray[np.uint8]
-    skin: NDArray[np.uint8] | None
-    hair: Hair | None  # shells
+    paint: NDArray[np.uint8]  # [W, W, 4] by `skin.paint_hair` over a `skin`, else `paint_skin`
+    skin: NDArray[np.uint8] | None  # [H, W, 4] by `skins.blend_skin`
+    hair: Hair | None  # shells; also in the photographic look, for people who have that style
     hair_cards: HairCards | None
     hat: Hat | None
     teeth: F32  # [2, N, 3] upper and lower arch (see `teeth.make_arches`)
     accessories: F32  # [N, 8] (see `accessories.make_accessories`)
     landmarks: LandmarkPlaces
     landmark_shares: F64  # [98] share of the head's rotation
-    cards: FaceCards | None  # brows and lashes of the photographic look; else they are painted
+    cards: FaceCards | None  # brows and lashes; None where they are painted
 
 
 def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> Head:
     """Build a person's head from named parameters, in one of `looks.LOOKS`.
 
     Raises:
-        MissingWeightsError: the photographic look's files are not on this machine.
+        MissingWeightsError, IntegrityError: as `assets.look_folder`, in the photographic look.
     """
     pictured = look == PHOTOGRAPHIC
     vertices = _close_lips(mesh, _align(mesh, _shape(mesh, identity)))
@@ -117,7 +115,7 @@ def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> 
 
 
 def _scalp_cover(style: str, identity: Identity) -> F32:
-    """How much of the scalp is hidden, texels of the paint map [W, W]."""
+    """How much of the scalp the hair hides, texels of the paint map [W, W] in [0, 1]."""
     size = bake.PAINT_SIZE
     if style in STYLES:
         cover = 0.97 * scalp_cover(style)
@@ -143,7 +141,7 @@ def _shape(mesh: FaceMesh, identity: Identity) -> F32:
 
 
 def _align(mesh: FaceMesh, vertices: F32) -> F32:
-    """Scale the head to the canonical size and put the eyes where the canonical head has them."""
+    """Vertices [V, 3] scaled to the canonical head's size, the eyes at the canonical place."""
     head = mesh.head_share > 0.95
     spread = [float(points[head].std(0).sum()) for points in (mesh.canonical, vertices)]
     vertices = vertices * np.float32((spread[0] / spread[1]) ** 0.85)
@@ -153,7 +151,7 @@ def _align(mesh: FaceMesh, vertices: F32) -> F32:
 
 
 def _close_lips(mesh: FaceMesh, vertices: F32) -> F32:
-    """The base mesh's lips are apart; add as much `mouthClose` as makes them touch."""
+    """Vertices [V, 3] with touching lips: the base mesh's are apart, `mouthClose` joins them."""
     upper, lower = landmark_table().vertices[list(INNER_LIPS), 0]
     offsets = mesh.expression_offsets[mesh.expression_index("mouthClose")].reshape(-1, 3)
     gap = float(vertices[upper, 1] - vertices[lower, 1]) - 0.004

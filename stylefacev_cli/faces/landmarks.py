@@ -1,9 +1,9 @@
 """The 98 landmarks (WFLW order) as points of the mesh, exact for every face.
 
-`landmarks.json` places most of them as barycentric points between vertices of hm08. Brows are
-painted, so theirs are found per person by rays onto the painted curve; pupils follow the gaze. The
-jaw's landmarks march: each has a row of places from the jaw's line to the middle of the face, and
-the one that stands out farthest in the picture is the landmark, as annotators have it.
+`landmarks.json` places most of them as barycentric points between vertices of hm08. Those of brows
+are found per person by rays through the edges of the painted or pictured brows; pupils follow the
+gaze. The jaw's are marching landmarks: each has a row of places from the jaw's line to the middle
+of the face, and is where the row reaches farthest out in the picture, as annotators mark it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Lashes of the photographic look: MakeHuman's fitted cards, shortened towards the lid.
 
-They hang on the mesh's helpers of lashes, which follow lids and gaze.
+They are fitted to the mesh's helper vertices of lashes, which follow lids and gaze.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ROOT_DM = 0.02  # vertices this near to the lid are roots
 
 
 class LashStyle(NamedTuple):
-    """One set of lashes."""
+    """A set of lashes: N vertices of the card, R after the split at seams."""
 
     card: FittedMesh
     root: NDArray[np.intp]  # [N] the vertex at the lid that each vertex grows from
@@ -46,7 +46,7 @@ class LashStyle(NamedTuple):
 
 
 def lash_style(identity: Identity) -> int:
-    """Which of `STYLES` a person has: the fuller, the more make-up; men's are sparse."""
+    """Index into `STYLES` of a person's lashes: fuller with make-up, sparser for men."""
     return int(np.clip(1.3 + 2.6 * identity.make_up - 0.5 * identity.gender, 0, 3))
 
 
@@ -68,6 +68,7 @@ def load_lash_styles() -> tuple[LashStyle, ...]:
 
 
 def _load(name: str) -> LashStyle:
+    """A style from its files; its vertices near the lids are the roots of the others."""
     mesh, folder = load_mesh(), look_folder() / "eyelashes"
     card = read_fitted_mesh(mesh, folder / f"{name}.obj", folder / f"{name}.mhclo")
     lids = landmark_points(landmark_table(), mesh.canonical)[_LIDS]
@@ -91,6 +92,7 @@ def _load(name: str) -> LashStyle:
 
 
 def _next(i: int) -> int:
+    """The lid landmark after the i-th, around each eye."""
     return i // 8 * 8 + (i + 1) % 8
 
 

@@ -1,4 +1,4 @@
-"""The shaders' light and colours, from named parameters."""
+"""Uniforms of light, background and colours, from scene and identity."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from stylefacev_cli.faces.accessories import metal_share
 from stylefacev_cli.faces.camera import NECK_PIVOT
+from stylefacev_cli.faces.gl_context import Uniforms
 from stylefacev_cli.faces.palette import iris_colors, skin_color, smooth_step
 from stylefacev_cli.faces.parameters import Identity, Scene
 
 F64 = NDArray[np.float64]
-Uniforms = dict[str, object]
 
 _SHADOW_HALF_EXTENT_DM = 2.4
 _GOLD, _SILVER = np.array([0.62, 0.40, 0.14]), np.array([0.52, 0.52, 0.53])
@@ -21,7 +21,7 @@ _RIM_AZIMUTH_RAD = np.radians(135)
 def scene_uniforms(scene: Scene, identity: Identity) -> Uniforms:
     """Lights, exposure and background.
 
-    The exposure follows light and skin like a photographer's: no picture is very dark or bright.
+    The exposure depends on light and skin, so that no picture is very dark or bright.
     """
     azimuth, elevation = np.radians([scene.light_azimuth_deg, scene.light_elevation_deg])
     direction = _direction(azimuth, elevation)
@@ -83,7 +83,7 @@ def identity_uniforms(identity: Identity) -> Uniforms:
 
 
 def _frame_metal(identity: Identity) -> F64:
-    """Metal of light frames, and last how much of it there is: silver, steel or gold by colour."""
+    """Linear RGB of light frames, silver, steel or gold by their colour, and the share of metal."""
     red, _, blue = identity.glasses_color
     gold = 0.8 * float(smooth_step(1.1, 1.6, red / blue))
     metal = (_SILVER + (_GOLD - _SILVER) * gold) * (

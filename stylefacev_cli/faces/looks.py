@@ -1,4 +1,4 @@
-"""The two looks of rendered faces: what each is made of, and the files that it needs.
+"""The two looks of rendered faces, and the files that each needs.
 
 photographic   MakeHuman's skins, eyes, brows, lashes and hair on the mesh
 procedural     all painted by this program; needs the mesh alone
@@ -28,10 +28,10 @@ _CONTENT = {
 
 
 def check_look(look: str) -> None:
-    """Make sure that a look is one.
+    """Check the name of a look.
 
     Raises:
-        UsageError: it is none; the message names all.
+        UsageError: it is not one of `LOOKS`.
     """
     if look not in LOOKS:
         raise UsageError(f"--look {look}: choose {' or '.join(LOOKS)}")
@@ -64,5 +64,5 @@ def assets_of(look: str) -> dict[str, Any]:
 
 
 def content_of(look: str) -> str:
-    """What pictures of a look show, and where its textures come from, for manifests."""
+    """What pictures of a look show and where its textures come from, as text for manifests."""
     return _CONTENT[look]

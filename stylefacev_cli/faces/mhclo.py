@@ -1,6 +1,6 @@
 """Meshes that follow the head: MakeHuman's `.obj` with the `.mhclo` that fits it to hm08.
 
-Each vertex hangs on three vertices of the base mesh:
+Each vertex is given by three vertices of the base mesh:
 p_i = Σ_k w_k · V[ref_k] + offset_i · s, and s_axis = |V[a] − V[b]|_axis / width for each of the
 file's lines `x_scale a b width` (source: MakeHuman's documentation of the format). A line with one
 number instead of nine is that vertex itself.
@@ -44,8 +44,8 @@ class FittedMesh:
         """Vertices [N, 3] for a head's vertices [V, 3]."""
         a, b = head[self.scale_pairs[:, 0]], head[self.scale_pairs[:, 1]]
         scale = np.abs(np.diagonal(a - b)) / self.scale_widths
-        hung = (head[self.references] * self.weights[..., None]).sum(1)
-        return np.asarray(hung + self.offsets * scale, np.float32)
+        points = (head[self.references] * self.weights[..., None]).sum(1)
+        return np.asarray(points + self.offsets * scale, np.float32)
 
 
 def read_fitted_mesh(mesh: FaceMesh, obj_path: Path, mhclo_path: Path) -> FittedMesh:

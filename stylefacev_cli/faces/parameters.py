@@ -1,4 +1,4 @@
-"""What a face is made of, in named continuous numbers: identity, scene and pose.
+"""The parameters of a picture as named numbers: identity, scene and pose.
 
 These three dataclasses are the renderer's only input. `factors.FaceFactors` maps latents to them
 and back; labels are written from them. Colours are linear RGB.
@@ -24,7 +24,7 @@ HAIR_STYLES = (
 
 @dataclass(frozen=True)
 class Identity:
-    """A person, and what they wear: all that stays the same in a clip."""
+    """A person with hair and clothes: what stays the same in all clips of the person."""
 
     gender: float  # 0 female … 1 male
     age: float  # MakeHuman's: 0.5 about 25 years, 1 about 90
@@ -81,7 +81,7 @@ class Scene:
     light_temperature: float  # -1 cold … 1 warm
     key_light: float  # strength of the main light
     sky_light: float  # strength of the ambient light
-    side_light: float  # fill from a side, sign tells which
+    side_light: float  # fill light from a side, positive from +x
     background_color: tuple[float, float, float]
     background_shading: tuple[float, float, float]  # log gradients: right, up, centre
     backdrop_floor: tuple[float, float]  # height of the wall's lower part, and its log brightness

@@ -1,4 +1,4 @@
-"""A head in a pose: expression, rotation, gaze and camera; no picture yet."""
+"""A head in a pose: vertices with expression, gaze, camera, and landmarks in the picture."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ from stylefacev_cli.faces.wrinkles import wrinkle_depths
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-
-_LIT_GAP_DM = 0.06
+_LIT_GAP_DM = 0.06  # between the lips, from which light reaches the teeth fully
 _TURNED_AWAY = 0.02  # head heights between the jaw's line and the outline that hides it
 
 
@@ -50,18 +49,18 @@ class SeenLandmarks(NamedTuple):
 class PosedHead(NamedTuple):
     """A head with an expression, before the camera.
 
-    vertices [V, 3] are not yet turned about the neck; the shaders and `landmarks` do that.
+    The vertices are not yet turned about the neck; the shaders and `landmarks` do that.
     """
 
     head: Head
-    vertices: F32
+    vertices: F32  # [V, 3]
     expressions: F32  # [52]
     gaze: F64  # [2, 3] unit vectors of left and right eye in the head's frame
     view: View
     wrinkles: F64  # [4] depths of the groups of folds
 
     def lips_parted(self) -> float:
-        """0 lips closed … 1 clearly open: how much light reaches the teeth."""
+        """How far the lips are open, 0 closed … 1 clearly open; decides the light on the teeth."""
         upper, lower = landmark_points(self.head.landmarks, self.vertices)[list(INNER_LIPS)]
         return float(smooth_step(0.0, _LIT_GAP_DM, upper[1] - lower[1]))
 
@@ -71,7 +70,7 @@ class PosedHead(NamedTuple):
         return lid_curves(points, self.head.eye_centers, self.head.eye_radius)
 
     def world_gaze(self) -> F64:
-        """The gaze [2, 3] after the head's turn."""
+        """Unit vectors of the gaze [2, 3], left and right eye, after the head's rotation."""
         both = np.ones(len(self.gaze))
         turned: F64 = turn_points(self.view, NECK_PIVOT + self.gaze, both) - NECK_PIVOT
         return turned
@@ -101,7 +100,7 @@ class PosedHead(NamedTuple):
 
 
 def pose_head(mesh: FaceMesh, head: Head, pose: Pose) -> PosedHead:
-    """Give a head an expression, a gaze and a place before the camera."""
+    """The head in a pose: with expression, gaze and place before the camera."""
     expressions = expression_weights(pose, mesh.expression_names)
     active = np.flatnonzero(expressions > 1e-4)
     offsets = np.einsum("e,ev->v", expressions[active], mesh.expression_offsets[active])

@@ -1,7 +1,8 @@
 """The skin's albedo, painted on a cylinder around the canonical head.
 
-Everything is a smooth function of canonical x, y, z: cheeks, lids, folds, brows, beard, the scalp
-under the hair. What no identity changes is computed once (`_features`).
+Cheeks, lids, folds, brows, beard and the scalp under the hair are smooth functions of canonical
+x, y, z; maps that are the same for all people are computed once (`_features`). With a skin from
+pictures (`skins`) only beard and scalp are painted, to lie over it.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def hairline(azimuth: F64, identity: Identity) -> F64:
 
 
 def average_hairline(azimuth: F64) -> F64:
-    """`hairline` of nobody in particular."""
+    """Canonical height of the average person's hairline (dm) for azimuths in radians, 0 = front."""
     return np.interp(np.abs(azimuth), np.radians(_HAIRLINE_AZIMUTH_DEG), _HAIRLINE_DM)
 
 
@@ -56,7 +57,7 @@ def brow_point(identity: Identity, along: float, across: float) -> tuple[float, 
     return x, centre + across * _brow_half_width(along, identity.brow_thickness_dm)
 
 
-def paint_skin(identity: Identity, with_brows: bool = True) -> NDArray[np.uint8]:
+def paint_skin(identity: Identity) -> NDArray[np.uint8]:
     """The paint map [W, W, 4] uint8: square roots of the albedo's R, G, B, and 255."""
     features = _features()
     azimuth = (np.arange(bake.PAINT_SIZE) + 0.5) / bake.PAINT_SIZE - 0.5
@@ -83,7 +84,7 @@ def paint_skin(identity: Identity, with_brows: bool = True) -> NDArray[np.uint8]
             identity.brow_height_dm,
             identity.brow_arch_dm,
             identity.brow_slant_dm,
-            identity.brow_thickness_dm if with_brows else 0.0,
+            identity.brow_thickness_dm,
         ]
     )
     base = skin.astype(np.float32)
@@ -97,7 +98,7 @@ def paint_hair(identity: Identity, scalp_cover: F32) -> NDArray[np.uint8]:
     RGB: square roots of the hair's linear colour times its cover; A: the cover.
 
     Args:
-        identity: who.
+        identity: the person.
         scalp_cover: how much of the scalp hair hides, [W, W] in [0, 1]; counts above the hairline.
     """
     features = _features()
@@ -251,7 +252,7 @@ def _paint(
                         color[c] *= 1.0 - amount * _TAKES[k, c]
             along = (features.width[row, column] - _BROW_INNER_DM) / span
             near = -0.15 < along < 1.12 and z > 0.6 and abs(y - _BROW_HEIGHT_DM) < 0.2
-            if near and brow_shape[3] > 0:
+            if near:
                 centre = _brow_centre(along, brow_shape[0], brow_shape[1], brow_shape[2])
                 half = _brow_half_width(along, brow_shape[3])
                 # Soft edges, sparse at the inner end: hairs, not a painted bar.

@@ -1,9 +1,9 @@
-"""Skins of people: MakeHuman's pictures, blended by age, ancestry and gender into one map a head.
+"""Skins from MakeHuman's pictures, blended by age, ancestry and gender into one map a head.
 
-Each picture, 512 px of hm08's texture coordinates, is cut to the islands of head and neck and
+Each picture, 512 px wide in hm08's texture coordinates, is cut to the islands of head and neck and
 split, in the logarithm of linear light, into the colour of cheek and forehead, a low band and the
 detail. A person's low band is the weighted mean. The detail is too, except that what differs
-between the pictures (pores, blotches) is rescaled to keep its strength: means would wash it out.
+between the pictures (pores, blotches) is rescaled to keep its strength, which a mean would lower.
 The person's tone comes from the palette.
 """
 
@@ -55,7 +55,7 @@ _SECOND_PICTURES = {  # two share their place by the person's ruddiness
     for sex in ("female", "male")
 }
 _PERIOD_AGES = {"young": 0.5, "middleage": 0.72, "old": 1.0}
-_SHARPNESS = 1.7  # the power that draws a person towards the nearest pictures
+_SHARPNESS = 1.7  # power of the weights: above 1, the nearest pictures count more
 
 _LOG_STEP = 1 / 4096  # of the bands' int16
 _LOW_SIGMA_PX = 2.0

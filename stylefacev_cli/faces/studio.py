@@ -1,4 +1,4 @@
-"""The studio: any latent → its picture and labels."""
+"""Pictures and labels of any latent."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from stylefacev_cli.faces.assets import look_folder
 from stylefacev_cli.faces.factors import CANONICAL, FaceFactors, FramingRange
 from stylefacev_cli.faces.head import Head, build_head
-from stylefacev_cli.faces.looks import PHOTOGRAPHIC, check_look
+from stylefacev_cli.faces.looks import PHOTOGRAPHIC, check_look, fetch_assets
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.parameters import Pose
 from stylefacev_cli.faces.posing import pose_head
@@ -40,17 +39,17 @@ class Studio:
         Args:
             size_px: side of the pictures.
             framing: how faces are placed.
-            supersampling: samples a pixel in each direction; by default as the size asks for.
+            supersampling: samples a pixel along each side; see `FaceRenderer` for the default.
             look: one of `looks.LOOKS`.
 
         Raises:
             UsageError: there is no such look.
-            MissingWeightsError, IntegrityError: as `assets.look_folder` and `load_mesh`.
+            MissingWeightsError, IntegrityError: as `looks.fetch_assets`.
             StyleFaceVError: as `FaceRenderer`.
         """
         check_look(look)
+        fetch_assets(look)
         self.look = look
-        self.look_folder = look_folder() if look == PHOTOGRAPHIC else None
         self.factors = FaceFactors(framing)
         self.size_px = size_px
         self._mesh = load_mesh()

@@ -1,4 +1,4 @@
-"""Wrinkles of age and expression: fixed places on the canonical head, depths that pose and age set.
+"""Wrinkles of age and expression: a map of their places, and depths by pose and age.
 
 The map holds, for four groups of folds, light against dark across each fold (0.5 neutral): a dark
 line and beside it the ridge that catches the light.
@@ -16,7 +16,7 @@ F64 = NDArray[np.float64]
 
 GROUPS = ("smile", "eyes", "forehead", "frown")  # channels of the map
 
-_AGE_SHARE_PICTURED = 0.55
+_AGE_SHARE_PICTURED = 0.55  # of the depths of age, on skins from pictures
 
 _Line = tuple[tuple[float, float], ...]
 # Polylines in canonical |x| and y (dm), and half widths. The ridge is on the left of the way.
@@ -57,9 +57,9 @@ def wrinkle_map(positions: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def wrinkle_depths(identity: Identity, pose: Pose, pictured: bool = False) -> F64:
-    """Depth of each group of folds [4], 0 … about 1: age draws them in, expressions deepen them.
+    """Depth of each group of folds [4], 0 … about 1, growing with age and expression.
 
-    Pictures of skin have wrinkles of their own, so age draws less into a `pictured` skin.
+    Pictures of skin have wrinkles of their own, so age adds less to a `pictured` skin.
     """
     old = max(0.0, (identity.age - 0.5) / 0.5) * (_AGE_SHARE_PICTURED if pictured else 1.0)
     smile = max(pose.smile, 0.0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from drawn_surface import surface_distance
 
-from stylefacev_cli.faces.hair_cards import STYLE_NAMES, fit_hair, hair_style, scalp_cover
+from stylefacev_cli.faces.hair_cards import STYLES, fit_hair, hair_style, scalp_cover
 from stylefacev_cli.faces.head import Head, build_head
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.parameters import HAIR_STYLES, Pose
@@ -73,7 +73,7 @@ def test_visible_landmarks_lie_on_what_is_drawn(large: Studio, style: str) -> No
             assert np.hypot(gap_x, gap_y)[near].min() / 2 <= 0.5, f"landmark {k} of {style}"
 
 
-@pytest.mark.parametrize("style", STYLE_NAMES)
+@pytest.mark.parametrize("style", STYLES)
 def test_eyes_nose_and_mouth_are_not_covered(large: Studio, style: str) -> None:
     z, head = dressed(large, style, seed=20)
     frame = large._renderer.render(head, large.factors.scene_of(z), replace(POSES[0], smile=0.1))
@@ -125,7 +125,7 @@ def test_hair_of_a_style_differs_continuously(large: Studio) -> None:
         assert 0 < change < 0.1
 
 
-@pytest.mark.parametrize("style", STYLE_NAMES)
+@pytest.mark.parametrize("style", STYLES)
 def test_styles_are_prepared_soundly(large: Studio, style: str) -> None:
     prepared = hair_style(style)
     for name in ("lift", "press", "drop", "narrow", "wave", "radial", "attributes"):
