@@ -26,7 +26,7 @@ from stylefacev_cli.faces import (
 )
 from stylefacev_cli.faces.eyes import eye_picture
 from stylefacev_cli.faces.gl_context import GlContext
-from stylefacev_cli.faces.hair_cards import HairCards, hair_style
+from stylefacev_cli.faces.hair_cards import STYLES, HairCards, hair_style
 from stylefacev_cli.faces.hats import Hat, hat_mesh
 from stylefacev_cli.faces.head import Head
 from stylefacev_cli.faces.mesh import FaceMesh
@@ -206,7 +206,12 @@ class HairCardMeshes:
         mesh = self._styles[hair_cards.style]
         mesh.vertices.write(hair_cards.vertices.tobytes())
         self._gl.bind_texture("card_map", mesh.picture)
-        self._gl.set_uniforms({"worn_side": -1.0 if hair_cards.is_mirrored else 1.0})
+        self._gl.set_uniforms(
+            {
+                "worn_side": -1.0 if hair_cards.is_mirrored else 1.0,
+                "curls": STYLES[hair_cards.style].curls,
+            }
+        )
         return mesh
 
     def _make(self, name: str) -> HairCardMesh:

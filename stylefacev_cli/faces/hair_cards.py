@@ -42,7 +42,7 @@ class StyleSettings:
     hug: float = 0.0  # share of the thickness taken away around the forehead
     fine_strands: float = 0.12  # contrast of strands finer than those of the picture
     contrast: float = 0.30  # of the picture's strands
-    curls: float = 0.0  # contrast of small curls that run no way in particular
+    curls: float = 0.0  # contrast of small curls, see hair_shaders
     has_side: bool = False  # parted or swept to one side: half of the people wear it mirrored
     wave: float = 0.0  # of waves at the full curl
 
@@ -71,7 +71,7 @@ STYLES = {
     "short02": StyleSettings("short02_diffuse.png", lift=0.85),
     "short03": StyleSettings("short03_diffuse.png", has_side=True, cut=7.58),
     "short04": StyleSettings("short04_diffuse.png"),
-    "afro01": StyleSettings("afro_diffuse.png", contrast=0.12, fine_strands=0.0, curls=0.22),
+    "afro01": StyleSettings("afro_diffuse.png", contrast=0.06, fine_strands=0.0, curls=0.5),
 }
 
 
@@ -154,6 +154,8 @@ def hair_style(name: str) -> HairStyle:
     with Image.open(folder / settings.picture) as picture:
         pixels = np.asarray(picture.convert("RGBA"), np.float32) / np.float32(255)
     drawn, angle = _prepare_picture(pixels[::-1], settings)
+    # Below a fringe strands may begin anywhere.
+    hairline = np.ones(len(points)) if settings.has_side else _hairline(points, away, height)
     order = np.argsort(_triangle_height(fitted, height), kind="stable")
     corner = fitted.corner
     return HairStyle(
@@ -168,7 +170,7 @@ def hair_style(name: str) -> HairStyle:
         attributes=np.column_stack(
             [
                 fitted.texture,
-                _cut(points, settings)[corner],
+                np.minimum(_cut(points, settings), hairline)[corner],
                 openness[corner],
                 _tangents(fitted, points, away, angle),
             ]
@@ -271,6 +273,23 @@ def _cut(points: F64, settings: StyleSettings) -> F64:
     return np.where(in_front > 0.01, (points[:, 1] - settings.cut) + 2 * (1 - in_front), 1.0)
 
 
+def _hairline(points: F64, away: F64, height: F64) -> F64:
+    """Negative where hair that lies on the head begins [N]: its strands start one by one there."""
+    azimuth = np.arctan2(away[:, 0], away[:, 2])
+    in_front = np.abs(azimuth) < np.radians(100)
+    lies = in_front & (height < 0.12) & (points[:, 1] > 7.0)
+    bins = ((azimuth + np.pi) / (2 * np.pi) * 72).astype(int) % 72
+    lowest = np.full(72, np.inf)
+    np.minimum.at(lowest, bins[lies], points[lies, 1])
+    rise = points[:, 1] - lowest[bins]
+    begins = np.where(lies & np.isfinite(rise), 2.6 * rise - 0.16, 1.0)
+    # Where hair stands off the head, or to the sides, nothing is thinned out.
+    off = smooth_step(0.06, 0.12, height) + smooth_step(
+        np.radians(70), np.radians(100), abs(azimuth)
+    )
+    return np.asarray(np.minimum(begins + 2 * off, 1.0))
+
+
 def _triangle_height(fitted: FittedMesh, height: F64) -> F64:
     """Height of triangles over the scalp [T], from that of the vertices [N]."""
     return np.asarray(height[fitted.joined_triangles].mean(1))
@@ -295,10 +314,6 @@ def _prepare_picture(pixels: F32, settings: StyleSettings) -> tuple[U8, F64]:
     angle = 0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2  # across the gradient
     if settings.fine_strands:
         light = light + settings.fine_strands * _strand_noise(angle)
-    if settings.curls:
-        white = np.random.default_rng(8).standard_normal(light.shape)
-        lumps = gaussian_filter(white, 1.2) * 4.2 + gaussian_filter(white, 5.0) * 12
-        light = light + settings.curls * lumps
     drawn = np.stack([0.5 + light / 2.4, opacity], -1)
     return np.asarray(np.clip(drawn, 0, 1) * 255 + 0.5).astype(np.uint8), np.asarray(angle)
 

@@ -96,8 +96,9 @@ HAIR_CARD_VERTEX = vertex_shader(
 in vec3 position; in vec3 normal; in vec2 texcoord; in float cut; in float openness;
 in vec3 tangent;
 uniform vec3 hat_rim; uniform float worn_side;
-out vec3 P; out vec3 N; out vec3 S; out vec2 UV; out vec3 K;
+out vec3 P; out vec3 N; out vec3 S; out vec2 UV; out vec3 K; out vec3 R;
 void main() {
+  R = position;
   float a = angle * hair_share(position.y);
   P = turn(position - pivot, a) + pivot; N = turn(normal, a);
   S = turn(vec3(worn_side * tangent.x, tangent.yz), a); UV = texcoord;
@@ -110,11 +111,16 @@ void main() {
 HAIR_CARD_FRAGMENT = fragment_shader(
     _CARD_OPACITY
     + """
-in vec3 P; in vec3 N; in vec3 S; in vec2 UV; in vec3 K; out vec4 o;
-uniform vec3 hair_color;
+in vec3 P; in vec3 N; in vec3 S; in vec2 UV; in vec3 K; in vec3 R; out vec4 o;
+uniform vec3 hair_color; uniform float curls;
 void main() {
   if (K.z > 0.) discard;  // inside the hat
   vec2 card = texture(card_map, UV).rg;
+  if (curls > 0.) {  // small curls that run no way in particular, by the place on the head
+    vec2 place = vec2(atan(R.x, R.z - .35) * .55, R.y * .5 + R.z * .2);
+    float lump = texture(noise, place * 1.1).g + .8 * texture(noise, place * 1.3).a - .9;
+    card.r = clamp(card.r + curls * lump, 0., 1.);
+  }
   float opacity = card_opacity(card, K.x);
   if (opacity < mix(.04, .62, solid)) discard;
   float light = (card.r - .5) * 2.4;
@@ -134,7 +140,7 @@ void main() {
                          + rim * max(dot(n, rim_direction) + .2, 0.) * .8);
   float rough = exp(light * .6);
   color += key * shade * wrapped * K.y * rough
-    * (first * (vec3(.022) + .25 * albedo) + second * (.6 * albedo + vec3(.003)));
+    * (first * (vec3(.014) + .2 * albedo) + second * (.5 * albedo + vec3(.003)));
   o = vec4(tone(color), mix(clamp(opacity / .62, 0., 1.), HAIR_MARK, solid));
 }
 """

@@ -41,7 +41,7 @@ F64 = NDArray[np.float64]
 
 _EYE_DEPTH = 1.075  # radii between the front of the eye's box and its centre
 _TONGUE_SHIFT_DM = (0.0, -0.03, -0.06)  # behind the teeth
-_SHAVED_COVER = 0.35  # stubble on a shaved head
+_SHAVED_COVER = 0.32  # stubble on a shaved head
 _LIP_CORNERS, _NOSE_BRIDGE = (88, 92), 51
 _LEFT_EAR_TOP, _LEFT_EAR_LOBE = (0.745, 7.36, 0.50), (0.72, 6.90, 0.50)  # canonical
 
@@ -116,11 +116,18 @@ def build_head(mesh: FaceMesh, identity: Identity, look: str = PHOTOGRAPHIC) -> 
 
 def _scalp_cover(style: str, identity: Identity) -> F32:
     """How much of the scalp the hair hides, texels of the paint map [W, W] in [0, 1]."""
+    size = bake.PAINT_SIZE
     if style in STYLES:
         cover = 0.97 * scalp_cover(style)
         return np.ascontiguousarray(cover[:, ::-1]) if is_mirrored(style, identity) else cover
-    size = bake.PAINT_SIZE
-    return np.full((size, size), _SHAVED_COVER if style == "shaved" else 0.97, np.float32)
+    return _stubble() if style == "shaved" else np.full((size, size), 0.97, np.float32)
+
+
+@lru_cache(maxsize=1)
+def _stubble() -> F32:
+    """Cover of a shaved scalp: stumps of hair, texels of the paint map [W, W]."""
+    grain = np.random.default_rng(9).random((bake.PAINT_SIZE, bake.PAINT_SIZE))
+    return np.asarray(_SHAVED_COVER * (0.5 + grain), np.float32)
 
 
 def _shape(mesh: FaceMesh, identity: Identity) -> F32:

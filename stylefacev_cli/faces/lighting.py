@@ -36,7 +36,7 @@ def scene_uniforms(scene: Scene, identity: Identity) -> Uniforms:
         "side_direction": (0.9 * float(np.tanh(2 * scene.side_light)), 0.1, 0.4),
         "rim": (0.25, 0.25, 0.25),
         "rim_direction": tuple(_direction(_RIM_AZIMUTH_RAD, 0.33)),
-        "exposure": 0.76 * (0.80 / light) ** 0.75 * (1 + 0.5 * identity.skin_tone),
+        "exposure": 0.72 * (0.80 / light) ** 0.75 * (1 + 0.5 * identity.skin_tone),
         "backdrop": scene.background_color,
         "shading": scene.background_shading,
         "floor_line": scene.backdrop_floor,

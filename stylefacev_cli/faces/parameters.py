@@ -149,11 +149,11 @@ def expression_weights(pose: Pose, names: NDArray[np.str_]) -> F32:
         # At rest the corners of the mouth lie a little higher than the mesh has them.
         "mouthSmile": 0.18 * (1.0 - min(frown, 1.0)) + 0.85 * smile + 0.25 * stretch,
         "mouthDimple": 0.3 * smile,
-        "cheekSquint": 0.35 * smile * eyes_open,
+        "cheekSquint": 0.5 * smile * eyes_open,
         "mouthFrown": 0.6 * frown,
         "mouthPucker": 0.9 * pucker,
         "mouthFunnel": 0.5 * pucker,
-        "mouthStretch": 0.5 * stretch + 0.25 * smile,
+        "mouthStretch": 0.5 * stretch + 0.12 * smile,
         "mouthUpperUp": 0.6 * pose.lips + 0.12 * pose.jaw,
         "mouthLowerDown": pose.lips,
         "mouthPress": pose.press,
@@ -163,7 +163,7 @@ def expression_weights(pose: Pose, names: NDArray[np.str_]) -> F32:
         "browDown": 0.6 * lowered,
         # The mesh's eyes are wide open; at rest the lids cover some of the iris.
         "eyeBlink": pose.blink + _LIDS_AT_REST * eyes_open,
-        "eyeSquint": (max(pose.squint, 0.0) + 0.12 * smile) * eyes_open,
+        "eyeSquint": (max(pose.squint, 0.0) + 0.08 * smile) * eyes_open,
         "eyeWide": max(-pose.squint, 0.0) * eyes_open,
         # Lids and the skin around the eyes follow the gaze.
         "eyeLookOutLeft": 1.3 * max(gaze_x, 0.0),

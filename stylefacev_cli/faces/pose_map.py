@@ -74,7 +74,7 @@ FRAMINGS = {"canonical": CANONICAL, "unaligned": UNALIGNED, "wide": WIDE}
 # of; the framing adds its own. A clipped normal is flat where a face is at rest.
 _POSE_RANGES = {
     "jaw": (0.0, 0.16, 0.0, 0.8),
-    "smile": (0.34, 0.22, -0.35, 1.1),
+    "smile": (0.24, 0.22, -0.35, 1.1),
     "pucker": (-0.02, 0.13, -0.8, 0.8),
     "lips": (0.02, 0.13, 0.0, 0.6),
     "press": (-0.25, 0.25, 0.0, 0.6),

@@ -14,8 +14,8 @@ def scene_of(f: dict[str, float]) -> Scene:
         light_azimuth_deg=float(np.clip(38 * f["light_azimuth"], -85, 85)),
         light_elevation_deg=float(np.clip(32 + 13 * f["light_elevation"], 2, 70)),
         light_temperature=0.7 * f["light_temperature"],
-        key_light=float(1.5 * np.exp(0.25 * f["key_light"])),
-        sky_light=float(0.36 * np.exp(0.22 * f["sky_light"])),
+        key_light=float(1.45 * np.exp(0.25 * f["key_light"])),
+        sky_light=float(0.42 * np.exp(0.22 * f["sky_light"])),
         side_light=f["side_light"],
         background_color=tinted_color(
             0.26,

@@ -152,7 +152,7 @@ ADVERSARIAL: dict[str, Any] = {
 FROM_NOTHING = ADVERSARIAL | {"paired_weight": 0, "num_factors": 0, "adam_lr": 2.5e-3}
 FINISH = ADVERSARIAL | {
     "architecture": SMALL_GENERATOR,
-    "num_factors": 105,
+    "num_factors": 123,
     "adversarial_weight": 0.1,
     "adam_lr": 2e-3,
 }
