@@ -307,7 +307,7 @@ def _prepare_picture(pixels: F32, settings: StyleSettings) -> tuple[U8, F64]:
     broad = gaussian_filter(np.where(solid, light, 0), _BROAD_PX) / share
     strands = light - broad
     strands *= np.clip(settings.contrast / max(float(strands[solid].std()), 1e-6), 0.5, 2.5)
-    light = np.clip(strands + 0.3 * (broad - broad[solid].mean()), -1.2, 1.2)
+    light = np.clip(strands + 0.12 * (broad - broad[solid].mean()), -1.2, 1.2)
     fine = gaussian_filter(light, 1.0)
     dy, dx = np.gradient(fine)
     xx, yy, xy = (gaussian_filter(value, 6.0) for value in (dx * dx, dy * dy, dx * dy))
