@@ -18,7 +18,7 @@ import torch
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.faces.dataset import RECIPE
 from stylefacev_cli.faces.factors import FRAMINGS, Z_DIM, FaceFactors, FramingRange
-from stylefacev_cli.faces.looks import PHOTOGRAPHIC, check_look
+from stylefacev_cli.faces.looks import LOOKS, PROCEDURAL, check_look
 from stylefacev_cli.metrics.recomposition import Images, Pair, Recompose
 from stylefacev_cli.pipeline import MAX_SEED, Model, as_pictures
 from stylefacev_cli.weights.bundle import needed
@@ -43,7 +43,7 @@ class PairRule:
     num_pairs: int = 64
     seed: int = 0
     framing: str = "canonical"
-    look: str = PHOTOGRAPHIC
+    look: str = PROCEDURAL
 
     def __post_init__(self) -> None:
         """Check the values once."""
@@ -114,7 +114,7 @@ class RenderedPairs:
         return mean
 
 
-def open_studio(size_px: int, framing: FramingRange, look: str = PHOTOGRAPHIC) -> Studio:
+def open_studio(size_px: int, framing: FramingRange, look: str) -> Studio:
     """A studio for a process that uses torch, too.
 
     Triton, which torch may import later, crashes if Mesa has loaded its own LLVM before: so it is
@@ -172,17 +172,32 @@ def framing_of(manifest: Manifest) -> str:
     return found if found in FRAMINGS else "canonical"
 
 
+def look_of(manifest: Manifest) -> str:
+    """The look of the faces that a model learnt from, as its bundle says; else procedural."""
+    found = manifest.provenance.get("look")
+    return found if found in LOOKS else PROCEDURAL
+
+
 def rule_for(
-    model_name: str, num_pairs: int, seed: int, framing: str | None, look: str = PHOTOGRAPHIC
+    model_name: str,
+    num_pairs: int,
+    seed: int,
+    framing: str | None = None,
+    look: str | None = None,
 ) -> PairRule:
-    """Which people a model is measured on; framing None: as `framing_of` says.
+    """Which people a model is measured on; None: as `framing_of` and `look_of` say.
 
     Raises:
         UsageError: a number or a name out of range.
         MissingWeightsError: there is no such model.
     """
-    told = framing_of(read_manifest(model_name)) if framing is None else framing
-    return PairRule(num_pairs, seed, told, look)
+    manifest = read_manifest(model_name)
+    return PairRule(
+        num_pairs,
+        seed,
+        framing_of(manifest) if framing is None else framing,
+        look_of(manifest) if look is None else look,
+    )
 
 
 def why_no_ceiling(manifest: Manifest) -> str | None:
