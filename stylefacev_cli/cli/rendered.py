@@ -203,34 +203,41 @@ def rule_for(
 def why_no_ceiling(manifest: Manifest) -> str | None:
     """Why a generator cannot be asked for the picture of true factors; None: it can.
 
-    It can if it was trained to make renders from their factors, which its bundle says.
+    It can if it was trained to make renders of today's recipe from their factors, which its bundle
+    says. Bundles that do not name a recipe are told by the number of factors.
     """
     provenance = manifest.provenance
     z_dim = manifest.architecture["generator"].get("z_dim")
     if z_dim != Z_DIM:
         return f"its generator takes {z_dim} latents, not the renderer's {Z_DIM} factors"
-    settings = _generator_settings(provenance)
-    if settings is None:
+    trained = _generator_training(provenance)
+    if trained is None:
         return "its bundle does not say that its generator was trained on renders"
+    settings, recipe = trained
     if settings.get("objective") == "paired" or settings.get("paired_weight"):
-        return _why_other_factors(settings.get("num_factors"))
+        return _why_other_faces(settings.get("num_factors"), recipe)
     return "its generator was trained without the factors of renders"
 
 
-def _generator_settings(provenance: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Of the last generator stage; where there was none, of the model that the run started from."""
+def _generator_training(provenance: Mapping[str, Any]) -> tuple[dict[str, Any], Any] | None:
+    """Settings of the last generator stage, and the recipe of the renders in that run.
+
+    Where there was no such stage, those of the model that the run started from.
+    """
     config, steps = provenance.get("config"), provenance.get("steps")
     if isinstance(config, dict) and isinstance(steps, dict):
         for stage in ("finish", "generator"):  # the later one is what the generator is
             settings = config.get(stage)
             if stage in steps and isinstance(settings, dict):
-                return settings
+                return settings, provenance.get("recipe")
     start = provenance.get("start_from")
     earlier = start.get("provenance") if isinstance(start, dict) else None
-    return _generator_settings(earlier) if isinstance(earlier, dict) else None
+    return _generator_training(earlier) if isinstance(earlier, dict) else None
 
 
-def _why_other_factors(num_learnt: object) -> str | None:
+def _why_other_faces(num_learnt: object, recipe: object) -> str | None:
+    if isinstance(recipe, int) and recipe != RECIPE:
+        return f"its generator learnt faces of recipe {recipe}, these are of recipe {RECIPE}"
     num_known = len(FaceFactors.names)
     if num_learnt in (None, 0, num_known):  # 0: all of z was learnt, whatever it meant
         return None
