@@ -103,7 +103,7 @@ def inverted(model: str, work: Path) -> np.ndarray:
     """The photo, what the encoder sees and what was found; below them that person in motion."""
     size_px = read_manifest(model).resolution
     render = "data render --kind stills --identities 1 --frames 1 --framing unaligned"
-    render += " --look procedural -q"  # the faces that the model learnt from
+    render += " --look procedural -q"  # the look that the model learnt
     # In a process of its own: Mesa and PyTorch can bring different versions of LLVM.
     command = [*shlex.split(render), "--size", str(size_px), "--seed", str(PHOTO_SEED)]
     command += ["--out", str(work / "photo")]

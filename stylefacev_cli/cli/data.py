@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylefacev_cli.cli import data_prepare
-from stylefacev_cli.cli.downloads import DEFAULT_LOOK, Look, fetch_render_assets
+from stylefacev_cli.cli.downloads import fetch_render_assets
 from stylefacev_cli.cli.options import AsJson
 from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.errors import UsageError
@@ -41,7 +41,10 @@ def render(
         str,
         typer.Option(help="canonical (eyes in place), unaligned (as trackers cut it out) or wide."),
     ] = "canonical",
-    look: Look = DEFAULT_LOOK,
+    look: Annotated[
+        str,
+        typer.Option(help="photographic (MakeHuman's skins and hair, a download) or procedural."),
+    ] = "photographic",
     split: Annotated[
         str | None,
         typer.Option(

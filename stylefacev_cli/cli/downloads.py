@@ -4,21 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Annotated
-
-import typer
 
 from stylefacev_cli.cli.terminal import Terminal
-
-DEFAULT_LOOK = "photographic"
-
-Look = Annotated[
-    str,
-    typer.Option(
-        "--look",
-        help="Of renders: photographic (MakeHuman's skins and hair, a download) or procedural.",
-    ),
-]
 
 
 class TerminalListener:

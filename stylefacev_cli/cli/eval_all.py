@@ -21,7 +21,6 @@ from stylefacev_cli.cli import (
     eval_reconstruction,
 )
 from stylefacev_cli.cli.detectors import DetectorOption
-from stylefacev_cli.cli.downloads import DEFAULT_LOOK, Look
 from stylefacev_cli.cli.figures import figures_of
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import NoCache, SkipDamaged, Threads
@@ -54,7 +53,7 @@ def evaluate_all(
         int, typer.Option("--pairs", min=2, help="Rendered pairs of people, for recomposition.")
     ] = 64,
     framing: eval_recomposition.Framing = None,
-    look: Look = DEFAULT_LOOK,
+    look: eval_recomposition.Look = None,
     features: Annotated[
         str, typer.Option("--features", help="Network of FID, as for `eval fid`.")
     ] = OFFLINE_FEATURES,

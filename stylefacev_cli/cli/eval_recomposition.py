@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stylefacev_cli.cli.downloads import DEFAULT_LOOK, Look, fetch_render_assets
+from stylefacev_cli.cli.downloads import fetch_render_assets
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import AsJson, Threads
 from stylefacev_cli.cli.reports import Report, laboratory, tell
@@ -27,6 +27,14 @@ Framing = Annotated[
         help="Of renders: canonical, unaligned or wide; else what the bundle says, or canonical.",
     ),
 ]
+Look = Annotated[
+    str | None,
+    typer.Option(
+        "--look",
+        help="Of renders: photographic (a download) or procedural; else what the bundle says, "
+        "or procedural.",
+    ),
+]
 TRUSTED_CORRELATION = 0.7  # of the detector on true renders
 FEW_PAIRS = 32  # below, worst and best pairs decide the mean
 
@@ -37,7 +45,7 @@ def recomposition(
     pairs: Annotated[int, typer.Option("--pairs", help="Pairs of people, at least 2.")] = 64,
     seed: Annotated[int, typer.Option("--seed", help="Says who they are.")] = 0,
     framing: Framing = None,
-    look: Look = DEFAULT_LOOK,
+    look: Look = None,
     perceptual: Annotated[
         str,
         typer.Option("--perceptual", help="efficientnet-lite0, vgg16, auto or none (no download)."),
@@ -70,7 +78,7 @@ def measure_recomposition(
     num_pairs: int = 64,
     seed: int = 0,
     framing: str | None = None,
-    look: str = DEFAULT_LOOK,
+    look: str | None = None,
     perceptual: str = "efficientnet-lite0",
 ) -> Report:
     """Measure a model.
@@ -81,7 +89,7 @@ def measure_recomposition(
         num_pairs: of people.
         seed: who they are.
         framing: of the renders; None: as the model was trained, see `rendered.framing_of`.
-        look: of the renders.
+        look: of the renders; None: as the model was trained, see `rendered.look_of`.
         perceptual: network of the perceptual distance; `none` leaves it out.
 
     Returns:
@@ -109,7 +117,7 @@ def measure_recomposition(
     distance, perceptual_facts = _perceptual_distance(perceptual)
     instruments = metric.Instruments(partial(landmarks_of, detector), distance)
     no_ceiling = rendered.why_no_ceiling(manifest)
-    fetch_render_assets(lab.terminal, look)
+    fetch_render_assets(lab.terminal, rule.look)
     people = rendered.RenderedPairs(rule, manifest.resolution)
     stream = people.pairs(model if no_ceiling is None else None)
     found: dict[str, list[metric.Scores]] = {}

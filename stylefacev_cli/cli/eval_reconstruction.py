@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylefacev_cli.cli.downloads import DEFAULT_LOOK, Look, fetch_render_assets
-from stylefacev_cli.cli.eval_recomposition import Framing, Model
+from stylefacev_cli.cli.downloads import fetch_render_assets
+from stylefacev_cli.cli.eval_recomposition import Framing, Look, Model
 from stylefacev_cli.cli.gathering import Laboratory
 from stylefacev_cli.cli.options import AsJson, SkipDamaged, Threads
 from stylefacev_cli.cli.reports import Report, laboratory, tell
@@ -43,7 +43,7 @@ def reconstruction(
         int, typer.Option("--seed", help="Says who is rendered, or the order of real ones.")
     ] = 0,
     framing: Framing = None,
-    look: Look = DEFAULT_LOOK,
+    look: Look = None,
     identity: Annotated[
         str, typer.Option("--identity", help="The network that tells people apart.")
     ] = "auto",
@@ -78,7 +78,7 @@ def measure_reconstruction(
     num_pairs: int = 64,
     seed: int = 0,
     framing: str | None = None,
-    look: str = DEFAULT_LOOK,
+    look: str | None = None,
     identity: str = "auto",
 ) -> Report:
     """Measure a model.
@@ -90,7 +90,7 @@ def measure_reconstruction(
         num_pairs: of people; at most as many as there are real images.
         seed: who is rendered, or the order of real images.
         framing: of the renders; None: as the model was trained, see `rendered.framing_of`.
-        look: of the renders.
+        look: of the renders; None: as the model was trained, see `rendered.look_of`.
         identity: name of the identity network.
 
     Returns:
@@ -115,7 +115,7 @@ def measure_reconstruction(
     network = face_network(identity)
     taken, source, total = Taken(), None, num_pairs
     if real is None:
-        fetch_render_assets(lab.terminal, look)
+        fetch_render_assets(lab.terminal, rule.look)
         people = rendered.RenderedPairs(rule, manifest.resolution)
         couples: Iterator[Couple] = (Couple(p.a, p.b, p.truth) for p in people.pairs())
     else:

@@ -18,7 +18,7 @@ import torch
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.faces.dataset import RECIPE
 from stylefacev_cli.faces.factors import FRAMINGS, Z_DIM, FaceFactors, FramingRange
-from stylefacev_cli.faces.looks import PHOTOGRAPHIC, check_look
+from stylefacev_cli.faces.looks import LOOKS, PROCEDURAL, check_look
 from stylefacev_cli.metrics.recomposition import Images, Pair, Recompose
 from stylefacev_cli.pipeline import MAX_SEED, Model, as_pictures
 from stylefacev_cli.weights.bundle import needed
@@ -43,7 +43,7 @@ class PairRule:
     num_pairs: int = 64
     seed: int = 0
     framing: str = "canonical"
-    look: str = PHOTOGRAPHIC
+    look: str = PROCEDURAL
 
     def __post_init__(self) -> None:
         """Check the values once."""
@@ -114,7 +114,7 @@ class RenderedPairs:
         return mean
 
 
-def open_studio(size_px: int, framing: FramingRange, look: str = PHOTOGRAPHIC) -> Studio:
+def open_studio(size_px: int, framing: FramingRange, look: str) -> Studio:
     """A studio for a process that uses torch, too.
 
     Triton, which torch may import later, crashes if Mesa has loaded its own LLVM before: so it is
@@ -172,50 +172,72 @@ def framing_of(manifest: Manifest) -> str:
     return found if found in FRAMINGS else "canonical"
 
 
+def look_of(manifest: Manifest) -> str:
+    """The look of the faces that a model learnt from, as its bundle says; else procedural."""
+    found = manifest.provenance.get("look")
+    return found if found in LOOKS else PROCEDURAL
+
+
 def rule_for(
-    model_name: str, num_pairs: int, seed: int, framing: str | None, look: str = PHOTOGRAPHIC
+    model_name: str,
+    num_pairs: int,
+    seed: int,
+    framing: str | None = None,
+    look: str | None = None,
 ) -> PairRule:
-    """Which people a model is measured on; framing None: as `framing_of` says.
+    """Which people a model is measured on; None: as `framing_of` and `look_of` say.
 
     Raises:
         UsageError: a number or a name out of range.
         MissingWeightsError: there is no such model.
     """
-    told = framing_of(read_manifest(model_name)) if framing is None else framing
-    return PairRule(num_pairs, seed, told, look)
+    manifest = read_manifest(model_name)
+    return PairRule(
+        num_pairs,
+        seed,
+        framing_of(manifest) if framing is None else framing,
+        look_of(manifest) if look is None else look,
+    )
 
 
 def why_no_ceiling(manifest: Manifest) -> str | None:
     """Why a generator cannot be asked for the picture of true factors; None: it can.
 
-    It can if it was trained to make renders from their factors, which its bundle says.
+    It can if it was trained to make renders of today's recipe from their factors, which its bundle
+    says. Bundles that do not name a recipe are told by the number of factors.
     """
     provenance = manifest.provenance
     z_dim = manifest.architecture["generator"].get("z_dim")
     if z_dim != Z_DIM:
         return f"its generator takes {z_dim} latents, not the renderer's {Z_DIM} factors"
-    settings = _generator_settings(provenance)
-    if settings is None:
+    trained = _generator_training(provenance)
+    if trained is None:
         return "its bundle does not say that its generator was trained on renders"
+    settings, recipe = trained
     if settings.get("objective") == "paired" or settings.get("paired_weight"):
-        return _why_other_factors(settings.get("num_factors"))
+        return _why_other_faces(settings.get("num_factors"), recipe)
     return "its generator was trained without the factors of renders"
 
 
-def _generator_settings(provenance: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Of the last generator stage; where there was none, of the model that the run started from."""
+def _generator_training(provenance: Mapping[str, Any]) -> tuple[dict[str, Any], Any] | None:
+    """Settings of the last generator stage, and the recipe of the renders in that run.
+
+    Where there was no such stage, those of the model that the run started from.
+    """
     config, steps = provenance.get("config"), provenance.get("steps")
     if isinstance(config, dict) and isinstance(steps, dict):
         for stage in ("finish", "generator"):  # the later one is what the generator is
             settings = config.get(stage)
             if stage in steps and isinstance(settings, dict):
-                return settings
+                return settings, provenance.get("recipe")
     start = provenance.get("start_from")
     earlier = start.get("provenance") if isinstance(start, dict) else None
-    return _generator_settings(earlier) if isinstance(earlier, dict) else None
+    return _generator_training(earlier) if isinstance(earlier, dict) else None
 
 
-def _why_other_factors(num_learnt: object) -> str | None:
+def _why_other_faces(num_learnt: object, recipe: object) -> str | None:
+    if isinstance(recipe, int) and recipe != RECIPE:
+        return f"its generator learnt faces of recipe {recipe}, these are of recipe {RECIPE}"
     num_known = len(FaceFactors.names)
     if num_learnt in (None, 0, num_known):  # 0: all of z was learnt, whatever it meant
         return None

@@ -230,13 +230,25 @@ def _new_file(path: Path, kind: tuple[tuple[int, ...], type[np.generic]]) -> np.
     return np.memmap(path, dtype, "r+" if path.stat().st_size else "w+", shape=shape)
 
 
-def framing_of(folders: list[Path]) -> str | None:
-    """How the faces of rendered sets are placed, where all that say so say the same; else None.
+def rendering_of(folders: list[Path]) -> dict[str, Any]:
+    """How rendered sets were made: `framing`, `look` and `recipe`, each if all sets say the same.
 
     Raises:
         DataError: a set's manifest is damaged.
     """
-    said = (ClipSet(folder).manifest().get("settings") for folder in folders)
-    found = {value.get("framing") for value in said if isinstance(value, dict)}
-    framing = found.pop() if len(found) == 1 else None
-    return framing if isinstance(framing, str) else None
+    first, *others = [_rendering(ClipSet(folder).manifest()) for folder in folders] or [{}]
+    return {
+        name: value
+        for name, value in first.items()
+        if all(other.get(name) == value for other in others)
+    }
+
+
+def _rendering(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What one manifest says; nothing for footage, whose recipes are others."""
+    settings = manifest.get("settings")
+    if not isinstance(settings, dict) or "framing" not in settings:
+        return {}
+    told = {name: settings.get(name) for name in ("framing", "look")}
+    told |= {"recipe": manifest.get("recipe")}
+    return {name: value for name, value in told.items() if value is not None}

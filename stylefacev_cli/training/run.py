@@ -31,7 +31,7 @@ from stylefacev_cli.training.loop import Budget, Outcome, StopFlag, finished, ru
 from stylefacev_cli.training.motion_stage import MotionStage
 from stylefacev_cli.training.motion_tracks import cached_poses
 from stylefacev_cli.training.pose_stage import PoseStage
-from stylefacev_cli.training.reading import Mapping, framing_of, load_frames
+from stylefacev_cli.training.reading import Mapping, load_frames, rendering_of
 from stylefacev_cli.training.rendering import Renderer
 from stylefacev_cli.training.results import (
     Saved,
@@ -248,10 +248,8 @@ class Trainer:
             "frames": len(frames.images),
             "perceptual": chosen_perceptual(config.perceptual),
             "config": to_plain(config),
+            **rendering_of(self._data),
         }
-        framing = framing_of(self._data)
-        if framing is not None:
-            provenance["framing"] = framing
         if config.start_from is not None:
             start = read_manifest(config.start_from)
             provenance["start_from"] = {

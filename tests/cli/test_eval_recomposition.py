@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from tiny import TINY_RESOLUTION_PX
 
@@ -20,10 +22,12 @@ from stylefacev_cli.cli import rendered
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.cli.eval_recomposition import worst_and_best
 from stylefacev_cli.errors import StyleFaceVError, UsageError
+from stylefacev_cli.faces.assets import LOOK_ENTRY
 from stylefacev_cli.faces.dataset import RECIPE, RenderSettings, sample_latents
 from stylefacev_cli.faces.factors import FaceFactors
 from stylefacev_cli.metrics.recomposition import Images, Instruments, measure_pairs, summary
 from stylefacev_cli.pipeline import load_model
+from stylefacev_cli.weights.locate import MANIFEST_NAME
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
 
 pytestmark = pytest.mark.render
@@ -43,7 +47,7 @@ def people() -> rendered.RenderedPairs:
 @pytest.fixture
 def evaluate(people: rendered.RenderedPairs, capfd: pytest.CaptureFixture[str]) -> Evaluate:
     def evaluation(*arguments: str) -> tuple[int, str, str]:
-        code = run(["eval", *arguments, "--look", "procedural"])
+        code = run(["eval", *arguments])
         return (code, *capfd.readouterr())
 
     return evaluation
@@ -92,7 +96,6 @@ def test_perfect_and_copying_models_on_rendered_people(people: rendered.Rendered
 
 def test_the_default_model_through_the_door(evaluate: Evaluate) -> None:
     options = ["recomposition", "--pairs", "4", "--perceptual", "none", "--threads", "1"]
-    options += ["--framing", "unaligned"]
     code, out, err = evaluate(*options, "--json")
     assert (code, err) == (0, "")
     report: dict[str, Any] = json.loads(out)
@@ -102,10 +105,11 @@ def test_the_default_model_through_the_door(evaluate: Evaluate) -> None:
     assert report["model"] == {"name": "default-128", "sha256": manifest.sha256}
     assert report["networks"]["detector"]["sha256"] == manifest.files["detector"].sha256
     assert report["networks"]["perceptual"] is None
-    assert "generator" not in report["left_out"]  # it learnt these faces: its own picture is there
+    assert (report["framing"], report["look"]) == ("unaligned", "procedural")  # as it learnt them
+    assert "earlier renderer" in report["left_out"]["generator"]
     rows = {name: row["face_psnr"]["mean"] for name, row in report["rows"].items()}
     assert rows["truth"] > 100 > rows["recomposed"] > rows["copy"] + 2
-    assert rows["generator"] > rows["recomposed"] > rows["constant"] + 2
+    assert rows["recomposed"] > rows["constant"] + 2
     points = {name: row["points"]["mean"] for name, row in report["rows"].items()}
     assert points["truth"] < points["recomposed"] < points["copy"] / 2
     assert report["points_to_detector"] == points["recomposed"] / points["truth"]
@@ -133,6 +137,32 @@ def test_a_generator_of_earlier_faces_is_not_asked(evaluate: Evaluate) -> None:
     assert "generator" not in report["rows"]
 
 
+def copy_telling(bundle: Path, folder: Path, provenance: dict[str, Any]) -> Path:
+    """A copy of a bundle that tells another origin."""
+    shutil.copytree(bundle, folder)
+    told = yaml.safe_load((folder / MANIFEST_NAME).read_text())
+    (folder / MANIFEST_NAME).write_text(yaml.safe_dump(told | {"provenance": provenance}))
+    return folder
+
+
+def test_a_generator_of_these_faces_is_asked(evaluate: Evaluate, tmp_path: Path) -> None:
+    original, provenance = read_manifest("default-128"), dict(of_these_faces().provenance)
+    model = copy_telling(original.folder, tmp_path / "model", provenance | {"recipe": RECIPE})
+    code, out, _ = evaluate(
+        "recomposition", "--model", str(model), "--pairs", "2", "--perceptual", "none", "--json"
+    )
+    report = json.loads(out)
+    assert code == 0 and report["left_out"] == {}
+    assert report["protocol"].startswith(f"recomposition_canonical_faces{RECIPE}_procedural_")
+    found = [pair["generator"]["psnr"] for pair in report["per_pair"]]
+    assert np.mean(found) == report["rows"]["generator"]["psnr"]["mean"]
+    people = rendered.RenderedPairs(rendered.PairRule(2), report["resolution"])
+    pair = people.pair(0, load_model(model, device="cpu"))
+    assert pair.generated is not None
+    error = np.square((pair.generated.astype(float) - pair.truth) / 255).mean()
+    assert found[0] == pytest.approx(-10 * np.log10(error), abs=0.01)
+
+
 def test_a_generator_of_other_latents_has_no_ceiling(evaluate: Evaluate, tiny_model: Path) -> None:
     code, out, _ = evaluate(
         "recomposition", "--model", str(tiny_model), "--pairs", "2", "--perceptual", "none",
@@ -147,29 +177,57 @@ def test_a_generator_of_other_latents_has_no_ceiling(evaluate: Evaluate, tiny_mo
     )
 
 
+def made_of(manifest: Manifest, **told: Any) -> Manifest:
+    """A bundle of the same networks that tells another origin."""
+    return replace(manifest, provenance=told)
+
+
+def of_these_faces() -> Manifest:
+    """A bundle that says that its generator learnt today's factors."""
+    settings = {"objective": "paired", "num_factors": len(FaceFactors.names)}
+    told = {"config": {"generator": settings}, "steps": {"generator": 1}}
+    return made_of(read_manifest("default-128"), **told)
+
+
 def test_why_a_generator_has_no_ceiling() -> None:
-    earlier, manifest = read_manifest("default-64"), read_manifest("default-128")
-    assert "earlier renderer" in str(rendered.why_no_ceiling(earlier))
+    manifest = of_these_faces()
     assert rendered.why_no_ceiling(manifest) is None
+    for name, num_factors in (("default-64", 77), ("default-128", 105)):
+        reason = str(rendered.why_no_ceiling(read_manifest(name)))
+        assert "earlier renderer" in reason and str(num_factors) in reason
     settings: dict[str, Any] = {"objective": "adversarial", "paired_weight": 0.0}
     config = manifest.provenance["config"] | {"finish": settings}
-    told = {"config": config, "steps": {"finish": 1}}
-    other = replace(manifest, provenance={**manifest.provenance, **told})
+    other = made_of(manifest, config=config, steps={"generator": 1, "finish": 1})
     assert "without the factors" in str(rendered.why_no_ceiling(other))
     settings["paired_weight"] = 1.0
     assert rendered.why_no_ceiling(other) is None
     settings["num_factors"] = len(FaceFactors.names)
     assert rendered.why_no_ceiling(other) is None
-    imported = replace(manifest, provenance={"imported_from": "a file"})
+    imported = made_of(manifest, imported_from="a file")
     assert "does not say" in str(rendered.why_no_ceiling(imported))
 
 
+def test_a_generator_of_another_recipe_has_no_ceiling() -> None:
+    manifest = of_these_faces()
+    told = manifest.provenance
+    assert rendered.why_no_ceiling(made_of(manifest, **told, recipe=RECIPE)) is None
+    earlier = made_of(manifest, **told, recipe=RECIPE - 1)  # of as many factors
+    reason = f"its generator learnt faces of recipe {RECIPE - 1}, these are of recipe {RECIPE}"
+    assert rendered.why_no_ceiling(earlier) == reason
+    # What a later run without a generator learnt from says nothing of the generator.
+    moved = {"config": {}, "steps": {"motion": 3}}
+    for start, expected in ((earlier, reason), (manifest, None)):
+        for recipe in (RECIPE - 1, RECIPE):
+            begun = {"start_from": {"provenance": start.provenance}, "recipe": recipe}
+            assert rendered.why_no_ceiling(made_of(manifest, **moved, **begun)) == expected
+
+
 def test_the_model_that_another_started_from_knows_of_its_generator() -> None:
-    earlier, manifest = read_manifest("default-64"), read_manifest("default-128")
+    earlier, manifest = read_manifest("default-64"), of_these_faces()
 
     def started_from(start: Manifest) -> Manifest:
-        told = {"start_from": {"provenance": start.provenance}, "steps": {"motion": 3}}
-        return replace(manifest, provenance={**told, "config": {}})
+        begun = {"provenance": start.provenance}
+        return made_of(manifest, start_from=begun, steps={"motion": 3}, config={})
 
     assert rendered.why_no_ceiling(started_from(manifest)) is None
     assert rendered.why_no_ceiling(started_from(started_from(manifest))) is None
@@ -179,7 +237,39 @@ def test_the_model_that_another_started_from_knows_of_its_generator() -> None:
 def test_faces_are_placed_as_the_bundle_says() -> None:
     manifest = read_manifest("default-128")
     for told, wanted in (("wide", "wide"), ("sideways", "canonical"), (None, "canonical")):
-        assert rendered.framing_of(replace(manifest, provenance={"framing": told})) == wanted
+        assert rendered.framing_of(made_of(manifest, framing=told)) == wanted
+
+
+def test_people_look_as_the_bundle_says() -> None:
+    manifest = read_manifest("default-128")
+    for told, expected in (
+        ("photographic", "photographic"),
+        ("procedural", "procedural"),
+        ("painted", "procedural"),
+        (["photographic"], "procedural"),
+        (None, "procedural"),
+    ):
+        assert rendered.look_of(made_of(manifest, look=told)) == expected
+
+
+def test_a_photographic_model_is_measured_on_photographic_faces(
+    evaluate: Evaluate, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STYLEFACEV_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("STYLEFACEV_OFFLINE", "1")
+    model = copy_telling(tiny_model, tmp_path / "model", {"look": "photographic"})
+    options = ["--model", str(model), "--pairs", "2", "--perceptual", "none"]
+    code, out, err = evaluate("recomposition", *options)
+    assert (code, out) == (3, "") and LOOK_ENTRY in err
+
+
+@pytest.mark.parametrize(
+    ("model", "framing"), [("default-128", "unaligned"), ("default-64", "canonical")]
+)
+def test_the_shipped_models_are_measured_on_what_they_learnt(model: str, framing: str) -> None:
+    assert rendered.rule_for(model, 4, 2) == rendered.PairRule(4, 2, framing, "procedural")
+    asked = rendered.rule_for(model, 4, 2, "wide", "photographic")
+    assert asked == rendered.PairRule(4, 2, "wide", "photographic")
 
 
 def test_pictures_of_a_pair(people: rendered.RenderedPairs, tiny_model: Path) -> None:
@@ -203,6 +293,8 @@ def test_pictures_of_a_pair(people: rendered.RenderedPairs, tiny_model: Path) ->
         (["--seed", "-1"], 2, "from 0 to"),
         (["--framing", "narrow"], 2, "canonical, unaligned, wide"),
         (["--framing", ""], 2, "canonical, unaligned, wide"),
+        (["--look", "painted"], 2, "photographic or procedural"),
+        (["--look", ""], 2, "photographic or procedural"),
         (["--model", "nobody"], 3, "unknown model"),
         (["--perceptual", "lpips"], 2, "not one of"),
     ],

@@ -122,7 +122,7 @@ def test_all_writes_one_report_and_one_page(
     code, stdout, err = evaluate(
         "all", "--fake", f"model:{tiny_model}?seeds=0-19", "--real", str(frames), "--fps", "12",
         "--out", str(out), "--clips", "16", "--images", "16", "--videos", "3", "--frames", "12",
-        "--pairs", "2", "--detector", str(tiny_model), "--look", "procedural",
+        "--pairs", "2", "--detector", str(tiny_model),
     )  # fmt: skip
     assert (code, stdout) == (0, f"{out}\n")
     report = json.loads((out / "report.json").read_text())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 import yaml
 
 from stylefacev_cli.cli.detectors import choose_detector
+from stylefacev_cli.data.clips import MANIFEST_NAME
 from stylefacev_cli.errors import DataError, MissingWeightsError, UsageError
 from stylefacev_cli.networks.appearance import AppearanceRecomposer
 from stylefacev_cli.networks.generator import Generator
@@ -144,12 +146,15 @@ def test_the_bundle_and_its_card_tell_of_the_model_before(
     model: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
     """One stage is trained on; the other networks are the model's; a second run starts from it."""
-    start = model
+    start, data = model, tmp_path / "data"
+    shutil.copytree(clip_folder, data)
+    rendering = {"framing": "wide", "look": "procedural"}
+    (data / MANIFEST_NAME).write_text(yaml.safe_dump({"recipe": 3, "settings": rendering}))
     for count in (1, 2):
         config = settings(start, "fine_tune=true", "joint=null", "motion.num_images=16")
         run = tmp_path / str(count)
         lines: list[str] = []
-        train(config, [clip_folder], run, stage="motion", report=lines.append)
+        train(config, [data], run, stage="motion", report=lines.append)
         bundle = run / "bundle"
         assert lines[-1] == f"model: {bundle}"
         made, before = load_bundle(bundle), load_bundle(start)
@@ -157,10 +162,12 @@ def test_the_bundle_and_its_card_tell_of_the_model_before(
             weights, wanted = (getattr(b.networks, name).state_dict() for b in (made, before))
             same = all(torch.equal(weights[key], wanted[key]) for key in wanted)
             assert same == (name != "motion"), name
-        told = made.manifest.provenance["start_from"]
+        provenance = made.manifest.provenance
+        assert {"recipe": 3, **rendering}.items() <= provenance.items()
+        told = provenance["start_from"]
         assert told["sha256"] == before.manifest.sha256
         assert told["provenance"] == before.manifest.provenance
-        sections = {k for k, v in made.manifest.provenance["config"].items() if isinstance(v, dict)}
+        sections = {k for k, v in provenance["config"].items() if isinstance(v, dict)}
         assert sections == {"motion", "loop"}  # the card has those of stages that did not run, too
         assert yaml.safe_load((bundle / "training_card.yaml").read_text())["config"]["pose"]
         card = (bundle / CARD_NAME).read_text()

@@ -8,15 +8,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from discs import write_discs
 
 from stylefacev_cli.data.clips import INDEX_NAME, MANIFEST_NAME, Clip, ClipEntry, write_clip
 from stylefacev_cli.errors import DataError, StyleFaceVError
 from stylefacev_cli.training.frames import CPU, Frames
-from stylefacev_cli.training.reading import Mapping, load_frames
+from stylefacev_cli.training.reading import Mapping, load_frames, rendering_of
 
 ARRAYS = ("images", "factors", "landmarks", "key_points", "visible", "held_out", "starts", "moving")
 
@@ -73,8 +75,9 @@ def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     code = f"""
 import resource, sys
 from pathlib import Path
+from typing import Any
 from stylefacev_cli.training.frames import CPU
-from stylefacev_cli.training.reading import Mapping, load_frames
+from stylefacev_cli.training.reading import Mapping, load_frames, rendering_of
 status = dict(line.split(":") for line in open("/proc/self/status"))
 limit = 1024 * int(status["VmData"].split()[0]) + 20_000_000
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -139,3 +142,40 @@ def test_a_full_disk_and_sets_that_differ(
     with pytest.raises(StyleFaceVError, match="cannot write .*: No space left"):
         mapped(clip_folder, tmp_path / "frames")
     assert not list((tmp_path / "frames").iterdir())
+
+
+RENDERED = {"recipe": 3, "settings": {"framing": "wide", "look": "procedural"}}
+RECIPE_2 = {"recipe": 2, "settings": {"framing": "wide"}}
+FOOTAGE = {"recipe": 3, "settings": {"kind": "videos", "look": "procedural"}}
+
+
+@pytest.mark.parametrize(
+    ("manifests", "expected"),
+    [
+        ([RENDERED], {"framing": "wide", "look": "procedural", "recipe": 3}),
+        ([RENDERED, RENDERED], {"framing": "wide", "look": "procedural", "recipe": 3}),
+        ([RECIPE_2], {"framing": "wide", "recipe": 2}),
+        ([RENDERED, RECIPE_2], {"framing": "wide"}),
+        ([RECIPE_2, RENDERED], {"framing": "wide"}),
+        (
+            [RENDERED, {"recipe": 3, "settings": {"framing": "wide", "look": "photographic"}}],
+            {"framing": "wide", "recipe": 3},
+        ),
+        ([FOOTAGE], {}),  # its recipe counts something else
+        ([RENDERED, FOOTAGE], {}),
+        ([RENDERED, None], {}),
+        ([None], {}),
+        ([{"recipe": 3, "settings": "wide"}], {}),
+    ],
+)
+def test_how_rendered_sets_were_made(
+    manifests: list[dict[str, Any] | None], expected: dict[str, Any], tmp_path: Path
+) -> None:
+    folders = [tmp_path / str(i) for i in range(len(manifests))]
+    entry = ClipEntry("0", "clips/0.png", "clips/0.npz", 2, 16, 25.0, 0, "clip")
+    for folder, manifest in zip(folders, manifests, strict=True):
+        folder.mkdir()
+        (folder / INDEX_NAME).write_text(entry.to_line())
+        if manifest is not None:
+            (folder / MANIFEST_NAME).write_text(yaml.safe_dump(manifest))
+    assert rendering_of(folders) == expected
