@@ -25,7 +25,7 @@ IDENTITY_NAMES = (
     *("glasses_light", "glasses_red", "earrings", "earring_drop", "earring_gold"),
     *("neckline_v", "jacket", "jacket_light", "jacket_red", "jacket_blue"),
     *(f"hair_style_{name}" for name in HAIR_STYLES),
-    *("skin_variant", "hat", "hat_tilt", "hat_light", "hat_red", "hat_blue"),
+    *("skin_unevenness", "hat", "hat_tilt", "hat_light", "hat_red", "hat_blue"),
 )
 SCENE_NAMES = (
     *("light_azimuth", "light_elevation", "light_temperature"),

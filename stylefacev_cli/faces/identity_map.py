@@ -98,7 +98,7 @@ def identity_of(f: Factors) -> Identity:
             0.07, 0.7 * f["jacket_light"], 0.12 * f["jacket_red"], 0.16 * f["jacket_blue"]
         ),
         hair_style=_hair_style(f),
-        skin_variant=float(ndtr(1.5 * f["skin_variant"])),
+        skin_unevenness=float(ndtr(1.2 * f["skin_unevenness"])),
         hat=0 if f["hat"] < _HAT_FROM else 1 + int(f["hat_tilt"] > 0),
         hat_color=tinted_color(
             0.10, 0.8 * f["hat_light"], 0.22 * f["hat_red"], 0.24 * f["hat_blue"]

@@ -67,7 +67,7 @@ class Identity:
     jacket: float  # 0 none … 1 worn open over the shirt
     jacket_color: tuple[float, float, float]
     hair_style: int  # index into HAIR_STYLES
-    skin_variant: float  # 0 … 1 between the skins of the same age, ancestry and gender
+    skin_unevenness: float  # 0 smooth … 1 pores, blotches and, on light skin, freckles
     hat: int  # 0 none, 1 worn straight, 2 worn aslant
     hat_color: tuple[float, float, float]
 

@@ -50,7 +50,7 @@ _PICTURES = {
         ("light", "", "caucasian"),
     )
 }
-_SECOND_PICTURES = {  # two share their place by the person's ruddiness
+_SECOND_PICTURES = {  # two share their place by how uneven the skin is
     f"young_lightskinned_{sex}_diffuse2.png": ("young", "caucasian", sex)
     for sex in ("female", "male")
 }
@@ -111,9 +111,9 @@ def blend_skin(identity: Identity) -> U8:
     used = np.flatnonzero(weights > 0.004)
     shares = (weights[used] / weights[used].sum()).astype(np.float32)
     red, green, _ = identity.hair_color
-    freckles = smooth_step(1.75, 2.8, red / max(green, 1e-3)) * smooth_step(
-        0.5, 0.2, identity.skin_tone
-    )
+    uneven = identity.skin_unevenness
+    freckled = smooth_step(1.75, 2.8, red / max(green, 1e-3)) + smooth_step(0.8, 1.0, uneven)
+    freckles = min(float(freckled), 1.0) * float(smooth_step(0.5, 0.2, identity.skin_tone))
     made_up = identity.make_up
     amounts = np.array([0.8 * identity.ruddiness - 0.15, 0.8 * made_up, made_up, freckles])
     return _blend(
@@ -126,6 +126,7 @@ def blend_skin(identity: Identity) -> U8:
         _base_color(skins, identity).astype(np.float32),
         (amounts[:, None] * _TINTS).astype(np.float32),
         _square_roots(),
+        0.55 + 0.9 * uneven,
     ).reshape(HEIGHT, WIDTH, 4)
 
 
@@ -140,10 +141,10 @@ def picture_weights(skins: Skins, identity: Identity) -> F64:
     sexes = {"female": 1 - identity.gender, "male": identity.gender}
     shares = [periods[p] * origins[o] * sexes[s] for p, o, s in skins.places]
     weights = np.maximum(np.array(shares), 0) ** _SHARPNESS
-    ruddy = float(smooth_step(0.15, 0.65, identity.ruddiness))
+    uneven = identity.skin_unevenness
     for i in np.flatnonzero(skins.second):
         first = skins.places.index(skins.places[i])
-        weights[[first, i]] *= [1 - ruddy, ruddy]
+        weights[[first, i]] *= [1 - uneven, uneven]
     return np.asarray(weights / weights.sum())
 
 
@@ -352,6 +353,7 @@ def _blend(
     base: F32,
     tints: F32,
     table: U8,
+    detail_strength: float,
 ) -> U8:
     num_texels, chunk = low.shape[2], 1024
     out = np.empty((num_texels, 4), np.uint8)
@@ -359,7 +361,7 @@ def _blend(
     squares = np.float32(0.0)
     for share in shares:
         squares += share * share
-    boost = np.float32(1.0) / np.sqrt(squares)
+    boost = np.float32(detail_strength) / np.sqrt(squares)
     for start in range(0, num_texels, chunk):
         count = min(chunk, num_texels - start)
         bands[:] = 0.0

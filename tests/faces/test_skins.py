@@ -95,7 +95,7 @@ def test_those_whom_a_picture_shows_get_it(skins: skins_module.Skins) -> None:
             age={"young": 0.5, "middleage": 0.72, "old": 1.0}[period],
             gender=float(sex == "male"),
             ancestry=tuple(float(origin == o) for o in ("african", "asian", "caucasian")),
-            ruddiness=float(skins.second[k]),
+            skin_unevenness=float(skins.second[k]),
         )
         assert picture_weights(skins, identity)[k] == pytest.approx(1)
 
