@@ -39,6 +39,7 @@ from stylefacev_cli.faces.teeth import MouthPlace, make_arches
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
+_GENDER_CONTRAST = 1.2  # of shapes, against MakeHuman's, so that faces alone tell it
 _EYE_DEPTH = 1.075  # radii between the front of the eye's box and its centre
 _TONGUE_SHIFT_DM = (0.0, -0.03, -0.06)  # behind the teeth
 _SHAVED_COVER = 0.32  # stubble on a shaved head
@@ -131,8 +132,9 @@ def _stubble() -> F32:
 
 
 def _shape(mesh: FaceMesh, identity: Identity) -> F32:
+    gender = 0.5 + _GENDER_CONTRAST * (identity.gender - 0.5)
     weights = macro_weights(
-        mesh.macro_names, identity.gender, identity.age, identity.weight, identity.ancestry
+        mesh.macro_names, gender, identity.age, identity.weight, identity.ancestry
     )
     # einsum, not BLAS: small sums on one thread, in the same order on every machine.
     offsets = np.einsum("m,mv->v", weights, mesh.macro_offsets)

@@ -61,7 +61,7 @@ def identity_of(f: Factors) -> Identity:
         make_up=float(np.clip(0.15 + 0.4 * f["make_up"], 0, 1) * female),
         brow_height_dm=0.014 + 0.012 * f["brow_height"],
         brow_arch_dm=0.034 + 0.010 * f["brow_arch"],
-        brow_thickness_dm=0.035 * female + 0.048 * male + 0.005 * f["brow_thickness"],
+        brow_thickness_dm=0.033 * female + 0.051 * male + 0.005 * f["brow_thickness"],
         brow_slant_dm=-0.002 + 0.007 * f["brow_slant"],
         beard=float(np.clip(0.6 * f["beard"] - 0.05, 0, 1) * male * smooth_step(0.4, 0.5, age)),
         hair_color=hair.color,
@@ -118,7 +118,7 @@ class _Person(NamedTuple):
 
 
 def _person(f: Factors) -> _Person:
-    gender = _sigmoid(4.0 * f["gender"])
+    gender = _sigmoid(7.0 * f["gender"])
     male = _sigmoid(14 * (gender - 0.5))
     age = float(0.31 + 0.61 * ndtr(f["age"]) ** 1.2)
     ancestry = _ancestry(f["ancestry_0"], f["ancestry_1"])
