@@ -120,7 +120,9 @@ def export_bundle(
     ] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Write a model as state dicts under the original file names, for the original code.
+    """Write a model as files under the original names, for the original code.
+
+    State dicts, and the generator also as a .pkl that StyleGAN3's own loader reads.
 
     `weights import NAME --archive FOLDER` makes the same model of them again, bit for bit.
     """

@@ -20,7 +20,7 @@ from stylefacev_cli.weights.file_names import (
     network_of_file,
 )
 
-_MAX_FILES = 10_000  # of a folder; somebody's home is not what is meant
+_MAX_FILES = 100_000  # of a folder; somebody's home is not what is meant
 _OF_TRAINED_POSES = ("landmarks", "motion")
 
 
