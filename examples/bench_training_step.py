@@ -143,7 +143,7 @@ def one_side(options: argparse.Namespace) -> None:
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lpips asks torchvision in an old way
-        vgg = PerceptualLoss(_Vgg16(pretrained=False), "vgg16, random")
+        vgg = PerceptualLoss(_Vgg16(), "vgg16, random")
     if options.side == "original":
         step = original_step(*options.original, vgg)
     else:

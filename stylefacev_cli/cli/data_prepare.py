@@ -90,6 +90,16 @@ Tries = Annotated[
 Seed = Annotated[int, typer.Option("--seed", help="Of the shifts.")]
 
 
+KeepFrames = Annotated[
+    bool,
+    typer.Option(
+        "--keep-frames",
+        help="Frames as they are, of square videos that are cut already: no face is looked for, "
+        "and there are no landmarks beside them.",
+    ),
+]
+
+
 @app.command()
 def ravdess(
     ctx: typer.Context,
@@ -137,6 +147,7 @@ def videos(
     max_frames: MaxFrames = 300,
     step: Step = 1,
     search_every: SearchEvery = 24,
+    keep_frames: KeepFrames = False,
     min_window: MinWindow = None,
     detector: Detector = "face-alignment",
     device: Device = "cpu",
@@ -150,6 +161,7 @@ def videos(
     settings = {
         "size_px": size, "person_from": person_from, "margin": margin, "min_frames": min_frames,
         "max_frames": max_frames, "step": step, "search_every": search_every,
+        "keep_frames": keep_frames,
     }  # fmt: skip
     _prepare(
         ctx, "videos", src, dst, settings, min_window, detector, device, workers,
@@ -264,7 +276,9 @@ def _prepare(
     missing = set(people) - {source.person for source in sources}
     if missing:
         raise UsageError(f"--val-person {sorted(missing)[0]}: there is no such person in {src}")
-    if landmarks is None:
+    if settings.keep_frames:
+        facts: dict[str, Any] = {"name": "none"}
+    elif landmarks is None:
         # Asked for here, once: what is missing must be told before the first worker starts.
         facts = open_finder(detector, device, settings.min_window_px).facts
     else:

@@ -247,6 +247,7 @@ def _perceptual_distance(
     from stylefacev_cli.weights.efficientnet import ENTRY
     from stylefacev_cli.weights.hashing import sha256_of
     from stylefacev_cli.weights.registry import find_entry
+    from stylefacev_cli.weights.vgg16 import vgg16_file
 
     distance = perceptual.load_perceptual(name)
     if distance is None:
@@ -254,5 +255,5 @@ def _perceptual_distance(
     if distance.name == ENTRY:
         sha256 = find_entry(ENTRY).files[0].sha256 or ""
     else:
-        sha256 = sha256_of(perceptual.vgg16_file())
+        sha256 = sha256_of(vgg16_file())
     return distance, {"name": distance.name, "sha256": sha256}

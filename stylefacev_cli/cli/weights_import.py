@@ -29,16 +29,21 @@ def import_bundle(
     generator: Annotated[
         Path | None, _file("--generator", "StyleGAN3, T or R: .pkl, .pt or .safetensors.")
     ] = None,
-    appearance: Annotated[Path | None, _file("--appearance", "latest_net_FE.pth")] = None,
+    appearance: Annotated[
+        Path | None, _file("--appearance", "latest_net_FE.pth, or pre_net.pth.")
+    ] = None,
     landmarks: Annotated[Path | None, _file("--landmarks", "latest_net_FE_lm.pth")] = None,
-    pose: Annotated[Path | None, _file("--pose", "latest_net_FE_pose.pth")] = None,
+    pose: Annotated[
+        Path | None, _file("--pose", "latest_net_FE_pose.pth, or pre_pose_net.pth.")
+    ] = None,
     motion: Annotated[Path | None, _file("--motion", "motion_net.pth")] = None,
     detector: Annotated[Path | None, _file("--detector", "wing.ckpt; videos do without.")] = None,
     archive: Annotated[
         Path | None,
         typer.Option(
             "--archive", metavar="ZIP|FOLDER",
-            help="The authors' zip as it is, or a folder with such files, as of an export.",
+            help="The authors' zip or folder as it is, or that of an export; a file that an option "
+            "names goes before its own.",
         ),
     ] = None,
     fps: Annotated[
@@ -78,7 +83,9 @@ def import_bundle(
     }
     wishes = ImportWishes(
         name=name,
-        files={network: _located(path) for network, path in given.items() if path is not None},
+        files={
+            network: _located(path, network) for network, path in given.items() if path is not None
+        },
         archive=None if archive is None else _located(archive),
         fps=fps,
         licence=licence,
@@ -95,6 +102,9 @@ def import_bundle(
             f"{manifest.name} can render images (generate --frames 1) and be trained on "
             f"(train --start-from), but make no videos: it lacks {', '.join(manifest.missing)}"
         )
+        if {"pose", "appearance"} <= set(manifest.files):
+            start = f"--start-from {manifest.name}"
+            terminal.note(f"`train joint {start}`, then `train motion {start}` make the rest")
     if as_json:
         terminal.result(json.dumps({**_facts(manifest), "notes": list(imported.notes)}, indent=2))
     else:
@@ -110,7 +120,9 @@ def export_bundle(
     ] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Write a model as state dicts under the original file names, for the original code.
+    """Write a model as files under the original names, for the original code.
+
+    State dicts, and the generator also as a .pkl that StyleGAN3's own loader reads.
 
     `weights import NAME --archive FOLDER` makes the same model of them again, bit for bit.
     """
@@ -126,19 +138,25 @@ def export_bundle(
         terminal.result(str(path))
 
 
-def _located(path: Path) -> Path:
+def _located(path: Path, network: str | None = None) -> Path:
     """The path itself, or where downloaded weights of that name are.
+
+    Args:
+        path: of a file or folder, or a name.
+        network: whose file is wanted of weights with many files; None: their folder.
 
     Raises:
         MissingWeightsError: they are not downloaded yet.
     """
     from stylefacev_cli.weights.cache import path_of
+    from stylefacev_cli.weights.file_names import network_of_file
     from stylefacev_cli.weights.registry import read_registry
 
     entry = None if path.exists() else read_registry().get(str(path))
     if entry is None:
         return path
-    files = [path_of(file) for file in entry.files]
+    found = [file for file in entry.files if network in (None, network_of_file(file.name))]
+    files = [path_of(file) for file in found or entry.files]
     if not all(file.is_file() for file in files):
         raise MissingWeightsError(
             f"{path} is not there: run `stylefacev weights download {path}` first"

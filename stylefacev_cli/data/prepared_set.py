@@ -33,6 +33,7 @@ from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
 from stylefacev_cli.weights.locking import locked
 
 RECIPE = 1  # counts up when the same footage and settings give another set
+_KEPT = "none: frames as they came, whole"
 _WINDOW_RULES = {
     True: "one fixed square for a clip: the union of FFHQ's squares (unrotated) of all its frames",
     False: "as FFHQ-U: FFHQ's square, unrotated, shifted at random, not padded",
@@ -170,7 +171,7 @@ def _claim(folder: Path, settings: PrepareSettings, origin: Origin) -> None:
         "source": origin.source,
         "licence": origin.licence,
         "detector": origin.detector,
-        "window": _WINDOW_RULES[settings.is_video],
+        "window": _KEPT if settings.keep_frames else _WINDOW_RULES[settings.is_video],
         "resize": RESIZE_RULE,
         "recipe": RECIPE,
         "settings": _plain(settings),
@@ -179,7 +180,10 @@ def _claim(folder: Path, settings: PrepareSettings, origin: Origin) -> None:
 
 
 def _plain(settings: PrepareSettings) -> dict[str, Any]:
-    return asdict(settings) | {"val_people": list(settings.val_people)}
+    values = asdict(settings) | {"val_people": list(settings.val_people)}
+    if not settings.keep_frames:  # sets that were begun before there was such a setting go on
+        del values["keep_frames"]
+    return values
 
 
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:

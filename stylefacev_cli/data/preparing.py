@@ -30,6 +30,7 @@ from stylefacev_cli.data.windows import (
     fit_window,
     shifted_window,
     split_runs,
+    whole_frames,
 )
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.networks.landmarks import key_points_from_landmarks
@@ -65,6 +66,7 @@ class PrepareSettings:
     val_permille: int | None = None  # of the persons; None: training decides
     val_people: tuple[str, ...] = ()  # persons held out by name
     landmarks_sha256: str | None = None  # of FFHQ's file of landmarks
+    keep_frames: bool = False  # of videos that are cut already: no face is looked for
 
     def __post_init__(self) -> None:
         """Check the values once."""
@@ -135,7 +137,7 @@ def start_worker(
 
     def prepare(source: Source) -> Prepared:
         nonlocal finder
-        if finder is None and source.landmarks is None:
+        if finder is None and source.landmarks is None and not settings.keep_frames:
             finder = open_finder(settings.detector, device, settings.min_window_px)
         return prepare_source(source, settings, folder, set_name, finder)
 
@@ -156,14 +158,16 @@ def prepare_source(
         settings: how.
         folder: of the set; strips and labels are written to it, the index is not.
         set_name: its name, on which the split depends.
-        finder: of faces; not needed where landmarks came with the footage.
+        finder: of faces; not needed where landmarks came with the footage, or frames are kept.
 
     Raises:
         OSError: the set cannot be written.
     """
     done = Prepared(source.name)
     try:
-        if settings.is_video:
+        if settings.keep_frames:
+            _keep_video(source, settings, folder, set_name, done)
+        elif settings.is_video:
             assert finder is not None
             _prepare_video(source, settings, folder, set_name, finder, done)
         else:
@@ -216,6 +220,34 @@ def _prepare_video(
         labels["first_frame"] = np.array(run.first * settings.step)
         fps = rate / settings.step
         _write(source, settings, folder, set_name, number, frames_cut, labels, fps, done)
+
+
+def _keep_video(
+    source: Source, settings: PrepareSettings, folder: Path, set_name: str, done: Prepared
+) -> None:
+    """Whole frames: they are counted first, then cut evenly where a clip would grow too long."""
+    num_frames, shape = 0, (0, 0)
+    for picture in _frames(source.path, settings.step):
+        if num_frames and picture.shape[:2] != shape:
+            raise DataError(f"{source.name}: the size of its frames changes; cut it there")
+        num_frames, shape = num_frames + 1, picture.shape[:2]
+    if not num_frames:
+        raise DataError(f"{source.name} has no frames")
+    window = whole_frames(width=shape[1], height=shape[0])
+    if isinstance(window, str):
+        done.skip(window, width_px=shape[1], height_px=shape[0])
+        return
+    rule = RunRule(settings.min_frames, settings.max_frames)
+    runs = split_runs(np.ones((num_frames, 3)), [None] * num_frames, rule)
+    for run in runs:
+        if run.reason is not None:
+            done.skip(run.reason, frames=[run.first, run.last])
+    kept = [(run, window) for run in runs if run.reason is None]
+    fps = (frame_rate(source.path) or 0.0) / settings.step
+    for number, frames in enumerate(_cut_runs(source.path, settings, kept)):
+        first = np.array(kept[number][0].first * settings.step)
+        labels = {"window": np.array(window), "first_frame": first}
+        _write(source, settings, folder, set_name, number, frames, labels, fps, done)
 
 
 def _frames(path: Path, step: int) -> Iterator[U8]:

@@ -29,6 +29,7 @@ TOO_SHORT = "too short"
 TOO_SMALL = "face too small"
 LEAVES_WINDOW = "face leaves the window"
 LEAVES_PICTURE = "window leaves the picture"
+NOT_SQUARE = "not square"
 
 # Eyes (all their points) and the corners of the mouth, by the number of landmarks.
 _PARTS = {
@@ -124,6 +125,11 @@ def split_runs(squares: F64, reasons: list[str | None], rule: RunRule) -> list[R
             runs.append(Run(first, i, reasons[first]))
         first = i
     return runs
+
+
+def whole_frames(width: int, height: int) -> Window | str:
+    """The window that is the whole picture, or the reason why there is none."""
+    return Window(0, 0, width) if width == height else NOT_SQUARE
 
 
 def fit_window(

@@ -2,25 +2,27 @@
 
 Training takes it as a loss, `eval diversity` as a measure.
 
-The paper uses VGG16. Where its weights are at hand (torch hub's cache) it is taken, through lpips;
-else EfficientNet-Lite0 from the package index, a named offline network. Both are compared with
-channels brought to unit length at each place, as LPIPS does, averaged over the layers and scaled so
-that two unrelated faces are about 0.02 apart: the paper's weight of 100 makes it a few times L1.
+The paper uses VGG16. Where its weights are at hand (the entry `vgg16`, or torch hub's cache) it is
+taken, as lpips cuts it; else EfficientNet-Lite0 from the package index, a named offline network.
+Both are compared with channels brought to unit length at each place, as LPIPS does, averaged over
+the layers and scaled so that two unrelated faces are about 0.02 apart: the paper's weight of 100
+makes it a few times L1.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import warnings
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylefacev_cli.errors import MissingWeightsError, UsageError
+from stylefacev_cli.errors import IntegrityError, UsageError
 from stylefacev_cli.weights.efficientnet import load_efficientnet
+from stylefacev_cli.weights.vgg16 import read_vgg16_features, vgg16_file
 
 EFFICIENTNET_GROUPS = 4  # the deepest of them sees 16 px cells; the later ones hardly see a face
-VGG16_FILE = "vgg16-397923af.pth"
 MIN_SIZE_PX = 64  # smaller images are enlarged first, or the deep layers have nothing to look at
 SCALE = 0.02
 NAMES = ("auto", "vgg16", "efficientnet-lite0", "none")
@@ -82,12 +84,7 @@ def load_perceptual(name: str) -> PerceptualLoss | None:
     if name == "none":
         return None
     if name == "vgg16":
-        if not vgg16_file().exists():
-            raise MissingWeightsError(
-                f"{vgg16_file()} is not there: put torchvision's file there, or use "
-                "efficientnet-lite0"
-            )
-        return PerceptualLoss(_Vgg16(), name)
+        return PerceptualLoss(_Vgg16(read_vgg16_features()), name)
     return PerceptualLoss(load_efficientnet(EFFICIENTNET_GROUPS), name)
 
 
@@ -104,22 +101,26 @@ def chosen_perceptual(name: str) -> str:
     return name
 
 
-def vgg16_file() -> Path:
-    """Where torch hub keeps VGG16's weights."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / VGG16_FILE
-
-
 class _Vgg16(nn.Module):
     """VGG16's features after the five blocks, as lpips cuts it."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, pretrained: bool = True) -> None:
+    def __init__(self, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Build it; without weights of torchvision's `features` they are random."""
         super().__init__()
         from lpips.pretrained_networks import vgg16  # slow to import, and seldom needed
 
-        self.slices = vgg16(requires_grad=False, pretrained=pretrained)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it asks torchvision in an older way
+            self.slices = vgg16(requires_grad=False, pretrained=False)
+        if weights is not None:
+            names = {name: name.partition(".")[2] for name in self.slices.state_dict()}
+            lacking = set(names.values()) - weights.keys()
+            if lacking:
+                raise IntegrityError(f"{vgg16_file()} lacks features.{min(lacking)}")
+            self.slices.load_state_dict({name: weights[there] for name, there in names.items()})
         self.register_buffer("mean", torch.tensor(VGG_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(VGG_STD)[:, None, None])
 

@@ -23,7 +23,6 @@ from stylefacev_cli.errors import MissingWeightsError, UsageError
 from stylefacev_cli.metrics.perceptual import (
     EFFICIENTNET_GROUPS,
     MIN_SIZE_PX,
-    VGG16_FILE,
     PerceptualLoss,
 )
 from stylefacev_cli.weights.cache import path_of
@@ -31,8 +30,9 @@ from stylefacev_cli.weights.efficientnet import ENTRY as EFFICIENTNET_ENTRY
 from stylefacev_cli.weights.efficientnet import load_efficientnet
 from stylefacev_cli.weights.hashing import sha256_of
 from stylefacev_cli.weights.registry import find_entry
+from stylefacev_cli.weights.vgg16 import FILE_NAME as VGG16_NAME
 
-BACKBONES = {"lpips-alex": "alexnet-owt-7be5be79.pth", "lpips-vgg": VGG16_FILE}
+BACKBONES = {"lpips-alex": "alexnet-owt-7be5be79.pth", "lpips-vgg": VGG16_NAME}
 NAMES = ("auto", *BACKBONES, EFFICIENTNET_ENTRY)
 BATCH = 16
 

@@ -28,6 +28,7 @@ from stylefacev_cli.training.frames import CPU, Frames
 from stylefacev_cli.training.generator_stage import GeneratorStage
 from stylefacev_cli.training.joint_stage import JointStage
 from stylefacev_cli.training.loop import Budget, Outcome, StopFlag, finished, run_stage
+from stylefacev_cli.training.model_parts import missing_parts
 from stylefacev_cli.training.motion_stage import MotionStage
 from stylefacev_cli.training.motion_tracks import cached_poses
 from stylefacev_cli.training.pose_stage import PoseStage
@@ -67,8 +68,9 @@ def train(
 ) -> Outcome:
     """Train one stage, or all that are not done yet; then write the model to `run/bundle`.
 
-    After one stage only if its network fits the others of the model that the run starts from.
-    What can be known to go wrong is looked for first, see `check_run`.
+    After one stage if all networks are there then, of the run or of the model that it starts from,
+    and fit each other; else a line says what is missing. What can be known to go wrong is looked
+    for first, see `check_run`.
 
     Args:
         config: all settings.
@@ -112,26 +114,15 @@ def train(
             if outcome.reason != "done":
                 return outcome
     if process_index() == 0:
-        if stage == "all" or _fits_its_model(config, run):
+        missing = {} if stage == "all" else trainer.missing_parts()
+        if missing:
+            lacks = "; ".join(f"{network} ({way})" for network, way in missing.items())
+            report(f"no model yet: it lacks {lacks}")
+        else:
             report(f"model: {trainer.bundle()}")
         if stage == "all":
             remove(run / FRAMES_FOLDER)
     return outcome
-
-
-def _fits_its_model(config: TrainingConfig, run: Path) -> bool:
-    """Whether what a run has trained can take its place in the model that it started from.
-
-    Of a model that is whole, nothing builds on the recomposer or the motion; on all others does,
-    but on poses only if they become other ones.
-    """
-    if config.start_from is None or read_manifest(config.start_from).missing:
-        return False
-    fitting = ["appearance", "motion"]
-    if config.joint is not None and config.joint.keeps_poses:
-        fitting.append("joint")
-    below = (name for name in STAGES if name not in fitting)
-    return not any(CheckpointStore(run / name / "checkpoints").paths() for name in below)
 
 
 def _silent(line: str) -> None:
@@ -238,6 +229,11 @@ class Trainer:
                 f"give it {to_plain(generator.config)}"
             )
         return generator
+
+    def missing_parts(self) -> dict[str, str]:
+        """What a model of the run would lack, see `missing_parts`."""
+        joint = self._config.joint
+        return missing_parts(self._saved, keeps_poses=joint is not None and joint.keeps_poses)
 
     def bundle(self) -> Path:
         """Write the model of a finished run."""

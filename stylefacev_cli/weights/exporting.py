@@ -1,7 +1,8 @@
 """A model bundle → state dicts under the original file names, for the original code.
 
 Beside them lies `export.yaml`: architectures, and the generator's arguments in the words of the
-original class. With it, importing the files again gives the same bundle, bit for bit.
+original class. With it, importing the files again gives the same bundle, bit for bit. The generator
+is there twice: as a state dict, and as a pickle that StyleGAN3's code reads.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from safetensors.torch import load_file
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError, UsageError
 from stylefacev_cli.weights.architectures import read_config, read_configs
 from stylefacev_cli.weights.bundle import write_whole
-from stylefacev_cli.weights.file_names import EXPORT_NAMES
+from stylefacev_cli.weights.file_names import EXPORT_NAMES, GENERATOR_PICKLE
+from stylefacev_cli.weights.generator_pickle import generator_pickle
 from stylefacev_cli.weights.manifest import (
     NETWORK_NAMES,
     Manifest,
@@ -86,8 +88,8 @@ def export_model(name_or_folder: str | Path, folder: Path, *, force: bool = Fals
     manifest = read_manifest(name_or_folder)
     configs = read_configs(manifest)
     paths = {network: folder / EXPORT_NAMES[network] for network in manifest.files}
-    description = folder / DESCRIPTION_NAME
-    for path in (*paths.values(), description):
+    snapshot, description = folder / GENERATOR_PICKLE, folder / DESCRIPTION_NAME
+    for path in (*paths.values(), snapshot, description):
         if path.exists() and not force:
             raise UsageError(f"{path} is there already: give --force to replace it")
     verify_files(manifest)
@@ -99,6 +101,9 @@ def export_model(name_or_folder: str | Path, folder: Path, *, force: bool = Fals
             state: dict[str, Any] = dict(load_file(weights_path(manifest.folder, network)))
             data = _torch_bytes({"state_dict": state} if network == "detector" else state)
             write_whole(path, data)
+            if network == "generator":
+                arguments = original_arguments(to_plain(configs[network]))
+                write_whole(snapshot, generator_pickle(arguments, state))
             files[network] = {
                 "name": path.name,
                 "sha256": hashlib.sha256(data).hexdigest(),
@@ -107,7 +112,7 @@ def export_model(name_or_folder: str | Path, folder: Path, *, force: bool = Fals
         write_whole(description, _description(manifest, configs, files))
     except OSError as error:
         raise StyleFaceVError(f"cannot write to {folder}: {error.strerror or error}") from error
-    return [*paths.values(), description]
+    return [*paths.values(), snapshot, description]
 
 
 def read_description(folder: Path) -> Description | None:
@@ -157,13 +162,13 @@ def _description(manifest: Manifest, configs: Mapping[str, Any], files: Mapping[
         "fps": manifest.fps,
         "licence": manifest.licence,
         "provenance": dict(manifest.provenance),
-        "arguments": {"generator": _original_arguments(to_plain(configs["generator"]))},
+        "arguments": {"generator": original_arguments(to_plain(configs["generator"]))},
         "files": dict(files),
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode()
 
 
-def _original_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+def original_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments with which the original class of generators makes this one."""
     mapping = {theirs: settings[ours] for ours, theirs in _OF_MAPPING.items()}
     others = {key: value for key, value in settings.items() if key not in _OF_MAPPING}

@@ -12,7 +12,15 @@ EXPORT_NAMES = {
     "motion": "motion_net.pth",
     "detector": "wing.ckpt",
 }
-_GENERATORS = re.compile(r"generator\.(?:pt|safetensors)|(?:network-snapshot|stylegan3).*\.pkl")
+GENERATOR_PICKLE = "generator.pkl"  # beside `generator.pt`: the same weights, for StyleGAN3's code
+PRETRAINED_NAMES = {  # as they were before the joint stage
+    "appearance": "pre_net.pth",
+    "pose": "pre_pose_net.pth",
+}
+_GENERATORS = re.compile(r"generator\.(?:pt|pkl|safetensors)|(?:network-snapshot|stylegan3).*\.pkl")
+_NETWORKS = {
+    name: network for names in (EXPORT_NAMES, PRETRAINED_NAMES) for network, name in names.items()
+}
 
 
 def network_of_file(name: str) -> str | None:
@@ -21,9 +29,4 @@ def network_of_file(name: str) -> str | None:
     Args:
         name: without folders.
     """
-    if _GENERATORS.fullmatch(name):
-        return "generator"
-    for network, published in EXPORT_NAMES.items():
-        if name == published:
-            return network
-    return None
+    return "generator" if _GENERATORS.fullmatch(name) else _NETWORKS.get(name)

@@ -1,6 +1,6 @@
 """Files that were fetched by hand → a model bundle, made beside its place and renamed into it.
 
-files, or one archive → checked → converted one after another → bundle
+files, named or in an archive → checked → converted one after another → bundle
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ from typing import Any
 import torch
 
 from stylefacev_cli.errors import (
-    IntegrityError,
     MissingWeightsError,
     StyleFaceVError,
     UsageError,
 )
 from stylefacev_cli.weights.architectures import check_fit
-from stylefacev_cli.weights.archives import open_archive, unpack
+from stylefacev_cli.weights.archive_files import files_of_archive
 from stylefacev_cli.weights.bundle import write_bundle
 from stylefacev_cli.weights.checkpoints import Checkpoint, read_checkpoint
 from stylefacev_cli.weights.exporting import Description, read_description
-from stylefacev_cli.weights.file_names import network_of_file
 from stylefacev_cli.weights.locate import (
     REPLACED_SUFFIX,
     imported_models,
@@ -51,8 +49,8 @@ class ImportWishes:
 
     Attributes:
         name: of the model to make.
-        files: the file of each network; without `archive`.
-        archive: the authors' zip, or a folder that holds such files; without `files`.
+        files: the file of each network; these go before those of `archive`.
+        archive: the authors' zip, or a folder that holds such files, also below it.
         fps: frames per second of its motion; by default what an export says, else `RELEASED_FPS`.
         licence: of the weights; by default what an export says, else that of the publishers.
         force: replace a model of that name.
@@ -93,14 +91,15 @@ def import_model(wishes: ImportWishes) -> Imported:
         raise StyleFaceVError(f"cannot write models to {folder}: {error.strerror}") from error
     _clear_stale(folder)
     with _scratch(folder, wishes.name) as scratch:
-        files = dict(wishes.files)
+        files, notes = dict(wishes.files), tuple[str, ...]()
         if wishes.archive is not None:
-            files = _files_of_archive(wishes.archive, scratch / "unpacked")
+            chosen = files_of_archive(wishes.archive, scratch / "unpacked", wishes.files)
+            files, notes = {**chosen.files, **files}, chosen.notes
         if "generator" not in files:
             raise MissingWeightsError(
                 "a model needs a generator: give its file as --generator (.pkl, .pt, .safetensors)"
             )
-        notes = _convert(wishes, files, scratch / "bundle")
+        notes += _convert(wishes, files, scratch / "bundle")
         _put_in_place(scratch / "bundle", folder / wishes.name, force=wishes.force)
     return Imported(read_manifest(folder / wishes.name), notes)
 
@@ -108,8 +107,8 @@ def import_model(wishes: ImportWishes) -> Imported:
 def _check_wishes(wishes: ImportWishes) -> None:
     if not is_model_name(wishes.name):
         raise UsageError(f"the name {wishes.name!r} is not made of letters, digits, dots, dashes")
-    if bool(wishes.files) == (wishes.archive is not None):
-        raise UsageError("give the files of networks (--generator …), or one --archive")
+    if not wishes.files and wishes.archive is None:
+        raise UsageError("give the files of networks (--generator …), or an --archive with them")
     if wishes.fps is not None and not 0 < wishes.fps <= 240:
         raise UsageError(f"--fps {wishes.fps:g} is not from 0 to 240")
     if wishes.name in shipped_models():
@@ -198,39 +197,6 @@ def _provenance(tool: str, checkpoints: Mapping[str, Checkpoint]) -> dict[str, A
         for name, checkpoint in checkpoints.items()
     }
     return {"imported_by": tool, "from": sources}
-
-
-def _files_of_archive(archive: Path, target: Path) -> dict[str, Path]:
-    """The files of networks in a folder, or in a zip, from which they are unpacked to `target`."""
-    if not archive.exists():
-        raise MissingWeightsError(f"no such archive: {archive}")
-    if archive.is_dir():
-        names = [path.name for path in archive.iterdir() if path.is_file()]
-        return {network: archive / name for network, name in _chosen(names, archive).items()}
-    target.mkdir()
-    files: dict[str, Path] = {}
-    with open_archive(archive) as opened:
-        names = [info.filename for info in opened.infolist() if not info.is_dir()]
-        for network, name in _chosen(names, archive).items():
-            files[network] = target / Path(name).name
-            unpack(opened, name, files[network])
-    return files
-
-
-def _chosen(names: list[str], archive: Path) -> dict[str, str]:
-    """Which of the names is the file of which network."""
-    chosen: dict[str, str] = {}
-    for name in sorted(names):
-        network = None if name.startswith("__MACOSX/") else network_of_file(Path(name).name)
-        if network is None:
-            continue
-        if network in chosen:
-            raise IntegrityError(
-                f"{archive} has two files for the {network} ({chosen[network]} and {name}): "
-                "unpack it and give the files one by one"
-            )
-        chosen[network] = name
-    return chosen
 
 
 @contextlib.contextmanager

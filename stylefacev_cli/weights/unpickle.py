@@ -26,6 +26,8 @@ from stylefacev_cli.weights.stored_tensor import (
 )
 
 LEGACY_MAGIC = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")  # the first pickle of the old format
+PERSISTENCE_VERSION = 6  # that StyleGAN3 writes
+RECONSTRUCTION = "torch_utils.persistence._reconstruct_persistent_obj"
 _LEGACY_PROTOCOL = 1001
 _MAX_ITEMS_OF_A_CALL = 100_000
 
@@ -173,7 +175,7 @@ class _Meanings:
             **plain,
             "torch._utils._rebuild_tensor": self.tensor,
             "torch.storage._load_from_bytes": self.storage,
-            "torch_utils.persistence._reconstruct_persistent_obj": self.persistent,
+            RECONSTRUCTION: self.persistent,
             "dnnlib.util.EasyDict": self.dictionary,
             "builtins.set": self.set,
             "__builtin__.set": self.set,

@@ -40,7 +40,7 @@ def test_import_and_export(
     told = capsys.readouterr()
     assert json.loads(told.out)["missing"] == [] and told.err == ""
     assert run(["weights", "export", "tiny", "--to", "out", "--json", "--force"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["files"]) == 6
+    assert len(json.loads(capsys.readouterr().out)["files"]) == 7
     assert run(["generate", "--model", "tiny", "--frames", "2", "-q"]) == 0
 
 

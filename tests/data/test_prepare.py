@@ -222,6 +222,42 @@ def test_training_reads_a_prepared_set(prepared: Path) -> None:
     assert not np.isnan(frames.key_point_batch(np.arange(20)).numpy()).any()
 
 
+def test_frames_that_are_cut_already_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the authors' processed RAVDESS: Actor_*/*.mp4; no finder and no weights of one."""
+    movie = [background(i)[:96, :96] for i in range(25)]
+    square = tmp_path / "actor_align_512" / "Actor_01" / "01-01-01-01-01-01-01.mp4"
+    write_movie(square, movie)
+    write_movie(square.with_name("wide.mp4"), [background(i) for i in range(12)])
+    write_movie(square.with_name("short.mp4"), movie[:4])
+    square.with_name("torn.mp4").write_bytes(square.read_bytes()[:900])
+    command = ["data", "prepare", "videos", str(tmp_path / "actor_align_512"), str(tmp_path / "s")]
+    options = ["--keep-frames", "--min-frames", "6", "--max-frames", "10", "--size"]
+    assert run([*command, *options, "96"]) == 0
+    assert {name[9:]: found for name, found in reasons(tmp_path / "s").items()} == {
+        "01-01-01-01-01-01-01.mp4": [],
+        "short.mp4": ["too short"],
+        "torn.mp4": ["damaged"],
+        "wide.mp4": ["not square"],
+    }
+    clips = ClipSet(tmp_path / "s")
+    clips.check()
+    assert [entry.num_frames for entry in clips.entries] == [8, 8, 9]
+    assert {entry.person for entry in clips.entries} == {"Actor_01"}
+    from stylefacev_cli.video import read_frames
+
+    pictures = np.stack(list(read_frames(square)))
+    np.testing.assert_array_equal(np.concatenate([clip.frames() for clip in clips]), pictures)
+    manifest = clips.manifest()
+    assert manifest["detector"] == {"name": "none"} and manifest["window"].startswith("none")
+    assert np.isnan(load_frames([tmp_path / "s"], 96, 0).landmarks).all()
+    assert run(["data", "inspect", str(tmp_path / "s"), "--check"]) == 0
+    assert run([*command[:-1], str(tmp_path / "t"), *options, "48"]) == 0
+    small = ClipSet(tmp_path / "t").clip(0).frames()
+    np.testing.assert_array_equal(small[0], Window(0, 0, 96).cut(pictures[0], 48))
+
+
 # --- images ----------------------------------------------------------------------------------
 
 

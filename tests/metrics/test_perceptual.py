@@ -5,14 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylefacev_cli.errors import MissingWeightsError, UsageError
+from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.metrics.perceptual import (
     PerceptualLoss,
+    _Vgg16,
+    chosen_perceptual,
     load_perceptual,
 )
 from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
 from stylefacev_cli.weights.cache import path_of
 from stylefacev_cli.weights.registry import find_entry
+from stylefacev_cli.weights.vgg16 import vgg16_file
 
 
 def test_features_have_the_documented_shapes_and_stay_frozen() -> None:
@@ -50,6 +53,39 @@ def test_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         load_perceptual("vgg16")
     with pytest.raises(MissingWeightsError, match="by hand"):
         load_perceptual("auto")
+
+
+def test_torchvisions_file_is_read_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From torch hub's cache; from the cache of assets too, where its hash is compared."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("STYLEFACEV_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    network = _Vgg16()
+    state = {
+        f"features.{name.partition('.')[2]}": tensor.half()
+        for name, tensor in network.slices.state_dict().items()
+    }
+    file = vgg16_file()
+    file.parent.mkdir(parents=True)
+    torch.save({**state, "classifier.6.bias": torch.zeros(3)}, file)
+    assert chosen_perceptual("auto") == "vgg16"
+    loss, image = load_perceptual("vgg16"), torch.rand(1, 3, 64, 64) * 2 - 1
+    assert loss is not None
+    own = PerceptualLoss(network, "own")
+    assert loss(image, -image) == pytest.approx(float(own(image, -image)), rel=1e-2)
+
+    del state["features.28.bias"]
+    torch.save(state, file)
+    with pytest.raises(IntegrityError, match=r"lacks features\.28\.bias"):
+        load_perceptual("vgg16")
+    place = path_of(find_entry("vgg16").files[0])
+    place.parent.mkdir(parents=True)
+    file.rename(place)
+    assert vgg16_file() == place
+    with pytest.raises(IntegrityError, match="397923af"):
+        load_perceptual("vgg16")
 
 
 @pytest.mark.skipif(
