@@ -94,11 +94,12 @@ def _chosen(
         chosen[network] = first
     pose = given.get("pose") or chosen.get("pose")
     if pose is not None and _leaf(str(pose)) == PRETRAINED_NAMES["pose"]:
-        for network in set(_OF_TRAINED_POSES) & set(chosen):
-            notes.append(
-                f"{chosen.pop(network)} was left aside: it belongs to {EXPORT_NAMES['pose']}, "
-                f"not to {PRETRAINED_NAMES['pose']}"
-            )
+        notes += [
+            f"{chosen.pop(network)} was left aside: it belongs to {EXPORT_NAMES['pose']}, "
+            f"not to {PRETRAINED_NAMES['pose']}"
+            for network in _OF_TRAINED_POSES
+            if network in chosen
+        ]
     return chosen, tuple(notes)
 
 
@@ -113,8 +114,10 @@ def _drop_pickle_twins(names: list[str]) -> None:
 def _keep_one_kind_of_encoder(found: dict[str, list[str]], given: Mapping[str, Path]) -> list[str]:
     """Keep pose and appearance as trained, where both are there, else those of before."""
     is_trained = all(
-        network in given or any(_leaf(name) == EXPORT_NAMES[network] for name in names)
-        for network, names in ((network, found.get(network, [])) for network in PRETRAINED_NAMES)
+        _leaf(str(given[network])) != before
+        if network in given
+        else any(_leaf(name) != before for name in found.get(network, []))
+        for network, before in PRETRAINED_NAMES.items()
     )
     notes = []
     for network, before in PRETRAINED_NAMES.items():

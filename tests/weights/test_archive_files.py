@@ -101,6 +101,9 @@ def test_the_two_pretrained_files(tree: Path, home: Path) -> None:
         assert made.manifest.missing == ("landmarks", "motion")
         assert any("motion_net.pth was left aside: it belongs to" in note for note in made.notes)
     assert alone.manifest.files == named.manifest.files
+    # One of them named takes the other one along.
+    half = imported(tree, pose=before / "pre_pose_net.pth")
+    assert sources(half.manifest) == sources(alone.manifest)
     # Half of the trained pair does not go with half of the other.
     (tree / "checkpoints/stylefacev/latest_net_FE_pose.pth").unlink()
     assert sources(imported(tree).manifest) == sources(alone.manifest)
