@@ -27,7 +27,7 @@ TINY_GENERATOR = (
 TINY_APPEARANCE = (
     "{input_size: 64, stem_stride: 1, base_channels: 4, expansion: 2, inner_ratio: 1, "
     "encoder_blocks: [1, 1, 1, 1], recomposer_blocks: [1, 1, 1, 1], lift_blocks: 1, "
-    "appearance_channels: 8, num_ws: 6, w_dim: 16}"
+    "appearance_channels: 8, num_ws: 6, w_dim: 16, normalisation: per_image}"
 )
 SHRUNKEN = [
     "resolution=16",
@@ -67,12 +67,15 @@ def test_sizes_and_schedule_are_those_of_the_paper(name: str) -> None:
     )  # fmt: skip
     assert (appearance.max_rotation_deg, appearance.max_translation) == (45, 0.25)
     assert appearance.architecture.input_size == 256
+    # Batch statistics of one sample, in training as at sampling.
+    assert (appearance.architecture.normalisation, appearance.batch_size) == ("per_image", 1)
     assert config.pose.key_point_weight == 10 and config.motion.num_frames == 30
     if joint is not None:
         assert (joint.l1_weight, joint.perceptual_weight, joint.key_point_weight) == (10, 100, 1)
         assert (joint.embedding_weight, joint.image_weight, joint.adversarial_weight) == (
             10, 0.1, 0.01,
         )  # fmt: skip
+        assert (joint.freeze_norms_from, joint.num_clips, joint.num_drawn) == (0, 1, 1)
         detector, _ = networks_of(config, "joint")[0]
         assert sum(p.numel() for p in detector.parameters()) == 6_333_603
 
