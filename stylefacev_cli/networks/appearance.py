@@ -5,6 +5,9 @@ and recomposing"):
 
     encode      frame [3, S, S] → appearance [C, 8, 8]         a = E_app(x)
     recompose   appearance, pose [1, 8, 8] → ws [num_ws, w]    w = R(a, p)
+
+The authors never put it into evaluation mode: with a batch of one, each image and each pose is
+normalised by its own statistics. `normalisation: per_image` does that for any batch.
 """
 
 from __future__ import annotations
@@ -16,10 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.networks.batch_norm import BatchNorm2d
+from stylefacev_cli.networks.batch_norm import BatchNorm2d, PerImageNorm2d
 from stylefacev_cli.networks.initial_weights import start_normal
 from stylefacev_cli.networks.landmark_branch import LandmarkBranch
 from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.normalisation import PER_IMAGE, RUNNING, check_normalisation
 from stylefacev_cli.networks.pose import POSE_SIZE
 from stylefacev_cli.networks.residual import residual_stage
 from stylefacev_cli.networks.resize import resize_square
@@ -47,9 +51,11 @@ class AppearanceConfig:
     appearance_channels: int = 64  # a multiple of expansion
     num_ws: int = 16  # of the generator
     w_dim: int = 512
+    normalisation: str = RUNNING  # or per_image, as the authors train and sample
     landmarks: LandmarkDetectorConfig | None = None  # of a branch that sees the face's form
 
     def __post_init__(self) -> None:
+        check_normalisation(self.normalisation, "appearance: normalisation")
         if self.stem_stride not in (1, 2, 4):
             raise UsageError(f"appearance: stem_stride {self.stem_stride} is not 1, 2 or 4")
         if self.input_size != self.stem_stride * 8 * POSE_SIZE:
@@ -75,6 +81,11 @@ class AppearanceConfig:
         """All channels of the appearance."""
         return self.appearance_channels + self.form_channels
 
+    @property
+    def is_per_image(self) -> bool:
+        """Whether each image and each pose is normalised by its own statistics."""
+        return self.normalisation == PER_IMAGE
+
 
 class AppearanceRecomposer(nn.Module):
     """E_app and R. The state dict is that of the released `latest_net_FE.pth`, which holds both.
@@ -87,13 +98,14 @@ class AppearanceRecomposer(nn.Module):
         super().__init__()
         self.config = config = config or AppearanceConfig()
         base, stem_stride = config.base_channels, min(config.stem_stride, 2)
+        norm = PerImageNorm2d if config.is_per_image else BatchNorm2d
 
         def stage(in_channels: int, planes: int, num_blocks: int, stride: int) -> nn.Sequential:
             outer, inner = planes * config.expansion, planes * config.inner_ratio
-            return residual_stage(in_channels, outer, inner, num_blocks, stride)
+            return residual_stage(in_channels, outer, inner, num_blocks, stride, norm)
 
         self.conv1 = nn.Conv2d(3, base, 7, stem_stride, padding=3, bias=False)
-        self.bn1 = BatchNorm2d(base)
+        self.bn1 = norm(base)
         channels = base
         for i, (num_blocks, stride) in enumerate(
             zip(config.encoder_blocks, _STAGE_STRIDES, strict=True)

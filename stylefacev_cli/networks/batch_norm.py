@@ -1,4 +1,4 @@
-"""Batch normalisation whose batch is that of all processes together.
+"""Batch normalisation whose batch is that of all processes together, or each image alone.
 
 Source: Ioffe and Szegedy 2015, "Batch Normalization"; torch's own synchronised one needs a GPU.
 """
@@ -6,6 +6,7 @@ Source: Ioffe and Szegedy 2015, "Batch Normalization"; torch's own synchronised 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylefacev_cli.networks.collective import gathered, num_processes
@@ -42,3 +43,24 @@ class BatchNorm2d(nn.BatchNorm2d):
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * (count / max(count - 1, 1)), self.momentum)
         self.num_batches_tracked += 1
+
+
+class PerImageNorm2d(BatchNorm2d):
+    """What torch's module does in training mode with a batch of one image, for each image alone.
+
+    With the mean m and the biased variance v of each channel of an image over its H × W places,
+
+        y = weight · (x − m) / √(v + eps) + bias
+
+    in training and in evaluation mode, whatever the batch. The running statistics move in training
+    mode only, by the mean over the images, and nothing here reads them; every process moves its own
+    (`optim.average_buffers`). A map of one place has no statistics and is refused, as torch does.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x [N, C, H, W]."""
+        moved = (self.running_mean, self.running_var) if self.training else (None, None)
+        momentum = self.momentum or 0.0
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked += 1
+        return F.instance_norm(x, *moved, self.weight, self.bias, True, momentum, self.eps)

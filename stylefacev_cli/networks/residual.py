@@ -21,23 +21,29 @@ class Bottleneck(nn.Module):
         out_channels: channels of the result.
         inner_channels: channels of the 3×3 convolution.
         stride: of the 3×3 convolution and of the shortcut.
+        norm: the kind of BatchNorm.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, inner_channels: int, stride: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        inner_channels: int,
+        stride: int = 1,
+        norm: type[BatchNorm2d] = BatchNorm2d,
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, inner_channels, 1, bias=False)
-        self.bn1 = BatchNorm2d(inner_channels)
+        self.bn1 = norm(inner_channels)
         self.conv2 = nn.Conv2d(inner_channels, inner_channels, 3, stride, padding=1, bias=False)
-        self.bn2 = BatchNorm2d(inner_channels)
+        self.bn2 = norm(inner_channels)
         self.conv3 = nn.Conv2d(inner_channels, out_channels, 1, bias=False)
-        self.bn3 = BatchNorm2d(out_channels)
+        self.bn3 = norm(out_channels)
         self.downsample: nn.Sequential | None = None
         if stride != 1 or in_channels != out_channels:
             self.downsample = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
-                BatchNorm2d(out_channels),
+                norm(out_channels),
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,11 +55,16 @@ class Bottleneck(nn.Module):
 
 
 def residual_stage(
-    in_channels: int, out_channels: int, inner_channels: int, num_blocks: int, stride: int = 1
+    in_channels: int,
+    out_channels: int,
+    inner_channels: int,
+    num_blocks: int,
+    stride: int = 1,
+    norm: type[BatchNorm2d] = BatchNorm2d,
 ) -> nn.Sequential:
     """A sequence of bottlenecks of one width; the first changes the channels and has the stride."""
     assert num_blocks > 0, "a stage has at least one block"
-    blocks = [Bottleneck(in_channels, out_channels, inner_channels, stride)]
+    blocks = [Bottleneck(in_channels, out_channels, inner_channels, stride, norm)]
     for _ in range(1, num_blocks):
-        blocks.append(Bottleneck(out_channels, out_channels, inner_channels))
+        blocks.append(Bottleneck(out_channels, out_channels, inner_channels, norm=norm))
     return nn.Sequential(*blocks)
