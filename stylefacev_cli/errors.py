@@ -12,6 +12,10 @@ Codes 130 (Ctrl-C) and 143 (SIGTERM) belong to signals, see `cli/app.py`.
 from __future__ import annotations
 
 
+class StyleFaceVWarning(UserWarning):
+    """Something worth knowing that stops nothing; the command line notes it in one line."""
+
+
 class StyleFaceVError(Exception):
     """A failure whose one-line message says what, where and what to do next."""
 

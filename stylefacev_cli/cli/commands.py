@@ -69,7 +69,7 @@ def execute(arguments: list[str]) -> int:
     """Run a command line; `app.run`, which see, is the way in."""
     terminal = Terminal(arguments)
     try:
-        with stopping_on_signals():
+        with stopping_on_signals(), terminal.noting_warnings():
             return _invoke(arguments, terminal)
     except (ClosedPipe, BrokenPipeError):
         give_up_stdout()

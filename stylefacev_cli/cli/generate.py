@@ -57,7 +57,7 @@ def generate(
         int | None,
         typer.Option(
             "--frames", envvar="STYLEFACEV_FRAMES", rich_help_panel=WHAT_PANEL,
-            min=1, max=10_000_000, show_default="64, or the track's",
+            min=1, max=10_000_000, show_default="64, of imported models 60; or the track's",
             help="Length of each video.",
         ),
     ] = None,
@@ -72,7 +72,7 @@ def generate(
         float | None,
         typer.Option(
             "--fps", envvar="STYLEFACEV_FPS", rich_help_panel=WHAT_PANEL, min=0.1, max=240,
-            show_default="what the model has learnt",
+            show_default="what the model has learnt; of imported models the authors' writer's",
             help="Frames per second; changes the speed of the motion, unless --resample.",
         ),
     ] = None,

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from stylefacev_cli.data.pose_tracks import PoseTrack
     from stylefacev_cli.pipeline import Model, Person
 
-DEFAULT_FRAMES = 64
 MAX_FRAMES = 10_000_000
 _SPARE_FRAMES = 100  # where a loop may begin later, to close better
 
@@ -89,7 +88,7 @@ class Playing:
 class Pace:
     """How long and how fast, as wished for."""
 
-    num_frames: int | None = None  # None: by seconds, or the track's, else 64
+    num_frames: int | None = None  # None: by seconds, or the track's, else the model's default
     seconds: float | None = None
     fps: float | None = None  # None: the track's, else the model's
     resample: bool = False
@@ -117,7 +116,8 @@ def plan_playing(
     fps = pace.fps or rates[0]
     if pace.resample:
         motions = [replace(one, step=rate / fps) for one, rate in zip(motions, rates, strict=True)]
-    playing = Playing(tuple(motions), _num_frames(motions, pace, fps, edits), fps, edits)
+    num_frames = _num_frames(motions, pace, fps, edits, manifest.default_frames)
+    playing = Playing(tuple(motions), num_frames, fps, edits)
     _check_held(playing)
     return playing
 
@@ -132,7 +132,7 @@ def _opened(names: Sequence[str], manifest: Manifest) -> list[Motion]:
     return motions
 
 
-def _num_frames(motions: list[Motion], pace: Pace, fps: float, edits: Edits) -> int:
+def _num_frames(motions: list[Motion], pace: Pace, fps: float, edits: Edits, default: int) -> int:
     shortest = min(motion.length for motion in motions)
     wanted, option = pace.num_frames, f"--frames {pace.num_frames}"
     if pace.seconds is not None:
@@ -147,7 +147,7 @@ def _num_frames(motions: list[Motion], pace: Pace, fps: float, edits: Edits) -> 
     if wanted is not None:
         return wanted
     if motions[0].track is None:
-        return DEFAULT_FRAMES
+        return default
     if shortest == math.inf:  # loops only
         tracks = [(motion.track, motion.step) for motion in motions if motion.track is not None]
         return min(max(1, round(len(track) / step)) for track, step in tracks)

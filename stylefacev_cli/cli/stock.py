@@ -11,6 +11,7 @@ from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFaceVError
 
 if TYPE_CHECKING:
+    from stylefacev_cli.weights.manifest import Manifest
     from stylefacev_cli.weights.registry import Entry, WeightFile
 
 
@@ -121,18 +122,25 @@ def model_facts(folder: Path) -> dict[str, Any]:
     except (IntegrityError, MissingWeightsError):
         state = "damaged"
     return facts | {
-        "role": f"model: {manifest.resolution} px, {manifest.fps:g} fps",
+        "role": f"model: {manifest.resolution} px, {told_fps(manifest)}",
         "state": state,
         "bytes": sum(record.bytes for record in manifest.files.values()),
         "licence": manifest.licence,
         "non_commercial": _NON_COMMERCIAL in manifest.licence,
         "lacks": list(manifest.missing),
+        "normalisation": manifest.normalisation,
         "path": str(folder),
         "files": [
             {"path": name, "bytes": record.bytes, "sha256": record.sha256}
             for name, record in manifest.files.items()
         ],
     }
+
+
+def told_fps(manifest: Manifest) -> str:
+    """The frame rate of a model, and whether it is but that of its authors' video writer."""
+    of_writer = " (only the rate of the authors' video writer)"
+    return f"{manifest.fps:g} fps{of_writer if manifest.fps_is_only_written else ''}"
 
 
 def verified_file(name: str, file: WeightFile, terminal: Terminal) -> dict[str, Any]:

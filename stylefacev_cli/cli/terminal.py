@@ -8,10 +8,11 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from stylefacev_cli.errors import StyleFaceVError
+from stylefacev_cli.errors import StyleFaceVError, StyleFaceVWarning
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -80,6 +81,21 @@ class Terminal:
         """Tell what went wrong, on one line; control characters (of a file name, say) are shown."""
         line = " ".join(text.split())
         self._say("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
+
+    @contextlib.contextmanager
+    def noting_warnings(self) -> Iterator[None]:
+        """Inside, our own warnings are notes; others are shown as Python does."""
+        with warnings.catch_warnings():
+            shown = warnings.showwarning
+
+            def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+                if issubclass(category, StyleFaceVWarning):
+                    self.note(str(message))
+                else:
+                    shown(message, category, *where, **more)
+
+            warnings.showwarning = show
+            yield
 
     def ask(self, question: str) -> bool:
         """Ask on stderr whether to go on; whatever is not a yes is a no."""

@@ -10,6 +10,7 @@ import typer
 
 import stylefacev_cli
 from stylefacev_cli.cli.options import AsJson
+from stylefacev_cli.cli.stock import told_fps
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
 from stylefacev_cli.errors import MissingWeightsError
 
@@ -43,12 +44,24 @@ def import_bundle(
     ] = None,
     fps: Annotated[
         float | None,
-        typer.Option("--fps", help="Frames a second of its motion.", show_default="15"),
+        typer.Option(
+            "--fps", help="Frames a second of its motion.",
+            show_default="15, only the rate of the authors' video writer",
+        ),
     ] = None,
     licence: Annotated[
         str | None,
         typer.Option(
             "--licence", help="Licence of the weights.", show_default="that of the publishers"
+        ),
+    ] = None,
+    normalisation: Annotated[
+        str | None,
+        typer.Option(
+            "--normalisation", metavar="per_image|running",
+            help="How the appearance network normalises: each image and pose by its own "
+            "statistics, as the authors sample, or by those of training.",
+            show_default="per_image",
         ),
     ] = None,
     force: Annotated[
@@ -82,6 +95,7 @@ def import_bundle(
         archive=None if archive is None else _located(archive),
         fps=fps,
         licence=licence,
+        normalisation=normalisation,
         force=force,
         tool=f"stylefacev {stylefacev_cli.__version__}",
     )
@@ -90,6 +104,8 @@ def import_bundle(
     for note in imported.notes:
         terminal.note(note)
     terminal.note(f"licence: {manifest.licence}")
+    if manifest.fps_is_only_written:
+        terminal.note(f"{told_fps(manifest)}; --fps says another one")
     if manifest.missing:
         terminal.note(
             f"{manifest.name} can render images (generate --frames 1) and be trained on "
@@ -153,6 +169,8 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
         "sha256": manifest.sha256,
         "resolution": manifest.resolution,
         "fps": manifest.fps,
+        "fps_is_only_written": manifest.fps_is_only_written,
+        "normalisation": manifest.normalisation,
         "licence": manifest.licence,
         "networks": list(manifest.files),
         "missing": list(manifest.missing),

@@ -59,7 +59,7 @@ from stylefacev_cli.training.frames import Frames, PairSampler, Sampler, SwapSam
 from stylefacev_cli.training.further_swaps import further_swaps
 from stylefacev_cli.training.guesses import linear_view, places_guess
 from stylefacev_cli.training.loop import Losses
-from stylefacev_cli.training.optim import Schedule, muon_and_adam, restored_if_bad
+from stylefacev_cli.training.optim import Schedule, average_buffers, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.reconstruction import reconstruction_losses
 from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, step_generator
@@ -101,7 +101,8 @@ class AppearanceStageConfig:
     view_weight: float = 0.0  # of the linear view's difference, a cheap stand-in for the L1
     places_weight: float = 0.0  # of the guessed difference of where key points are; needs labels
     image_share: float = 1.0  # of a batch: those that are made as images; of the others, ws alone
-    freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
+    freeze_norms_from: float = 0.7  # progress from which on batch statistics stay; with
+    # architecture.normalisation per_image each sample's own are used to the end
 
     def __post_init__(self) -> None:
         """Check the values once."""
@@ -187,6 +188,8 @@ class AppearanceStage(NetworkStage):
             parts = (self._losses_of(batch, share) for share in self.shares)
             found = self._optimisers.learn(parts, len(self.shares), scale)
             marks.append(found is not None)
+        if config.architecture.is_per_image:
+            average_buffers(self.appearance_net)
         return found or {"total": float("nan")}
 
     @torch.no_grad()

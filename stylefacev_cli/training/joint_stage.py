@@ -54,7 +54,12 @@ from stylefacev_cli.training.joint_batches import JointBatch, JointBatches, Join
 from stylefacev_cli.training.joint_settings import JointStageConfig
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.losses import explained, key_point_loss, non_saturating, openings
-from stylefacev_cli.training.optim import Optimisers, optimisers_of, restored_if_bad
+from stylefacev_cli.training.optim import (
+    Optimisers,
+    average_buffers,
+    optimisers_of,
+    restored_if_bad,
+)
 from stylefacev_cli.training.rebalance import Rebalance
 from stylefacev_cli.training.reconstruction import reconstruction_losses
 from stylefacev_cli.training.shares import Share, own_shares
@@ -220,6 +225,8 @@ class JointStage(NetworkStage):
                 parts = map(losses_of, self.shares, repeat(kinds))
                 learnt = self._optimisers.learn(parts, len(self.shares), scale, image_part)
                 marks.append(learnt is not None)
+            if self.appearance_net.config.is_per_image:
+                average_buffers(self.appearance_net)
             if learnt is None:
                 return {"total": float("nan")}
             found |= learnt

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.networks.normalisation import RUNNING
 from stylefacev_cli.training.best import Measure
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.shares import Share
@@ -65,7 +66,7 @@ class NetworkStage:
         Raises:
             UsageError: its networks have another architecture than the config says now.
         """
-        if state["architecture"] != self.architecture:
+        if _completed(state["architecture"]) != self.architecture:
             raise UsageError(
                 f"{self.name}: the architecture in the config is not that of the saves: "
                 "train into another --out"
@@ -91,6 +92,13 @@ class NetworkStage:
     def validate(self) -> Losses:
         """Numbers on held-out data."""
         raise NotImplementedError
+
+
+def _completed(architecture: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Saved settings of networks, with what older versions did not name yet."""
+    if "appearance" not in architecture:
+        return architecture
+    return architecture | {"appearance": {"normalisation": RUNNING} | architecture["appearance"]}
 
 
 @contextmanager

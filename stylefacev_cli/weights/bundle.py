@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from stylefacev_cli.errors import (
     IntegrityError,
     MissingWeightsError,
     StyleFaceVError,
+    StyleFaceVWarning,
 )
 from stylefacev_cli.networks.appearance import AppearanceRecomposer
 from stylefacev_cli.networks.generator import Generator
@@ -211,7 +213,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def load_bundle(name_or_folder: str | Path) -> Bundle:
-    """Read a model.
+    """Read a model; what its manifest does not say itself is told as a `StyleFaceVWarning`.
 
     Args:
         name_or_folder: as for `find_bundle`.
@@ -229,6 +231,8 @@ def load_bundle(name_or_folder: str | Path) -> Bundle:
         module = build_network(network, configs[network], record.bytes, path)
         _load_weights(module, path)
         modules[network] = module.eval().requires_grad_(False)
+    for note in manifest.notes:
+        warnings.warn(note, StyleFaceVWarning, stacklevel=2)
     return Bundle(manifest, Networks(**modules))
 
 

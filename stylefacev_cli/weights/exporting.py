@@ -28,6 +28,7 @@ from stylefacev_cli.weights.manifest import (
     read_manifest,
     verify_files,
     weights_path,
+    with_normalisation,
 )
 from stylefacev_cli.weights.settings import build, to_plain
 from stylefacev_cli.weights.yaml_text import read_yaml
@@ -138,7 +139,10 @@ def read_description(folder: Path) -> Description | None:
                 raise UsageError(f"{path}: files.{network} is malformed")
             hashes[network] = (EXPORT_NAMES[network], sha256)
             where = f"{path}: files.{network}.architecture"
-            configs[network] = read_config(network, record.get("architecture"), where)
+            settings = record.get("architecture")
+            if network == "appearance":
+                settings = with_normalisation(settings, provenance)
+            configs[network] = read_config(network, settings, where)
     except UsageError as error:
         raise IntegrityError(f"{error}; delete it, or export the model again") from error
     return Description(plain.fps, plain.licence, provenance, hashes, configs)

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from stylefacev_cli.errors import (
     StyleFaceVError,
     UsageError,
 )
+from stylefacev_cli.networks.normalisation import check_normalisation
 from stylefacev_cli.weights.architectures import check_fit
 from stylefacev_cli.weights.archives import open_archive, unpack
 from stylefacev_cli.weights.bundle import write_bundle
@@ -36,10 +37,14 @@ from stylefacev_cli.weights.locate import (
     models_folder,
     shipped_models,
 )
-from stylefacev_cli.weights.manifest import NETWORK_NAMES, Manifest, read_manifest
+from stylefacev_cli.weights.manifest import (
+    NETWORK_NAMES,
+    PUBLISHED_FPS,
+    Manifest,
+    read_manifest,
+)
 from stylefacev_cli.weights.released import load_matched, released_config
 
-RELEASED_FPS = 15.0  # of the clips that StyleFaceV was trained on
 NVIDIA_LICENCE = "NVIDIA Source Code License for StyleGAN3 (non-commercial)"
 STYLEFACEV_LICENCE = f"CC-BY-NC-4.0; generator: {NVIDIA_LICENCE}"
 _STALE_S = 86400.0  # a folder of an import that was killed is cleared away after a day
@@ -53,8 +58,10 @@ class ImportWishes:
         name: of the model to make.
         files: the file of each network; without `archive`.
         archive: the authors' zip, or a folder that holds such files; without `files`.
-        fps: frames per second of its motion; by default what an export says, else `RELEASED_FPS`.
+        fps: frames per second of its motion; by default what an export says, else `PUBLISHED_FPS`.
         licence: of the weights; by default what an export says, else that of the publishers.
+        normalisation: of the appearance network, `running` or `per_image`; by default what an
+            export says, else `per_image`, as the authors train and sample.
         force: replace a model of that name.
         tool: what imports it, for the provenance.
     """
@@ -64,6 +71,7 @@ class ImportWishes:
     archive: Path | None = None
     fps: float | None = None
     licence: str | None = None
+    normalisation: str | None = None
     force: bool = False
     tool: str = "stylefacev"
 
@@ -112,6 +120,8 @@ def _check_wishes(wishes: ImportWishes) -> None:
         raise UsageError("give the files of networks (--generator …), or one --archive")
     if wishes.fps is not None and not 0 < wishes.fps <= 240:
         raise UsageError(f"--fps {wishes.fps:g} is not from 0 to 240")
+    if wishes.normalisation is not None:
+        check_normalisation(wishes.normalisation, "--normalisation")
     if wishes.name in shipped_models():
         raise UsageError(f"{wishes.name} is a model of the package: give another name")
     if not wishes.force and (
@@ -133,6 +143,10 @@ def _convert(wishes: ImportWishes, files: Mapping[str, Path], folder: Path) -> t
             if own is not None
             else released_config(name, checkpoints[name], configs.get("generator"))
         )
+    if wishes.normalisation is not None:
+        if "appearance" not in configs:
+            raise UsageError("--normalisation is of an appearance network, but none is imported")
+        configs["appearance"] = replace(configs["appearance"], normalisation=wishes.normalisation)
     check_fit(configs, "the files together")
 
     notes: dict[str, tuple[str, ...]] = {}
@@ -146,7 +160,7 @@ def _convert(wishes: ImportWishes, files: Mapping[str, Path], folder: Path) -> t
         tensors,
         configs,
         name=wishes.name,
-        fps=wishes.fps or (export.fps if export else RELEASED_FPS),
+        fps=wishes.fps or (export.fps if export else PUBLISHED_FPS),
         licence=wishes.licence or (export.licence if export else licence),
         provenance=provenance,
     )

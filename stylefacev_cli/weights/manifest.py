@@ -13,17 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
+from stylefacev_cli.networks.normalisation import PER_IMAGE, RUNNING
 from stylefacev_cli.weights.hashing import sha256_of
 from stylefacev_cli.weights.locate import MANIFEST_NAME, find_bundle, is_model_name
 from stylefacev_cli.weights.settings import build
 from stylefacev_cli.weights.yaml_text import MAX_BYTES, parse_yaml
 
 FORMAT = 1
+DEFAULT_FRAMES = 64  # of a video, unless told otherwise
 PUBLISHED_FRAMES = 60  # of the videos that StyleFaceV's authors show
+PUBLISHED_FPS = 15.0  # of their video writer; clips that motion was learnt from have others
 VIDEO_NETWORKS = ("generator", "landmarks", "pose", "appearance", "motion")
 NETWORK_NAMES = (*VIDEO_NETWORKS, "detector")
 FILE_NAMES = tuple(f"{name}.safetensors" for name in NETWORK_NAMES)
 
+_NORMALISATION = "normalisation"  # key of the appearance network's settings
 _SECTIONS = ("architecture", "provenance", "files")
 _MAX_FILE_BYTES = 2**33
 _MAX_NUMBER = 2**16  # of anything that an architecture counts
@@ -47,13 +51,15 @@ class Manifest:
         sha256: of `bundle.yaml`; as that holds the hashes of all files, it names the whole model.
         name: of the model, such as `default-128`.
         resolution: height and width of its frames, px.
-        fps: frames per second that its motion was learnt at.
+        fps: frames per second that its motion was learnt at; of the released model only the rate at
+            which its authors write videos, see `fps_is_only_written`.
         licence: of the weights.
         architecture: the settings of each network that is there, by network, in the order of
             `NETWORK_NAMES`. The generator is always there. `detector`, which videos do not need,
             is the fixed landmark detector beside `landmarks`, the copy that was trained further.
         provenance: how the weights came to be; free text and numbers.
         files: size and hash of each network's file, by network.
+        notes: lines for whoever loads it, on what it does not say itself.
     """
 
     folder: Path
@@ -65,6 +71,30 @@ class Manifest:
     architecture: Mapping[str, Mapping[str, Any]]
     provenance: Mapping[str, Any]
     files: Mapping[str, FileRecord]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def normalisation(self) -> str | None:
+        """By whose statistics the appearance network normalises; None for a model without one."""
+        appearance = self.architecture.get("appearance")
+        return None if appearance is None else str(appearance.get(_NORMALISATION, RUNNING))
+
+    @property
+    def default_frames(self) -> int:
+        """Frames of a video unless told otherwise: of imported motion as many as its authors show.
+
+        So none of them is held by the stabiliser, which begins after `motion_frames`.
+        """
+        return PUBLISHED_FRAMES if self._has_imported_motion else DEFAULT_FRAMES
+
+    @property
+    def fps_is_only_written(self) -> bool:
+        """Whether `fps` is but the rate of the authors' video writer, and not the motion's own."""
+        return self._has_imported_motion and self.fps == PUBLISHED_FPS
+
+    @property
+    def _has_imported_motion(self) -> bool:
+        return "motion" in self.files and is_imported(self.provenance, "motion", ("motion",))
 
     @property
     def motion_frames(self) -> int:
@@ -110,6 +140,41 @@ class Manifest:
                 "give --frames 1 for single images, import it again with them, or train them "
                 "(stylefacev train --start-from)"
             )
+
+
+def is_imported(provenance: Any, network: str, stages: tuple[str, ...]) -> bool:
+    """Whether a network is as an import found it in original files: no training touched it since.
+
+    Args:
+        provenance: of the model.
+        network: the network.
+        stages: those of training that leave it.
+    """
+    while isinstance(provenance, Mapping):
+        steps = provenance.get("steps")
+        if not isinstance(steps, Mapping):
+            imported = "imported_by" in provenance
+            return imported and _value_at(provenance, "from", network) is not None
+        if set(stages) & set(steps):
+            return False
+        provenance = _value_at(provenance, "start_from", "provenance")
+    return False
+
+
+def with_normalisation(appearance: Any, provenance: Any) -> Any:
+    """The settings of an appearance network, with the normalisation that they may not name.
+
+    Models were written before there was a choice: imported ones are `per_image`, as the authors
+    train and sample; trained ones are `running`.
+
+    Args:
+        appearance: the settings, as YAML gives them; whatever is no section comes back as it is.
+        provenance: of the model.
+    """
+    if not isinstance(appearance, Mapping) or _NORMALISATION in appearance:
+        return appearance
+    original = is_imported(provenance, "appearance", ("appearance", "joint"))
+    return {**appearance, _NORMALISATION: PER_IMAGE if original else RUNNING}
 
 
 def _value_at(value: Any, *keys: str) -> Any:
@@ -219,6 +284,16 @@ def _parse(folder: Path, data: bytes, where: str) -> Manifest:
             raise UsageError(f"{where}: files: the sha256 of {name} must be 64 hexadecimal digits")
         if not 0 < record.bytes <= _MAX_FILE_BYTES:
             raise UsageError(f"{where}: files: {record.bytes} bytes of {name} cannot be")
+    settings = {name: architecture[name] for name in present}
+    notes: list[str] = []
+    if "appearance" in settings:
+        told = settings["appearance"]
+        settings["appearance"] = with_normalisation(told, provenance)
+        if _NORMALISATION not in told and settings["appearance"][_NORMALISATION] == PER_IMAGE:
+            notes.append(
+                f"{plain.name} does not say how its appearance network normalises; being imported "
+                "from original files: per_image, as their authors do (earlier versions: running)"
+            )
     return Manifest(
         folder=folder,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -226,9 +301,10 @@ def _parse(folder: Path, data: bytes, where: str) -> Manifest:
         resolution=plain.resolution,
         fps=plain.fps,
         licence=plain.licence,
-        architecture={name: architecture[name] for name in present},
+        architecture=settings,
         provenance=provenance,
         files=records,
+        notes=tuple(notes),
     )
 
 

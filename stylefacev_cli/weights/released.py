@@ -23,6 +23,7 @@ from stylefacev_cli.networks.appearance import AppearanceConfig
 from stylefacev_cli.networks.generator import GeneratorConfig
 from stylefacev_cli.networks.landmarks import LandmarkDetectorConfig
 from stylefacev_cli.networks.motion import MotionSamplerConfig
+from stylefacev_cli.networks.normalisation import PER_IMAGE
 from stylefacev_cli.networks.pose import PoseExtractorConfig
 from stylefacev_cli.weights.architectures import build_network, check_names, listed
 from stylefacev_cli.weights.checkpoints import Checkpoint
@@ -250,6 +251,7 @@ def _appearance(shapes: Shapes, generator: GeneratorConfig) -> AppearanceConfig:
             f"it makes {made} numbers of ws, but the generator takes {num_ws} × {w_dim}"
         )
     return AppearanceConfig(
+        normalisation=PER_IMAGE,  # the authors never put it into evaluation mode
         base_channels=base,
         expansion=shapes["layer1.0.conv3.weight"][0] // base,
         inner_ratio=shapes["layer1.0.conv1.weight"][0] // base,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from stylefacev_cli.cli.app import run
@@ -42,6 +43,39 @@ def test_import_and_export(
     assert run(["weights", "export", "tiny", "--to", "out", "--json", "--force"]) == 0
     assert len(json.loads(capsys.readouterr().out)["files"]) == 6
     assert run(["generate", "--model", "tiny", "--frames", "2", "-q"]) == 0
+
+
+@pytest.mark.filterwarnings("default")
+def test_how_an_imported_model_normalises_and_what_its_rate_is(
+    tiny_model: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["weights", "export", str(tiny_model), "--to", "out"]) == 0
+    command = ["weights", "import", "tiny", "--archive", "out"]
+    assert run([*command, "--normalisation", "batch"]) == 2
+    told = capsys.readouterr().err
+    assert "--normalisation 'batch' is not running or per_image" in told and told.count("\n") == 1
+    assert run([*command, "--normalisation", "per_image", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["normalisation"] == "per_image" and not facts["fps_is_only_written"]
+
+    # As an earlier version imported it from original files.
+    path = home / "models" / "tiny" / "bundle.yaml"
+    content = yaml.safe_load(path.read_text())
+    del content["architecture"]["appearance"]["normalisation"]
+    sources = {name: {"file": name, "sha256": ""} for name in ("appearance", "motion")}
+    content |= {"fps": 15.0, "provenance": {"imported_by": "stylefacev 0.1.0", "from": sources}}
+    path.write_text(yaml.safe_dump(content))
+    for _ in range(2):
+        assert run(["generate", "--model", "tiny", "--frames", "2", "--force"]) == 0
+        notes = capsys.readouterr().err.splitlines()
+        assert sum("tiny does not say how its appearance network" in line for line in notes) == 1
+        assert "Warning" not in "".join(notes)
+    assert run(["generate", "--model", "tiny", "--frames", "2", "--force", "-q"]) == 0
+    assert capsys.readouterr().err == ""
+    assert run(["weights", "show", "tiny"]) == 0
+    shown = capsys.readouterr().out
+    assert "15 fps (only the rate of the authors' video writer)" in shown
+    assert "normalisation: per_image" in shown
 
 
 def test_a_generator_alone_and_what_it_cannot_do(

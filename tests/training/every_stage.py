@@ -71,12 +71,15 @@ def clips() -> Frames:
 Networks = tuple[Generator, LandmarkDetector, PoseExtractor, AppearanceRecomposer, PerceptualLoss]
 
 
-def frozen_networks() -> Networks:
+def frozen_networks(normalisation: str = "running") -> Networks:
     """Untrained, but with running statistics as after training; all that later stages stand on.
 
     Copies: with bfloat16 a stage puts their weights into another order, and so rounds otherwise.
     """
-    return copy.deepcopy(_frozen_networks())
+    generator, detector, pose, appearance, perceptual = copy.deepcopy(_frozen_networks())
+    own = AppearanceRecomposer(replace(APPEARANCE, normalisation=normalisation))
+    own.load_state_dict(appearance.state_dict())
+    return generator, detector, pose, own.eval().requires_grad_(False), perceptual
 
 
 @cache
@@ -150,7 +153,7 @@ def appearance_stage(**settings: Any) -> NetworkStage:
     )
 
 
-def joint_stage(**settings: Any) -> NetworkStage:
+def joint_stage(normalisation: str = "running", **settings: Any) -> NetworkStage:
     config = JointStageConfig(
         PatchDiscriminatorConfig(base_channels=4, num_layers=1),
         num_clips=2,
@@ -166,7 +169,7 @@ def joint_stage(**settings: Any) -> NetworkStage:
         rebalance_images=8,
         adversarial_from=0.0,
     )
-    generator, detector, pose, appearance, perceptual = frozen_networks()
+    generator, detector, pose, appearance, perceptual = frozen_networks(normalisation)
     return JointStage(
         replace(config, **settings), clips(), 1, generator, detector, pose, appearance, perceptual
     )
@@ -181,8 +184,8 @@ def tracks() -> PoseTracks:
     return replace(found, poses=found.poses + steps.cumsum(dim=0) % 3)
 
 
-def motion_stage(supervise: str, **settings: Any) -> NetworkStage:
-    generator, detector, pose, appearance, _ = frozen_networks()
+def motion_stage(supervise: str, normalisation: str = "running", **settings: Any) -> NetworkStage:
+    generator, detector, pose, appearance, _ = frozen_networks(normalisation)
     config = MotionStageConfig(
         MotionSamplerConfig(hidden_dim=16),
         MotionDiscriminatorConfig(base_channels=4, max_channels=8, num_layers=2),
@@ -218,7 +221,11 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     "appearance-seeds": lambda **settings: appearance_stage(
         **{"pool_images": 0, "num_latents": 16} | settings
     ),
+    "appearance-per-image": lambda **settings: appearance_stage(
+        architecture=replace(APPEARANCE, normalisation="per_image"), **settings
+    ),
     "joint": joint_stage,
+    "joint-per-image": lambda **settings: joint_stage("per_image", **settings),
     "joint-labels": lambda **settings: joint_stage(targets="labels", **settings),
     "joint-separate": lambda **settings: joint_stage(
         separate_updates=True, num_latents=16, **settings

@@ -88,6 +88,28 @@ def test_parts_equal_the_whole_where_no_statistics_are_of_the_batch(name: str) -
     assert len(parts.shares) == 4
 
 
+def test_parts_equal_the_whole_where_statistics_are_of_each_image() -> None:
+    """In training mode too; and no progress freezes them."""
+    name = "appearance-per-image"
+    whole, parts = STAGES[name](), STAGES[name](accumulate=4)
+    frozen = STAGES[name](freeze_norms_from=0.0)
+    a, b, c = (stage.step(0, 0.1) for stage in (whole, parts, frozen))
+    assert a == pytest.approx(b, rel=1e-4) and a == pytest.approx(c, rel=1e-4)
+    assert a != pytest.approx(STAGES["appearance"]().step(0, 0.1), rel=1e-2)
+
+
+def test_saves_from_before_there_was_a_choice_of_normalisation_go_on() -> None:
+    for name in ("appearance", "joint"):
+        stage = STAGES[name]()
+        state = stage.state_dict()
+        settings = dict(state["architecture"]["appearance"])
+        assert settings.pop("normalisation") == "running"
+        old = state | {"architecture": state["architecture"] | {"appearance": settings}}
+        stage.load_state_dict(old)
+        with pytest.raises(UsageError, match="the architecture in the config is not that"):
+            STAGES[f"{name}-per-image"]().load_state_dict(old)
+
+
 @every_stage
 def test_parts_of_a_batch_train(name: str) -> None:
     whole, parts = STAGES[name](), STAGES[name](accumulate=2)

@@ -187,6 +187,31 @@ def test_rendering_a_few_frames_at_a_time_remembers_less_and_gives_the_same(
         torch.testing.assert_close(gradient, found[0][1], atol=1e-7, rtol=1e-3)
 
 
+def test_poses_rendered_together_are_normalised_each_alone(
+    renderer: Renderer, clips: Frames
+) -> None:
+    """With the authors' statistics; and motion supervised on images trains with them."""
+    network = renderer.appearance_net
+    own = AppearanceRecomposer(replace(network.config, normalisation="per_image")).eval()
+    own.load_state_dict(network.state_dict())
+    per_image = replace(renderer, appearance_net=own)
+    poses = torch.rand(2, 6, 64, generator=torch.Generator().manual_seed(0))
+    made = {}
+    for name, one in (("per_image", per_image), ("running", renderer)):
+        appearance = one.appearance_of(clips.image_batch(np.arange(2)))
+        with torch.no_grad():
+            single, whole = (one.clips_of(appearance, poses, count) for count in (1, 12))
+        torch.testing.assert_close(single, whole, atol=1e-5, rtol=1e-4)
+        made[name] = whole
+    assert (made["per_image"] - made["running"]).abs().mean() > 1e-3
+    config = replace(CONFIG, supervise="images")
+    stage = MotionStage(config, whole_tracks(clips), 1, per_image, clips)
+    losses = stage.step(0, 0.9)
+    assert all(np.isfinite(value) for value in losses.values())
+    for key, value in network.state_dict().items():
+        assert torch.equal(own.state_dict()[key], value), key
+
+
 def test_other_supervision_is_refused(
     tracks: PoseTracks, renderer: Renderer, clips: Frames
 ) -> None:

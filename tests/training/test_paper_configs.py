@@ -93,6 +93,8 @@ def test_sizes_and_schedule_are_those_of_the_paper(name: str) -> None:
     )  # fmt: skip
     assert (appearance.max_rotation_deg, appearance.max_translation) == (45, 0.25)
     assert appearance.architecture.input_size == 256
+    # Batch statistics of one sample, in training as at sampling.
+    assert (appearance.architecture.normalisation, appearance.batch_size) == ("per_image", 1)
     assert config.pose.key_point_weight == 10 and config.motion.num_frames == 30
     if joint is not None:
         assert (joint.l1_weight, joint.perceptual_weight, joint.key_point_weight) == (10, 100, 1)

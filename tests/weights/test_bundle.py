@@ -65,6 +65,12 @@ def test_round_trip(tmp_path: Path) -> None:
             assert torch.equal(state[key], tensor) and state[key].dtype == tensor.dtype, key
 
 
+def test_a_wrong_normalisation_is_refused(model: Path) -> None:
+    edit(model, lambda content: content["architecture"]["appearance"].update(normalisation="batch"))
+    with pytest.raises(IntegrityError, match="normalisation 'batch' is not running or per_image"):
+        load_bundle(model)
+
+
 def test_half_precision_is_small_and_loaded_as_float32(tmp_path: Path) -> None:
     networks = tiny_networks()
     common: dict[str, Any] = {"name": "m", "fps": 15, "licence": "CC0-1.0", "provenance": {}}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import zipfile
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from stylefacev_cli.errors import (
     IntegrityError,
     MissingWeightsError,
     StyleFaceVError,
+    StyleFaceVWarning,
     UsageError,
 )
 from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
@@ -38,6 +41,7 @@ from stylefacev_cli.weights.cache import path_of
 from stylefacev_cli.weights.exporting import export_model
 from stylefacev_cli.weights.file_names import EXPORT_NAMES
 from stylefacev_cli.weights.importing import ImportWishes, import_model
+from stylefacev_cli.weights.manifest import Manifest, read_manifest
 from stylefacev_cli.weights.registry import find_entry
 
 SMALL = GeneratorConfig(
@@ -147,6 +151,84 @@ def test_the_identity_holds_for_trained_models(home: Path, tmp_path: Path, half:
     export_model(folder, tmp_path / "out")
     again = import_model(ImportWishes("tiny", archive=tmp_path / "out")).manifest
     assert same_files(folder, again.folder)
+
+
+def forget_normalisation(path: Path) -> None:
+    """Make a bundle's or an export's YAML one from before there was a choice."""
+    text = path.read_text()
+    assert text.count("normalisation: ") == 1
+    path.write_text(re.sub(r"\n *normalisation: .*", "", text))
+
+
+def test_imported_models_normalise_each_image_by_itself(
+    released: Path, home: Path, tmp_path: Path
+) -> None:
+    manifest = import_model(ImportWishes("mine", given(released))).manifest
+    assert manifest.normalisation == "per_image" and manifest.notes == ()
+    export_model("mine", tmp_path / "out")
+    assert "normalisation: per_image" in (tmp_path / "out" / "export.yaml").read_text()
+    wishes = ImportWishes("mine", archive=tmp_path / "out", force=True)
+    other = import_model(replace(wishes, normalisation="running")).manifest
+    assert other.normalisation == "running" and other.sha256 != manifest.sha256
+    export_model("mine", tmp_path / "running")
+    for folder, said in (("out", "per_image"), ("running", "running")):
+        again = import_model(replace(wishes, archive=tmp_path / folder)).manifest
+        assert again.normalisation == said
+        assert load_bundle("mine").networks.appearance.config.normalisation == said
+    with pytest.raises(UsageError, match="--normalisation 'batch' is not running or per_image"):
+        import_model(replace(wishes, normalisation="batch"))
+    alone = {"generator": released / "network-snapshot-005000.pkl"}
+    with pytest.raises(UsageError, match="--normalisation is of an appearance network"):
+        import_model(ImportWishes("bare", alone, normalisation="running"))
+
+
+def test_models_that_do_not_say_how_they_normalise(
+    released: Path, home: Path, tmp_path: Path
+) -> None:
+    manifest = import_model(ImportWishes("mine", given(released))).manifest
+    forget_normalisation(manifest.folder / "bundle.yaml")
+    before = read_manifest("mine")
+    assert before.normalisation == "per_image" and len(before.notes) == 1
+    with pytest.warns(StyleFaceVWarning, match="mine does not say how .* per_image") as told:
+        networks = load_bundle("mine").networks
+    assert len(told) == 1 and networks.appearance.config.normalisation == "per_image"
+    export_model("mine", tmp_path / "out")
+    forget_normalisation(tmp_path / "out" / "export.yaml")
+    wishes = ImportWishes("mine", archive=tmp_path / "out", force=True)
+    again = import_model(wishes).manifest
+    assert again.normalisation == "per_image" and again.notes == ()
+
+    def saved(provenance: dict[str, Any]) -> Manifest:
+        common: dict[str, Any] = {"name": "m", "fps": 15, "licence": "CC0-1.0"}
+        folder = tmp_path / "saved"
+        save_bundle(folder, tiny_networks(), **common, provenance=provenance)
+        forget_normalisation(folder / "bundle.yaml")
+        return read_manifest(folder)
+
+    start = {"name": "mine", "provenance": dict(manifest.provenance)}
+    trained = {"made_by": "stylefacev 0.1.0", "start_from": start}
+    for steps, said in (({"motion": 3}, "per_image"), ({"joint": 3, "motion": 3}, "running")):
+        found = saved({**trained, "steps": steps})
+        assert (found.normalisation, len(found.notes)) == (said, said == "per_image")
+        assert found.default_frames == 64
+    assert saved({}).normalisation == saved({"imported_by": "us"}).normalisation == "running"
+
+
+def test_imported_models_make_as_many_frames_as_the_authors_show(
+    released: Path, home: Path, tmp_path: Path
+) -> None:
+    manifest = import_model(ImportWishes("mine", given(released))).manifest
+    assert manifest.default_frames == manifest.motion_frames == 60  # stabilising begins after it
+    assert manifest.fps == 15 and manifest.fps_is_only_written
+    other = import_model(ImportWishes("other", given(released), fps=30)).manifest
+    assert other.fps == 30 and not other.fps_is_only_written
+    assert run(["generate", "--model", "mine", "-o", str(tmp_path / "a.mp4"), "-q"]) == 0
+    assert json.loads((tmp_path / "a.mp4.json").read_text())["frames"] == 60
+    save_bundle(
+        tmp_path / "ours", tiny_networks(), name="ours", fps=15, licence="CC0-1.0", provenance={}
+    )
+    ours = read_manifest(tmp_path / "ours")
+    assert ours.default_frames == 64 and not ours.fps_is_only_written
 
 
 def test_a_file_that_was_trained_further_after_its_export(
