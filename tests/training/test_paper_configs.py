@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from discs import draw_frames, enlarged, tiny_architecture, write_discs
 
 from stylefacev_cli.errors import UsageError
@@ -17,6 +20,7 @@ from stylefacev_cli.training.optim import Schedule
 from stylefacev_cli.training.run import reduce_images, train
 from stylefacev_cli.training.settings import TrainingConfig, load_settings
 from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
+from stylefacev_cli.weights.settings import to_plain
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MILLIONS = {  # of the released networks
@@ -103,6 +107,44 @@ def test_sizes_and_schedule_are_those_of_the_paper(name: str) -> None:
         )  # fmt: skip
         detector, _ = networks_of(config, "joint")[0]
         assert sum(p.numel() for p in detector.parameters()) == 6_333_603
+
+
+def rows_of_the_document() -> Iterator[tuple[str, str, object]]:
+    """Each setting that docs/training.md names, a config and the value that it has there."""
+    columns: list[str] = []
+    for line in (EXAMPLES.parent / "docs" / "training.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if cells and cells[0] == "setting":
+            columns = cells
+        elif cells and cells[0].startswith("`"):
+            for column, cell in zip(columns, cells, strict=True):
+                if column.startswith("`"):
+                    yield cells[0].strip("`"), column.strip("`"), yaml.safe_load(cell.strip("`"))
+
+
+def test_configs_hold_the_values_that_the_document_says() -> None:
+    configs = {
+        name: to_plain(load_settings(EXAMPLES / f"{name}.yaml", []))
+        for name in ("paper-256", "paper-1024", "default-128")
+    }
+    named = set()
+    for setting, name, wanted in rows_of_the_document():
+        found: Any = configs[name]
+        for key in setting.split("."):
+            found = found[key]
+        if isinstance(wanted, dict):  # of some keys
+            found = {key: found[key] for key in wanted}
+        assert found == wanted, (setting, name)
+        named.add((setting, name))
+    raw = yaml.safe_load((EXAMPLES / "paper-256.yaml").read_text())
+    for stage in STEPS:
+        for key in set(raw[stage]) - {"architecture", "discriminator"}:
+            assert (f"{stage}.{key}", "paper-256") in named, (stage, key)
+    # Both papers' configs are one recipe.
+    for stage in ("pose", "appearance", "joint"):
+        assert configs["paper-256"][stage] == configs["paper-1024"][stage]
+    motion = configs["paper-256"]["motion"] | {"supervise": "poses"}
+    assert motion == configs["paper-1024"]["motion"]
 
 
 @pytest.mark.parametrize("name", SIZES_PX)
