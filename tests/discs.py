@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ def draw_frames(num_people: int, frames_per_person: int, seed: int = 0) -> Frame
     )
 
 
+def enlarged(frames: Frames) -> Frames:
+    """The same frames at twice the size."""
+    return replace(frames, images=frames.images.repeat(2, axis=1).repeat(2, axis=2))
+
+
 def tiny_architecture() -> GeneratorConfig:
     """A generator of these discs."""
     return GeneratorConfig(
@@ -65,13 +71,13 @@ def tiny_architecture() -> GeneratorConfig:
 
 
 def write_discs(clips: Frames, folder: Path) -> Path:
-    """Write frames as a set of clips, a person each."""
+    """Write frames as a set of clips or stills, a person each."""
     lines = []
     for number, (first, last) in enumerate(zip(clips.starts, clips.starts[1:], strict=False)):
         name = f"clips/{number}"
         entry = ClipEntry(
             str(number), f"{name}.png", f"{name}.npz", int(last - first),
-            clips.images.shape[1], 25.0, number, "clip",
+            clips.images.shape[1], 25.0, number, "clip" if clips.moving[number] else "still",
         )  # fmt: skip
         labels: dict[str, Any] = {
             key: getattr(clips, key)[first:last] for key in ("factors", "landmarks", "visible")

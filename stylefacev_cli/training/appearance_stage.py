@@ -86,6 +86,7 @@ class AppearanceStageConfig:
     schedule: Schedule = field(default_factory=Schedule)
     max_rotation_deg: float = 45.0
     max_translation: float = 0.25  # in image widths
+    num_latents: int = 0  # different faces drawn, those of the seeds from 0; 0: new ones every time
     pool_images: int = 0  # different drawn examples, kept and used again; 0: new ones every time
     pair_share: float = 0.0  # of a batch: two frames of a clip instead of x' and x
     frame_share: float = 0.0  # of a batch: a frame of the data, shifted, instead of x'
@@ -107,6 +108,8 @@ class AppearanceStageConfig:
         """Check the values once."""
         check_dtype(self.dtype)
         check_swaps(self.swap_share, self.pose_factors, "appearance.swap_share")
+        if self.num_latents and self.pool_images:
+            raise UsageError("appearance.pool_images keeps its faces: give num_latents 0")
         if self.further_swaps and not self.swap_share:
             raise UsageError("appearance.further_swaps needs a swap_share: theirs are the poses")
 
@@ -168,6 +171,8 @@ class AppearanceStage(NetworkStage):
             self.others["rows"] = self._rows
         if self._num_swaps:
             self._swaps = self.others["swaps"] = SwapSampler(frames, seed)
+        if self._num_drawn and config.num_latents:
+            self._seeds = self.others["seeds"] = Sampler(np.arange(config.num_latents), seed)
         if self._num_drawn and config.pool_images:
             self._pool = ExamplePool(config.pool_images, self._draw_chunk, self._pose_of)
             self._pool_order = Sampler(np.arange(self._pool.num_images), seed)
@@ -192,9 +197,13 @@ class AppearanceStage(NetworkStage):
         with products_in(self.config.dtype):
             return pose_of(self._detector, self._pose_extractor, frames).float()
 
-    def _drawing(self, count: int, random: torch.Generator) -> Drawing:
+    def _drawing(
+        self, count: int, random: torch.Generator, seeds: np.ndarray | None = None
+    ) -> Drawing:
         z_dim, config = self._generator.config.z_dim, self.config
-        return random_drawing(z_dim, count, config.max_rotation_deg, config.max_translation, random)
+        return random_drawing(
+            z_dim, count, config.max_rotation_deg, config.max_translation, random, seeds
+        )
 
     def _draw_chunk(self, count: int, index: int) -> Recomposition:
         drawing = self._drawing(count, step_generator(self._seed, index))
@@ -208,7 +217,8 @@ class AppearanceStage(NetworkStage):
             kept = self._pool_order.next(self._num_drawn)
             sources.append((len(kept), lambda chosen: self._pool.take(kept[chosen])))
         elif self._num_drawn:
-            drawing = self._drawing(self._num_drawn, step_generator(self._seed, index))
+            seeds = self._seeds.next(self._num_drawn) if self.config.num_latents else None
+            drawing = self._drawing(self._num_drawn, step_generator(self._seed, index), seeds)
 
             def draw(chosen: np.ndarray) -> tuple[Recomposition, Tensor]:
                 drawn = drawn_examples(self._generator, drawing.of(chosen), self.config.dtype)

@@ -92,7 +92,7 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
     num_frames = sum(entry.num_frames for one in sets for entry in one.entries)
     z_dim = config.generator.architecture.z_dim
     has_hair = any(says_hair(one) for one in sets)
-    data_bytes = num_bytes_of(num_frames, config.resolution, z_dim, has_hair)
+    data_bytes = num_bytes_of(num_frames, config.data_px, z_dim, has_hair)
     is_mapped = data_bytes >= config.mapped_from_bytes
     needs = Needs(
         num_frames,
@@ -139,10 +139,10 @@ def check_data(config: TrainingConfig, data: list[Path], stages: list[str]) -> l
     trained: list[ClipEntry] = []
     for clips in sets:
         for entry in clips.entries:
-            if entry.size_px != config.resolution:
+            if entry.size_px != config.data_px:
                 raise DataError(
                     f"{clips.folder}: clip {entry.id} is {entry.size_px} px, "
-                    f"the config says {config.resolution}"
+                    f"the config says {config.data_px}"
                 )
             if not (clips.folder / entry.file).is_file():
                 raise DataError(f"{clips.folder} lacks {entry.file}: make the set again")
@@ -162,7 +162,7 @@ def check_data(config: TrainingConfig, data: list[Path], stages: list[str]) -> l
                 f"the stage {stage} needs clips of {num_frames} frames ({why}), but the longest "
                 f"one to train on has {longest}: give longer clips with --data"
             )
-    for stage in ("generator", "finish"):
+    for stage in ("generator", "finish", "pose"):
         section = getattr(config, stage)
         share = section.video_share if section is not None else None
         if stage in stages and share not in (None, 1):
@@ -181,7 +181,7 @@ def _wanted_lengths(config: TrainingConfig) -> list[tuple[str, int, str]]:
         wanted.append(("joint", config.joint.window.span, "joint.window"))
     if round(config.appearance.pair_share * config.appearance.batch_size):
         wanted.append(("appearance", 2, "appearance.pair_share"))
-    for name in ("generator", "finish"):
+    for name in ("generator", "finish", "pose"):
         section = getattr(config, name)
         if section is not None and section.video_share:
             wanted.append((name, 1, f"{name}.video_share"))

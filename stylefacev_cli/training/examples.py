@@ -19,6 +19,7 @@ from torch import Tensor
 from stylefacev_cli.networks.collective import num_processes, process_index, sum_in_place
 from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.pose import POSE_SIZE
+from stylefacev_cli.networks.seeds import latents_of_seeds
 from stylefacev_cli.training.extraction import DTYPES, placed, random_transforms, shifted
 from stylefacev_cli.training.frames import Frames
 
@@ -65,9 +66,16 @@ def random_drawing(
     max_rotation_deg: float,
     max_translation: float,
     random: torch.Generator,
+    seeds: np.ndarray | None = None,
 ) -> Drawing:
-    """Random faces; their copies are turned and moved at random, see `random_transforms`."""
-    z = torch.randn(count, z_dim, generator=random)
+    """Random faces; their copies are turned and moved at random, see `random_transforms`.
+
+    With seeds [count] the faces are those that `generate` makes of them.
+    """
+    if seeds is None:
+        z = torch.randn(count, z_dim, generator=random)
+    else:
+        z = latents_of_seeds(seeds.tolist(), z_dim)
     return Drawing(z, random_transforms(count, max_rotation_deg, max_translation, random))
 
 

@@ -22,6 +22,7 @@ from stylefacev_cli.training.examples import (
     appearance_rows,
     drawn_examples,
     joined,
+    random_drawing,
     swapped_examples,
     target_rows,
     window_examples,
@@ -87,6 +88,21 @@ class JointBatches:
         video = target_rows(windows, np.arange(self._config.num_video))
         return self.pose_table.of(np.concatenate([video, swaps[:, 1]]))
 
+    def drawing(self, random: torch.Generator) -> Drawing:
+        """Faces and movements of the image part of a step."""
+        config, seeds = self._config, None
+        if config.num_latents:
+            shape = (config.num_drawn,)
+            seeds = torch.randint(config.num_latents, shape, generator=random).numpy()
+        return random_drawing(
+            self._generator.config.z_dim,
+            config.num_drawn,
+            config.max_rotation_deg,
+            config.max_translation,
+            random,
+            seeds,
+        )
+
     def of(self, draws: JointDraws, samples: np.ndarray) -> JointBatch:
         """The batch of some samples (sorted) of a step."""
         config, windows = self._config, draws.windows
@@ -96,8 +112,11 @@ class JointBatches:
         )
         pairs = draws.swaps[own_swaps - first_swap]
         own = draws.drawing.of(own_drawn - first_drawn)
-        drawn = drawn_examples(self._generator, own, config.dtype)
-        parts = [self._video_examples(windows, own_video), drawn]
+        parts = []
+        if len(own_video):
+            parts.append(self._video_examples(windows, own_video))
+        if len(own_drawn):
+            parts.append(drawn_examples(self._generator, own, config.dtype))
         if len(pairs):
             assert config.pose_factors is not None
             parts.append(
@@ -107,7 +126,7 @@ class JointBatches:
         drawn_places = slice(len(own_video), len(own_video) + len(own_drawn))
         poses, poses_of_drawn = None, None
         if draws.poses is not None:
-            poses_of_drawn = self.pose_of(drawn.frames)
+            poses_of_drawn = self.pose_of(examples.frames[drawn_places])
             of_swaps = draws.poses[torch.from_numpy(own_swaps - config.num_drawn)]
             of_video = draws.poses[torch.from_numpy(own_video)]
             poses = torch.cat([of_video, poses_of_drawn, of_swaps])

@@ -24,6 +24,9 @@ class JointStageConfig:
     minutes: float | None = None
     num_clips: int = 2  # in a batch, of all processes together
     num_drawn: int = 2  # generated images in a batch
+    num_latents: int = 0  # different faces drawn, those of the seeds from 0; 0: new ones every time
+    separate_updates: bool = False  # of the video part, then of the image part, each with its own
+    # batch statistics (the authors' way); else one of both
     num_swaps: int = 0  # in a batch: somebody in the pose of somebody else, by their factors
     further_swaps: int = (
         0  # other poses of the batch that each appearance gets besides, as ws alone
@@ -74,6 +77,10 @@ class JointStageConfig:
         check_swaps(self.further_swaps, self.pose_factors, "joint.further_swaps")
         if self.further_swaps and not (self.video_embedding_weight or self.places_weight):
             raise UsageError("further_swaps have no loss: give video_embedding_weight a weight")
+        if self.separate_updates and (self.num_swaps or self.further_swaps):
+            raise UsageError("joint.separate_updates is of a video and an image part: no swaps")
+        if self.separate_updates and not (self.num_clips and self.num_drawn):
+            raise UsageError("joint.separate_updates needs both parts: num_clips and num_drawn")
         if not self.pose_lr_factor and (self.pose_muon_lr or self.same_poses_weight):
             raise UsageError("pose_lr_factor is 0: poses stay, whatever else is said of them")
         if self.landmark_branch and not (self.places_weight and self.pose_factors):
@@ -103,6 +110,13 @@ class JointStageConfig:
             for which, samples in (("image_share", made), ("the rest", others))
             for name, part in zip(names, parts, strict=True)
         }
+
+    @property
+    def updates(self) -> tuple[tuple[np.ndarray, ...], ...]:
+        """The kinds of samples that each update of a step is about."""
+        kinds = tuple(self.kinds.values())
+        video, drawn = kinds[0::3], kinds[1::3]
+        return (video, drawn) if self.separate_updates else (kinds,)
 
     @property
     def must_split(self) -> dict[str, int]:

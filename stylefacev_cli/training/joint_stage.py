@@ -13,13 +13,15 @@ of the poses that were extracted, drawn people's too, and compares ws. Pose
 extractor, appearance encoder, recomposer and the trainable copy of the landmark detector (the pose
 extractor's first half) learn; the fixed detector supplies the key points.
 One update takes all parts: after separate ones of Adam, which divides by the gradient's size,
-the weights of the parts would hardly matter.
+the weights of the parts would hardly matter. `separate_updates` is the authors' way: an update of
+the video part, then one of the image part, of the same optimisers.
 """
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -36,7 +38,7 @@ from stylefacev_cli.networks.pose import PoseExtractor
 from stylefacev_cli.training import sheets
 from stylefacev_cli.training.appearance_stage import embedding_loss, evenly
 from stylefacev_cli.training.best import Measure
-from stylefacev_cli.training.examples import Recomposition, random_drawing, targets_of
+from stylefacev_cli.training.examples import Recomposition, targets_of
 from stylefacev_cli.training.extraction import (
     DTYPES,
     arrange_for,
@@ -113,7 +115,7 @@ class JointStage(NetworkStage):
         """
         super().__init__(config.batch_size, own_shares(self.name, config), frames.device)
         looking = detector if looking is None else looking
-        self._kinds = (*config.kinds.values(),)
+        self._updates = config.updates
         self._made, _ = evenly(np.arange(config.batch_size), config.image_share)
         self.config, self.frames, self._seed = config, frames, seed
         self._generator, self._fixed_detector = generator, detector
@@ -195,13 +197,7 @@ class JointStage(NetworkStage):
         self._set_norms(progress)
         windows = self._windows.next(config.num_clips)
         swaps = self._swaps.next(config.num_swaps) if config.num_swaps else np.zeros((0, 2), int)
-        drawing = random_drawing(
-            self._generator.config.z_dim,
-            config.num_drawn,
-            config.max_rotation_deg,
-            config.max_translation,
-            step_generator(self._seed, index),
-        )
+        drawing = self.batches.drawing(step_generator(self._seed, index))
         poses = self.batches.known_poses(windows, swaps)
         draws = JointDraws(windows, drawing, swaps, poses)
         scale = config.schedule.scale(index, progress)
@@ -210,12 +206,12 @@ class JointStage(NetworkStage):
         plays = progress >= config.adversarial_from and config.adversarial_weight > 0
         judged: list[tuple[Tensor, Tensor]] = []  # real frames and made ones
 
-        def losses_of(share: Share) -> dict[str, Tensor]:
-            samples = share.of(*self._kinds)
+        def losses_of(share: Share, kinds: tuple[np.ndarray, ...]) -> dict[str, Tensor]:
+            samples = share.of(*kinds)
             batch = self.batches.of(draws, samples)
             few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._made)))
             images, losses = self._losses(batch, few)
-            if plays:
+            if plays and len(images):
                 with frozen(self.discriminator), products_in(config.dtype):
                     logits = self.discriminator(images).float()
                 losses["adv"] = config.adversarial_weight * non_saturating(logits, real=True)
@@ -223,14 +219,17 @@ class JointStage(NetworkStage):
             return losses
 
         image_part = dict.fromkeys(IMAGE_PART, image_weight)
-        with restored_if_bad(self.detector, self.pose_extractor, self.appearance_net) as marks:
-            parts = (losses_of(share) for share in self.shares)
-            found = self._optimisers.learn(parts, len(self.shares), scale, image_part)
-            marks.append(found is not None)
-        if self.appearance_net.config.is_per_image:
-            average_buffers(self.appearance_net)
-        if found is None:
-            return {"total": float("nan")}
+        found: Losses = {}
+        for kinds in self._updates:
+            with restored_if_bad(self.detector, self.pose_extractor, self.appearance_net) as marks:
+                parts = map(losses_of, self.shares, repeat(kinds))
+                learnt = self._optimisers.learn(parts, len(self.shares), scale, image_part)
+                marks.append(learnt is not None)
+            if self.appearance_net.config.is_per_image:
+                average_buffers(self.appearance_net)
+            if learnt is None:
+                return {"total": float("nan")}
+            found |= learnt
         if config.rebalance:  # means over all processes: all of them begin at the same step
             self._rebalance.note(found["v_l1"], self.images_per_step)
             found["i_weight"] = image_weight

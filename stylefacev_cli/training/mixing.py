@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -39,13 +40,18 @@ class MixedSampler:
 
     def next(self, count: int) -> np.ndarray:
         """The next `count` rows, those of clips first."""
-        before = round(self._drawn * self._share)
+        before = self._num_videos
         self._drawn += count
-        num_videos = round(self._drawn * self._share) - before
+        num_videos = self._num_videos - before
         wanted = {"videos": num_videos, "images": count - num_videos}
         return np.concatenate(
             [self._kinds[kind].next(number) for kind, number in wanted.items() if number]
         )
+
+    @property
+    def _num_videos(self) -> int:
+        """Of all drawn so far; halves count, so that an even mix begins with a frame of a clip."""
+        return math.floor(self._drawn * self._share + 0.5)
 
     def state_dict(self) -> dict[str, Any]:
         """Where it stands."""

@@ -45,6 +45,14 @@ def gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor, mix: Tensor)
     return total / len(logits)
 
 
+def in_reverse(clips: Tensor, backwards: Tensor) -> Tensor:
+    """Clips [N, C, T, H, W], those that bool [N] marks with their frames in reverse order."""
+    if not backwards.any():
+        return clips
+    chosen = backwards.to(clips.device).view(-1, 1, 1, 1, 1)
+    return torch.where(chosen, clips.flip(2), clips)
+
+
 LAGS = (1, 2, 4, 8, 16, 32, 48)  # frames
 LEAST_MOVED = 0.01  # in the unit of the values
 

@@ -39,6 +39,7 @@ from stylefacev_cli.training.frames import Frames, Sampler
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.motion_losses import (
     gradient_penalty,
+    in_reverse,
     marginal_loss,
     marginal_step_loss,
     relativistic,
@@ -88,6 +89,9 @@ class MotionStageConfig:
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Schedule = field(default_factory=Schedule)
     gradient_penalty: float = 10.0
+    time_reversal: float = 0.0  # probability that the 3D one sees a sequence backwards, real and
+    # made ones apart
+    fresh_roll_outs: bool = False  # the sampler's update draws noise, frame and reversal anew
     diversity_weight: float = 1.0
     structure_weight: float = 0.0  # of a loss that movement is of the data's size at every lag
     marginals_weight: float = 0.0  # of a loss that values are distributed as in the real sequences
@@ -102,6 +106,8 @@ class MotionStageConfig:
             raise UsageError(f"motion.supervise {self.supervise!r} is not poses or images")
         if self.rendered_at_once < 1:
             raise UsageError("motion.rendered_at_once is at least 1")
+        if not 0 <= self.time_reversal <= 1:
+            raise UsageError("motion.time_reversal is a probability, from 0 to 1")
         if self.openings_scale and self.supervise != "poses":
             raise UsageError("motion.openings_scale is for discriminators of poses")
         if self.follows_values and (self.supervise != "poses" or self.num_frames < 2):
@@ -161,13 +167,16 @@ class Batch:
     noise: Tensor  # [N, T − 1, pose_dim]
     mix: Tensor  # [num_seen] between real and made, for the gradient penalty
     frame: int  # that the discriminator of pairs sees
+    backwards: Tensor  # bool [2, num_seen]: real and made ones that the 3D discriminator sees so
 
     def of(self, share: Share) -> Batch:
         """A share of the sequences."""
         seen = share.of(np.arange(self.num_seen))
         own = np.concatenate([seen, share.of(np.arange(self.num_seen, len(self.clips)))])
         noise, mix = self.noise[torch.from_numpy(own)], self.mix[torch.from_numpy(seen)]
-        return Batch(len(seen), self.clips[own], self.offsets[own], noise, mix, self.frame)
+        backwards = self.backwards[:, torch.from_numpy(seen)]
+        clips, offsets = self.clips[own], self.offsets[own]
+        return Batch(len(seen), clips, offsets, noise, mix, self.frame, backwards)
 
 
 @dataclass(frozen=True)
@@ -332,19 +341,29 @@ class MotionStage(NetworkStage):
             own = (batch.of(share) for share in self.shares)
             parts = (self._values_losses(part, self._sequences(part)[1]) for part in own)
             return self._optimisers.learn(parts, count, scale) or {"total": float("nan")}
-        attempts: list[Attempt] = []
+        attempts: list[Attempt] = []  # that the sampler learns from
 
         def critic_parts() -> Iterator[dict[str, Tensor]]:
             for share in self.shares:
-                attempts.append(self._attempt(batch.of(share)))
-                yield self._critic_losses(attempts[-1])
+                with torch.set_grad_enabled(not config.fresh_roll_outs):
+                    attempt = self._attempt(batch.of(share))
+                if not config.fresh_roll_outs:
+                    attempts.append(attempt)
+                yield self._critic_losses(attempt)
+
+        def sampler_attempts() -> Iterator[Attempt]:
+            yield from attempts
+            if config.fresh_roll_outs:
+                redrawn = self._redrawn(batch, index)
+                yield from (self._attempt(redrawn.of(share)) for share in self.shares)
 
         critic_losses = self._critics.learn(critic_parts(), count, scale)
         if critic_losses is None:
             return {"total": float("nan")}
         with frozen(self.pair_critic, self.clip_critic):
             both = (
-                self._sampler_losses(x) | self._values_losses(x.batch, x.rolled) for x in attempts
+                self._sampler_losses(x) | self._values_losses(x.batch, x.rolled)
+                for x in sampler_attempts()
             )
             losses = self._optimisers.learn(both, count, scale)
         average_buffers(self.pair_critic, self.clip_critic)
@@ -360,7 +379,19 @@ class MotionStage(NetworkStage):
         shape = len(clips), config.num_frames - 1, config.architecture.pose_dim
         noise = torch.randn(shape, generator=random)
         mix = torch.rand(config.num_clips, generator=random)
-        return Batch(config.num_clips, clips, np.array(offsets), noise, mix, frame)
+        backwards = self._backwards(random)
+        return Batch(config.num_clips, clips, np.array(offsets), noise, mix, frame, backwards)
+
+    def _redrawn(self, batch: Batch, index: int) -> Batch:
+        """The same real sequences with other noise, another frame and other reversals."""
+        random = step_generator(self._seed + 1, index)
+        frame = int(torch.randint(1, self.config.num_frames, (), generator=random))
+        noise = torch.randn(batch.noise.shape, generator=random)
+        return replace(batch, noise=noise, frame=frame, backwards=self._backwards(random))
+
+    def _backwards(self, random: torch.Generator) -> Tensor:
+        """Which real and which made sequences [2, num_clips] to show in reverse."""
+        return torch.rand(2, self.config.num_clips, generator=random) < self.config.time_reversal
 
     def _sequences(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Real and made poses [N, T, 64], and how well the state tells of the noise, a cosine."""
@@ -402,17 +433,20 @@ class MotionStage(NetworkStage):
         poses, reconstruction = self.sampler.roll_out(first, noise)
         return torch.cat([first[:, None], poses], dim=1), reconstruction
 
-    def _judge(self, clips: Tensor, frame: int) -> tuple[list[Tensor], list[Tensor]]:
+    def _judge(
+        self, clips: Tensor, frame: int, backwards: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Logits of both discriminators, each for every scale."""
         with products_in(self.config.dtype):
             pair = self.pair_critic(pair_with_first(clips, frame))
-            clip = self.clip_critic(clip_with_first(clips))
+            clip = self.clip_critic(in_reverse(clip_with_first(clips), backwards))
         return [logits.float() for logits in pair], [logits.float() for logits in clip]
 
     def _critic_losses(self, attempt: Attempt) -> dict[str, Tensor]:
         real, made, batch = attempt.real, attempt.made.detach(), attempt.batch
         (real_pair, real_clip), (made_pair, made_clip) = (
-            self._judge(clips, batch.frame) for clips in (real, made)
+            self._judge(clips, batch.frame, backwards)
+            for clips, backwards in zip((real, made), batch.backwards, strict=True)
         )
         inputs = clip_with_first(real), clip_with_first(made)
         penalty = gradient_penalty(self.clip_critic, *inputs, batch.mix)  # in full precision
@@ -423,8 +457,10 @@ class MotionStage(NetworkStage):
         }
 
     def _sampler_losses(self, attempt: Attempt) -> dict[str, Tensor]:
+        batch, (of_real, of_made) = attempt.batch, attempt.batch.backwards
         (made_pair, made_clip), (real_pair, real_clip) = (
-            self._judge(clips, attempt.batch.frame) for clips in (attempt.made, attempt.real)
+            self._judge(clips, batch.frame, backwards)
+            for clips, backwards in ((attempt.made, of_made), (attempt.real, of_real))
         )
         return {
             "g_pair": relativistic(made_pair, real_pair),

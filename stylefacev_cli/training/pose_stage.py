@@ -1,4 +1,4 @@
-"""Stage 2: the pose extractor alone, on key points of video frames and of generated images.
+"""Stage 2: the pose extractor alone, on key points of frames and of generated images.
 
 Without this start the joint training hardly converges (paper.md, stage "pose"). The paper's targets
 are key points that the detector finds. Where the data has labels they can be the targets, and at
@@ -39,6 +39,7 @@ from stylefacev_cli.training.extraction import (
 from stylefacev_cli.training.frames import Frames, Sampler, spread
 from stylefacev_cli.training.loop import Losses
 from stylefacev_cli.training.losses import explained, key_point_loss, openings
+from stylefacev_cli.training.mixing import MixedSampler
 from stylefacev_cli.training.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.shares import Share, own_shares
 from stylefacev_cli.training.stage import NetworkStage, step_generator
@@ -69,6 +70,9 @@ class PoseStageConfig:
     exact_heatmaps_until: float = 0.0  # progress; until then heatmaps are drawn from the labels
     sigma_px: float = 1.5  # of these
     generated_share: float = 0.5  # of a batch
+    video_share: float | None = None  # of the frames: those of clips, others are stills; with a
+    # batch of one and a half of each they take turns; null: as in the data
+    flips: bool = False  # every frame is mirrored with probability ½
     swaps_weight: float = 0.0  # where others' key points are in a pose: `swapped_places`; labels
     pose_factors: PoseFactors | None = None  # which factors those swap
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
@@ -80,6 +84,10 @@ class PoseStageConfig:
             raise UsageError("pose.exact_heatmaps_until needs targets: labels")
         if self.swaps_weight and self.targets != "labels":
             raise UsageError("pose.swaps_weight needs targets: labels")
+        if self.flips and self.targets == "labels":
+            raise UsageError("pose.flips needs targets: detected, since labels are not mirrored")
+        if self.video_share is not None and not 0 <= self.video_share <= 1:
+            raise UsageError("pose.video_share is not between 0 and 1")
         check_swaps(self.swaps_weight, self.pose_factors, "pose.swaps_weight")
         check_dtype(self.dtype)
 
@@ -122,7 +130,11 @@ class PoseStage(NetworkStage):
             self._swaps = SwappedPlaces(generator, frames, config.pose_factors, seed)
             learning.append(self._swaps.network)
         self._optimisers = muon_and_adam(learning, config.lr, config.betas, config.muon_lr)
-        self._sampler = Sampler(frames.rows(held_out=False), seed, frames.digest)
+        self._sampler = (
+            Sampler(frames.rows(held_out=False), seed, frames.digest)
+            if config.video_share is None
+            else MixedSampler(frames, seed, config.video_share)
+        )
         self._held_out = spread(frames.rows(held_out=True), VALIDATION_IMAGES)
         self.networks = {"pose": self.pose_extractor}
         self.others = {"optimisers": self._optimisers, "sampler": self._sampler}
@@ -142,24 +154,27 @@ class PoseStage(NetworkStage):
             z = self.frames.factor_batch(rows[:num_generated])
         else:
             z = torch.randn((num_generated, self._generator.config.z_dim), generator=random)
+        mirrored = torch.rand(len(rows), generator=random) < 0.5 * config.flips
         scale = config.schedule.scale(index, progress)
         set_norms_training(self.pose_extractor, progress < config.freeze_norms_from)
         is_exact = progress < config.exact_heatmaps_until
         with restored_if_bad(self.pose_extractor) as marks:
-            parts = (self._losses(rows, z, share, is_exact) for share in self.shares)
+            parts = (self._losses(rows, z, mirrored, share, is_exact) for share in self.shares)
             found = self._optimisers.learn(parts, len(self.shares), scale)
             marks.append(found is not None)
         return found or {"key_points": float("nan")}
 
     def _losses(
-        self, rows: np.ndarray, z: Tensor, share: Share, is_exact: bool
+        self, rows: np.ndarray, z: Tensor, mirrored: Tensor, share: Share, is_exact: bool
     ) -> dict[str, Tensor]:
-        """Of a share of frames, the first of which are drawn from z instead."""
+        """Of a share of frames, the first of which are drawn from z instead, some mirrored."""
         samples = share.of(np.arange(len(rows)))
         dtype = self.config.dtype
         with torch.no_grad():
             heatmaps = (
-                self._exact_heatmaps(rows[samples]) if is_exact else self._seen(rows, z, samples)
+                self._exact_heatmaps(rows[samples])
+                if is_exact
+                else self._seen(rows, z, mirrored, samples)
             )
             if self.config.targets == "labels":
                 wanted = self.frames.key_point_batch(rows[samples])
@@ -180,7 +195,7 @@ class PoseStage(NetworkStage):
         size = self.pose_extractor.config.heatmap_size
         return heatmap_targets(self.frames.landmark_batch(rows), size, self.config.sigma_px)
 
-    def _seen(self, rows: np.ndarray, z: Tensor, samples: np.ndarray) -> Tensor:
+    def _seen(self, rows: np.ndarray, z: Tensor, mirrored: Tensor, samples: np.ndarray) -> Tensor:
         """The detector's heatmaps of the frames at `samples`; of the first rows, drawn from z."""
         drawn = samples[samples < len(z)]
         frames = self.frames.image_batch(rows[samples])
@@ -188,6 +203,8 @@ class PoseStage(NetworkStage):
             own_z = z[torch.from_numpy(drawn)].to(self.device)
             made = self._generator(own_z, conv_dtype=DTYPES[self.config.dtype])
             frames[: len(drawn)] = made.clamp(-1, 1)
+        turned = mirrored[torch.from_numpy(samples)].to(self.device)
+        frames = torch.where(turned.view(-1, 1, 1, 1), frames.flip(-1), frames)
         with products_in(self.config.dtype):
             return heatmaps_of(self._detector, frames).float()
 

@@ -19,6 +19,7 @@ from stylefacev_cli.metrics.perceptual import (
 )
 from stylefacev_cli.networks.collective import process_index, wait_for_all
 from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.networks.resize import resize_square
 from stylefacev_cli.training.appearance_stage import AppearanceStage
 from stylefacev_cli.training.card import write_card
 from stylefacev_cli.training.checkpoint import CheckpointStore
@@ -192,6 +193,8 @@ class Trainer:
         device, generator = self._device, self._generator().to(self._device)
         if name in ("generator", "finish"):
             return GeneratorStage(section, frames, seed, perceptual, generator, name)
+        if self._config.data_resolution is not None:
+            reduce_images(generator, self._config.data_resolution)
         if name == "detector":
             return DetectorStage(section, frames, seed, generator)
         if name == "pose":
@@ -262,7 +265,7 @@ class Trainer:
             config = self._config
             mapping = Mapping(self._run / FRAMES_FOLDER, config.mapped_from_bytes)
             self._frames = load_frames(
-                self._data, config.resolution, config.held_out_permille, self._device, mapping
+                self._data, config.data_px, config.held_out_permille, self._device, mapping
             )
             total, held_out = len(self._frames.images), int(self._frames.held_out.sum())
             self._report(f"data: {total} frames, {held_out} of them held out")
@@ -276,6 +279,17 @@ class Trainer:
             return None
         self._report(f"perceptual loss: {perceptual.name}")
         return perceptual.to(self._device)
+
+
+def reduce_images(generator: Generator, size_px: int) -> None:
+    """Let a generator's images be brought down to a size, each pixel the mean over its area.
+
+    Its pictures then are those that encoders, losses and discriminators see, and no other network
+    need know how large they are made.
+    """
+    generator.synthesis.register_forward_hook(
+        lambda network, inputs, images: resize_square(images, size_px)
+    )
 
 
 def begin_with(stage: NetworkStage, model: str) -> None:

@@ -28,12 +28,12 @@ class TrainingConfig:
     """Settings of a training run."""
 
     name: str  # of the model and its bundle
-    resolution: int  # px
+    resolution: int  # px, of the model's images
     generator: GeneratorStageConfig
     detector: DetectorStageConfig | None  # null: the detector of `start_from`
     pose: PoseStageConfig
     appearance: AppearanceStageConfig
-    joint: JointStageConfig | None  # null: there are no clips at this resolution
+    joint: JointStageConfig | None  # null: there are no clips
     motion: MotionStageConfig
     finish: GeneratorStageConfig | None = None  # a second, adversarial pass over the generator
     start_from: str | None = None  # model whose networks stand in for those not trained here
@@ -41,6 +41,8 @@ class TrainingConfig:
     use_saves: str = "newest"  # or best, by validation: what later stages and the bundle take
     seed: int = 1
     data: tuple[str, ...] = ()  # folders, beside those of --data
+    data_resolution: int | None = None  # px, of their frames; null: resolution. Where it is less,
+    # all stages behind the generator see its images at that size, and take their losses there
     held_out_permille: int = 20  # persons in a thousand kept for validation
     frames_in_memory_gb: float = 4.0  # larger data is mapped from files in the run's folder
     perceptual: str = "auto"  # vgg16, efficientnet-lite0, none; auto: vgg16 if it is there
@@ -60,6 +62,14 @@ class TrainingConfig:
                 "appearance.architecture.landmarks is for going on from a model that has that "
                 "branch (fine_tune); in others joint.landmark_branch adds it"
             )
+        if self.data_resolution is not None:
+            if not 0 < self.data_resolution < self.resolution:
+                raise UsageError("data_resolution is less than resolution, or null for the same")
+            if self.start_from is None or self.finish is not None:
+                raise UsageError(
+                    "data_resolution is for stages behind a generator that is there: name it with "
+                    "start_from, and give finish: null"
+                )
         if self.detector is None and self.start_from is None:
             raise UsageError("without a section detector, start_from must name a model with one")
         for part in (self.generator, self.finish):
@@ -78,6 +88,11 @@ class TrainingConfig:
             )
         if self.finish is not None and self.finish.architecture != theirs:
             raise UsageError("finish.architecture must be generator.architecture")
+
+    @property
+    def data_px(self) -> int:
+        """Side of the data's frames."""
+        return self.data_resolution or self.resolution
 
     @property
     def mapped_from_bytes(self) -> int:

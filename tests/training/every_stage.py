@@ -129,7 +129,9 @@ def detector_stage(**settings: Any) -> NetworkStage:
 def pose_stage(**settings: Any) -> NetworkStage:
     generator, detector, *_ = frozen_networks()
     config = PoseStageConfig(POSE, batch_size=8, lr=3e-3)
-    return PoseStage(replace(config, **settings), clips(), 1, detector, generator)
+    kinds = replace(clips(), moving=np.arange(5) % 2 == 0)  # some are stills
+    frames = clips() if settings.get("video_share") is None else kinds
+    return PoseStage(replace(config, **settings), frames, 1, detector, generator)
 
 
 def appearance_stage(**settings: Any) -> NetworkStage:
@@ -209,17 +211,29 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     "pose-labels": lambda **settings: pose_stage(
         targets="labels", exact_heatmaps_until=0.5, muon_lr=0.02, **settings
     ),
+    "pose-flips": lambda **settings: pose_stage(
+        generated_share=0.0, video_share=0.5, flips=True, **settings
+    ),
     "pose-swaps": lambda **settings: pose_stage(
         targets="labels", swaps_weight=0.1, pose_factors=examples.PoseFactors(5, 9), **settings
     ),
     "appearance": appearance_stage,
+    "appearance-seeds": lambda **settings: appearance_stage(
+        **{"pool_images": 0, "num_latents": 16} | settings
+    ),
     "appearance-per-image": lambda **settings: appearance_stage(
         architecture=replace(APPEARANCE, normalisation="per_image"), **settings
     ),
     "joint": joint_stage,
     "joint-per-image": lambda **settings: joint_stage("per_image", **settings),
     "joint-labels": lambda **settings: joint_stage(targets="labels", **settings),
+    "joint-separate": lambda **settings: joint_stage(
+        separate_updates=True, num_latents=16, **settings
+    ),
     "motion-poses": lambda **settings: motion_stage("poses", **settings),
+    "motion-fresh": lambda **settings: motion_stage(
+        "images", fresh_roll_outs=True, time_reversal=0.5, **settings
+    ),
     "motion-shown": lambda **settings: motion_stage(
         "poses", shown_people=2, openings_scale=0.5, **settings
     ),

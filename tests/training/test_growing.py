@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from discs import draw_frames, tiny_architecture, write_discs
+from discs import draw_frames, enlarged, tiny_architecture, write_discs
 from torch import Tensor
 
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.generator import Generator, GeneratorConfig, layer_geometries
-from stylefacev_cli.training.frames import Frames
 from stylefacev_cli.training.generator_settings import GeneratorStageConfig
 from stylefacev_cli.training.generator_stage import GeneratorStage
 from stylefacev_cli.training.growing import MAX_CUTOFF_RATIO, grow
@@ -120,11 +119,6 @@ def test_a_grown_stage_begins_with_the_pictures_of_the_smaller_one() -> None:
 
     untouched, fitted = error(0), error(2400)
     assert fitted < 0.35 < 0.8 < untouched
-
-
-def enlarged(frames: Frames) -> Frames:
-    """The same frames at twice the size."""
-    return replace(frames, images=frames.images.repeat(2, axis=1).repeat(2, axis=2))
 
 
 def test_what_does_not_fit_is_refused() -> None:
