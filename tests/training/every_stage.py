@@ -18,6 +18,7 @@ from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecom
 from stylefacev_cli.networks.discriminator import DiscriminatorConfig
 from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
 from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.networks.initial_weights import start_residual
 from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
 from stylefacev_cli.networks.motion import MotionSamplerConfig
 from stylefacev_cli.networks.motion_discriminator import MotionDiscriminatorConfig
@@ -55,6 +56,7 @@ APPEARANCE = AppearanceConfig(
     num_ws=6,
     w_dim=16,
 )
+PER_IMAGE = replace(APPEARANCE, normalisation="per_image")
 AUGMENTATION = AugmentationConfig(  # moves p in every step
     start=0.5, target=0.1, images_to_full=20, every=1
 )
@@ -71,15 +73,20 @@ def clips() -> Frames:
 Networks = tuple[Generator, LandmarkDetector, PoseExtractor, AppearanceRecomposer, PerceptualLoss]
 
 
-def frozen_networks(normalisation: str = "running") -> Networks:
+def frozen_networks() -> Networks:
     """Untrained, but with running statistics as after training; all that later stages stand on.
 
     Copies: with bfloat16 a stage puts their weights into another order, and so rounds otherwise.
     """
-    generator, detector, pose, appearance, perceptual = copy.deepcopy(_frozen_networks())
-    own = AppearanceRecomposer(replace(APPEARANCE, normalisation=normalisation))
-    own.load_state_dict(appearance.state_dict())
-    return generator, detector, pose, own.eval().requires_grad_(False), perceptual
+    return copy.deepcopy(_frozen_networks())
+
+
+def per_image_appearance() -> AppearanceRecomposer:
+    """As the appearance stage starts it: the smaller weights of others make rounding large here."""
+    torch.manual_seed(0)
+    network = AppearanceRecomposer(PER_IMAGE)
+    start_residual(network)
+    return network.eval().requires_grad_(False)
 
 
 @cache
@@ -153,7 +160,7 @@ def appearance_stage(**settings: Any) -> NetworkStage:
     )
 
 
-def joint_stage(normalisation: str = "running", **settings: Any) -> NetworkStage:
+def joint_stage(per_image: bool = False, **settings: Any) -> NetworkStage:
     config = JointStageConfig(
         PatchDiscriminatorConfig(base_channels=4, num_layers=1),
         num_clips=2,
@@ -169,7 +176,9 @@ def joint_stage(normalisation: str = "running", **settings: Any) -> NetworkStage
         rebalance_images=8,
         adversarial_from=0.0,
     )
-    generator, detector, pose, appearance, perceptual = frozen_networks(normalisation)
+    generator, detector, pose, appearance, perceptual = frozen_networks()
+    if per_image:
+        appearance = per_image_appearance()
     return JointStage(
         replace(config, **settings), clips(), 1, generator, detector, pose, appearance, perceptual
     )
@@ -184,8 +193,8 @@ def tracks() -> PoseTracks:
     return replace(found, poses=found.poses + steps.cumsum(dim=0) % 3)
 
 
-def motion_stage(supervise: str, normalisation: str = "running", **settings: Any) -> NetworkStage:
-    generator, detector, pose, appearance, _ = frozen_networks(normalisation)
+def motion_stage(supervise: str, **settings: Any) -> NetworkStage:
+    generator, detector, pose, appearance, _ = frozen_networks()
     config = MotionStageConfig(
         MotionSamplerConfig(hidden_dim=16),
         MotionDiscriminatorConfig(base_channels=4, max_channels=8, num_layers=2),
@@ -221,11 +230,9 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     "appearance-seeds": lambda **settings: appearance_stage(
         **{"pool_images": 0, "num_latents": 16} | settings
     ),
-    "appearance-per-image": lambda **settings: appearance_stage(
-        architecture=replace(APPEARANCE, normalisation="per_image"), **settings
-    ),
+    "appearance-per-image": lambda **settings: appearance_stage(architecture=PER_IMAGE, **settings),
     "joint": joint_stage,
-    "joint-per-image": lambda **settings: joint_stage("per_image", **settings),
+    "joint-per-image": lambda **settings: joint_stage(per_image=True, **settings),
     "joint-labels": lambda **settings: joint_stage(targets="labels", **settings),
     "joint-separate": lambda **settings: joint_stage(
         separate_updates=True, num_latents=16, **settings
