@@ -73,7 +73,7 @@ def interrupted_after(body: bytes, num_bytes: int, site: PublishedSite) -> Handl
         if num_bytes:
             send(request, body, num_bytes)
         parts = assets_folder() / ".parts"
-        while sum(part.stat().st_size for part in parts.glob("*/*.part")) < num_bytes:
+        while sum(part.stat().st_size for part in parts.glob("*/*.part")) < num_bytes // 2:
             site.server.open_end.wait(0.01)
         press_ctrl_c()
         site.server.open_end.wait(30)
@@ -105,7 +105,9 @@ def test_one_command_interrupted_everywhere_ends_in_videos(
     handlers[place_of(second)] = honest(body)
     handlers[place_of(third)] = interrupted_after(b"", 0, site)  # between two files
     assert "licence" not in stopped()  # asked, and shown, once
-    assert site.server.ranges == [None, None, f"bytes={len(body) // 2}-", None]
+    start = site.server.ranges[2] or ""
+    assert site.server.ranges == [None, None, start, None]
+    assert len(body) // 4 <= int(start.removeprefix("bytes=").removesuffix("-")) <= len(body) // 2
     handlers[place_of(third)] = honest((files / third.name).read_bytes())
 
     write, written = bundle.write_whole, []
