@@ -86,12 +86,13 @@ class CallFromPython:
         yield
 
 
-_CURRENT: ContextVar[Interaction] = ContextVar("interaction", default=CallFromPython())  # noqa: B039
+_FROM_PYTHON = CallFromPython()
+_CURRENT: ContextVar[Interaction] = ContextVar("interaction")
 
 
 def interaction() -> Interaction:
     """The one of the call or command line that we run for."""
-    return _CURRENT.get()
+    return _CURRENT.get(_FROM_PYTHON)
 
 
 @contextlib.contextmanager
