@@ -26,6 +26,7 @@ from stylefacev_cli.networks.seeds import latent_of_seed, latents_of_seeds, nois
 from stylefacev_cli.networks.stabiliser import Stabiliser
 from stylefacev_cli.video import Frame
 from stylefacev_cli.weights.bundle import Networks, load_bundle, needed
+from stylefacev_cli.weights.interaction import CallFromPython, interacting, interaction
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 from stylefacev_cli.weights.manifest import Manifest
 
@@ -38,25 +39,33 @@ _USUAL_SEEDS = 32  # so many first poses are where faces usually are
 
 
 def load_model(
-    name_or_folder: str | Path = DEFAULT_MODEL, device: str = "auto", dtype: str = "float32"
+    name_or_folder: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    dtype: str = "float32",
+    *,
+    accept_licence: bool = False,
 ) -> Model:
     """Load a model, ready to sample from.
 
     Args:
-        name_or_folder: the name of a shipped or imported model, or a folder that holds
-            `bundle.yaml`. A partial model does what its networks can do.
+        name_or_folder: the name of a shipped, imported or released model, or a folder that holds
+            `bundle.yaml`. A released one that is not here yet is downloaded and imported; the log
+            `stylefacev_cli` tells how that goes. A partial model does what its networks can do.
         device: `auto` (CUDA, else Apple's MPS, else the CPU), `cpu`, `cuda` or `mps`.
         dtype: of the generator's convolutions: `float32`, or `bfloat16`, which is coarser.
+        accept_licence: of a released model that is to be downloaded.
 
     Raises:
-        MissingWeightsError: there is no such model.
+        MissingWeightsError: there is no such model, or it cannot be fetched.
         IntegrityError: the model is damaged.
         UsageError: the device is not there, or no such dtype.
     """
     if dtype not in DTYPES:
         raise UsageError(f"no such dtype: {dtype}; give one of {', '.join(DTYPES)}")
     place = choose_device(device)
-    bundle = load_bundle(name_or_folder)
+    way = CallFromPython(accept_licence=True) if accept_licence else interaction()
+    with interacting(way):
+        bundle = load_bundle(name_or_folder)
     for network in bundle.networks.present().values():
         network.to(place)
     return Model(bundle.manifest, bundle.networks, place, DTYPES[dtype])

@@ -57,7 +57,7 @@ class FaultyServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *hosts: str) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.handlers: dict[str, Handler] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
@@ -66,7 +66,7 @@ class FaultyServer(http.server.ThreadingHTTPServer):
         self.ca_path = folder / "ca.pem"
         authority.cert_pem.write_to_path(str(self.ca_path))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+        authority.issue_cert("localhost", "127.0.0.1", *hosts).configure_cert(context)
         self.socket = context.wrap_socket(
             self.socket, server_side=True, do_handshake_on_connect=False
         )
@@ -85,8 +85,9 @@ class FaultyServer(http.server.ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def running_server(folder: Path) -> Iterator[FaultyServer]:
-    with FaultyServer(folder) as server:
+def running_server(folder: Path, *hosts: str) -> Iterator[FaultyServer]:
+    """A server whose certificate is also good for the names of other hosts."""
+    with FaultyServer(folder, *hosts) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

@@ -18,7 +18,15 @@ from stylefacev_cli.cli import (
     train,
     weights,
 )
-from stylefacev_cli.cli.options import Quiet, Verbose, Version, give_everywhere
+from stylefacev_cli.cli.downloads import TerminalInteraction
+from stylefacev_cli.cli.options import (
+    AcceptLicence,
+    Offline,
+    Quiet,
+    Verbose,
+    Version,
+    give_everywhere,
+)
 from stylefacev_cli.cli.terminal import (
     ClosedPipe,
     Stopped,
@@ -27,6 +35,7 @@ from stylefacev_cli.cli.terminal import (
     stopping_on_signals,
 )
 from stylefacev_cli.errors import StyleFaceVError, UsageError
+from stylefacev_cli.weights.interaction import interacting
 
 # typer once stood on click and now carries its own copy: take the class from what typer exports.
 _CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -52,6 +61,8 @@ def stylefacev(
     ctx: typer.Context,
     quiet: Quiet = False,
     verbose: Verbose = False,
+    accept_licence: AcceptLicence = False,
+    offline: Offline = False,
     version: Version = False,
 ) -> None:
     """Face videos from a seed: StyleFaceV on StyleGAN3.
@@ -69,7 +80,8 @@ def execute(arguments: list[str]) -> int:
     """Run a command line; `app.run`, which see, is the way in."""
     terminal = Terminal(arguments)
     try:
-        with stopping_on_signals(), terminal.noting_warnings():
+        way = TerminalInteraction(terminal)
+        with stopping_on_signals(), terminal.noting_warnings(), interacting(way):
             return _invoke(arguments, terminal)
     except (ClosedPipe, BrokenPipeError):
         give_up_stdout()

@@ -1,11 +1,17 @@
-"""Downloads at the terminal: told on stderr, in a line and by a bar of bytes."""
+"""Downloads at the terminal: licences are asked, progress is told on stderr by a bar of bytes."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
-from stylefacev_cli.cli.terminal import Terminal
+from stylefacev_cli.cli.terminal import Terminal, holding_signals, is_terminal
+
+if TYPE_CHECKING:
+    from stylefacev_cli.weights.registry import Entry
 
 
 class TerminalListener:
@@ -23,6 +29,42 @@ def listening(terminal: Terminal) -> Iterator[TerminalListener]:
     """A listener whose bar stands while the block runs."""
     with terminal.downloads() as show_bytes:
         yield TerminalListener(terminal, show_bytes)
+
+
+class TerminalInteraction:
+    """Whom downloads ask and tell while a command runs, see `weights.interaction`."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    @property
+    def offline(self) -> bool:
+        """Whether `--offline` was given."""
+        return self._terminal.offline
+
+    def accepts(self, entry: Entry) -> bool:
+        """Whether `--accept-licence` was given, or a person says yes."""
+        licence = entry.licence
+        where = f", see {licence.url}" if licence.url else ""
+        told = f"{entry.name}: licence {licence.name}{where}; it allows: {licence.allows}"
+        if self._terminal.accept_licence:
+            self._terminal.note(told)
+            return True
+        is_asked = is_terminal(sys.stdin) and is_terminal(sys.stderr)
+        return is_asked and self._terminal.ask(f"{told}\naccept it?")
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[TerminalListener]:
+        """As `listening`; an interruption inside says how to go on."""
+        before = self._terminal.way_on
+        self._terminal.way_on = "; run the same command again to go on"
+        with listening(self._terminal) as listener:
+            yield listener
+        self._terminal.way_on = before
+
+    def importing(self) -> AbstractContextManager[None]:
+        """Signals wait until torch is there."""
+        return holding_signals()
 
 
 def fetch_render_assets(terminal: Terminal, look: str) -> None:

@@ -143,7 +143,8 @@ def generate(
         typer.Option(
             "--model", "-m", envvar="STYLEFACEV_MODEL", rich_help_panel=HOW_PANEL,
             metavar="NAME|FOLDER",
-            help="A model that came with the package or was imported, or the folder of one.",
+            help="A model that came with the package or was imported, the folder of one, or a "
+            "released one (weights list), which is then downloaded.",
         ),
     ] = DEFAULT_MODEL,
     batch: Batch = None,

@@ -52,8 +52,7 @@ def invert_photos(wishes: InvertWishes, terminal: Terminal) -> None:
     """
     targets = plan_latents(wishes.out, wishes.photos)
     _check_targets(targets, wishes.force)
-    manifest = read_manifest(wishes.model)
-    manifest.check_complete()
+    manifest = read_manifest(wishes.model, for_videos=True)
     for path in wishes.photos:
         read_photo(path)  # read again in its turn: only one is held in memory
     with holding_signals():

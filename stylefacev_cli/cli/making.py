@@ -34,9 +34,9 @@ def make_videos(wishes: Wishes, terminal: Terminal) -> None:
         ClosedPipe: the reader of stdout has gone.
     """
     clock = Clock(terminal.started_s)
-    terminal.way_on = "; --skip-existing goes on from here"
     to_stdout = wishes.out == "-"
     plan = plan_videos(wishes, terminal)
+    terminal.way_on = "; --skip-existing goes on from here"
     manifest, targets, num_frames = plan.manifest, plan.targets, plan.playing.num_frames
     made: list[dict[str, Any]] = []
     results: dict[str, Any] = {"videos": made, "skipped": plan.skipped}

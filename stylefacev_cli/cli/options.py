@@ -1,4 +1,4 @@
-"""What every command has – -q, -v and --version – and options that several have.
+"""What every command has – -q, -v, --version, whether it may download – and what several have.
 
 They set the `Terminal` in `ctx.obj` as soon as they are read. The root command declares them;
 `give_everywhere` hands them on, so that no other command needs to know of them.
@@ -25,6 +25,16 @@ def _be_verbose(ctx: typer.Context, value: bool) -> bool:
     return value
 
 
+def _accept_licence(ctx: typer.Context, value: bool) -> bool:
+    ctx.obj.accept_licence = ctx.obj.accept_licence or value
+    return value
+
+
+def _stay_offline(ctx: typer.Context, value: bool) -> bool:
+    ctx.obj.offline = ctx.obj.offline or value
+    return value
+
+
 def _show_version(ctx: typer.Context, value: bool) -> bool:
     if value:
         ctx.obj.result(f"stylefacev {stylefacev_cli.__version__}")
@@ -46,6 +56,20 @@ Verbose = Annotated[
     typer.Option(
         "--verbose", "-v", callback=_be_verbose, is_eager=True, rich_help_panel=_PANEL,
         help="Details; tracebacks with errors.",
+    ),
+]  # fmt: skip
+AcceptLicence = Annotated[
+    bool,
+    typer.Option(
+        "--accept-licence", callback=_accept_licence, is_eager=True, rich_help_panel=_PANEL,
+        help="Accept the licence of what is downloaded, for which a terminal would be asked.",
+    ),
+]  # fmt: skip
+Offline = Annotated[
+    bool,
+    typer.Option(
+        "--offline", callback=_stay_offline, is_eager=True, rich_help_panel=_PANEL,
+        help="Download nothing. [env: STYLEFACEV_OFFLINE]",
     ),
 ]  # fmt: skip
 Version = Annotated[

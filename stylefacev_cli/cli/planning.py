@@ -86,7 +86,7 @@ def plan_videos(wishes: Wishes, terminal: Terminal) -> Plan:
     format_name = planned_format(
         wishes.out, wishes.format_name, lossless=wishes.lossless, as_json=wishes.as_json
     )
-    manifest = read_manifest(wishes.model)
+    manifest = read_manifest(wishes.model, for_videos=wishes.pace.is_of_videos)
     people = _people(wishes, manifest)
     seeds = list(chain) or list(range(len(people))) or parse_seeds(wishes.seeds)
     motion_seeds = [0] if people and not wishes.tracks else []

@@ -93,6 +93,11 @@ class Pace:
     fps: float | None = None  # None: the track's, else the model's
     resample: bool = False
 
+    @property
+    def is_of_videos(self) -> bool:
+        """Whether, as far as can be told without a model, it is of more than a single image."""
+        return self.seconds is None and self.num_frames != 1
+
 
 def plan_playing(
     manifest: Manifest, tracks: Sequence[str], motion_seeds: Sequence[int], pace: Pace, edits: Edits

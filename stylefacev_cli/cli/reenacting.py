@@ -66,8 +66,7 @@ def make_reenactment(wishes: ReenactWishes, terminal: Terminal) -> None:
     format_name = planned_format(
         wishes.out, wishes.format_name, lossless=wishes.lossless, as_json=wishes.as_json
     )
-    manifest = read_manifest(wishes.model)
-    manifest.check_complete()
+    manifest = read_manifest(wishes.model, for_videos=True)
     check_mixes(wishes.direction.mixes, manifest)
     who = open_who(wishes.source, manifest, "--source")
     if who.seed is None and wishes.truncation != 1:

@@ -41,6 +41,8 @@ def weight_facts(entry: Entry, *, details: bool = False) -> dict[str, Any]:
     }
     if details:
         facts |= {"allows": entry.licence.allows, "use": entry.use}
+        if entry.name in model_names():
+            facts["model"] = str(model_folder(entry.name))
         facts["files"] = [
             _file_facts(file, state) for file, state in zip(entry.files, states, strict=True)
         ]

@@ -42,6 +42,8 @@ class Terminal:
         started_s: when the command began, on `time.perf_counter`.
         quiet: only results and errors.
         verbose: details, and tracebacks with errors.
+        accept_licence: of what is downloaded, without being asked.
+        offline: nothing is downloaded.
         way_on: how to go on after an interruption, for its message.
     """
 
@@ -50,6 +52,8 @@ class Terminal:
         self.started_s = time.perf_counter()
         self.quiet = False
         self.verbose = False
+        self.accept_licence = False
+        self.offline = False
         self.way_on = ""
         self._on_the_line = False  # a progress bar stands on the last line of stderr
 
@@ -138,7 +142,7 @@ class Terminal:
             yield lambda what, done, total: None
             return
         bar = _bytes_bar()
-        task = bar.add_task("", total=None)
+        task = bar.add_task("", total=None, visible=False)
         shown = ""
 
         def show(what: str, done: int, total: int | None) -> None:
@@ -146,7 +150,7 @@ class Terminal:
             if what != shown:
                 bar.reset(task, total=total)
             shown = what
-            bar.update(task, completed=done, total=total, description=what)
+            bar.update(task, completed=done, total=total, description=what, visible=True)
 
         with self._showing(bar):
             yield show

@@ -92,8 +92,7 @@ def make_track(wishes: TrackWishes, terminal: Terminal) -> None:
     edits = wishes.edits
     edits.check()
     check_out(wishes.out, ".safetensors", wishes.force)
-    manifest = read_manifest(wishes.model)
-    manifest.check_complete()
+    manifest = read_manifest(wishes.model, for_videos=True)
     sources = [open_motion(path, manifest) for path in wishes.sources]
     with holding_signals():
         from stylefacev_cli.data.pose_tracks import write_track

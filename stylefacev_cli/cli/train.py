@@ -107,6 +107,7 @@ def train(
         from stylefacev_cli.networks.threads import set_num_threads
         from stylefacev_cli.training.run import train as run_training
         from stylefacev_cli.training.settings import load_settings
+        from stylefacev_cli.weights.manifest import read_manifest
 
     terminal: Terminal = ctx.obj
     if dry_run and num_started() > 1:
@@ -119,6 +120,8 @@ def train(
     if supervise is not None:
         overrides.append(f"motion.supervise={supervise.value}")
     loaded = load_settings(config, overrides)
+    if loaded.start_from is not None:
+        read_manifest(loaded.start_from)  # a released one is fetched now
     keep_freed_memory()
     if threads:
         set_num_threads(threads)

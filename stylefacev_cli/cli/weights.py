@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stylefacev_cli.cli import weights_import
-from stylefacev_cli.cli.downloads import listening
 from stylefacev_cli.cli.options import AsJson
 from stylefacev_cli.cli.stock import (
     all_models,
@@ -24,8 +22,8 @@ from stylefacev_cli.cli.stock import (
     verified_model,
     weight_facts,
 )
-from stylefacev_cli.cli.terminal import Terminal, is_terminal
-from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
+from stylefacev_cli.cli.terminal import Terminal
+from stylefacev_cli.errors import IntegrityError, MissingWeightsError
 
 if TYPE_CHECKING:
     from stylefacev_cli.weights.registry import Entry
@@ -85,15 +83,15 @@ def path(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
     from stylefacev_cli.weights.registry import read_registry
 
     entry = read_registry().get(name)
-    if entry is None:
+    missing = [file for file in entry.files if not path_of(file).is_file()] if entry else []
+    if entry is None or (missing and name in model_names()):
         paths = [model_folder(name)]
+    elif missing:
+        raise MissingWeightsError(
+            f"{missing[0].name} is not there: run `stylefacev weights download {name}`, "
+            f"or {by_hand(missing[0])}"
+        )
     else:
-        for file in entry.files:
-            if not path_of(file).is_file():
-                raise MissingWeightsError(
-                    f"{file.name} is not there: run `stylefacev weights download {name}`, "
-                    f"or {by_hand(file)}"
-                )
         paths = [path_of(file) for file in entry.files]
         paths = paths if as_json else _shown_paths(entry, paths)
     _print_paths(ctx.obj, paths, as_json)
@@ -108,14 +106,14 @@ def verify(
     from stylefacev_cli.weights.registry import read_registry
 
     terminal: Terminal = ctx.obj
-    registry = read_registry()
+    registry, models = read_registry(), model_names()
     rows: list[dict[str, Any]] = []
-    for each in [name] if name is not None else [*model_names(), *registry]:
+    for each in [name] if name is not None else list(dict.fromkeys([*models, *registry])):
+        if each in models or each not in registry:
+            rows.append(verified_model(each, model_folder(each), terminal))
         if each in registry:
             rows += [verified_file(each, file, terminal) for file in registry[each].files]
-        else:
-            rows.append(verified_model(each, model_folder(each), terminal))
-    if name is None:
+    if name is None or name in models:
         rows = [row for row in rows if row["state"] != "missing"]
     if as_json:
         terminal.result(json.dumps(rows))
@@ -139,33 +137,29 @@ def remove(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete downloaded weights or an imported model."""
+    """Delete downloaded weights or an imported model; both, where they have one name."""
     from stylefacev_cli.weights import cache
     from stylefacev_cli.weights.download import remove_archives
     from stylefacev_cli.weights.locate import imported_models, models_folder
+    from stylefacev_cli.weights.registry import read_registry
 
+    removed: list[Path] = []
     if name in imported_models():
-        remove_model(models_folder() / name)
-        _print_paths(ctx.obj, [models_folder() / name], as_json)
-        return
-    entry = _entry(name)
-    removed = cache.remove(entry, forget=forget)
-    remove_archives(entry)
+        removed.append(models_folder() / name)
+        remove_model(removed[0])
+    if not removed or name in read_registry():
+        entry = _entry(name)
+        files = cache.remove(entry, forget=forget)
+        remove_archives(entry)
+        removed += files if as_json else _shown_paths(entry, files)
     if not removed:
         ctx.obj.note(f"nothing of {name} was there")
-    _print_paths(ctx.obj, removed if as_json else _shown_paths(entry, removed), as_json)
+    _print_paths(ctx.obj, removed, as_json)
 
 
 def download(
     ctx: typer.Context,
     names: Annotated[list[str], typer.Argument(help="As `weights list` shows them.")],
-    accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept what a terminal would be asked.")
-    ] = False,
-    offline: Annotated[
-        bool,
-        typer.Option("--offline", help="Open no connection. [env: STYLEFACEV_OFFLINE]"),
-    ] = False,
     mirror: Annotated[
         str | None,
         typer.Option(
@@ -181,23 +175,17 @@ def download(
     as_json: AsJson = False,
 ) -> None:
     """Fetch released weights, check their SHA-256, and print where they are."""
-    from stylefacev_cli.weights.download import fetch_entry
-    from stylefacev_cli.weights.fetch_options import Options, is_offline
+    from stylefacev_cli.weights.download import check_consent, fetch_entry
+    from stylefacev_cli.weights.fetch_options import Options
+    from stylefacev_cli.weights.interaction import interaction
 
     terminal: Terminal = ctx.obj
-    options = Options(
-        offline=offline or is_offline(),
-        mirror=mirror or None,
-        retries=retries,
-        stall_timeout_s=stall,
-    )
+    options = Options(mirror=mirror or None, retries=retries, stall_timeout_s=stall)
     entries = [_entry(name) for name in dict.fromkeys(names)]
     for entry in entries:
-        if not options.offline:
-            _ask_consent(terminal, entry, accept_licence=accept_licence)
-    terminal.way_on = "; run the same command again to go on"
+        check_consent(entry, options)
     paths: list[Path] = []
-    with listening(terminal) as listener:
+    with interaction().listening() as listener:
         for entry in entries:
             fetched = fetch_entry(entry, options, listener)
             paths += fetched if as_json else _shown_paths(entry, fetched)
@@ -208,31 +196,6 @@ def _entry(name: str) -> Entry:
     from stylefacev_cli.weights.registry import find_entry
 
     return find_entry(name)
-
-
-def _ask_consent(terminal: Terminal, entry: Entry, *, accept_licence: bool) -> None:
-    """Print a non-commercial licence once, before the first download under it."""
-    from stylefacev_cli.weights.cache import accept_licence as remember
-    from stylefacev_cli.weights.cache import path_of
-    from stylefacev_cli.weights.download import needs_consent
-
-    is_here = all(path_of(file).is_file() for file in entry.files)
-    if is_here or not needs_consent(entry):
-        return
-    licence = entry.licence
-    where = f", see {licence.url}" if licence.url else ""
-    told = f"{entry.name}: licence {licence.name}{where}; it allows: {licence.allows}"
-    if accept_licence:
-        terminal.note(told)
-    else:
-        if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
-            raise UsageError(
-                f"the licence of {entry.name} ({licence.name}: {licence.allows}) has to be "
-                "accepted: add --accept-licence"
-            )
-        if not terminal.ask(f"{told}\naccept it?"):
-            raise UsageError(f"{entry.name} was not fetched: its licence was not accepted")
-    remember(entry.name)
 
 
 def _shown_paths(entry: Entry, paths: list[Path]) -> list[Path]:

@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFaceVError, UsageError
 from stylefacev_cli.weights import cache
-from stylefacev_cli.weights.fetch_options import Listener, Options, Silence
+from stylefacev_cli.weights.fetch_options import Options
 from stylefacev_cli.weights.hashing import sha256_of
+from stylefacev_cli.weights.interaction import Listener, Silence, interaction
 from stylefacev_cli.weights.locking import locked, replace_synced
 from stylefacev_cli.weights.registry import (
     MAX_FILE_BYTES,
@@ -62,12 +63,8 @@ def fetch_entry(
         StyleFaceVError: the cache cannot be written.
     """
     options = options or Options()
-    missing = [file for file in entry.files if not cache.path_of(file).is_file()]
-    if missing and not options.offline and needs_consent(entry):
-        raise UsageError(
-            f"{entry.name} comes under a licence to accept first ({entry.licence.name}): "
-            f"run `stylefacev weights download {entry.name}`"
-        )
+    check_consent(entry, options)
+    missing = _missing(entry)
     checked: set[str] = set()
     if not reread:
         there = [file for file in entry.files if file.sha256 and file not in missing]
@@ -136,9 +133,32 @@ class _Run:
         return None if None in sizes else sum(size or 0 for size in sizes)
 
 
-def needs_consent(entry: Entry) -> bool:
-    """Tell whether an entry's licence is one that has to be accepted and was not."""
-    return entry.licence.non_commercial and entry.name not in cache.accepted_licences()
+def check_consent(entry: Entry, options: Options) -> None:
+    """Have a licence accepted that has to be, before the first download under it; once.
+
+    Args:
+        entry: of the registry.
+        options: of the download that is to follow.
+
+    Raises:
+        UsageError: it was not accepted.
+    """
+    licence = entry.licence
+    if not licence.non_commercial or options.offline or not _missing(entry):
+        return
+    if entry.name in cache.accepted_licences():
+        return
+    if not interaction().accepts(entry):
+        raise UsageError(
+            f"{entry.name} comes under a licence to accept first ({licence.name}: "
+            f"{licence.allows}), and it was not accepted: add --accept-licence "
+            f"(in Python accept_licence=True), or run `stylefacev weights download {entry.name}`"
+        )
+    cache.accept_licence(entry.name)
+
+
+def _missing(entry: Entry) -> list[WeightFile]:
+    return [file for file in entry.files if not cache.path_of(file).is_file()]
 
 
 def remove_archives(entry: Entry) -> None:

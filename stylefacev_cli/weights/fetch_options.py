@@ -1,36 +1,16 @@
-"""How files are fetched, and who is told how it goes."""
+"""How files are fetched: mirror, patience, and whether at all."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.weights.interaction import interaction
 from stylefacev_cli.weights.registry import check_url
 
 OFFLINE_VARIABLE = "STYLEFACEV_OFFLINE"
 MIRROR_VARIABLE = "STYLEFACEV_MIRROR"
-
-
-class Listener(Protocol):
-    """Who is told how a download goes."""
-
-    def note(self, text: str) -> None:
-        """Something worth knowing, on one line."""
-
-    def bytes(self, what: str, done: int, total: int | None) -> None:
-        """So much of a file is there."""
-
-
-class Silence:
-    """Nobody is told."""
-
-    def note(self, text: str) -> None:
-        """Drop it."""
-
-    def bytes(self, what: str, done: int, total: int | None) -> None:
-        """Drop it."""
 
 
 @dataclass(frozen=True)
@@ -57,5 +37,6 @@ class Options:
 
 
 def is_offline() -> bool:
-    """Tell whether `STYLEFACEV_OFFLINE` forbids downloads."""
-    return os.environ.get(OFFLINE_VARIABLE, "").lower() not in ("", "0", "false", "no", "off")
+    """Tell whether `--offline` or `STYLEFACEV_OFFLINE` forbids downloads."""
+    said = os.environ.get(OFFLINE_VARIABLE, "").lower()
+    return interaction().offline or said not in ("", "0", "false", "no", "off")

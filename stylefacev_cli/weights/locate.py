@@ -1,10 +1,11 @@
-"""Where a model is: a shipped or imported one by its name, any other by its folder."""
+"""Where a model is: a shipped, imported or released one by its name, any other by its folder."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from stylefacev_cli.errors import MissingWeightsError
@@ -51,16 +52,18 @@ def imported_models() -> list[str]:
     return _names_in(models_folder())
 
 
-def find_bundle(name_or_folder: str | Path) -> Path:
-    """Find the folder of a model.
+def find_bundle(name_or_folder: str | Path, networks: Sequence[str] = ()) -> Path:
+    """Find the folder of a model; a released one that is not here yet is fetched and imported.
 
     Args:
-        name_or_folder: the name of a shipped or imported model, or a folder that holds
-            `bundle.yaml`. Names go first, shipped ones before all; write `./NAME` for a folder of
-            that name.
+        name_or_folder: the name of a shipped, imported or released model, or a folder that holds
+            `bundle.yaml`. Names of models that are here go first, shipped ones before all; write
+            `./NAME` for a folder of that name.
+        networks: that are needed; a released model without them is refused before it is fetched.
 
     Raises:
-        MissingWeightsError: there is no such model.
+        MissingWeightsError: there is no such model, or it cannot be fetched, see `obtain_model`.
+        IntegrityError: what was fetched is damaged.
     """
     text = str(name_or_folder)
     shipped = shipped_models()
@@ -76,17 +79,26 @@ def find_bundle(name_or_folder: str | Path) -> Path:
         raise MissingWeightsError(
             f"no such home folder: {text}; names are" + _known(names)
         ) from error
+    if text and (folder / MANIFEST_NAME).is_file():
+        return folder
+    if is_model_name(text):
+        from stylefacev_cli.weights.released_models import obtain_model
+
+        obtained = obtain_model(text, networks)
+        if obtained is not None:
+            return obtained
     if text and folder.is_dir():
-        if (folder / MANIFEST_NAME).is_file():
-            return folder
         raise MissingWeightsError(
             f"the folder {text} is no model: it holds no {MANIFEST_NAME}; "
             "give the folder of a bundle, or a name" + _known(names)
         )
     if os.sep in text:
         raise MissingWeightsError(f"no such model folder: {text}; names are" + _known(names))
+    from stylefacev_cli.weights.released_models import released_models
+
     raise MissingWeightsError(
-        f"unknown model '{text}': give the folder of a bundle, or a name" + _known(names)
+        f"unknown model '{text}': give the folder of a bundle, or a name{_known(names)}; "
+        f"released ones, which are fetched, are {', '.join(released_models())}"
     )
 
 

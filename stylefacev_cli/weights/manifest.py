@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,11 +135,16 @@ class Manifest:
             MissingWeightsError: it lacks networks; the message names them.
         """
         if self.missing:
-            raise MissingWeightsError(
-                f"the model {self.name} cannot make videos: it lacks {', '.join(self.missing)}; "
-                "give --frames 1 for single images, import it again with them, or train them "
-                "(stylefacev train --start-from)"
-            )
+            raise MissingWeightsError(cannot_make_videos(self.name, self.missing))
+
+
+def cannot_make_videos(name: str, missing: Iterable[str]) -> str:
+    """What to do with a model that lacks networks, on one line."""
+    lacks = ", ".join(missing)
+    return (
+        f"the model {name} cannot make videos: it lacks {lacks}; give --frames 1 --format png for "
+        "single images, import it again with them, or train them (stylefacev train --start-from)"
+    )
 
 
 def is_imported(provenance: Any, network: str, stages: tuple[str, ...]) -> bool:
@@ -195,17 +200,19 @@ class _PlainKeys:
     licence: str
 
 
-def read_manifest(name_or_folder: str | Path) -> Manifest:
+def read_manifest(name_or_folder: str | Path, *, for_videos: bool = False) -> Manifest:
     """Read and check the `bundle.yaml` of a model; its weights are not touched.
 
     Args:
         name_or_folder: as for `find_bundle`.
+        for_videos: the model has to be complete; of a released one that is known before it is
+            fetched.
 
     Raises:
-        MissingWeightsError: there is no such model.
+        MissingWeightsError: there is no such model, or it lacks networks that videos need.
         IntegrityError: `bundle.yaml` is not what it should be; the message names the key.
     """
-    folder = find_bundle(name_or_folder)
+    folder = find_bundle(name_or_folder, VIDEO_NETWORKS if for_videos else ())
     path = folder / MANIFEST_NAME
     try:
         with path.open("rb") as file:
@@ -215,9 +222,12 @@ def read_manifest(name_or_folder: str | Path) -> Manifest:
     if len(data) > MAX_BYTES:
         raise IntegrityError(f"{path} is too long for a bundle.yaml")
     try:
-        return _parse(folder, data, str(path))
+        manifest = _parse(folder, data, str(path))
     except UsageError as error:
         raise IntegrityError(f"{error}; the model is damaged or of another version") from error
+    if for_videos:
+        manifest.check_complete()
+    return manifest
 
 
 def verify_files(manifest: Manifest) -> None:
