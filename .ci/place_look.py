@@ -12,11 +12,11 @@ import shutil
 import sys
 from pathlib import Path
 
+from stylefacev_cli.common.hashing import sha256_of
+from stylefacev_cli.common.locking import replace_synced
 from stylefacev_cli.faces.assets import LOOK_ENTRY
-from stylefacev_cli.weights.cache import folder_of, path_of, read_records, state_of
-from stylefacev_cli.weights.hashing import sha256_of
-from stylefacev_cli.weights.locking import replace_synced
-from stylefacev_cli.weights.registry import find_entry
+from stylefacev_cli.weights.download.cache import folder_of, path_of, read_records, state_of
+from stylefacev_cli.weights.download.registry import find_entry
 
 
 def place(source: Path) -> int:

@@ -23,13 +23,13 @@ import numpy as np
 import torch
 
 from stylefacev_cli import load_model
-from stylefacev_cli.data.clips import ClipSet
-from stylefacev_cli.networks.memory import keep_freed_memory
-from stylefacev_cli.networks.threads import set_num_threads
+from stylefacev_cli.common.memory import keep_freed_memory
+from stylefacev_cli.common.threads import set_num_threads
+from stylefacev_cli.datasets.clips import ClipSet
 from stylefacev_cli.pipeline import Model, as_pictures
-from stylefacev_cli.training.frames import Frames, spread
-from stylefacev_cli.training.reading import load_frames
-from stylefacev_cli.training.results import Saved, save_of
+from stylefacev_cli.training.artifacts import Saved, save_of
+from stylefacev_cli.training.batches.clip_frames import Frames, spread
+from stylefacev_cli.training.batches.reading import load_frames
 from stylefacev_cli.training.run import STAGES, train
 from stylefacev_cli.training.settings import TrainingConfig, load_settings
 
@@ -133,7 +133,7 @@ def main() -> None:
         face = face_network(options.identity)
     if options.clips:
         from stylefacev_cli.metrics.fvd import clip_features, compare
-        from stylefacev_cli.weights.i3d_weights import load_i3d
+        from stylefacev_cli.weights.convert.i3d_weights import load_i3d
 
         i3d = load_i3d()
 

@@ -31,15 +31,15 @@ import torch
 import torch.nn.functional as F
 
 from stylefacev_cli.benchmarks import stand_in_for_old_packages
+from stylefacev_cli.common.memory import keep_freed_memory
+from stylefacev_cli.common.threads import set_num_threads
 from stylefacev_cli.metrics.perceptual import PerceptualLoss, _Vgg16
-from stylefacev_cli.networks.appearance import AppearanceConfig
-from stylefacev_cli.networks.generator import Generator, GeneratorConfig
-from stylefacev_cli.networks.landmarks import LandmarkDetector
-from stylefacev_cli.networks.memory import keep_freed_memory
-from stylefacev_cli.networks.pose import PoseExtractor
-from stylefacev_cli.networks.threads import set_num_threads
-from stylefacev_cli.training.appearance_stage import AppearanceStage, AppearanceStageConfig
-from stylefacev_cli.training.frames import Frames
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
+from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
+from stylefacev_cli.training.batches.clip_frames import Frames
+from stylefacev_cli.training.stages.appearance import AppearanceStage, AppearanceStageConfig
 
 RELEASED = GeneratorConfig(
     channel_base=32768, channel_max=1024, conv_kernel=1, use_radial_filters=True

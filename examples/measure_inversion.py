@@ -22,14 +22,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from stylefacev_cli.data.clips import ClipSet
+from stylefacev_cli.common.threads import set_num_threads
+from stylefacev_cli.datasets.clips import ClipSet
 from stylefacev_cli.inversion import InversionSettings, invert, person_of
 from stylefacev_cli.metrics.face_networks import face_network
 from stylefacev_cli.metrics.perceptual import load_perceptual
 from stylefacev_cli.metrics.tracks import key_point_track
-from stylefacev_cli.networks.pose_edits import relative_to
+from stylefacev_cli.motion.pose_edits import relative_to
 from stylefacev_cli.networks.resize import resize_square
-from stylefacev_cli.networks.threads import set_num_threads
 from stylefacev_cli.pipeline import Model, Person, as_pictures, load_model
 from stylefacev_cli.weights.bundle import needed
 

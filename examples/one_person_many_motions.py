@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from stylefacev_cli import load_model
-from stylefacev_cli.video import VideoSettings, replacing, video_writer
+from stylefacev_cli.media import VideoSettings, replacing, video_writer
 
 
 def main(video: str = "motions.mp4", name_or_folder: str = "default-128") -> None:

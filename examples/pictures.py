@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.video import read_frames
+from stylefacev_cli.media import read_frames
 from stylefacev_cli.weights.manifest import read_manifest
 
 TILE_PX = 96  # of each face, whatever the model's resolution

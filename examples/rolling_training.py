@@ -33,7 +33,7 @@ from typing import IO, Any
 
 import yaml
 
-from stylefacev_cli.training.checkpoint import CheckpointStore
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 from stylefacev_cli.training.settings import load_settings
 
 STYLEFACEV = (sys.executable, "-m", "stylefacev_cli")

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError, UsageError
-from stylefacev_cli.training.checkpoint import CheckpointStore, random_states
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore, random_states
 
 FORMAT = "stylefacev training state 1"
 STAGES = ("generator", "finish")

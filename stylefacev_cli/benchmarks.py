@@ -28,19 +28,19 @@ import numpy as np
 import torch
 from torch.torch_version import TorchVersion
 
-from stylefacev_cli.networks.filtered_lrelu import (
+from stylefacev_cli.common.memory import keep_freed_memory
+from stylefacev_cli.common.threads import num_threads, set_num_threads
+from stylefacev_cli.networks.stylegan3.filtered_lrelu import (
     filtered_lrelu_polyphase,
     filtered_lrelu_reference,
 )
-from stylefacev_cli.networks.filtered_lrelu_fused import filtered_lrelu_fused
-from stylefacev_cli.networks.generator import (
+from stylefacev_cli.networks.stylegan3.filtered_lrelu_fused import filtered_lrelu_fused
+from stylefacev_cli.networks.stylegan3.generator import (
     Generator,
     GeneratorConfig,
     SynthesisLayer,
     layer_geometries,
 )
-from stylefacev_cli.networks.memory import keep_freed_memory
-from stylefacev_cli.networks.threads import num_threads, set_num_threads
 
 ORIGINAL_FILE = "training/networks_stylegan3.py"
 SMALL_T = GeneratorConfig(  # the sizes of the default model

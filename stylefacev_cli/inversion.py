@@ -41,11 +41,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from stylefacev_cli.data.latents import MAX_RANK, PLACEMENT, Latent
 from stylefacev_cli.errors import IntegrityError, UsageError
-from stylefacev_cli.networks.camera import camera_transforms
+from stylefacev_cli.networks.stylegan3.input_transform import camera_transforms
 from stylefacev_cli.pipeline import Model, Person, as_pictures
 from stylefacev_cli.weights.bundle import needed
+from stylefacev_cli.weights.latents import MAX_RANK, PLACEMENT, Latent
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 Perceptual = Callable[[Tensor, Tensor], Tensor]  # images, targets [1, 3, R, R] → a scalar

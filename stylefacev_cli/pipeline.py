@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from stylefacev_cli.common.seeding import latent_of_seed, latents_of_seeds, noise_of_seed
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.networks.pose_edits import relative_to
-from stylefacev_cli.networks.seeds import latent_of_seed, latents_of_seeds, noise_of_seed
-from stylefacev_cli.networks.stabiliser import Stabiliser
-from stylefacev_cli.video import Frame
+from stylefacev_cli.media import Frame
+from stylefacev_cli.motion.drift import Stabiliser
+from stylefacev_cli.motion.pose_edits import relative_to
 from stylefacev_cli.weights.bundle import Networks, load_bundle, needed
-from stylefacev_cli.weights.interaction import CallFromPython, interacting, interaction
+from stylefacev_cli.weights.download.interaction import CallFromPython, interacting, interaction
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 from stylefacev_cli.weights.manifest import Manifest
 

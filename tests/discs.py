@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from stylefacev_cli.data.clips import ClipEntry, write_clip
-from stylefacev_cli.networks.generator import GeneratorConfig
-from stylefacev_cli.training.frames import Frames
+from stylefacev_cli.datasets.clips import ClipEntry, write_clip
+from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig
+from stylefacev_cli.training.batches.clip_frames import Frames
 
 SIZE_PX = 16
 Z_DIM = 12

@@ -14,7 +14,7 @@ from distutils.util import strtobool  # as the original does, which is older tha
 
 import torch
 from pkg_resources import parse_version
-from stylefacev_cli.networks.generator import Generator as Ours, GeneratorConfig
+from stylefacev_cli.networks.stylegan3.generator import Generator as Ours, GeneratorConfig
 
 assert parse_version("1.9.0+cpu") < parse_version("1.11.0a") <= parse_version(torch.__version__)
 assert strtobool("yes") and not strtobool("0")

@@ -15,11 +15,14 @@ def tiny_networks(seed: int = 0) -> Networks:
     """The five networks at sizes that take milliseconds."""
     import torch
 
-    from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
-    from stylefacev_cli.networks.generator import Generator, GeneratorConfig
-    from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
-    from stylefacev_cli.networks.motion import MotionSampler, MotionSamplerConfig
-    from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
+    from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
+    from stylefacev_cli.networks.stylefacev.landmarks import (
+        LandmarkDetector,
+        LandmarkDetectorConfig,
+    )
+    from stylefacev_cli.networks.stylefacev.motion import MotionSampler, MotionSamplerConfig
+    from stylefacev_cli.networks.stylefacev.pose import PoseExtractor, PoseExtractorConfig
+    from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
     from stylefacev_cli.weights.bundle import Networks
 
     torch.manual_seed(seed)

@@ -104,8 +104,8 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Say what a set holds: counts, lengths, poses, licence, and what was skipped and why."""
-    from stylefacev_cli.data.clips import ClipSet
-    from stylefacev_cli.data.inspection import (
+    from stylefacev_cli.datasets.clips import ClipSet
+    from stylefacev_cli.datasets.inspection import (
         check_content,
         contact_sheet,
         facts_of,

@@ -253,11 +253,11 @@ def _prepare(
     landmarks: Path | None = None,
 ) -> None:
     with holding_signals():
-        from stylefacev_cli.data.finding import open_finder
-        from stylefacev_cli.data.prepared_set import Origin, Progress, prepare_set
-        from stylefacev_cli.data.preparing import PrepareSettings
-        from stylefacev_cli.data.sources import find_sources, with_ffhq_landmarks
-        from stylefacev_cli.weights.hashing import sha256_of
+        from stylefacev_cli.common.hashing import sha256_of
+        from stylefacev_cli.datasets.clip_maker import PrepareSettings
+        from stylefacev_cli.datasets.footage_sources import find_sources, with_ffhq_landmarks
+        from stylefacev_cli.datasets.set_builder import Origin, Progress, prepare_set
+        from stylefacev_cli.detection.face_finders import open_finder
 
     terminal: Terminal = ctx.obj
     people = tuple(sorted(set(val_person or ())))

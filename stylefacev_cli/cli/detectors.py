@@ -10,7 +10,7 @@ import typer
 from stylefacev_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from stylefacev_cli.networks.landmarks import LandmarkDetector
+    from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 
 DetectorOption = Annotated[
     str, typer.Option("--detector", help="Model whose landmark detector finds the key points.")

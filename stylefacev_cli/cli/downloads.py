@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stylefacev_cli.cli.terminal import Terminal, holding_signals, is_terminal
 
 if TYPE_CHECKING:
-    from stylefacev_cli.weights.registry import Entry
+    from stylefacev_cli.weights.download.registry import Entry
 
 
 class TerminalListener:

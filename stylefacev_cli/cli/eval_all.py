@@ -148,7 +148,7 @@ def _command(lab: Laboratory) -> str:
 
 
 def _write(out: Path, report: dict[str, Any], frames: int) -> None:
-    from stylefacev_cli.video.files import write_file, writing
+    from stylefacev_cli.common.files import write_file, writing
 
     facts = {
         "made": report["fake"],

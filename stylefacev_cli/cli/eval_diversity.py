@@ -17,7 +17,7 @@ from stylefacev_cli.errors import DataError
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from stylefacev_cli.data.videos import Video
+    from stylefacev_cli.datasets.videos import Video
     from stylefacev_cli.metrics.diversity import ChosenPairs
 
 MOTION_SEEDS = "0-1"  # of a model that is given without: two motions of each person
@@ -85,7 +85,7 @@ def measure_diversity(
     detector: str = DEFAULT_MODEL,
 ) -> Report:
     """The report of `eval diversity`; arguments are its options."""
-    from stylefacev_cli.data.videos import ClipRule, Taken
+    from stylefacev_cli.datasets.videos import ClipRule, Taken
     from stylefacev_cli.metrics import diversity as metric
     from stylefacev_cli.metrics.picture_distances import picture_distance
     from stylefacev_cli.metrics.tracks import key_point_track

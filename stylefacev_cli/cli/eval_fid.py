@@ -63,7 +63,7 @@ def measure_fid(
     seed: int,
 ) -> Report:
     """Measure FID, KID, precision and recall; arguments and results as those of the command."""
-    from stylefacev_cli.data.videos import ItemRule
+    from stylefacev_cli.datasets.videos import ItemRule
     from stylefacev_cli.metrics import fid as metric
     from stylefacev_cli.metrics.feature_networks import image_network
 

@@ -15,7 +15,7 @@ from stylefacev_cli.cli.sources import open_sides
 from stylefacev_cli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from stylefacev_cli.data.feature_store import Gathered
+    from stylefacev_cli.evaluation.feature_store import Gathered
     from stylefacev_cli.metrics.fvd import FvdProtocol
 
 
@@ -65,12 +65,12 @@ def measure_fvd(
     lab: Laboratory, protocol: FvdProtocol, fake: str, real: str, seed: int, controls: bool
 ) -> Report:
     """Measure FVD and KVD; arguments and results as those of the command."""
-    from stylefacev_cli.data.videos import ClipRule, ItemRule
+    from stylefacev_cli.datasets.videos import ClipRule, ItemRule
     from stylefacev_cli.metrics import fvd as metric
     from stylefacev_cli.metrics.distances import frechet_distance
-    from stylefacev_cli.weights.cache import hash_of
-    from stylefacev_cli.weights.i3d_weights import ENTRY, load_i3d
-    from stylefacev_cli.weights.registry import find_entry
+    from stylefacev_cli.weights.convert.i3d_weights import ENTRY, load_i3d
+    from stylefacev_cli.weights.download.cache import hash_of
+    from stylefacev_cli.weights.download.registry import find_entry
 
     clip_rule = ClipRule(protocol.num_frames, protocol.stride)
     rules = {"fake": ItemRule(clip_rule), "real": ItemRule(clip_rule, seed=seed)}

@@ -16,8 +16,8 @@ from stylefacev_cli.cli.sources import open_sides
 from stylefacev_cli.errors import DataError
 
 if TYPE_CHECKING:
-    from stylefacev_cli.data.feature_store import Gathered
-    from stylefacev_cli.data.videos import VideoSet
+    from stylefacev_cli.datasets.videos import VideoSet
+    from stylefacev_cli.evaluation.feature_store import Gathered
 
 ROWS = {
     "mean_to_first": "to the first frame",
@@ -67,7 +67,7 @@ def measure_identity(
     features: str = "auto",
 ) -> Report:
     """The report of `eval identity`; arguments are its options."""
-    from stylefacev_cli.data.videos import ClipRule, ItemRule
+    from stylefacev_cli.datasets.videos import ClipRule, ItemRule
     from stylefacev_cli.metrics.face_networks import face_network
 
     sets = open_sides(fake, real, frames)

@@ -56,7 +56,7 @@ def measure_motion(
     detector: str,
 ) -> Report:
     """Measure how faces move; arguments and results as those of the command."""
-    from stylefacev_cli.data.videos import ClipRule, ItemRule
+    from stylefacev_cli.datasets.videos import ClipRule, ItemRule
     from stylefacev_cli.metrics import motion as metric
     from stylefacev_cli.metrics.tracks import key_point_track
 

@@ -243,11 +243,11 @@ def _perceptual_distance(
     name: str,
 ) -> tuple[Callable[[Tensor, Tensor], Tensor] | None, dict[str, str] | None]:
     """The distance of two images, and the name and hash of the network it looks through."""
+    from stylefacev_cli.common.hashing import sha256_of
     from stylefacev_cli.metrics import perceptual
-    from stylefacev_cli.weights.efficientnet import ENTRY
-    from stylefacev_cli.weights.hashing import sha256_of
-    from stylefacev_cli.weights.registry import find_entry
-    from stylefacev_cli.weights.vgg16 import vgg16_file
+    from stylefacev_cli.weights.convert.efficientnet_weights import ENTRY
+    from stylefacev_cli.weights.convert.vgg16_weights import vgg16_file
+    from stylefacev_cli.weights.download.registry import find_entry
 
     distance = perceptual.load_perceptual(name)
     if distance is None:

@@ -104,7 +104,7 @@ def measure_reconstruction(
         StyleFaceVError: nothing can be rendered on this machine.
     """
     from stylefacev_cli.cli import rendered
-    from stylefacev_cli.data.videos import ItemRule, Taken, items_of
+    from stylefacev_cli.datasets.videos import ItemRule, Taken, items_of
     from stylefacev_cli.metrics.face_networks import face_network
     from stylefacev_cli.metrics.similarity import Couple, mean_similarities, measure_similarity
     from stylefacev_cli.pipeline import load_model

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from stylefacev_cli.cli.processes import Processes
     from stylefacev_cli.cli.terminal import Terminal
-    from stylefacev_cli.data.feature_store import Gathered
-    from stylefacev_cli.data.videos import Item, ItemRule, VideoSet
+    from stylefacev_cli.common.processes import Processes
+    from stylefacev_cli.datasets.videos import Item, ItemRule, VideoSet
+    from stylefacev_cli.evaluation.feature_store import Gathered
 
     Frames = NDArray[np.uint8]
     Extract = Callable[[Iterator[Frames]], Iterator[NDArray[np.floating]]]
@@ -57,7 +57,7 @@ class Laboratory:
         """
         from dataclasses import asdict
 
-        from stylefacev_cli.data.feature_store import keep_features, read_features
+        from stylefacev_cli.evaluation.feature_store import keep_features, read_features
 
         first = self.processes.is_first
         digest = videos.digest if self.use_store and first else None
@@ -84,8 +84,8 @@ class Laboratory:
         """In rounds: videos that turn out to be too short or damaged are made up for by others."""
         import numpy as np
 
-        from stylefacev_cli.data.feature_store import Gathered
-        from stylefacev_cli.data.videos import Taken, items_of
+        from stylefacev_cli.datasets.videos import Taken, items_of
+        from stylefacev_cli.evaluation.feature_store import Gathered
 
         rows: list[NDArray[np.floating]] = []
         gathered = Gathered(np.zeros((0, 1), np.float32))

@@ -215,11 +215,11 @@ def generate(
 
     Example: stylefacev generate --seeds 0-9 --frames 64 --out videos/{seed:04}.mp4
     """
-    from stylefacev_cli.cli.directing import Direction, parse_camera, parse_chain, parse_mixes
-    from stylefacev_cli.cli.making import make_videos
-    from stylefacev_cli.cli.motion_edits import Edits, parse_scales
-    from stylefacev_cli.cli.planning import Wishes
-    from stylefacev_cli.cli.playing import Pace
+    from stylefacev_cli.generation.camera import Direction, parse_camera, parse_chain, parse_mixes
+    from stylefacev_cli.generation.motion_edits import Edits, parse_scales
+    from stylefacev_cli.generation.motion_plan import Pace
+    from stylefacev_cli.generation.plan import Wishes
+    from stylefacev_cli.generation.run import make_videos
 
     who = one_of(ctx, one_of(ctx, "seeds", "interpolate"), "from_")
     in_seconds = one_of(ctx, "frames", "seconds") == "seconds"

@@ -69,7 +69,7 @@ def invert(
 
     Example: stylefacev invert me.jpg --tune -o me.safetensors
     """
-    from stylefacev_cli.cli.inverting import InvertWishes, invert_photos
+    from stylefacev_cli.generation.inversions import InvertWishes, invert_photos
 
     wishes = InvertWishes(
         photos=photos,

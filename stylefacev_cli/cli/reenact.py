@@ -88,8 +88,8 @@ def reenact(
 
     Example: stylefacev reenact --source me.jpg --driving clip.mp4 --audio -o me.mp4
     """
-    from stylefacev_cli.cli.directing import Direction, parse_camera, parse_mixes
-    from stylefacev_cli.cli.reenacting import ReenactWishes, make_reenactment
+    from stylefacev_cli.generation.camera import Direction, parse_camera, parse_mixes
+    from stylefacev_cli.generation.reenactment import ReenactWishes, make_reenactment
 
     wishes = ReenactWishes(
         source=source,

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from stylefacev_cli.cli.gathering import Laboratory
-from stylefacev_cli.cli.processes import joined_processes
 from stylefacev_cli.cli.terminal import Terminal
+from stylefacev_cli.common.processes import joined_processes
 
 if TYPE_CHECKING:
-    from stylefacev_cli.data.feature_store import Gathered
-    from stylefacev_cli.data.videos import VideoSet
+    from stylefacev_cli.datasets.videos import VideoSet
+    from stylefacev_cli.evaluation.feature_store import Gathered
 
 Report = dict[str, Any]
 
@@ -30,8 +30,8 @@ def laboratory(
         skip_damaged: go on after files that cannot be read.
         use_store: keep features of files, and take those that were kept.
     """
-    from stylefacev_cli.networks.memory import keep_freed_memory
-    from stylefacev_cli.networks.threads import set_num_threads
+    from stylefacev_cli.common.memory import keep_freed_memory
+    from stylefacev_cli.common.threads import set_num_threads
 
     keep_freed_memory()
     if num_threads:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from stylefacev_cli.data.videos import ClipRule, Taken, Video, VideoSet
+    from stylefacev_cli.datasets.videos import ClipRule, Taken, Video, VideoSet
 
 _MODEL = "model:"
 SETTINGS = ("seeds", "motion_seeds", "frames", "truncation")  # of a model
@@ -43,14 +43,14 @@ def open_source(place: str, num_frames: int, motion_seeds: str | None = None) ->
         UsageError: a setting of the model makes no sense.
         MissingWeightsError: there is no such model.
     """
-    from stylefacev_cli.data.videos import Video, VideoSet, open_videos
+    from stylefacev_cli.datasets.videos import Video, VideoSet, open_videos
 
     name = model_of(place)
     if name is None:
         return open_videos(Path(place))
     from urllib.parse import parse_qsl
 
-    from stylefacev_cli.cli.seeds import parse_seeds
+    from stylefacev_cli.common.seed_ranges import parse_seeds
     from stylefacev_cli.pipeline import load_model
 
     wishes = dict(parse_qsl(place.partition("?")[2], keep_blank_values=True))
@@ -113,7 +113,7 @@ def each_video(
     Raises:
         DataError: a video cannot be read, or none is long enough.
     """
-    from stylefacev_cli.data.videos import ItemRule, items_of
+    from stylefacev_cli.datasets.videos import ItemRule, items_of
 
     items = items_of(
         videos, ItemRule(rule), range(len(videos)), skip_damaged=lab.skip_damaged, taken=taken

@@ -106,8 +106,8 @@ def track(
 
     Example: stylefacev track clip.mp4 --scale mouth=1.3 --loop -o clip.safetensors
     """
-    from stylefacev_cli.cli.motion_edits import Edits, parse_scales
-    from stylefacev_cli.cli.tracking_motion import TrackWishes, make_track
+    from stylefacev_cli.generation.motion_edits import Edits, parse_scales
+    from stylefacev_cli.generation.tracking import TrackWishes, make_track
 
     edits = Edits(fps, cut, reverse, smooth, motion_scale, parse_scales(scale or []), loop, fade)
     sources = (source, *(join or []))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylefacev_cli.cli.options import Threads
-from stylefacev_cli.cli.processes import joined_processes, num_started, own_gpu
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
+from stylefacev_cli.common.processes import joined_processes, num_started, own_gpu
 from stylefacev_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def train(
     of the config. Prints the folder of the run; of a dry run, what it would take.
     """
     with holding_signals():
-        from stylefacev_cli.networks.memory import keep_freed_memory
-        from stylefacev_cli.networks.threads import set_num_threads
+        from stylefacev_cli.common.memory import keep_freed_memory
+        from stylefacev_cli.common.threads import set_num_threads
         from stylefacev_cli.training.run import train as run_training
         from stylefacev_cli.training.settings import load_settings
         from stylefacev_cli.weights.manifest import read_manifest

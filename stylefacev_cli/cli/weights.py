@@ -11,7 +11,9 @@ import typer
 
 from stylefacev_cli.cli import weights_import
 from stylefacev_cli.cli.options import AsJson
-from stylefacev_cli.cli.stock import (
+from stylefacev_cli.cli.terminal import Terminal
+from stylefacev_cli.errors import IntegrityError, MissingWeightsError
+from stylefacev_cli.weights.model_inventory import (
     all_models,
     model_facts,
     model_folder,
@@ -22,11 +24,9 @@ from stylefacev_cli.cli.stock import (
     verified_model,
     weight_facts,
 )
-from stylefacev_cli.cli.terminal import Terminal
-from stylefacev_cli.errors import IntegrityError, MissingWeightsError
 
 if TYPE_CHECKING:
-    from stylefacev_cli.weights.registry import Entry
+    from stylefacev_cli.weights.download.registry import Entry
 
 app = typer.Typer(
     name="weights", help="Fetch, check, import and export weights.", no_args_is_help=True
@@ -37,7 +37,7 @@ Name = Annotated[str, typer.Argument(help="As `weights list` shows it.")]
 
 def list_weights(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List models and released weights: name, role, size, licence, whether they are here."""
-    from stylefacev_cli.weights.registry import read_registry
+    from stylefacev_cli.weights.download.registry import read_registry
 
     terminal: Terminal = ctx.obj
     rows = all_models() + [weight_facts(entry) for entry in read_registry().values()]
@@ -56,7 +56,7 @@ def list_weights(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """Tell all about released weights or a model: files, hashes, sources, licence."""
-    from stylefacev_cli.weights.registry import read_registry
+    from stylefacev_cli.weights.download.registry import read_registry
 
     terminal: Terminal = ctx.obj
     entry = read_registry().get(name)
@@ -78,9 +78,9 @@ def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
 
 def path(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """Print where the files of downloaded weights, or the folder of a model, are."""
-    from stylefacev_cli.weights.cache import path_of
-    from stylefacev_cli.weights.download import by_hand
-    from stylefacev_cli.weights.registry import read_registry
+    from stylefacev_cli.weights.download.cache import path_of
+    from stylefacev_cli.weights.download.fetch import by_hand
+    from stylefacev_cli.weights.download.registry import read_registry
 
     entry = read_registry().get(name)
     missing = [file for file in entry.files if not path_of(file).is_file()] if entry else []
@@ -103,7 +103,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read files again and compare their SHA-256; a damaged one ends with code 4."""
-    from stylefacev_cli.weights.registry import read_registry
+    from stylefacev_cli.weights.download.registry import read_registry
 
     terminal: Terminal = ctx.obj
     registry, models = read_registry(), model_names()
@@ -138,10 +138,10 @@ def remove(
     as_json: AsJson = False,
 ) -> None:
     """Delete downloaded weights or an imported model; both, where they have one name."""
-    from stylefacev_cli.weights import cache
-    from stylefacev_cli.weights.download import remove_archives
+    from stylefacev_cli.weights.download import cache
+    from stylefacev_cli.weights.download.fetch import remove_archives
+    from stylefacev_cli.weights.download.registry import read_registry
     from stylefacev_cli.weights.locate import imported_models, models_folder
-    from stylefacev_cli.weights.registry import read_registry
 
     removed: list[Path] = []
     if name in imported_models():
@@ -175,9 +175,9 @@ def download(
     as_json: AsJson = False,
 ) -> None:
     """Fetch released weights, check their SHA-256, and print where they are."""
-    from stylefacev_cli.weights.download import check_consent, fetch_entry
-    from stylefacev_cli.weights.fetch_options import Options
-    from stylefacev_cli.weights.interaction import interaction
+    from stylefacev_cli.weights.download.fetch import check_consent, fetch_entry
+    from stylefacev_cli.weights.download.fetch_options import Options
+    from stylefacev_cli.weights.download.interaction import interaction
 
     terminal: Terminal = ctx.obj
     options = Options(mirror=mirror or None, retries=retries, stall_timeout_s=stall)
@@ -193,15 +193,15 @@ def download(
 
 
 def _entry(name: str) -> Entry:
-    from stylefacev_cli.weights.registry import find_entry
+    from stylefacev_cli.weights.download.registry import find_entry
 
     return find_entry(name)
 
 
 def _shown_paths(entry: Entry, paths: list[Path]) -> list[Path]:
     """The paths of an entry's files; of many files their folder."""
-    from stylefacev_cli.weights.cache import folder_of
-    from stylefacev_cli.weights.download import MANY_FILES
+    from stylefacev_cli.weights.download.cache import folder_of
+    from stylefacev_cli.weights.download.fetch import MANY_FILES
 
     return [folder_of(entry)] if len(paths) > MANY_FILES else paths
 

@@ -10,9 +10,9 @@ import typer
 
 import stylefacev_cli
 from stylefacev_cli.cli.options import AsJson
-from stylefacev_cli.cli.stock import told_fps
 from stylefacev_cli.cli.terminal import Terminal, holding_signals
 from stylefacev_cli.errors import MissingWeightsError
+from stylefacev_cli.weights.model_inventory import told_fps
 
 if TYPE_CHECKING:
     from stylefacev_cli.weights.manifest import Manifest
@@ -84,7 +84,7 @@ def import_bundle(
     """
     terminal: Terminal = ctx.obj
     with holding_signals():
-        from stylefacev_cli.weights.importing import ImportWishes, import_model
+        from stylefacev_cli.weights.convert.importer import ImportWishes, import_model
 
     given = {
         "generator": generator,
@@ -144,7 +144,7 @@ def export_bundle(
     """
     terminal: Terminal = ctx.obj
     with holding_signals():
-        from stylefacev_cli.weights.exporting import export_model
+        from stylefacev_cli.weights.convert.exporter import export_model
 
     paths = export_model(name, to, force=force)
     if as_json:
@@ -164,9 +164,9 @@ def _located(path: Path, network: str | None = None) -> Path:
     Raises:
         MissingWeightsError: they are not downloaded yet.
     """
-    from stylefacev_cli.weights.cache import path_of
-    from stylefacev_cli.weights.file_names import network_of_file
-    from stylefacev_cli.weights.registry import read_registry
+    from stylefacev_cli.weights.convert.file_names import network_of_file
+    from stylefacev_cli.weights.download.cache import path_of
+    from stylefacev_cli.weights.download.registry import read_registry
 
     entry = None if path.exists() else read_registry().get(str(path))
     if entry is None:

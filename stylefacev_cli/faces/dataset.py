@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 
 from stylefacev_cli import __version__
-from stylefacev_cli.data.clips import (
+from stylefacev_cli.datasets.clips import (
     INDEX_NAME,
     MANIFEST_NAME,
     SPLITS,

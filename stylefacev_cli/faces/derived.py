@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stylefacev_cli.common.locking import replace_synced
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.faces.assets import assets_folder
-from stylefacev_cli.weights.locking import replace_synced
 
 NUM_KEPT = 4
 KEPT_S = 24 * 3600.0

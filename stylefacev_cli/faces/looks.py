@@ -11,7 +11,7 @@ from typing import Any
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.faces import assets
 from stylefacev_cli.faces.mesh import has_mesh
-from stylefacev_cli.weights.interaction import Listener
+from stylefacev_cli.weights.download.interaction import Listener
 
 PHOTOGRAPHIC = "photographic"
 PROCEDURAL = "procedural"

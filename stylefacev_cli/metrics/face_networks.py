@@ -33,17 +33,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stylefacev_cli.common.hashing import sha256_of
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.metrics.alignment import ARCFACE_CROP, DLIB_CHIP, Template, align_face
 from stylefacev_cli.metrics.tracks import BATCH, landmarks_of
-from stylefacev_cli.networks.iresnet import IResNet50
-from stylefacev_cli.networks.landmarks import LandmarkDetector
-from stylefacev_cli.weights import cache
+from stylefacev_cli.networks.features.iresnet import IResNet50
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.weights.bundle import load_bundle, needed
-from stylefacev_cli.weights.download import fetch_entry
-from stylefacev_cli.weights.hashing import sha256_of
+from stylefacev_cli.weights.download import cache
+from stylefacev_cli.weights.download.fetch import fetch_entry
+from stylefacev_cli.weights.download.registry import find_entry
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
-from stylefacev_cli.weights.registry import find_entry
 
 Frames = NDArray[np.uint8]  # [N, H, W, 3]
 Embeddings = NDArray[np.float32]  # [N, D]

@@ -27,7 +27,7 @@ from stylefacev_cli.metrics.distances import (
     kernel_subset,
     precision_recall,
 )
-from stylefacev_cli.networks.i3d import legacy_bilinear
+from stylefacev_cli.networks.features.i3d import legacy_bilinear
 
 Picture = NDArray[np.uint8]  # [H, W, 3]
 RESIZES = {

@@ -22,7 +22,7 @@ from stylefacev_cli.metrics.distances import (
     kernel_distance,
     kernel_subset,
 )
-from stylefacev_cli.networks.i3d import MIN_FRAMES, NUM_LOGITS, preprocess
+from stylefacev_cli.networks.features.i3d import MIN_FRAMES, NUM_LOGITS, preprocess
 
 Clip = NDArray[np.uint8]  # [T, H, W, 3]
 TRUSTED_CLIPS = 2048  # below, the number says more of the sample's size than of the videos

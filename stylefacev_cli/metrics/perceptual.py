@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylefacev_cli.errors import IntegrityError, UsageError
-from stylefacev_cli.weights.efficientnet import load_efficientnet
-from stylefacev_cli.weights.vgg16 import read_vgg16_features, vgg16_file
+from stylefacev_cli.weights.convert.efficientnet_weights import load_efficientnet
+from stylefacev_cli.weights.convert.vgg16_weights import read_vgg16_features, vgg16_file
 
 EFFICIENTNET_GROUPS = 4  # the deepest of them sees 16 px cells; the later ones hardly see a face
 MIN_SIZE_PX = 64  # smaller images are enlarged first, or the deep layers have nothing to look at

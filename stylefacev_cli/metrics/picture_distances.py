@@ -19,18 +19,18 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from stylefacev_cli.common.hashing import sha256_of
 from stylefacev_cli.errors import MissingWeightsError, UsageError
 from stylefacev_cli.metrics.perceptual import (
     EFFICIENTNET_GROUPS,
     MIN_SIZE_PX,
     PerceptualLoss,
 )
-from stylefacev_cli.weights.cache import path_of
-from stylefacev_cli.weights.efficientnet import ENTRY as EFFICIENTNET_ENTRY
-from stylefacev_cli.weights.efficientnet import load_efficientnet
-from stylefacev_cli.weights.hashing import sha256_of
-from stylefacev_cli.weights.registry import find_entry
-from stylefacev_cli.weights.vgg16 import FILE_NAME as VGG16_NAME
+from stylefacev_cli.weights.convert.efficientnet_weights import ENTRY as EFFICIENTNET_ENTRY
+from stylefacev_cli.weights.convert.efficientnet_weights import load_efficientnet
+from stylefacev_cli.weights.convert.vgg16_weights import FILE_NAME as VGG16_NAME
+from stylefacev_cli.weights.download.cache import path_of
+from stylefacev_cli.weights.download.registry import find_entry
 
 BACKBONES = {"lpips-alex": "alexnet-owt-7be5be79.pth", "lpips-vgg": VGG16_NAME}
 NAMES = ("auto", *BACKBONES, EFFICIENTNET_ENTRY)

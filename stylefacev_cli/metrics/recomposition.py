@@ -22,7 +22,7 @@ from torch import Tensor
 from stylefacev_cli.metrics.distances import Estimate
 from stylefacev_cli.metrics.images import face_box, psnr, ssim
 from stylefacev_cli.metrics.motion import LEFT_EYE, MOUTH_BOTTOM, MOUTH_TOP, RIGHT_EYE
-from stylefacev_cli.networks.landmarks import key_points_from_landmarks
+from stylefacev_cli.networks.stylefacev.landmarks import key_points_from_landmarks
 
 Images = NDArray[np.uint8]  # [N, S, S, 3], of one: [S, S, 3]
 Points = NDArray[np.floating]  # [N, K, 2] fractions of the frame, of one: [K, 2]

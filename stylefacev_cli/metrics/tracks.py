@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.metrics.motion import Track
-from stylefacev_cli.networks.landmarks import (
+from stylefacev_cli.networks.stylefacev.landmarks import (
     LandmarkDetector,
     key_points_from_landmarks,
     landmarks_from_heatmaps,

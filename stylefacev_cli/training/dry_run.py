@@ -22,16 +22,16 @@ from pathlib import Path
 
 import torch
 
-from stylefacev_cli.data.clips import INDEX_NAME, KINDS, ClipSet
+from stylefacev_cli.datasets.clips import INDEX_NAME, KINDS, ClipSet
 from stylefacev_cli.errors import StyleFaceVError
-from stylefacev_cli.training.checkpoint import CheckpointStore
-from stylefacev_cli.training.checks import NETWORKS_OF, check_run, in_units
-from stylefacev_cli.training.frames import CPU
-from stylefacev_cli.training.loop import Stage, duration
-from stylefacev_cli.training.reading import for_validation
+from stylefacev_cli.training.batches.clip_frames import CPU
+from stylefacev_cli.training.batches.reading import for_validation
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore
+from stylefacev_cli.training.engine.loop import Stage, duration
+from stylefacev_cli.training.engine.stage import NetworkStage
+from stylefacev_cli.training.preflight import NETWORKS_OF, check_run, in_units
 from stylefacev_cli.training.run import STAGES, Trainer, wanted_stages
 from stylefacev_cli.training.settings import TrainingConfig
-from stylefacev_cli.training.stage import NetworkStage
 from stylefacev_cli.weights.manifest import read_manifest
 
 CLIPS_OF_A_SET = 12  # the longest that are trained on, and a third as many that are held out

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stylefacev_cli.training.checkpoint import CheckpointStore
-from stylefacev_cli.training.results import Saved
+from stylefacev_cli.training.artifacts import Saved
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 from stylefacev_cli.weights.manifest import VIDEO_NETWORKS, read_manifest
 
 _MADE_BY = {  # networks of a model by the stages that leave them, the last one first

@@ -11,31 +11,18 @@ from typing import Any
 import torch
 
 from stylefacev_cli import __version__
+from stylefacev_cli.common.distributed import process_index, wait_for_all
+from stylefacev_cli.common.files import remove
+from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.metrics.perceptual import (
     PerceptualLoss,
     chosen_perceptual,
     load_perceptual,
 )
-from stylefacev_cli.networks.collective import process_index, wait_for_all
-from stylefacev_cli.networks.generator import Generator
 from stylefacev_cli.networks.resize import resize_square
-from stylefacev_cli.training.appearance_stage import AppearanceStage
-from stylefacev_cli.training.card import write_card
-from stylefacev_cli.training.checkpoint import CheckpointStore
-from stylefacev_cli.training.checks import FINE_TUNED, check_run
-from stylefacev_cli.training.detector_stage import DetectorStage
-from stylefacev_cli.training.frames import CPU, Frames
-from stylefacev_cli.training.generator_stage import GeneratorStage
-from stylefacev_cli.training.joint_stage import JointStage
-from stylefacev_cli.training.loop import Budget, Outcome, StopFlag, finished, run_stage
-from stylefacev_cli.training.model_parts import missing_parts
-from stylefacev_cli.training.motion_stage import MotionStage
-from stylefacev_cli.training.motion_tracks import cached_poses
-from stylefacev_cli.training.pose_stage import PoseStage
-from stylefacev_cli.training.reading import Mapping, load_frames, rendering_of
-from stylefacev_cli.training.rendering import Renderer
-from stylefacev_cli.training.results import (
+from stylefacev_cli.networks.stylegan3.generator import Generator
+from stylefacev_cli.training.artifacts import (
     Saved,
     generator_of,
     load_appearance,
@@ -45,11 +32,24 @@ from stylefacev_cli.training.results import (
     network_of,
     write_bundle,
 )
+from stylefacev_cli.training.batches.clip_frames import CPU, Frames
+from stylefacev_cli.training.batches.pose_cache import cached_poses
+from stylefacev_cli.training.batches.reading import Mapping, load_frames, rendering_of
+from stylefacev_cli.training.batches.rendering import Renderer
+from stylefacev_cli.training.card import write_card
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore
+from stylefacev_cli.training.engine.loop import Budget, Outcome, StopFlag, finished, run_stage
+from stylefacev_cli.training.engine.stage import NetworkStage
+from stylefacev_cli.training.model_parts import missing_parts
+from stylefacev_cli.training.preflight import FINE_TUNED, check_run
 from stylefacev_cli.training.settings import TrainingConfig, budget_of, save_settings
-from stylefacev_cli.training.stage import NetworkStage
-from stylefacev_cli.video.files import remove
+from stylefacev_cli.training.stages.appearance import AppearanceStage
+from stylefacev_cli.training.stages.detector import DetectorStage
+from stylefacev_cli.training.stages.generator import GeneratorStage
+from stylefacev_cli.training.stages.joint import JointStage
+from stylefacev_cli.training.stages.motion import MotionStage
+from stylefacev_cli.training.stages.pose import PoseStage
 from stylefacev_cli.weights.manifest import read_manifest
-from stylefacev_cli.weights.settings import to_plain
 
 FRAMES_FOLDER = "frames"  # of a run: large data, mapped; it can be made again
 STAGES = ("generator", "finish", "detector", "pose", "appearance", "joint", "motion")

@@ -8,19 +8,19 @@ from typing import Any
 
 import yaml
 
+from stylefacev_cli.common.settings import build, to_plain
+from stylefacev_cli.common.yaml_text import read_yaml
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.networks.pose import POSE_SIZE
-from stylefacev_cli.training.appearance_stage import AppearanceStageConfig
-from stylefacev_cli.training.best import SAVES
-from stylefacev_cli.training.config import with_overrides
-from stylefacev_cli.training.detector_stage import DetectorStageConfig
-from stylefacev_cli.training.generator_settings import GeneratorStageConfig
-from stylefacev_cli.training.joint_settings import JointStageConfig
-from stylefacev_cli.training.loop import Budget, LoopConfig
-from stylefacev_cli.training.motion_stage import MotionStageConfig
-from stylefacev_cli.training.pose_stage import PoseStageConfig
-from stylefacev_cli.weights.settings import build, to_plain
-from stylefacev_cli.weights.yaml_text import read_yaml
+from stylefacev_cli.networks.stylefacev.pose import POSE_SIZE
+from stylefacev_cli.training.engine.best import SAVES
+from stylefacev_cli.training.engine.config import with_overrides
+from stylefacev_cli.training.engine.loop import Budget, LoopConfig
+from stylefacev_cli.training.stages.appearance import AppearanceStageConfig
+from stylefacev_cli.training.stages.detector import DetectorStageConfig
+from stylefacev_cli.training.stages.generator_settings import GeneratorStageConfig
+from stylefacev_cli.training.stages.joint_settings import JointStageConfig
+from stylefacev_cli.training.stages.motion import MotionStageConfig
+from stylefacev_cli.training.stages.pose import PoseStageConfig
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,16 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from stylefacev_cli.common.settings import build
 from stylefacev_cli.errors import IntegrityError, UsageError
-from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
-from stylefacev_cli.networks.generator import Generator, GeneratorConfig
-from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
-from stylefacev_cli.networks.motion import MotionSampler, MotionSamplerConfig
-from stylefacev_cli.networks.pose import POSE_SIZE, PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.stylefacev.motion import MotionSampler, MotionSamplerConfig
+from stylefacev_cli.networks.stylefacev.pose import POSE_SIZE, PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.weights.locate import MANIFEST_NAME
 from stylefacev_cli.weights.manifest import Manifest, refuse_absurd
-from stylefacev_cli.weights.pickle_values import shown
-from stylefacev_cli.weights.settings import build
+from stylefacev_cli.weights.untrusted.pickle_values import shown
 
 _KINDS: dict[str, tuple[Any, Any]] = {  # by network: its settings and its class
     "generator": (GeneratorConfig, Generator),

@@ -21,17 +21,18 @@ import yaml
 from safetensors.torch import save
 from torch import nn
 
+from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import (
     IntegrityError,
     MissingWeightsError,
     StyleFaceVError,
     StyleFaceVWarning,
 )
-from stylefacev_cli.networks.appearance import AppearanceRecomposer
-from stylefacev_cli.networks.generator import Generator
-from stylefacev_cli.networks.landmarks import LandmarkDetector
-from stylefacev_cli.networks.motion import MotionSampler
-from stylefacev_cli.networks.pose import PoseExtractor
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
+from stylefacev_cli.networks.stylefacev.motion import MotionSampler
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
+from stylefacev_cli.networks.stylegan3.generator import Generator
 from stylefacev_cli.weights.architectures import build_network, check_names, read_configs
 from stylefacev_cli.weights.locate import MANIFEST_NAME
 from stylefacev_cli.weights.manifest import (
@@ -42,7 +43,6 @@ from stylefacev_cli.weights.manifest import (
     verify_files,
     weights_path,
 )
-from stylefacev_cli.weights.settings import to_plain
 
 # Small tensors (biases, filters, means, running magnitudes) stay float32: they cost nothing, and
 # the signal passes through each of them.

@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from stylefacev_cli.common.paths import home_folder
 from stylefacev_cli.errors import MissingWeightsError
-from stylefacev_cli.weights.home import home_folder
 
 DEFAULT_MODEL = "default-128"
 MANIFEST_NAME = "bundle.yaml"
@@ -82,7 +82,7 @@ def find_bundle(name_or_folder: str | Path, networks: Sequence[str] = ()) -> Pat
     if text and (folder / MANIFEST_NAME).is_file():
         return folder
     if is_model_name(text):
-        from stylefacev_cli.weights.released_models import obtain_model
+        from stylefacev_cli.weights.convert.released_models import obtain_model
 
         obtained = obtain_model(text, networks)
         if obtained is not None:
@@ -94,7 +94,7 @@ def find_bundle(name_or_folder: str | Path, networks: Sequence[str] = ()) -> Pat
         )
     if os.sep in text:
         raise MissingWeightsError(f"no such model folder: {text}; names are" + _known(names))
-    from stylefacev_cli.weights.released_models import released_models
+    from stylefacev_cli.weights.convert.released_models import released_models
 
     raise MissingWeightsError(
         f"unknown model '{text}': give the folder of a bundle, or a name{_known(names)}; "

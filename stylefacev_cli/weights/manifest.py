@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stylefacev_cli.common.hashing import sha256_of
+from stylefacev_cli.common.settings import build
+from stylefacev_cli.common.yaml_text import MAX_BYTES, parse_yaml
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
-from stylefacev_cli.networks.normalisation import PER_IMAGE, RUNNING
-from stylefacev_cli.weights.hashing import sha256_of
+from stylefacev_cli.networks.stylefacev.normalisation import PER_IMAGE, RUNNING
 from stylefacev_cli.weights.locate import MANIFEST_NAME, find_bundle, is_model_name
-from stylefacev_cli.weights.settings import build
-from stylefacev_cli.weights.yaml_text import MAX_BYTES, parse_yaml
 
 FORMAT = 1
 DEFAULT_FRAMES = 64  # of a video, unless told otherwise

@@ -34,7 +34,7 @@ class LightModel:
 
 pipeline: Any = types.ModuleType("stylefacev_cli.pipeline")
 pipeline.load_model = lambda folder, device, dtype: LightModel(folder)
-threads: Any = types.ModuleType("stylefacev_cli.networks.threads")
+threads: Any = types.ModuleType("stylefacev_cli.common.threads")
 threads.num_threads, threads.set_num_threads = (lambda: 1), (lambda number: None)
 sys.modules |= {pipeline.__name__: pipeline, threads.__name__: threads}
 main()

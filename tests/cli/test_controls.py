@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from stylefacev_cli.cli.app import run
+from stylefacev_cli.media import read_frames
 from stylefacev_cli.metrics.motion import measure_motion
 from stylefacev_cli.metrics.tracks import key_point_track
-from stylefacev_cli.networks.pose_parts import amplitudes
+from stylefacev_cli.motion.pose_parts import amplitudes
 from stylefacev_cli.pipeline import Model, load_model
-from stylefacev_cli.video import read_frames
 
 Film = Callable[..., np.ndarray]
 LEFT_EYE, RIGHT_EYE = (5, 6, 7), (2, 3, 4)  # of the 14 key points

@@ -15,7 +15,7 @@ from PIL import Image
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.metrics import feature_networks
 from stylefacev_cli.metrics.fid import FeatureNetwork
-from stylefacev_cli.weights import i3d_weights
+from stylefacev_cli.weights.convert import i3d_weights
 
 Evaluate = Callable[..., tuple[int, str, str]]
 

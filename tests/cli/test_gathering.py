@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from stylefacev_cli.cli.gathering import Laboratory
-from stylefacev_cli.cli.processes import Processes
 from stylefacev_cli.cli.terminal import Terminal
-from stylefacev_cli.data.feature_store import features_folder
-from stylefacev_cli.data.videos import ClipRule, ItemRule, open_videos
+from stylefacev_cli.common.processes import Processes
+from stylefacev_cli.datasets.videos import ClipRule, ItemRule, open_videos
 from stylefacev_cli.errors import DataError
+from stylefacev_cli.evaluation.feature_store import features_folder
 
 NUM_VIDEOS = 9
 SHORT, DAMAGED = 3, 5  # one of four frames, one that cannot be read

@@ -16,10 +16,10 @@ from tiny import TINY_FPS, TINY_RESOLUTION_PX
 
 import stylefacev_cli
 from stylefacev_cli import pipeline
-from stylefacev_cli.cli import seeds as cli_seeds
+from stylefacev_cli.common import seed_ranges as cli_seeds
 from stylefacev_cli.errors import StyleFaceVError
+from stylefacev_cli.media import read_frames
 from stylefacev_cli.pipeline import load_model
-from stylefacev_cli.video import read_frames
 
 
 @pytest.fixture(autouse=True)

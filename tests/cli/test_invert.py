@@ -13,15 +13,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from stylefacev_cli.cli import people, photos
-from stylefacev_cli.cli.inverting import plan_latents
-from stylefacev_cli.data.finding import Face
-from stylefacev_cli.data.latents import read_latent
-from stylefacev_cli.data.pose_tracks import PoseTrack, write_track
-from stylefacev_cli.data.windows import face_squares
+from stylefacev_cli.detection.crop_window import face_squares
+from stylefacev_cli.detection.face_finders import Face
 from stylefacev_cli.errors import DataError, MissingWeightsError, UsageError
+from stylefacev_cli.generation import identities, photo_crop
+from stylefacev_cli.generation.inversions import plan_latents
 from stylefacev_cli.metrics.tracks import landmarks_of
+from stylefacev_cli.motion.pose_tracks import PoseTrack, write_track
 from stylefacev_cli.pipeline import load_model
+from stylefacev_cli.weights.latents import read_latent
 from stylefacev_cli.weights.manifest import read_manifest
 
 Outcome = tuple[int, str, str]
@@ -129,9 +129,9 @@ def test_reenactment_of_seeds_latents_and_photos(
     poses = np.random.default_rng(0).random((3, 1, 8, 8)).astype(np.float32)
     write_track(Path("t.safetensors"), PoseTrack(poses, 10.0, space or ""))
     assert invert(call, "me.png", "-o", "me.safetensors")[0] == 0
-    whole = photos.find_window
+    whole = photo_crop.find_window
     monkeypatch.setattr(
-        people, "find_window", lambda photo, crop, *rest: whole(photo, False, *rest)
+        identities, "find_window", lambda photo, crop, *rest: whole(photo, False, *rest)
     )
     for source, key in (("5", "seed"), ("me.safetensors", "latent"), ("me.png", "photo")):
         out = f"{key}.mkv"
@@ -221,20 +221,20 @@ class Finder:
 def test_faces_that_are_refused(
     faces: list[Face], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(photos, "finder_for", lambda model, detector: Finder(*faces))
-    monkeypatch.setattr(photos, "room_of", lambda model: 1.0)
+    monkeypatch.setattr(photo_crop, "finder_for", lambda model, detector: Finder(*faces))
+    monkeypatch.setattr(photo_crop, "room_of", lambda model: 1.0)
     picture = np.zeros((150, 200, 3), np.uint8)
     with pytest.raises(DataError, match=told) as error:
-        photos.find_window(picture, None, "me.jpg", None, None)  # type: ignore[arg-type]
+        photo_crop.find_window(picture, None, "me.jpg", None, None)  # type: ignore[arg-type]
     assert str(error.value).startswith("me.jpg: ")
 
 
 def test_the_window_of_a_face(monkeypatch: pytest.MonkeyPatch) -> None:
     def window(crop: bool | None, width: int, *where: float, room: float = 1.0) -> list[int]:
-        monkeypatch.setattr(photos, "finder_for", lambda *_: Finder(face(*where, turn=0.2)))
-        monkeypatch.setattr(photos, "room_of", lambda model: room)
+        monkeypatch.setattr(photo_crop, "finder_for", lambda *_: Finder(face(*where, turn=0.2)))
+        monkeypatch.setattr(photo_crop, "room_of", lambda model: room)
         picture = np.zeros((150, width, 3), np.uint8)
-        found, facts = photos.find_window(picture, crop, "x", None, None)  # type: ignore[arg-type]
+        found, facts = photo_crop.find_window(picture, crop, "x", None, None)  # type: ignore[arg-type]
         assert facts["window"] == list(found)
         return list(found)
 
@@ -253,7 +253,7 @@ def test_cameras_note_which_way_is_up(tmp_path: Path) -> None:
     exif = picture.getexif()
     exif[0x112] = 6  # to be turned by a quarter
     picture.save(tmp_path / "p.png", exif=exif)
-    turned = photos.read_photo(tmp_path / "p.png")
+    turned = photo_crop.read_photo(tmp_path / "p.png")
     assert np.array_equal(turned, np.rot90(np.asarray(picture), -1))
 
 
@@ -277,7 +277,7 @@ def test_the_default_model_finds_and_inverts_a_face(call: Callable[..., Outcome]
     left, top, side = made["origin"]["window"]
     x, y, width = model_square(small) * 110 / small.shape[0]
     assert np.allclose([left + side / 2, top + side / 2], [60 + x, 20 + y], atol=4)
-    room = photos.room_of(load_model(device="cpu"))
+    room = photo_crop.room_of(load_model(device="cpu"))
     assert 1.1 < room < 1.2  # faces have room in the frames of default-128
     assert side / width == pytest.approx(room, rel=0.1)
     assert made["found"]["psnr"] > made["encoder"]["psnr"] + 1
@@ -287,8 +287,8 @@ def test_the_default_model_finds_and_inverts_a_face(call: Callable[..., Outcome]
 def test_networks_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_model("default-64", device="cpu")
     with pytest.raises(MissingWeightsError, match="no weights"):
-        photos.finder_for(model, "face-alignment")
-    assert photos.finder_for(model, None).facts["name"] == "default-64"
+        photo_crop.finder_for(model, "face-alignment")
+    assert photo_crop.finder_for(model, None).facts["name"] == "default-64"
 
 
 NAMES = st.from_regex(r"[a-z]{1,3}", fullmatch=True)

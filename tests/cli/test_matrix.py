@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny import TINY_FPS, TINY_RESOLUTION_PX
 
-from stylefacev_cli.cli.directing import parse_camera, parse_chain, parse_mixes
-from stylefacev_cli.data.pose_tracks import MAX_TRACK_FRAMES, read_track
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.generation.camera import parse_camera, parse_chain, parse_mixes
+from stylefacev_cli.motion.pose_tracks import MAX_TRACK_FRAMES, read_track
 
 Outcome = tuple[int, str, str]
 SIDE = TINY_RESOLUTION_PX

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stylefacev_cli.cli.outputs import (
+from stylefacev_cli.errors import StyleFaceVError, UsageError
+from stylefacev_cli.generation.output_paths import (
     Target,
     check_writable,
     choose_format,
@@ -14,7 +15,6 @@ from stylefacev_cli.cli.outputs import (
     plan_targets,
     without_existing,
 )
-from stylefacev_cli.errors import StyleFaceVError, UsageError
 
 
 @pytest.mark.parametrize(

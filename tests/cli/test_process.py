@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from tiny import TINY_RESOLUTION_PX
 
-from stylefacev_cli.video import read_frames
+from stylefacev_cli.media import read_frames
 
 REAL = [sys.executable, "-m", "stylefacev_cli"]
 LIGHT = [sys.executable, str(Path(__file__).with_name("light_main.py"))]

@@ -11,11 +11,14 @@ import torch
 from PIL import Image
 
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.data.pose_tracks import read_track
-from stylefacev_cli.networks.landmarks import key_points_from_landmarks, landmarks_from_heatmaps
-from stylefacev_cli.networks.pose_edits import relative_to
+from stylefacev_cli.media import VideoSettings, video_writer
+from stylefacev_cli.motion.pose_edits import relative_to
+from stylefacev_cli.motion.pose_tracks import read_track
+from stylefacev_cli.networks.stylefacev.landmarks import (
+    key_points_from_landmarks,
+    landmarks_from_heatmaps,
+)
 from stylefacev_cli.pipeline import Model, load_model
-from stylefacev_cli.video import VideoSettings, video_writer
 
 NUM_PAIRS, NUM_FRAMES, FRAMES_APART = 4, 5, 10
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylefacev_cli.cli.seeds import MAX_NUM_SEEDS, MAX_SEED, parse_seeds
+from stylefacev_cli.common.seed_ranges import MAX_NUM_SEEDS, MAX_SEED, parse_seeds
 from stylefacev_cli.errors import UsageError
 
 

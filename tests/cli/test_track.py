@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny import TINY_FPS, TINY_RESOLUTION_PX, tiny_networks
 
-from stylefacev_cli.cli.motion_edits import MAX_SCALE, PARTS, parse_scales
-from stylefacev_cli.cli.tracking_motion import parse_cut
-from stylefacev_cli.data.pose_tracks import read_track, write_track
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.generation.motion_edits import MAX_SCALE, PARTS, parse_scales
+from stylefacev_cli.generation.tracking import parse_cut
+from stylefacev_cli.media import VideoSettings, read_frames, video_writer
+from stylefacev_cli.media.ffmpeg import find_ffmpeg
+from stylefacev_cli.media.sound import has_sound
+from stylefacev_cli.motion.pose_tracks import read_track, write_track
 from stylefacev_cli.pipeline import load_model
-from stylefacev_cli.video import VideoSettings, read_frames, video_writer
-from stylefacev_cli.video.ffmpeg import find_ffmpeg
-from stylefacev_cli.video.sound import has_sound
 
 Outcome = tuple[int, str, str]
 

@@ -17,9 +17,9 @@ import pytest
 from faulty_server import Answer, FaultyServer, Handler, honest, send
 
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.weights.cache import assets_folder, path_of
+from stylefacev_cli.weights.download.cache import assets_folder, path_of
+from stylefacev_cli.weights.download.registry import find_entry
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
-from stylefacev_cli.weights.registry import find_entry
 
 NAME = "stylegan3-t-ffhqu-256"
 FILE = f"{NAME}/stylegan3-t-ffhqu-256x256.pkl"

@@ -14,9 +14,9 @@ import yaml
 from PIL import Image
 
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.networks.seeds import latent_of_seed
+from stylefacev_cli.common.seeding import latent_of_seed
 from stylefacev_cli.pipeline import as_pictures, load_model
-from stylefacev_cli.weights.exporting import export_model
+from stylefacev_cli.weights.convert.exporter import export_model
 
 
 @pytest.fixture

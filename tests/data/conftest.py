@@ -29,7 +29,7 @@ def faces() -> list[U8]:
 @pytest.fixture
 def fake_face_alignment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """A library `face_alignment` that takes bright green squares for faces; how it was started."""
-    from stylefacev_cli.data import finder_alignment
+    from stylefacev_cli.detection import alignment_finder
 
     started: list[dict[str, Any]] = []
 
@@ -69,5 +69,5 @@ def fake_face_alignment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list
     folder.mkdir(parents=True)
     (folder / "weights.pth").write_bytes(b"weights")
     begins = hashlib.sha256(b"weights").hexdigest()[:10]
-    monkeypatch.setattr(finder_alignment, "FILES", {"weights.pth": begins})
+    monkeypatch.setattr(alignment_finder, "FILES", {"weights.pth": begins})
     return started

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stylefacev_cli.video import VideoSettings, video_writer
+from stylefacev_cli.media import VideoSettings, video_writer
 
 U8 = NDArray[np.uint8]
 WIDTH, HEIGHT, FACE_PX = 160, 120, 96

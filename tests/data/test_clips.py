@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stylefacev_cli.data.clips import ClipEntry, ClipSet, write_clip
+from stylefacev_cli.datasets.clips import ClipEntry, ClipSet, write_clip
 from stylefacev_cli.errors import DataError
 
 

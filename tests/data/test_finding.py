@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from footage import HEIGHT, U8, WIDTH, background, face_template, placed
 
-from stylefacev_cli.data import finder_alignment
-from stylefacev_cli.data.finder_alignment import AlignmentFinder
-from stylefacev_cli.data.finder_bundle import BundleFinder
-from stylefacev_cli.data.finding import Face, FaceFinder, follow_face, open_finder
-from stylefacev_cli.data.windows import NO_FACE, TWO_FACES, face_squares
+from stylefacev_cli.detection import alignment_finder
+from stylefacev_cli.detection.alignment_finder import AlignmentFinder
+from stylefacev_cli.detection.bundle_finder import BundleFinder
+from stylefacev_cli.detection.crop_window import NO_FACE, TWO_FACES, face_squares
+from stylefacev_cli.detection.face_finders import Face, FaceFinder, follow_face, open_finder
 from stylefacev_cli.errors import DataError, IntegrityError, MissingWeightsError, UsageError
-from stylefacev_cli.networks.landmarks import landmarks_from_heatmaps
+from stylefacev_cli.networks.stylefacev.landmarks import landmarks_from_heatmaps
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_missing_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert str(folder) in str(told.value) and "\n" not in str(told.value)
     assert not list(tmp_path.iterdir())  # nothing was fetched
     folder.mkdir(parents=True)
-    for name in finder_alignment.FILES:
+    for name in alignment_finder.FILES:
         (folder / name).write_bytes(b"no weights")
     with pytest.raises(IntegrityError, match="damaged"):
         open_finder("face-alignment", "cpu", 80)

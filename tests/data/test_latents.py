@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from stylefacev_cli.data import latents
-from stylefacev_cli.data.latents import Latent, read_latent, write_latent
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError, UsageError
+from stylefacev_cli.weights import latents
+from stylefacev_cli.weights.latents import Latent, read_latent, write_latent
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
 
 RANDOM = np.random.default_rng(0)

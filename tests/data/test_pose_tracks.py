@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from stylefacev_cli.data import pose_tracks
-from stylefacev_cli.data.pose_tracks import PoseTrack, read_track, write_track
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError, UsageError
+from stylefacev_cli.motion import pose_tracks
+from stylefacev_cli.motion.pose_tracks import PoseTrack, read_track, write_track
 from stylefacev_cli.weights.manifest import read_manifest
 
 POSES = np.random.default_rng(0).random((5, 1, 8, 8)).astype(np.float32)

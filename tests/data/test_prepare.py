@@ -20,12 +20,12 @@ from footage import HEIGHT, U8, WIDTH, background, placed, write_movie
 from PIL import Image
 
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.data import preparing
-from stylefacev_cli.data.clips import ClipEntry, ClipSet, write_clip
-from stylefacev_cli.data.prepared_set import read_sources
-from stylefacev_cli.data.windows import Window
+from stylefacev_cli.datasets import clip_maker
+from stylefacev_cli.datasets.clips import ClipEntry, ClipSet, write_clip
+from stylefacev_cli.datasets.set_builder import read_sources
+from stylefacev_cli.detection.crop_window import Window
 from stylefacev_cli.errors import DataError
-from stylefacev_cli.training.reading import load_frames
+from stylefacev_cli.training.batches.reading import load_frames
 
 DETECTOR = ["--detector", "default-64"]
 SMALL = [*DETECTOR, "--size", "48", "--min-window", "80"]
@@ -129,7 +129,7 @@ def test_clips_have_one_window_and_labels_that_fit(
         # The faces fill their frames as FFHQ's squares do, so the windows are nearly those.
         assert abs(window.left - left) < 15 and abs(window.top - top) < 15
         assert 90 <= window.side <= 120
-        from stylefacev_cli.video import read_frames
+        from stylefacev_cli.media import read_frames
 
         assert clip.entry.source is not None
         pictures = list(read_frames(ravdess / clip.entry.source))
@@ -245,7 +245,7 @@ def test_frames_that_are_cut_already_are_kept(
     clips.check()
     assert [entry.num_frames for entry in clips.entries] == [8, 8, 9]
     assert {entry.person for entry in clips.entries} == {"Actor_01"}
-    from stylefacev_cli.video import read_frames
+    from stylefacev_cli.media import read_frames
 
     pictures = np.stack(list(read_frames(square)))
     np.testing.assert_array_equal(np.concatenate([clip.frames() for clip in clips]), pictures)
@@ -374,7 +374,7 @@ def test_a_set_of_nothing_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixt
     Image.fromarray(background()).save(tmp_path / "src" / "a.png")
     code = run(["data", "prepare", "images", str(tmp_path / "src"), str(tmp_path / "out"), *SMALL])
     assert code == 5 and "no image could be made of 1 files (1 no face)" in capsys.readouterr().err
-    assert preparing.DAMAGED == "damaged"
+    assert clip_maker.DAMAGED == "damaged"
 
 
 # --- looking at sets -------------------------------------------------------------------------

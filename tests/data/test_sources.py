@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stylefacev_cli.data.sources import (
+from stylefacev_cli.datasets.footage_sources import (
     AUDIO_ONLY,
     NO_LANDMARKS,
     OTHER_CHANNEL,
@@ -15,7 +15,7 @@ from stylefacev_cli.data.sources import (
     find_sources,
     with_ffhq_landmarks,
 )
-from stylefacev_cli.data.splits import identity_number, is_held_out
+from stylefacev_cli.datasets.splits import identity_number, is_held_out
 from stylefacev_cli.errors import DataError
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylefacev_cli.data.clips import INDEX_NAME, ClipEntry, write_clip
-from stylefacev_cli.data.videos import (
+from stylefacev_cli.datasets.clips import INDEX_NAME, ClipEntry, write_clip
+from stylefacev_cli.datasets.videos import (
     U8,
     ClipRule,
     ItemRule,
@@ -19,7 +19,7 @@ from stylefacev_cli.data.videos import (
     run_of,
 )
 from stylefacev_cli.errors import DataError
-from stylefacev_cli.video import VideoSettings, video_writer
+from stylefacev_cli.media import VideoSettings, video_writer
 
 NUM_FRAMES = 12
 

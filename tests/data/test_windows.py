@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from footage import face_template
 
-from stylefacev_cli.data.windows import (
+from stylefacev_cli.detection.crop_window import (
     LEAVES_PICTURE,
     LEAVES_WINDOW,
     NO_FACE,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from stylefacev_cli.data.workers import share_out
+from stylefacev_cli.common.workers import share_out
 from stylefacev_cli.errors import DataError, StyleFaceVError
 
 

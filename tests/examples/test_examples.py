@@ -12,7 +12,7 @@ import yaml
 from discs import draw_frames, write_discs
 from PIL import Image
 
-from stylefacev_cli.video import read_frames
+from stylefacev_cli.media import read_frames
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

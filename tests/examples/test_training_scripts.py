@@ -15,8 +15,8 @@ import yaml
 from discs import draw_frames, write_discs
 
 from stylefacev_cli.errors import IntegrityError, UsageError
-from stylefacev_cli.training.checkpoint import CheckpointStore
-from stylefacev_cli.training.results import generator_of
+from stylefacev_cli.training.artifacts import generator_of
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 from stylefacev_cli.training.run import train
 from stylefacev_cli.training.settings import load_settings
 

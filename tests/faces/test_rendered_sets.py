@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.data.clips import ClipSet
+from stylefacev_cli.datasets.clips import ClipSet
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.faces import dataset
 from stylefacev_cli.faces.dataset import Progress, RenderSettings, render_set

@@ -9,7 +9,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stylefacev_cli.data.latents import Latent
 from stylefacev_cli.errors import IntegrityError, UsageError
 from stylefacev_cli.inversion import (
     InversionSettings,
@@ -18,6 +17,7 @@ from stylefacev_cli.inversion import (
     placement_transform,
 )
 from stylefacev_cli.pipeline import Model, as_pictures, load_model
+from stylefacev_cli.weights.latents import Latent
 
 FEW = InversionSettings(steps=25)
 

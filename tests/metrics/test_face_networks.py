@@ -8,7 +8,7 @@ import torch
 
 from stylefacev_cli.errors import DataError, IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.metrics.face_networks import arcface_features, face_network, read_arcface
-from stylefacev_cli.networks.iresnet import IResNet50
+from stylefacev_cli.networks.features.iresnet import IResNet50
 
 
 def test_names_and_what_is_missing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from stylefacev_cli.metrics.fid import (
     image_features,
     resized,
 )
-from stylefacev_cli.networks.inception import InceptionV3
+from stylefacev_cli.networks.features.inception import InceptionV3
 
 
 def pictures(count: int, seed: int, size: int = 48) -> list[Picture]:

@@ -75,7 +75,7 @@ def test_features_are_those_of_each_clip() -> None:
 
 @pytest.mark.slow
 def test_golden_black_and_white() -> None:
-    from stylefacev_cli.weights.i3d_weights import load_i3d
+    from stylefacev_cli.weights.convert.i3d_weights import load_i3d
 
     network = load_i3d()
     black = np.zeros((15, 64, 64, 3), np.uint8)
@@ -88,7 +88,7 @@ def test_golden_black_and_white() -> None:
 @pytest.mark.slow
 def test_golden_noise() -> None:
     """The published comparison: clips of noise go into the network as they are."""
-    from stylefacev_cli.weights.i3d_weights import load_i3d
+    from stylefacev_cli.weights.convert.i3d_weights import load_i3d
 
     network = load_i3d()
     sides = []

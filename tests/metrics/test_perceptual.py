@@ -12,10 +12,10 @@ from stylefacev_cli.metrics.perceptual import (
     chosen_perceptual,
     load_perceptual,
 )
-from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
-from stylefacev_cli.weights.cache import path_of
-from stylefacev_cli.weights.registry import find_entry
-from stylefacev_cli.weights.vgg16 import vgg16_file
+from stylefacev_cli.networks.features.efficientnet_lite import EfficientNetLite0
+from stylefacev_cli.weights.convert.vgg16_weights import vgg16_file
+from stylefacev_cli.weights.download.cache import path_of
+from stylefacev_cli.weights.download.registry import find_entry
 
 
 def test_features_have_the_documented_shapes_and_stay_frozen() -> None:

@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
-from stylefacev_cli.networks.batch_norm import PerImageNorm2d
-from stylefacev_cli.networks.landmark_branch import LandmarkBranch
-from stylefacev_cli.networks.landmarks import (
+from stylefacev_cli.networks.resize import resize_square
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.batch_norm import PerImageNorm2d
+from stylefacev_cli.networks.stylefacev.landmark_branch import LandmarkBranch
+from stylefacev_cli.networks.stylefacev.landmarks import (
     LandmarkDetector,
     LandmarkDetectorConfig,
     heatmap_targets,
 )
-from stylefacev_cli.networks.resize import resize_square
 
 SMALL = AppearanceConfig(
     input_size=64,

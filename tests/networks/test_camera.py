@@ -6,8 +6,8 @@ import pytest
 import torch
 from test_generator import TINY_R, TINY_T, make
 
-from stylefacev_cli.networks.camera import camera_transforms, eased, turns_well
-from stylefacev_cli.networks.generator import GeneratorConfig
+from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig
+from stylefacev_cli.networks.stylegan3.input_transform import camera_transforms, eased, turns_well
 
 
 def camera(

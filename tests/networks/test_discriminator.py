@@ -8,7 +8,10 @@ import torch
 import torch.nn.functional as F
 from conformance_vectors import relative_error
 
-from stylefacev_cli.networks.discriminator import DiscriminatorConfig, ImageDiscriminator
+from stylefacev_cli.networks.stylegan3.stylegan2_discriminator import (
+    DiscriminatorConfig,
+    ImageDiscriminator,
+)
 
 TINY = DiscriminatorConfig(img_resolution=16, channel_base=64, channel_max=8)
 

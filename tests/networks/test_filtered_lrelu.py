@@ -10,15 +10,15 @@ import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from stylefacev_cli.networks import filtered_lrelu as filtered_lrelu_module
-from stylefacev_cli.networks.filtered_lrelu import (
+from stylefacev_cli.common.threads import set_num_threads
+from stylefacev_cli.networks.stylegan3 import filtered_lrelu as filtered_lrelu_module
+from stylefacev_cli.networks.stylegan3.filtered_lrelu import (
     filtered_lrelu,
     filtered_lrelu_polyphase,
     filtered_lrelu_reference,
 )
-from stylefacev_cli.networks.filtered_lrelu_fused import filtered_lrelu_fused
-from stylefacev_cli.networks.filters import design_lowpass_filter, separable_terms
-from stylefacev_cli.networks.threads import set_num_threads
+from stylefacev_cli.networks.stylegan3.filtered_lrelu_fused import filtered_lrelu_fused
+from stylefacev_cli.networks.stylegan3.filters import design_lowpass_filter, separable_terms
 
 
 def inputs(shape: tuple[int, ...], seed: int) -> tuple[torch.Tensor, ...]:

@@ -8,8 +8,8 @@ import platform
 import pytest
 import torch
 
-from stylefacev_cli.networks.generator import Generator, GeneratorConfig, layer_geometries
-from stylefacev_cli.networks.memory import keep_freed_memory
+from stylefacev_cli.common.memory import keep_freed_memory
+from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig, layer_geometries
 
 TINY_T = GeneratorConfig(
     z_dim=8,

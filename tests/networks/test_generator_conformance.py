@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from conformance_vectors import Vectors, relative_error
 
-from stylefacev_cli.networks import generator as generator_module
-from stylefacev_cli.networks.filtered_lrelu import filtered_lrelu_reference
-from stylefacev_cli.networks.generator import Generator, GeneratorConfig
+from stylefacev_cli.networks.stylegan3 import generator as generator_module
+from stylefacev_cli.networks.stylegan3.filtered_lrelu import filtered_lrelu_reference
+from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 
 pytestmark = pytest.mark.conformance
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stylefacev_cli.networks.i3d import (
+from stylefacev_cli.networks.features.i3d import (
     I3D,
     MIN_FRAMES,
     legacy_bilinear,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from stylefacev_cli.networks.iresnet import IResNet50
+from stylefacev_cli.networks.features.iresnet import IResNet50
 
 
 def released_names() -> set[str]:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.networks.landmarks import (
+from stylefacev_cli.networks.stylefacev.landmarks import (
     LandmarkDetector,
     LandmarkDetectorConfig,
     boundary_target,

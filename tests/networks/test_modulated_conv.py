@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stylefacev_cli.networks import modulated_conv, precision
-from stylefacev_cli.networks.modulated_conv import demodulation, mix_channels, scaled_conv
+from stylefacev_cli.common import autocast
+from stylefacev_cli.networks.stylegan3 import modulated_conv
+from stylefacev_cli.networks.stylegan3.modulated_conv import demodulation, mix_channels, scaled_conv
 
 
 def definition(x: torch.Tensor, weight: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
@@ -57,7 +58,7 @@ def test_shared_weight_is_the_definition(kernel: int, dtype: torch.dtype, tolera
 def test_bfloat16_products(kernel: int, can: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As this CPU multiplies, and as one that multiplies no bfloat16."""
     if can == "rounded only":
-        monkeypatch.setattr(precision, "HAS_BFLOAT16_PRODUCTS", False)
+        monkeypatch.setattr(autocast, "HAS_BFLOAT16_PRODUCTS", False)
     single = tensors(kernel, torch.float32)
     wanted = shared_weight(*single)
     found = shared_weight(*single, dtype=torch.bfloat16)

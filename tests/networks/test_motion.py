@@ -4,7 +4,7 @@ import conformance_vectors as vectors
 import pytest
 import torch
 
-from stylefacev_cli.networks.motion import MotionSampler, MotionSamplerConfig
+from stylefacev_cli.networks.stylefacev.motion import MotionSampler, MotionSamplerConfig
 
 SMALL = MotionSamplerConfig(pose_dim=12, hidden_dim=20, step_size=0.1)
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylefacev_cli.networks.motion_discriminator import (
+from stylefacev_cli.networks.stylefacev.motion_discriminator import (
     ClipDiscriminator,
     MotionDiscriminatorConfig,
     PairDiscriminator,

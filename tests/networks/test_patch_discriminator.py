@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylefacev_cli.networks.patch_discriminator import (
+from stylefacev_cli.networks.stylefacev.patch_discriminator import (
     PatchDiscriminator,
     PatchDiscriminatorConfig,
 )

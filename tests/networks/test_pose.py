@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor, PoseExtractorConfig
 
 SMALL = PoseExtractorConfig(
     channels=(16, 8, 1),

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stylefacev_cli.networks.pose_edits import (
+from stylefacev_cli.motion.pose_edits import (
     joined,
     loop_of_length,
     looped,

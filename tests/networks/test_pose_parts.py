@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylefacev_cli.networks.pose_parts import (
+from stylefacev_cli.motion.pose_parts import (
     GROUPS,
     amplitudes,
     scale_parts,

@@ -14,9 +14,9 @@ from tiny import tiny_networks
 from torch import Tensor
 
 from stylefacev_cli import load_model
+from stylefacev_cli.common.seeding import latent_of_seed, noise_of_seed
 from stylefacev_cli.inversion import InversionSettings, invert, person_of
-from stylefacev_cli.networks.appearance import AppearanceRecomposer
-from stylefacev_cli.networks.seeds import latent_of_seed, noise_of_seed
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
 from stylefacev_cli.pipeline import Model, as_pictures
 from stylefacev_cli.weights.bundle import Networks, save_bundle
 

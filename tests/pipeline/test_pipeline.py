@@ -11,8 +11,8 @@ import torch
 from tiny import TINY_RESOLUTION_PX
 
 import stylefacev_cli
+from stylefacev_cli.common.seeding import latent_of_seed, noise_of_seed
 from stylefacev_cli.errors import MissingWeightsError, UsageError
-from stylefacev_cli.networks.seeds import latent_of_seed, noise_of_seed
 from stylefacev_cli.pipeline import (
     MAX_SEED,
     Model,

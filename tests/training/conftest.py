@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from discs import draw_frames, tiny_architecture, write_discs
 
-from stylefacev_cli.networks.generator import GeneratorConfig
-from stylefacev_cli.training.frames import Frames
+from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig
+from stylefacev_cli.training.batches.clip_frames import Frames
 
 
 @pytest.fixture(scope="session")

@@ -14,31 +14,32 @@ from discs import draw_frames, tiny_architecture
 from torch import nn
 
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
-from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
-from stylefacev_cli.networks.discriminator import DiscriminatorConfig
-from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
-from stylefacev_cli.networks.generator import Generator
+from stylefacev_cli.networks.features.efficientnet_lite import EfficientNetLite0
 from stylefacev_cli.networks.initial_weights import start_residual
-from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
-from stylefacev_cli.networks.motion import MotionSamplerConfig
-from stylefacev_cli.networks.motion_discriminator import MotionDiscriminatorConfig
-from stylefacev_cli.networks.patch_discriminator import PatchDiscriminatorConfig
-from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
-from stylefacev_cli.training import examples, shown_openings
-from stylefacev_cli.training.appearance_stage import AppearanceStage, AppearanceStageConfig
-from stylefacev_cli.training.augmentation import AugmentationConfig
-from stylefacev_cli.training.detector_stage import DetectorStage, DetectorStageConfig
-from stylefacev_cli.training.extraction import heatmaps_of
-from stylefacev_cli.training.frames import ClipWindow, Frames
-from stylefacev_cli.training.generator_settings import GeneratorStageConfig
-from stylefacev_cli.training.generator_stage import GeneratorStage
-from stylefacev_cli.training.joint_settings import JointStageConfig
-from stylefacev_cli.training.joint_stage import JointStage
-from stylefacev_cli.training.motion_stage import MotionStage, MotionStageConfig
-from stylefacev_cli.training.motion_tracks import PoseTracks, extract_poses
-from stylefacev_cli.training.pose_stage import PoseStage, PoseStageConfig
-from stylefacev_cli.training.rendering import Renderer
-from stylefacev_cli.training.stage import NetworkStage
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.stylefacev.motion import MotionSamplerConfig
+from stylefacev_cli.networks.stylefacev.motion_discriminator import MotionDiscriminatorConfig
+from stylefacev_cli.networks.stylefacev.patch_discriminator import PatchDiscriminatorConfig
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.networks.stylegan3.generator import Generator
+from stylefacev_cli.networks.stylegan3.stylegan2_discriminator import DiscriminatorConfig
+from stylefacev_cli.training.batches import recomposition_pairs
+from stylefacev_cli.training.batches.clip_frames import ClipWindow, Frames
+from stylefacev_cli.training.batches.pose_cache import PoseTracks, extract_poses
+from stylefacev_cli.training.batches.pose_features import heatmaps_of
+from stylefacev_cli.training.batches.rendering import Renderer
+from stylefacev_cli.training.engine.stage import NetworkStage
+from stylefacev_cli.training.extensions import eye_mouth_opening
+from stylefacev_cli.training.extensions.augmentation import AugmentationConfig
+from stylefacev_cli.training.stages.appearance import AppearanceStage, AppearanceStageConfig
+from stylefacev_cli.training.stages.detector import DetectorStage, DetectorStageConfig
+from stylefacev_cli.training.stages.generator import GeneratorStage
+from stylefacev_cli.training.stages.generator_settings import GeneratorStageConfig
+from stylefacev_cli.training.stages.joint import JointStage
+from stylefacev_cli.training.stages.joint_settings import JointStageConfig
+from stylefacev_cli.training.stages.motion import MotionStage, MotionStageConfig
+from stylefacev_cli.training.stages.pose import PoseStage, PoseStageConfig
 
 ARCHITECTURE = tiny_architecture()
 DETECTOR = LandmarkDetectorConfig(input_size=64, stem_stride=1, width=8, depth=1)
@@ -61,8 +62,10 @@ AUGMENTATION = AugmentationConfig(  # moves p in every step
     start=0.5, target=0.1, images_to_full=20, every=1
 )
 NUM_FRAMES = 6  # of a training sequence
-examples.VIEW_SAMPLES = 2 * examples.CHUNK  # for the linear view: how good it is does not matter
-shown_openings._STEPS = 2  # nor of these; of many steps rounding makes another network
+recomposition_pairs.VIEW_SAMPLES = (
+    2 * recomposition_pairs.CHUNK
+)  # for the linear view: how good it is does not matter
+eye_mouth_opening._STEPS = 2  # nor of these; of many steps rounding makes another network
 
 
 @cache
@@ -224,7 +227,10 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
         generated_share=0.0, video_share=0.5, flips=True, **settings
     ),
     "pose-swaps": lambda **settings: pose_stage(
-        targets="labels", swaps_weight=0.1, pose_factors=examples.PoseFactors(5, 9), **settings
+        targets="labels",
+        swaps_weight=0.1,
+        pose_factors=recomposition_pairs.PoseFactors(5, 9),
+        **settings,
     ),
     "appearance": appearance_stage,
     "appearance-seeds": lambda **settings: appearance_stage(

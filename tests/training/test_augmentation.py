@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.training.augmentation import (
+from stylefacev_cli.training.batches.clip_frames import Frames, Sampler
+from stylefacev_cli.training.batches.video_image_sampler import MixedSampler
+from stylefacev_cli.training.engine.batch_split import Share
+from stylefacev_cli.training.extensions.augmentation import (
     AdaptiveAugmentation,
     AugmentationConfig,
     Draws,
@@ -16,9 +19,6 @@ from stylefacev_cli.training.augmentation import (
     mirrored,
     random_draws,
 )
-from stylefacev_cli.training.frames import Frames, Sampler
-from stylefacev_cli.training.mixing import MixedSampler
-from stylefacev_cli.training.shares import Share
 
 CONFIG = AugmentationConfig()
 STILL = AugmentationConfig(

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from stylefacev_cli.training import boards
-from stylefacev_cli.training.best import BEST_NAME, BestSave, Measure
-from stylefacev_cli.training.boards import Board
-from stylefacev_cli.training.checkpoint import CheckpointStore, read_checkpoint
-from stylefacev_cli.training.loop import Budget, LoopConfig, StopFlag, run_stage
-from stylefacev_cli.training.results import Saved, save_of
+from stylefacev_cli.training.artifacts import Saved, save_of
+from stylefacev_cli.training.engine import tensorboard
+from stylefacev_cli.training.engine.best import BEST_NAME, BestSave, Measure
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore, read_checkpoint
+from stylefacev_cli.training.engine.loop import Budget, LoopConfig, StopFlag, run_stage
+from stylefacev_cli.training.engine.tensorboard import Board
 
 ERROR = Measure("error", higher_is_better=False)
 
@@ -115,7 +115,7 @@ def test_events_hold_what_the_log_holds(tmp_path: Path, monkeypatch: pytest.Monk
     module = types.ModuleType("torch.utils.tensorboard")
     vars(module)["SummaryWriter"] = Writer
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    monkeypatch.setattr(boards, "find_spec", lambda name: object())
+    monkeypatch.setattr(tensorboard, "find_spec", lambda name: object())
     train(UpAndDown([4.0, 3.0, 2.0]), tmp_path, 3)
     assert written[0] == str(tmp_path / "tensorboard") and written[-1] == "closed"
     assert ("held_out/error", 3.0, 2) in written and ("sheet", (4, 4, 3), 3, "HWC") in written
@@ -127,7 +127,7 @@ def test_events_hold_what_the_log_holds(tmp_path: Path, monkeypatch: pytest.Monk
 def test_without_tensorboard_there_are_no_events(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boards, "find_spec", lambda name: None)
+    monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
     board = Board(tmp_path)
     board.numbers(1, {"loss": 1.0})
     board.picture(1, np.zeros((2, 2, 3), np.uint8))
@@ -141,6 +141,6 @@ def test_real_events(tmp_path: Path) -> None:
     board.numbers(1, {"loss": 1.0, "held_out": {"psnr": 20.0}})
     board.picture(1, np.zeros((8, 8, 3), np.uint8))
     board.close()
-    (events,) = (tmp_path / boards.FOLDER_NAME).iterdir()
+    (events,) = (tmp_path / tensorboard.FOLDER_NAME).iterdir()
     content = events.read_bytes()
     assert b"held_out/psnr" in content and b"sheet" in content

@@ -13,15 +13,15 @@ import pytest
 import yaml
 
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.data.clips import ClipEntry, write_clip
+from stylefacev_cli.datasets.clips import ClipEntry, write_clip
 from stylefacev_cli.errors import DataError, StyleFaceVError
-from stylefacev_cli.training import checks
-from stylefacev_cli.training.best import BEST_NAME
+from stylefacev_cli.training import preflight
+from stylefacev_cli.training.artifacts import Saved
+from stylefacev_cli.training.batches.clip_frames import Frames
 from stylefacev_cli.training.card import FACTS_NAME, commit_of, set_facts, write_card
-from stylefacev_cli.training.checkpoint import CheckpointStore, write_checkpoint
-from stylefacev_cli.training.checks import check_run, in_units
-from stylefacev_cli.training.frames import Frames
-from stylefacev_cli.training.results import Saved
+from stylefacev_cli.training.engine.best import BEST_NAME
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore, write_checkpoint
+from stylefacev_cli.training.preflight import check_run, in_units
 from stylefacev_cli.training.run import STAGES, train, wanted_stages
 from stylefacev_cli.training.settings import TrainingConfig, load_settings
 
@@ -32,7 +32,7 @@ def settings(*overrides: str) -> TrainingConfig:
     return load_settings(TINY, list(overrides))
 
 
-def check(config: TrainingConfig, data: list[Path], out: Path) -> checks.Needs:
+def check(config: TrainingConfig, data: list[Path], out: Path) -> preflight.Needs:
     return check_run(config, data, out, wanted_stages(config, "all"))
 
 
@@ -150,9 +150,9 @@ def test_each_process_needs_its_memory(
     clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needs = check(settings(), [clip_folder], tmp_path)
-    monkeypatch.setattr(checks, "available_memory", lambda: 3 * needs.data_bytes)
+    monkeypatch.setattr(preflight, "available_memory", lambda: 3 * needs.data_bytes)
     check(settings(), [clip_folder], tmp_path)
-    monkeypatch.setattr(checks, "num_processes", lambda: 4)
+    monkeypatch.setattr(preflight, "num_processes", lambda: 4)
     with pytest.raises(StyleFaceVError, match="reading the data needs"):
         check(settings(), [clip_folder], tmp_path)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # the others are on another machine
@@ -178,16 +178,16 @@ def test_wrong_data_folder_space_and_memory(
     (tmp_path / "file").write_text("")
     with pytest.raises(StyleFaceVError, match="file is no folder"):
         check(settings(), [clip_folder], tmp_path / "file" / "run")
-    monkeypatch.setattr(checks.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(preflight.os, "access", lambda path, mode: False)
     with pytest.raises(StyleFaceVError, match="no right to write"):
         check(settings(), [clip_folder], tmp_path / "run")
     monkeypatch.undo()
-    monkeypatch.setattr(checks, "available_memory", lambda: 1000)
+    monkeypatch.setattr(preflight, "available_memory", lambda: 1000)
     with pytest.raises(StyleFaceVError, match="memory, but 1 KB are available"):
         check(settings(), [clip_folder], tmp_path)
     monkeypatch.undo()
     little = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(checks.shutil, "disk_usage", lambda path: little)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: little)
     with pytest.raises(StyleFaceVError, match="but .* has 1 KB free: lower loop.keep"):
         check(settings(), [clip_folder], tmp_path / "run")
 

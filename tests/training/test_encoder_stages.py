@@ -12,57 +12,57 @@ import torch
 import yaml
 from torch import nn
 
+from stylefacev_cli.common.settings import build, to_plain
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.faces.factors import FaceFactors
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
-from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
-from stylefacev_cli.networks.efficientnet_lite import EfficientNetLite0
-from stylefacev_cli.networks.generator import Generator, GeneratorConfig
-from stylefacev_cli.networks.landmarks import (
+from stylefacev_cli.networks.features.efficientnet_lite import EfficientNetLite0
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.landmarks import (
     LandmarkDetector,
     LandmarkDetectorConfig,
     heatmap_targets,
 )
-from stylefacev_cli.networks.patch_discriminator import PatchDiscriminatorConfig
-from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
-from stylefacev_cli.training.appearance_stage import (
-    AppearanceStage,
-    AppearanceStageConfig,
-    embedding_loss,
-    evenly,
-)
-from stylefacev_cli.training.detector_stage import (
-    DetectorStage,
-    DetectorStageConfig,
-    openings_distance,
-)
-from stylefacev_cli.training.examples import (
-    PoseFactors,
-    Recomposition,
-    swapped_examples,
-    targets_of,
-)
-from stylefacev_cli.training.extraction import (
-    heatmaps_of,
-    placed,
-    random_shifts,
-    random_transforms,
-    shifted,
-)
-from stylefacev_cli.training.form_fit import FormFit, _Looked
-from stylefacev_cli.training.frames import (
+from stylefacev_cli.networks.stylefacev.patch_discriminator import PatchDiscriminatorConfig
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
+from stylefacev_cli.training.batches.clip_frames import (
     ClipWindow,
     Frames,
     PairSampler,
     SwapSampler,
     WindowSampler,
 )
-from stylefacev_cli.training.guesses import LearnedGuess, linear_view, places_guess
-from stylefacev_cli.training.joint_settings import JointStageConfig
-from stylefacev_cli.training.joint_stage import JointStage, Recomposed
-from stylefacev_cli.training.pose_stage import PoseStage, PoseStageConfig
+from stylefacev_cli.training.batches.pose_features import (
+    heatmaps_of,
+    placed,
+    random_shifts,
+    random_transforms,
+    shifted,
+)
+from stylefacev_cli.training.batches.recomposition_pairs import (
+    PoseFactors,
+    Recomposition,
+    swapped_examples,
+    targets_of,
+)
+from stylefacev_cli.training.extensions.landmark_branch_fit import FormFit, _Looked
+from stylefacev_cli.training.extensions.surrogates import LearnedGuess, linear_view, places_guess
 from stylefacev_cli.training.settings import TrainingConfig
-from stylefacev_cli.weights.settings import build, to_plain
+from stylefacev_cli.training.stages.appearance import (
+    AppearanceStage,
+    AppearanceStageConfig,
+    embedding_loss,
+    evenly,
+)
+from stylefacev_cli.training.stages.detector import (
+    DetectorStage,
+    DetectorStageConfig,
+    openings_distance,
+)
+from stylefacev_cli.training.stages.joint import JointStage, Recomposed
+from stylefacev_cli.training.stages.joint_settings import JointStageConfig
+from stylefacev_cli.training.stages.pose import PoseStage, PoseStageConfig
 
 DETECTOR = LandmarkDetectorConfig(input_size=64, stem_stride=1, width=8, depth=1)
 POSE = PoseExtractorConfig((8, 8, 1), (8, 8, 4), 8, 8, 1)

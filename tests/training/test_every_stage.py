@@ -10,11 +10,11 @@ import pytest
 import torch
 from every_stage import STAGES, names_of, tensors_of, without_pictures
 
+from stylefacev_cli.common.autocast import HAS_BFLOAT16_PRODUCTS
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.networks.precision import HAS_BFLOAT16_PRODUCTS
-from stylefacev_cli.training.loop import Budget, LoopConfig, StopFlag, run_stage
-from stylefacev_cli.training.optim import Optimisers
-from stylefacev_cli.training.stage import NetworkStage
+from stylefacev_cli.training.engine.loop import Budget, LoopConfig, StopFlag, run_stage
+from stylefacev_cli.training.engine.optim import Optimisers
+from stylefacev_cli.training.engine.stage import NetworkStage
 
 every_stage = pytest.mark.parametrize("name", STAGES)
 # Instance normalisation takes the mean away, and with it what a bias before it adds; the first of

@@ -13,22 +13,22 @@ import torch
 import yaml
 
 from stylefacev_cli.cli.detectors import choose_detector
-from stylefacev_cli.data.clips import MANIFEST_NAME
+from stylefacev_cli.common.settings import to_plain
+from stylefacev_cli.datasets.clips import MANIFEST_NAME
 from stylefacev_cli.errors import DataError, MissingWeightsError, UsageError
-from stylefacev_cli.networks.appearance import AppearanceRecomposer
-from stylefacev_cli.networks.generator import Generator
-from stylefacev_cli.networks.landmarks import LandmarkDetector
-from stylefacev_cli.networks.motion import MotionSampler
-from stylefacev_cli.networks.pose import PoseExtractor
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
+from stylefacev_cli.networks.stylefacev.motion import MotionSampler
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
+from stylefacev_cli.networks.stylegan3.generator import Generator
+from stylefacev_cli.training.artifacts import Saved, load_detector
 from stylefacev_cli.training.card import CARD_NAME
-from stylefacev_cli.training.checkpoint import CheckpointStore
 from stylefacev_cli.training.dry_run import dry_run
-from stylefacev_cli.training.results import Saved, load_detector
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 from stylefacev_cli.training.run import train
 from stylefacev_cli.training.settings import TrainingConfig, load_settings
 from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
 from stylefacev_cli.weights.manifest import read_manifest
-from stylefacev_cli.weights.settings import to_plain
 
 TINY = Path(__file__).parents[2] / "examples" / "tiny.yaml"
 STANDING_STILL = "schedule={warmup_steps: 1000000}"  # steps so small that weights hardly change

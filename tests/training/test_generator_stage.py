@@ -10,12 +10,15 @@ import pytest
 import torch
 
 from stylefacev_cli.errors import DataError, IntegrityError, MissingWeightsError, UsageError
-from stylefacev_cli.networks.discriminator import DiscriminatorConfig, ImageDiscriminator
-from stylefacev_cli.networks.generator import GeneratorConfig
-from stylefacev_cli.training.augmentation import AugmentationConfig
-from stylefacev_cli.training.frames import Frames
-from stylefacev_cli.training.generator_settings import GeneratorStageConfig
-from stylefacev_cli.training.generator_stage import GeneratorStage
+from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig
+from stylefacev_cli.networks.stylegan3.stylegan2_discriminator import (
+    DiscriminatorConfig,
+    ImageDiscriminator,
+)
+from stylefacev_cli.training.batches.clip_frames import Frames
+from stylefacev_cli.training.extensions.augmentation import AugmentationConfig
+from stylefacev_cli.training.stages.generator import GeneratorStage
+from stylefacev_cli.training.stages.generator_settings import GeneratorStageConfig
 
 sys.path.append(str(Path(__file__).parents[1] / "weights"))
 from persistence_pickles import EasyDict, persistent, snapshot_bytes  # noqa: E402

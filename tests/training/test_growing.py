@@ -14,12 +14,12 @@ from torch import Tensor
 
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.networks.generator import Generator, GeneratorConfig, layer_geometries
-from stylefacev_cli.training.generator_settings import GeneratorStageConfig
-from stylefacev_cli.training.generator_stage import GeneratorStage
-from stylefacev_cli.training.growing import MAX_CUTOFF_RATIO, grow
-from stylefacev_cli.training.optim import Schedule
-from stylefacev_cli.training.results import generator_of
+from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig, layer_geometries
+from stylefacev_cli.training.artifacts import generator_of
+from stylefacev_cli.training.engine.optim import Schedule
+from stylefacev_cli.training.extensions.growing import MAX_CUTOFF_RATIO, grow
+from stylefacev_cli.training.stages.generator import GeneratorStage
+from stylefacev_cli.training.stages.generator_settings import GeneratorStageConfig
 
 TINY = Path(__file__).parents[2] / "examples" / "tiny.yaml"
 SMALL = tiny_architecture()  # 16 px, 4 layers

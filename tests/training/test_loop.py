@@ -14,9 +14,13 @@ import pytest
 import torch
 
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError
-from stylefacev_cli.training.best import Measure
-from stylefacev_cli.training.checkpoint import CheckpointStore, read_checkpoint, write_checkpoint
-from stylefacev_cli.training.loop import Budget, LoopConfig, StopFlag, finished, run_stage
+from stylefacev_cli.training.engine.best import Measure
+from stylefacev_cli.training.engine.checkpoint import (
+    CheckpointStore,
+    read_checkpoint,
+    write_checkpoint,
+)
+from stylefacev_cli.training.engine.loop import Budget, LoopConfig, StopFlag, finished, run_stage
 
 
 class NoisySums:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from stylefacev_cli.training.artifacts import Saved
 from stylefacev_cli.training.model_parts import missing_parts
-from stylefacev_cli.training.results import Saved
 from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
 
 ALONE = ("generator", "detector", "pose", "appearance", "joint", "motion")

@@ -8,15 +8,20 @@ import pytest
 import torch
 
 from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
-from stylefacev_cli.networks.generator import Generator, GeneratorConfig
-from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
-from stylefacev_cli.networks.motion import MotionSamplerConfig
-from stylefacev_cli.networks.motion_discriminator import MotionDiscriminatorConfig
-from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
-from stylefacev_cli.training import pose_manifold
-from stylefacev_cli.training.frames import Frames
-from stylefacev_cli.training.motion_losses import (
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.stylefacev.motion import MotionSamplerConfig
+from stylefacev_cli.networks.stylefacev.motion_discriminator import MotionDiscriminatorConfig
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
+from stylefacev_cli.training.batches.clip_frames import Frames
+from stylefacev_cli.training.batches.pose_cache import PoseTracks, cached_poses
+from stylefacev_cli.training.batches.rendering import Renderer
+from stylefacev_cli.training.engine.batch_split import Share
+from stylefacev_cli.training.extensions import pose_prior
+from stylefacev_cli.training.extensions.motion_statistics import MotionValues
+from stylefacev_cli.training.extensions.opening_maps import heights_by, opening_planes
+from stylefacev_cli.training.losses.motion_losses import (
     gradient_penalty,
     marginal_loss,
     marginal_step_loss,
@@ -24,15 +29,10 @@ from stylefacev_cli.training.motion_losses import (
     structure,
     structure_loss,
 )
-from stylefacev_cli.training.motion_stage import (
+from stylefacev_cli.training.stages.motion import (
     MotionStage,
     MotionStageConfig,
 )
-from stylefacev_cli.training.motion_tracks import PoseTracks, cached_poses
-from stylefacev_cli.training.motion_values import MotionValues
-from stylefacev_cli.training.opening_planes import heights_by, opening_planes
-from stylefacev_cli.training.rendering import Renderer
-from stylefacev_cli.training.shares import Share
 
 CONFIG = MotionStageConfig(
     MotionSamplerConfig(hidden_dim=16),
@@ -418,7 +418,7 @@ def test_settings_of_values_that_cannot_be(wrong: dict[str, float]) -> None:
 def test_made_poses_come_nearer_to_those_of_the_data(
     tracks: PoseTracks, renderer: Renderer, clips: Frames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pose_manifold, "_STEPS", 200)
+    monkeypatch.setattr(pose_prior, "_STEPS", 200)
     config = replace(CONFIG, num_clips=4, values_clips=12, critics_every=99, manifold_weight=1.0)
     stage = MotionStage(config, tracks, 1, renderer, clips, LinearKeyPoints())
     with torch.no_grad():

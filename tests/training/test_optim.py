@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.training.optim import (
+from stylefacev_cli.training.engine.optim import (
     AveragedModel,
     Muon,
     Optimisers,

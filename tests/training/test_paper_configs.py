@@ -12,15 +12,15 @@ import torch
 import yaml
 from discs import draw_frames, enlarged, tiny_architecture, write_discs
 
+from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.networks.generator import Generator
-from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
-from stylefacev_cli.training.checks import networks_of
-from stylefacev_cli.training.optim import Schedule
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.stylegan3.generator import Generator
+from stylefacev_cli.training.engine.optim import Schedule
+from stylefacev_cli.training.preflight import networks_of
 from stylefacev_cli.training.run import reduce_images, train
 from stylefacev_cli.training.settings import TrainingConfig, load_settings
 from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
-from stylefacev_cli.weights.settings import to_plain
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MILLIONS = {  # of the released networks

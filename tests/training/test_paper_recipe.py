@@ -9,17 +9,17 @@ import pytest
 import torch
 from every_stage import STAGES, clips, frozen_networks
 
+from stylefacev_cli.common.seeding import latent_of_seed
 from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.networks.seeds import latent_of_seed
-from stylefacev_cli.training.appearance_stage import AppearanceStage, AppearanceStageConfig
-from stylefacev_cli.training.examples import Drawing
-from stylefacev_cli.training.extraction import heatmaps_of
-from stylefacev_cli.training.joint_settings import JointStageConfig
-from stylefacev_cli.training.joint_stage import JointStage
-from stylefacev_cli.training.motion_losses import in_reverse
-from stylefacev_cli.training.motion_stage import Attempt, Batch, MotionStage, MotionStageConfig
-from stylefacev_cli.training.pose_stage import PoseStage, PoseStageConfig
-from stylefacev_cli.training.stage import NetworkStage, step_generator
+from stylefacev_cli.training.batches.pose_features import heatmaps_of
+from stylefacev_cli.training.batches.recomposition_pairs import Drawing
+from stylefacev_cli.training.engine.stage import NetworkStage, step_generator
+from stylefacev_cli.training.losses.motion_losses import in_reverse
+from stylefacev_cli.training.stages.appearance import AppearanceStage, AppearanceStageConfig
+from stylefacev_cli.training.stages.joint import JointStage
+from stylefacev_cli.training.stages.joint_settings import JointStageConfig
+from stylefacev_cli.training.stages.motion import Attempt, Batch, MotionStage, MotionStageConfig
+from stylefacev_cli.training.stages.pose import PoseStage, PoseStageConfig
 
 Kind = TypeVar("Kind", bound=NetworkStage)
 

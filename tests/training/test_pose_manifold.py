@@ -9,8 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stylefacev_cli.training import pose_manifold
-from stylefacev_cli.training.pose_manifold import PoseManifold
+from stylefacev_cli.training.extensions import pose_prior
+from stylefacev_cli.training.extensions.pose_prior import PoseManifold
 
 NUM = 4
 SPANS = np.stack([np.arange(40) * 50, np.full(40, 50)], axis=1)
@@ -27,7 +27,7 @@ def on_rings(count: int, seed: int, radius: float = 1.0) -> torch.Tensor:
 @pytest.fixture(scope="module", autouse=True)
 def short_training() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pose_manifold, "_STEPS", 800)
+        patch.setattr(pose_prior, "_STEPS", 800)
         yield
 
 

@@ -14,8 +14,8 @@ import torch
 from every_stage import STAGES, tensors_of
 from two_processes import train
 
-from stylefacev_cli.training.best import BEST_NAME
-from stylefacev_cli.training.checkpoint import CheckpointStore
+from stylefacev_cli.training.engine.best import BEST_NAME
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 # Of a loss. Seen: 2e-5 relative in the first step, 1e-4 in the second (appearance: features of an

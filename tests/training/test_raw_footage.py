@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.data.clips import ClipSet
-from stylefacev_cli.data.prepared_set import read_sources
-from stylefacev_cli.data.windows import Window
+from stylefacev_cli.datasets.clips import ClipSet
+from stylefacev_cli.datasets.set_builder import read_sources
+from stylefacev_cli.detection.crop_window import Window
 from stylefacev_cli.faces.dataset import RenderSettings, render_clip, sample_latents
 from stylefacev_cli.faces.studio import Studio
+from stylefacev_cli.media import VideoSettings, frame_rate, read_frames, video_writer
 from stylefacev_cli.training.run import STAGES
 from stylefacev_cli.training.settings import load_settings
-from stylefacev_cli.video import VideoSettings, frame_rate, read_frames, video_writer
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from discs import write_discs
 
-from stylefacev_cli.data.clips import INDEX_NAME, MANIFEST_NAME, Clip, ClipEntry, write_clip
+from stylefacev_cli.datasets.clips import INDEX_NAME, MANIFEST_NAME, Clip, ClipEntry, write_clip
 from stylefacev_cli.errors import DataError, StyleFaceVError
-from stylefacev_cli.training.frames import CPU, Frames
-from stylefacev_cli.training.reading import Mapping, load_frames, rendering_of
+from stylefacev_cli.training.batches.clip_frames import CPU, Frames
+from stylefacev_cli.training.batches.reading import Mapping, load_frames, rendering_of
 
 ARRAYS = ("images", "factors", "landmarks", "key_points", "visible", "held_out", "starts", "moving")
 
@@ -76,8 +76,8 @@ def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
 import resource, sys
 from pathlib import Path
 from typing import Any
-from stylefacev_cli.training.frames import CPU
-from stylefacev_cli.training.reading import Mapping, load_frames, rendering_of
+from stylefacev_cli.training.batches.clip_frames import CPU
+from stylefacev_cli.training.batches.reading import Mapping, load_frames, rendering_of
 status = dict(line.split(":") for line in open("/proc/self/status"))
 limit = 1024 * int(status["VmData"].split()[0]) + 20_000_000
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

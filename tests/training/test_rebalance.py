@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from stylefacev_cli.training.rebalance import Rebalance
+from stylefacev_cli.training.extensions.rebalance import Rebalance
 
 
 def phases(rebalance: Rebalance, values: list[float]) -> list[bool]:

@@ -11,15 +11,15 @@ import torch
 import yaml
 from discs import draw_frames, write_discs
 
-from stylefacev_cli.data.clips import INDEX_NAME, MANIFEST_NAME, ClipEntry, write_clip
+from stylefacev_cli.datasets.clips import INDEX_NAME, MANIFEST_NAME, ClipEntry, write_clip
 from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
-from stylefacev_cli.training.checkpoint import CheckpointStore
-from stylefacev_cli.training.checks import save_bytes_of
-from stylefacev_cli.training.detector_stage import DetectorStage
-from stylefacev_cli.training.frames import Frames
-from stylefacev_cli.training.reading import load_frames
+from stylefacev_cli.training.batches.clip_frames import Frames
+from stylefacev_cli.training.batches.reading import load_frames
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore
+from stylefacev_cli.training.preflight import save_bytes_of
 from stylefacev_cli.training.run import STAGES, _lock, train
 from stylefacev_cli.training.settings import load_settings
+from stylefacev_cli.training.stages.detector import DetectorStage
 from stylefacev_cli.weights.bundle import load_bundle
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

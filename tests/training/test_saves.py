@@ -22,9 +22,9 @@ from every_stage import (
 )
 
 from stylefacev_cli.errors import StyleFaceVError
-from stylefacev_cli.training import checkpoint
-from stylefacev_cli.training.checkpoint import CheckpointStore
-from stylefacev_cli.training.loop import Budget, LoopConfig, StopFlag, run_stage
+from stylefacev_cli.training.engine import checkpoint
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore
+from stylefacev_cli.training.engine.loop import Budget, LoopConfig, StopFlag, run_stage
 
 NUM_STEPS = 4
 CONFIG = LoopConfig(save_every_steps=1)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from stylefacev_cli.networks.motion import MotionSampler, MotionSamplerConfig
-from stylefacev_cli.networks.pose import PoseExtractor
-from stylefacev_cli.training import shown_openings
-from stylefacev_cli.training.opening_planes import heights
-from stylefacev_cli.training.shown_openings import ShownOpenings
+from stylefacev_cli.networks.stylefacev.motion import MotionSampler, MotionSamplerConfig
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
+from stylefacev_cli.training.extensions import eye_mouth_opening
+from stylefacev_cli.training.extensions.eye_mouth_opening import ShownOpenings
+from stylefacev_cli.training.extensions.opening_maps import heights
 
 PEOPLE = 60
 UNIT = 0.01  # of the frame: so far are eyes and mouth opened
@@ -51,8 +51,8 @@ def fitted(clips: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> ShownO
     def seen(renderer: Any, detector: Any, frame: Any, poses: torch.Tensor) -> torch.Tensor:
         return shown(poses) + UNIT * (next(people) % 5)
 
-    monkeypatch.setattr(shown_openings, "_seen", seen)
-    monkeypatch.setattr(shown_openings, "_STEPS", 1000)  # every_stage.py has fewer
+    monkeypatch.setattr(eye_mouth_opening, "_seen", seen)
+    monkeypatch.setattr(eye_mouth_opening, "_STEPS", 1000)  # every_stage.py has fewer
     torch.manual_seed(2)
     found = new(clips)
     assert not found.is_fitted

@@ -20,19 +20,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylefacev_cli.common.settings import build, to_plain
 from stylefacev_cli.faces import dataset
 from stylefacev_cli.faces.dataset import RenderSettings, render_set
 from stylefacev_cli.faces.studio import Studio
 from stylefacev_cli.metrics.distances import frechet_distance
 from stylefacev_cli.metrics.images import psnr
-from stylefacev_cli.networks.generator import Generator, GeneratorConfig
-from stylefacev_cli.training.checkpoint import CheckpointStore
-from stylefacev_cli.training.frames import Frames
-from stylefacev_cli.training.reading import load_frames
+from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
+from stylefacev_cli.training.batches.clip_frames import Frames
+from stylefacev_cli.training.batches.reading import load_frames
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 from stylefacev_cli.training.run import train
 from stylefacev_cli.training.settings import load_settings
 from stylefacev_cli.weights.bundle import load_bundle
-from stylefacev_cli.weights.settings import build, to_plain
 
 pytestmark = [pytest.mark.slow, pytest.mark.render]
 

@@ -14,7 +14,7 @@ import pytest
 from discs import write_discs
 from every_stage import clips
 
-from stylefacev_cli.training.checkpoint import CheckpointStore
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 from stylefacev_cli.training.run import train
 from stylefacev_cli.training.settings import load_settings
 

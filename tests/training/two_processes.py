@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from every_stage import STAGES, tensors_of, without_pictures
 
-from stylefacev_cli.cli.processes import joined_processes
-from stylefacev_cli.networks.collective import process_index, wait_for_all
-from stylefacev_cli.training.loop import Budget, LoopConfig, StopFlag, run_stage
-from stylefacev_cli.training.stage import NetworkStage
+from stylefacev_cli.common.distributed import process_index, wait_for_all
+from stylefacev_cli.common.processes import joined_processes
+from stylefacev_cli.training.engine.loop import Budget, LoopConfig, StopFlag, run_stage
+from stylefacev_cli.training.engine.stage import NetworkStage
 
 NUM_STEPS = 2
 EPSILON = 1e-2  # of Adam, which else makes steps of the learning rate's size out of rounding errors

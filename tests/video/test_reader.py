@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stylefacev_cli.errors import DataError
-from stylefacev_cli.video import VideoSettings, read_frames, video_writer
+from stylefacev_cli.media import VideoSettings, read_frames, video_writer
 
 
 @pytest.fixture(scope="module")

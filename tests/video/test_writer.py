@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from stylefacev_cli.errors import StyleFaceVError, UsageError
-from stylefacev_cli.video import (
+from stylefacev_cli.media import (
     Frame,
     VideoSettings,
     is_frame_folder,
@@ -24,7 +24,7 @@ from stylefacev_cli.video import (
     video_writer,
     write_json,
 )
-from stylefacev_cli.video.ffmpeg import find_ffmpeg
+from stylefacev_cli.media.ffmpeg import find_ffmpeg
 
 PROVENANCE = json.dumps({"ai_generated": True, "seed": 3, "odd": "a=b;c\\ 'q' é"})
 

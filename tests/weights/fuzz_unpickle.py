@@ -27,14 +27,14 @@ from persistence_pickles import EasyDict, persistent, snapshot_bytes
 from torch import nn
 
 from stylefacev_cli.errors import IntegrityError
-from stylefacev_cli.weights.persistence import averaged_generator
-from stylefacev_cli.weights.pickle_values import PickleRefused
-from stylefacev_cli.weights.stored_tensor import StoredTensor
-from stylefacev_cli.weights.unpickle import (
+from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused
+from stylefacev_cli.weights.untrusted.reader import (
     read_legacy_torch,
     read_stylegan_pickle,
     read_torch_pickle,
 )
+from stylefacev_cli.weights.untrusted.stored_tensor import StoredTensor
+from stylefacev_cli.weights.untrusted.stylegan_snapshot import averaged_generator
 
 _FORBIDDEN = ("exec", "compile", "import", "open", "os.", "subprocess.", "socket.", "ctypes.")
 _GLOBALS = [

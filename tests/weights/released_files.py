@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from persistence_pickles import snapshot_of
 
-from stylefacev_cli.networks.appearance import AppearanceConfig, AppearanceRecomposer
-from stylefacev_cli.networks.generator import Generator, GeneratorConfig
-from stylefacev_cli.networks.landmarks import LandmarkDetector, LandmarkDetectorConfig
-from stylefacev_cli.networks.motion import MotionSampler
-from stylefacev_cli.networks.pose import PoseExtractor, PoseExtractorConfig
-from stylefacev_cli.weights.file_names import EXPORT_NAMES, PRETRAINED_NAMES
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.stylefacev.motion import MotionSampler
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
+from stylefacev_cli.weights.convert.file_names import EXPORT_NAMES, PRETRAINED_NAMES
 
 SMALL = GeneratorConfig(
     z_dim=16, w_dim=8, img_resolution=32, channel_base=512, channel_max=16, num_layers=6

@@ -11,13 +11,13 @@ from released_files import write_released
 
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
-from stylefacev_cli.weights import archive_files
-from stylefacev_cli.weights.cache import path_of
-from stylefacev_cli.weights.exporting import export_model
-from stylefacev_cli.weights.file_names import EXPORT_NAMES, PRETRAINED_NAMES
-from stylefacev_cli.weights.importing import Imported, ImportWishes, import_model
+from stylefacev_cli.weights.convert import archive_files
+from stylefacev_cli.weights.convert.exporter import export_model
+from stylefacev_cli.weights.convert.file_names import EXPORT_NAMES, PRETRAINED_NAMES
+from stylefacev_cli.weights.convert.importer import Imported, ImportWishes, import_model
+from stylefacev_cli.weights.download.cache import path_of
+from stylefacev_cli.weights.download.registry import find_entry
 from stylefacev_cli.weights.manifest import Manifest
-from stylefacev_cli.weights.registry import find_entry
 
 SNAPSHOT = "network-snapshot-005000.pkl"
 TRAINED = ("latest_net_FE.pth", "latest_net_FE_lm.pth", "latest_net_FE_pose.pth")

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError
-from stylefacev_cli.weights.checkpoints import TensorSpec, read_checkpoint
+from stylefacev_cli.weights.untrusted.foreign_file import TensorSpec, read_checkpoint
 
 
 class Call:

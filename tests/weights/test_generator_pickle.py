@@ -20,16 +20,16 @@ import torch
 from released_files import SMALL, fill
 from safetensors.torch import load_file
 
+from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import IntegrityError
-from stylefacev_cli.networks.discriminator import DiscriminatorConfig
-from stylefacev_cli.networks.generator import Generator, GeneratorConfig
+from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
+from stylefacev_cli.networks.stylegan3.stylegan2_discriminator import DiscriminatorConfig
 from stylefacev_cli.weights.bundle import load_bundle
-from stylefacev_cli.weights.checkpoints import read_checkpoint
-from stylefacev_cli.weights.discriminator_weights import load_discriminator
-from stylefacev_cli.weights.exporting import export_model, original_arguments
-from stylefacev_cli.weights.generator_pickle import generator_pickle
-from stylefacev_cli.weights.importing import ImportWishes, import_model
-from stylefacev_cli.weights.settings import to_plain
+from stylefacev_cli.weights.convert.discriminator_weights import load_discriminator
+from stylefacev_cli.weights.convert.exporter import export_model, original_arguments
+from stylefacev_cli.weights.convert.generator_pickle import generator_pickle
+from stylefacev_cli.weights.convert.importer import ImportWishes, import_model
+from stylefacev_cli.weights.untrusted.foreign_file import read_checkpoint
 
 RADIAL = GeneratorConfig(**{**vars(SMALL), "conv_kernel": 1, "use_radial_filters": True})
 

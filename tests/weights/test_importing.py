@@ -30,15 +30,16 @@ from stylefacev_cli.errors import (
     StyleFaceVWarning,
     UsageError,
 )
-from stylefacev_cli.networks.generator import Generator, GeneratorConfig
-from stylefacev_cli.weights import importing, locate
+from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
+from stylefacev_cli.weights import locate
 from stylefacev_cli.weights.bundle import load_bundle, save_bundle
-from stylefacev_cli.weights.cache import path_of
-from stylefacev_cli.weights.exporting import export_model
-from stylefacev_cli.weights.file_names import EXPORT_NAMES
-from stylefacev_cli.weights.importing import ImportWishes, import_model
+from stylefacev_cli.weights.convert import importer
+from stylefacev_cli.weights.convert.exporter import export_model
+from stylefacev_cli.weights.convert.file_names import EXPORT_NAMES
+from stylefacev_cli.weights.convert.importer import ImportWishes, import_model
+from stylefacev_cli.weights.download.cache import path_of
+from stylefacev_cli.weights.download.registry import find_entry
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
-from stylefacev_cli.weights.registry import find_entry
 
 
 @pytest.fixture(scope="module")
@@ -412,7 +413,7 @@ def test_a_killed_import_leaves_the_old_model(
     victim = "os.replace" if moment == "while it writes" else "pathlib.Path.rename"
     code = f"""
 import os, pathlib, signal
-from stylefacev_cli.weights.importing import ImportWishes, import_model
+from stylefacev_cli.weights.convert.importer import ImportWishes, import_model
 calls, real = [], {victim}
 def deadly(*paths):
     calls.append(paths)
@@ -458,7 +459,7 @@ def test_a_full_disk_leaves_the_old_model(
             with pytest.raises(StyleFaceVError, match="No space left"):
                 import_model(ImportWishes("mine", given(released), fps=9, force=True))
     with monkeypatch.context() as patch:
-        patch.setattr(importing, "_put_in_place", full)
+        patch.setattr(importer, "_put_in_place", full)
         with pytest.raises(StyleFaceVError, match="No space left"):
             import_model(ImportWishes("mine", given(released), fps=9, force=True))
     assert load_bundle("mine").manifest == before

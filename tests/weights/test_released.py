@@ -16,15 +16,15 @@ from conformance_vectors import Vectors, relative_error
 from persistence_pickles import EasyDict, persistent, snapshot_bytes
 
 from stylefacev_cli import load_model
-from stylefacev_cli.networks.appearance import AppearanceRecomposer
-from stylefacev_cli.networks.generator import Generator, GeneratorConfig
-from stylefacev_cli.networks.landmarks import LandmarkDetector
-from stylefacev_cli.networks.motion import MotionSampler
-from stylefacev_cli.networks.pose import PoseExtractor
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
+from stylefacev_cli.networks.stylefacev.motion import MotionSampler
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
+from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.pipeline import Model
-from stylefacev_cli.weights.exporting import export_model
-from stylefacev_cli.weights.file_names import EXPORT_NAMES
-from stylefacev_cli.weights.importing import ImportWishes, import_model
+from stylefacev_cli.weights.convert.exporter import export_model
+from stylefacev_cli.weights.convert.file_names import EXPORT_NAMES
+from stylefacev_cli.weights.convert.importer import ImportWishes, import_model
 
 pytestmark = pytest.mark.conformance
 

@@ -24,11 +24,11 @@ from stylefacev_cli.cli import downloads
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.errors import MissingWeightsError
 from stylefacev_cli.weights import bundle
-from stylefacev_cli.weights.cache import accepted_licences, assets_folder, path_of
+from stylefacev_cli.weights.convert.released_models import released_models
+from stylefacev_cli.weights.download.cache import accepted_licences, assets_folder, path_of
+from stylefacev_cli.weights.download.registry import find_entry
 from stylefacev_cli.weights.locate import find_bundle, imported_models
 from stylefacev_cli.weights.manifest import read_manifest
-from stylefacev_cli.weights.registry import find_entry
-from stylefacev_cli.weights.released_models import released_models
 
 NAME, GENERATOR = "stylefacev-256", "stylegan3-t-ffhqu-256"
 ENTRY = find_entry(NAME)

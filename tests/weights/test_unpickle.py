@@ -28,14 +28,14 @@ from tiny import tiny_networks
 from torch import nn
 
 from stylefacev_cli.errors import IntegrityError
-from stylefacev_cli.weights.checkpoints import read_checkpoint
-from stylefacev_cli.weights.pickle_values import PickleRefused, Record
-from stylefacev_cli.weights.stored_tensor import StoredTensor
-from stylefacev_cli.weights.unpickle import (
+from stylefacev_cli.weights.untrusted.foreign_file import read_checkpoint
+from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused, Record
+from stylefacev_cli.weights.untrusted.reader import (
     read_legacy_torch,
     read_stylegan_pickle,
     read_torch_pickle,
 )
+from stylefacev_cli.weights.untrusted.stored_tensor import StoredTensor
 
 
 def read(data: bytes) -> Any:

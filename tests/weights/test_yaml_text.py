@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stylefacev_cli.common.yaml_text import MAX_BYTES, parse_yaml, read_yaml
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.weights.yaml_text import MAX_BYTES, parse_yaml, read_yaml
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),

@@ -1,0 +1,113 @@
+"""Small safetensors files with a description: read as what they are, files that anybody made.
+
+Everything is checked before memory is taken: the file's size, its description, and the names,
+shapes and types of its tensors; and then the numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from stylefacev_cli.common.files import write_file, writing
+from stylefacev_cli.errors import IntegrityError, UsageError
+
+MAX_DESCRIPTION = 2**20  # characters
+_MAX_NUMBER = 1e4  # poses, appearances and ws are of the order of 1
+
+F32 = NDArray[np.float32]
+
+
+class Header(NamedTuple):
+    """What a file says of a tensor before it is read."""
+
+    shape: tuple[int, ...]
+    kind: str  # F32, F16 …
+
+
+Headers = Mapping[str, Header]
+
+
+class TensorFile(NamedTuple):
+    """A kind of file.
+
+    Attributes:
+        kind: what people call it, such as `pose track`.
+        key: of the metadata under which its description stands, one JSON text.
+        format: the version that the description has to name.
+    """
+
+    kind: str
+    key: str
+    format: int
+
+    def write(self, path: Path, tensors: Mapping[str, F32], about: Mapping[str, Any]) -> None:
+        """Write a file; it bears its name only when it is whole, and equal ones are equal bytes.
+
+        Raises:
+            StyleFaceVError: it cannot be written.
+        """
+        whole = {name: np.ascontiguousarray(values, np.float32) for name, values in tensors.items()}
+        description = json.dumps({"format": self.format, **about})
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, save(whole, metadata={self.key: description}))
+
+    def read(
+        self, path: Path, max_bytes: int, check: Callable[[Headers, dict[str, Any]], None]
+    ) -> tuple[dict[str, F32], dict[str, Any]]:
+        """Read a file.
+
+        Args:
+            path: of the file.
+            max_bytes: that one of this kind can have.
+            check: is given names, shapes and types, and the description, before any tensor is
+                read; raises IntegrityError.
+
+        Returns:
+            The tensors, finite and of sane size, and the description.
+
+        Raises:
+            UsageError: there is no such file.
+            IntegrityError: it is of another kind, or damaged.
+        """
+        if not path.is_file():
+            raise UsageError(f"no such {self.kind}: {path}")
+        if path.stat().st_size > max_bytes:
+            raise IntegrityError(f"{path} is too large for a {self.kind}")
+        try:
+            with safetensors.safe_open(path, framework="np") as file:
+                about = self._description(path, (file.metadata() or {}).get(self.key))
+                slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+                check(
+                    {
+                        name: Header(tuple(one.get_shape()), str(one.get_dtype()))
+                        for name, one in slices.items()
+                    },
+                    about,
+                )
+                tensors = {name: file.get_tensor(name) for name in slices}
+        except (safetensors.SafetensorError, OSError) as error:
+            raise IntegrityError(f"{path} is no {self.kind}, or damaged: {error}") from error
+        for name, numbers in tensors.items():
+            if not np.isfinite(numbers).all() or np.abs(numbers).max(initial=0) > _MAX_NUMBER:
+                raise IntegrityError(f"{path}: {name} holds numbers that no face has")
+        return tensors, about
+
+    def _description(self, path: Path, text: str | None) -> dict[str, Any]:
+        if text is None or len(text) > MAX_DESCRIPTION:
+            raise IntegrityError(f"{path} is no {self.kind}: it lacks its description")
+        try:
+            about = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise IntegrityError(f"{path}: its description is damaged") from error
+        if not isinstance(about, dict) or about.get("format") != self.format:
+            raise IntegrityError(f"{path}: not a {self.kind} of format {self.format}")
+        return about

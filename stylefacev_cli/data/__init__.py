@@ -1,1 +1,0 @@
-"""Clips and images on disk, read as arrays."""

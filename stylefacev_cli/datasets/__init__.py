@@ -1,0 +1,1 @@
+"""Clip sets on disk, and their preparation from raw footage."""

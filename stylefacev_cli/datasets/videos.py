@@ -1,0 +1,325 @@
+"""What evaluation looks at: videos, whatever they are kept as, one at a time in memory.
+
+folder of videos · folder of folders of frames · folder of images · a set of clips
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from stylefacev_cli.common.hashing import sha256_of
+from stylefacev_cli.datasets.clips import INDEX_NAME, ClipSet
+from stylefacev_cli.errors import DataError
+from stylefacev_cli.media import read_frames
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".gif")
+LOSSY_SUFFIXES = (".mp4", ".webm", ".mov", ".avi", ".gif")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_FRAMES = 100_000  # of a video; a longer one is read no further
+U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video; frames are read when they are asked for.
+
+    Attributes:
+        name: for messages.
+        num_frames: how many there are; None if only reading tells.
+        read: (first, step, count) → uint8 [≤ count, H, W, 3], the frames that there are of
+            first, first + step, …
+        person: who is in it, where that is known; the same text is the same person.
+    """
+
+    name: str
+    num_frames: int | None
+    read: Callable[[int, int, int], U8]
+    person: str | None = None
+
+
+@dataclass(frozen=True)
+class VideoSet:
+    """A set of videos or, if each has one frame, of images.
+
+    Attributes:
+        name: where it is from.
+        fps: frames a second, where it is known.
+        codec: what the frames went through: the suffix of lossy files, else `lossless`.
+        videos: in a fixed order.
+        files: what they are kept in; none if they are made on the fly.
+    """
+
+    name: str
+    fps: float | None
+    codec: str
+    videos: list[Video]
+    files: tuple[Path, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    @cached_property
+    def digest(self) -> str | None:
+        """SHA-256 of the names and contents of all files, read once; None if there are none.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        if not self.files:
+            return None
+        digest = hashlib.sha256()
+        for path in self.files:
+            try:
+                record = f"{path.relative_to(self.name)}\0{sha256_of(path)}\0"
+            except OSError as error:
+                raise DataError(f"cannot read {path}: {error.strerror}") from error
+            digest.update(record.encode())
+        return digest.hexdigest()
+
+
+def open_videos(folder: Path) -> VideoSet:
+    """Find out what a folder holds.
+
+    Raises:
+        DataError: it is not there, or holds no videos, frames or clips.
+    """
+    if not folder.is_dir():
+        raise DataError(f"no such folder: {folder}")
+    if (folder / INDEX_NAME).is_file():
+        clips = ClipSet(folder)
+        videos = [
+            Video(
+                clip.entry.id, clip.entry.num_frames, _of_array(clip.frames),
+                person=str(clip.entry.identity),
+            )
+            for clip in clips
+        ]  # fmt: skip
+        used = [folder / entry.file for entry in clips.entries]
+        fps = clips.entries[0].fps or None
+        return VideoSet(str(folder), fps, "lossless", videos, tuple(used))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
+    movies = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
+    if movies:
+        lossy = sorted({p.suffix.lower()[1:] for p in movies if p.suffix.lower() in LOSSY_SUFFIXES})
+        videos = [Video(str(path), None, _of_movie(path)) for path in movies]
+        codec = "+".join(lossy) or "lossless"
+        return VideoSet(str(folder), None, codec, videos, tuple(movies))
+    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        raise DataError(
+            f"{folder} holds no videos ({', '.join(VIDEO_SUFFIXES)}), images "
+            f"({', '.join(IMAGE_SUFFIXES)}) or set of clips ({INDEX_NAME})"
+        )
+    codec = "jpeg" if any(p.suffix.lower() in (".jpg", ".jpeg") for p in images) else "lossless"
+    groups: dict[Path, list[Path]] = {}
+    for path in images:
+        groups.setdefault(path.parent, []).append(path)
+    if list(groups) == [folder]:
+        videos = [Video(str(path), 1, _of_images([path])) for path in images]
+    else:
+        videos = [
+            Video(str(place), len(group), _of_images(group)) for place, group in groups.items()
+        ]
+    return VideoSet(str(folder), None, codec, videos, tuple(images))
+
+
+def _of_array(load: Callable[[], U8]) -> Callable[[int, int, int], U8]:
+    def read(first: int, step: int, count: int) -> U8:
+        return load()[first::step][:count]
+
+    return read
+
+
+def _of_movie(path: Path) -> Callable[[int, int, int], U8]:
+    def read(first: int, step: int, count: int) -> U8:
+        last = first + step * (count - 1) + 1
+        chosen = list(islice(read_frames(path, max_frames=last), first, None, step))
+        if not chosen:
+            raise DataError(f"{path} has no frame {first}")
+        return np.stack(chosen)
+
+    return read
+
+
+def _of_images(paths: list[Path]) -> Callable[[int, int, int], U8]:
+    def read(first: int, step: int, count: int) -> U8:
+        frames = [read_image(path) for path in paths[first::step][:count]]
+        if len({frame.shape for frame in frames}) > 1:
+            raise DataError(f"{paths[0].parent}: frames of one video must be of one size")
+        return np.stack(frames)
+
+    return read
+
+
+def read_image(path: Path, *, upright: bool = False, max_pixels: int | None = None) -> U8:
+    """An image as uint8 [H, W, 3].
+
+    Args:
+        path: of the file.
+        upright: turn it as its camera noted.
+        max_pixels: that are decoded; None: as many as Pillow does.
+
+    Raises:
+        DataError: it is damaged, too large, or of another format than its name may have.
+    """
+    try:
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
+            if max_pixels is not None and image.width * image.height > max_pixels:
+                raise DataError(
+                    f"{path}: {image.width}×{image.height} pixels are too many; make it smaller"
+                )
+            shown = ImageOps.exif_transpose(image) if upright else image
+            pixels: U8 = np.asarray(shown.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: cannot be read as an image ({error})") from error
+    return pixels
+
+
+def run_of(video: Video, rule: ClipRule, random: np.random.Generator | None) -> U8 | None:
+    """The clip that a rule takes from a video, uint8 [T, H, W, 3]; None if the video is too short.
+
+    Args:
+        video: from which.
+        rule: how many frames, how far apart.
+        random: says where the clip begins; None: at the first frame.
+    """
+    if video.num_frames is None:
+        frames = video.read(0, 1, rule.span if random is None else MAX_FRAMES)
+        video = Video(video.name, len(frames), _of_array(lambda: frames))
+    assert video.num_frames is not None
+    spare = video.num_frames - rule.span
+    if spare < 0:
+        return None
+    first = 0 if random is None else int(random.integers(0, spare + 1))
+    clip = video.read(first, rule.stride, rule.num_frames)
+    if len(clip) < rule.num_frames:
+        raise DataError(f"{video.name}: {len(clip)} frames where {rule.num_frames} were promised")
+    return clip
+
+
+@dataclass(frozen=True)
+class ClipRule:
+    """Which frames of a video make a clip."""
+
+    num_frames: int
+    stride: int = 1
+
+    @property
+    def span(self) -> int:
+        """Frames of the video that a clip reaches over."""
+        return (self.num_frames - 1) * self.stride + 1
+
+
+@dataclass
+class Taken:
+    """What became of the videos of a set.
+
+    Attributes:
+        used: how many items, clips or images, were taken.
+        too_short: how many videos have too few frames.
+        damaged: names of the videos that cannot be read.
+    """
+
+    used: int = 0
+    too_short: int = 0
+    damaged: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A clip [T, H, W, 3] or an image [H, W, 3], and where it is from."""
+
+    frames: U8
+    video: Video
+    place: int  # of the video in the order in which videos are taken
+
+
+@dataclass(frozen=True)
+class ItemRule:
+    """What is taken of each video: a clip, or images evenly spread over it.
+
+    Attributes:
+        clip: which frames make the clip; None takes images.
+        per_video: how many images.
+        seed: of the places where clips begin, and of the order in which videos are taken; None:
+            one after the other, from their first frames.
+    """
+
+    clip: ClipRule | None = None
+    per_video: int = 1
+    seed: int | None = None
+
+    @property
+    def most(self) -> int:
+        """Items that a video gives at most."""
+        return 1 if self.clip else self.per_video
+
+
+def items_of(
+    videos: VideoSet,
+    rule: ItemRule,
+    places: range,
+    *,
+    skip_damaged: bool,
+    taken: Taken,
+) -> Iterator[Item]:
+    """Items of the videos that stand at some places of the order.
+
+    Args:
+        videos: from which.
+        rule: what is taken of each.
+        places: in the order; those beyond its end are nothing.
+        skip_damaged: go on after a video that cannot be read, and remember its name.
+        taken: is kept up to date.
+
+    Raises:
+        DataError: a video cannot be read.
+    """
+    order = np.arange(len(videos))
+    if rule.seed is not None:
+        order = np.random.default_rng(rule.seed).permutation(order)
+    for place in places:
+        if place >= len(order):
+            return
+        number = int(order[place])
+        random = None if rule.seed is None else np.random.default_rng([rule.seed, number])
+        video = videos.videos[number]
+        try:
+            frames = _taken_of(video, rule, random)
+        except DataError:
+            if not skip_damaged:
+                raise
+            taken.damaged.append(video.name)
+            continue
+        if frames is None:
+            taken.too_short += 1
+            continue
+        for one in frames:
+            taken.used += 1
+            yield Item(one, video, place)
+
+
+def _taken_of(video: Video, rule: ItemRule, random: np.random.Generator | None) -> list[U8] | None:
+    """The items of a video; None if it is too short."""
+    if rule.clip is None:
+        return list(_spread(video, rule.per_video))
+    clip = run_of(video, rule.clip, random)
+    return None if clip is None else [clip]
+
+
+def _spread(video: Video, count: int) -> U8:
+    if count == 1:
+        return video.read(0, 1, 1)
+    frames = video.read(0, 1, MAX_FRAMES if video.num_frames is None else video.num_frames)
+    chosen = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
+    return np.asarray(frames[chosen])

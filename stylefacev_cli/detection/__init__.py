@@ -1,0 +1,1 @@
+"""Faces and landmarks in photos and footage."""

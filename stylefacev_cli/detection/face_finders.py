@@ -1,0 +1,155 @@
+"""Finding faces: what a finder does, and the face of a video followed from frame to frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylefacev_cli.detection.crop_window import NO_FACE, TWO_FACES
+from stylefacev_cli.errors import DataError
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+
+FACE_ALIGNMENT = "face-alignment"
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in a picture; pixels, the centre of column i at i + 0.5."""
+
+    landmarks: F32  # [K, 2]
+    scores: F32  # [K] how sure the finder is of each
+    box: F32  # [4] left, top, right, bottom of where the finder looked
+
+
+class FaceFinder(Protocol):
+    """Finds faces; `open_finder` makes one.
+
+    Attributes:
+        num_landmarks: 98 (WFLW) or 68 (300-W).
+        facts: what it is, for the manifest: name and hashes.
+    """
+
+    num_landmarks: int
+    facts: dict[str, Any]
+
+    def find(self, picture: U8) -> list[Face]:
+        """All faces of a picture [H, W, 3], the surest first."""
+
+    def follow(self, picture: U8, face: Face) -> Face | None:
+        """A face of the frame before in this one; None if it is lost."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """The face of each frame of a video.
+
+    Attributes:
+        landmarks: float32 [T, K, 2] px; NaN where there is no face.
+        scores: float32 [T, K].
+        reasons: [T] why a frame cannot be used, or None.
+        width: of the frames.
+        height: of the frames.
+    """
+
+    landmarks: F32
+    scores: F32
+    reasons: list[str | None]
+    width: int
+    height: int
+
+
+def open_finder(detector: str, device: str, min_face_px: int) -> FaceFinder:
+    """A finder by its name.
+
+    Args:
+        detector: `face-alignment`, or a model whose landmark detector is to be used.
+        device: as torch names it.
+        min_face_px: faces whose square is smaller need not be found.
+
+    Raises:
+        MissingWeightsError: its weights are not on this machine.
+        UsageError: the model has no landmark detector, or there is no such device.
+        IntegrityError: its weights are damaged.
+    """
+    if detector == FACE_ALIGNMENT:
+        from stylefacev_cli.detection.alignment_finder import AlignmentFinder
+
+        return AlignmentFinder(device)
+    from stylefacev_cli.detection.bundle_finder import open_bundle_finder
+
+    return open_bundle_finder(detector, device, min_face_px)
+
+
+def follow_face(finder: FaceFinder, frames: Iterator[U8], search_every: int, name: str) -> Track:
+    """Find the face of every frame.
+
+    Every `search_every`-th frame and the last one are searched as a whole; between them the face is
+    followed. Where a search finds no face or several, the frames up to the searches before and
+    after it are unusable too, since nobody knows when that began.
+
+    Args:
+        finder: of faces.
+        frames: uint8 [H, W, 3].
+        search_every: in frames.
+        name: of the video, for messages.
+
+    Raises:
+        DataError: the video cannot be read, has no frames or changes its size.
+    """
+    landmarks: list[F32] = []
+    scores: list[F32] = []
+    reasons: list[str | None] = []
+    searched: list[int] = []
+    nowhere = np.full((finder.num_landmarks, 2), np.nan, np.float32)
+    face: Face | None = None
+    shape: tuple[int, ...] = ()
+    ahead = next(frames, None)
+    for frame in _pairs(ahead, frames):
+        picture, is_last = frame
+        shape = shape or picture.shape
+        if picture.shape != shape:
+            raise DataError(f"{name}: the size of its frames changes; cut it there")
+        reason: str | None = None
+        if len(reasons) % search_every == 0 or is_last:
+            searched.append(len(reasons))
+            found = finder.find(picture)
+            face = found[0] if len(found) == 1 else None
+            reason = None if face else (TWO_FACES if found else NO_FACE)
+        elif face is not None:
+            face = finder.follow(picture, face)
+            reason = None if face else NO_FACE
+        else:
+            reason = reasons[-1]
+        landmarks.append(nowhere if face is None else face.landmarks)
+        scores.append(nowhere[:, 0] if face is None else face.scores)
+        reasons.append(reason)
+    if not reasons:
+        raise DataError(f"{name} has no frames")
+    _spread_doubt(reasons, searched)
+    return Track(np.stack(landmarks), np.stack(scores), reasons, shape[1], shape[0])
+
+
+def _pairs(first: U8 | None, others: Iterator[U8]) -> Iterator[tuple[U8, bool]]:
+    """Each frame, and whether it is the last."""
+    before = first
+    for frame in chain(others, [None]):
+        if before is not None:
+            yield before, frame is None
+        before = frame
+
+
+def _spread_doubt(reasons: list[str | None], searched: list[int]) -> None:
+    """Mark the frames on both sides of a search that failed."""
+    failed = {i: reasons[i] for i in searched if reasons[i] is not None}
+    for before, after in zip(searched, searched[1:], strict=False):
+        reason = failed.get(before, failed.get(after))
+        if reason is not None:
+            for i in range(before + 1, after):
+                reasons[i] = reasons[i] or reason

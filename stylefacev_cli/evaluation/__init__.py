@@ -1,0 +1,1 @@
+"""From sources to reports: one file for each family of metrics."""

@@ -1,0 +1,235 @@
+"""Which files a command will write: planned and checked before any work is done."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylefacev_cli.common.paths import at_home
+from stylefacev_cli.errors import StyleFaceVError, UsageError
+from stylefacev_cli.media import FORMATS, is_frame_folder
+from stylefacev_cli.media.formats import SUFFIXES
+
+_FIELD = re.compile(r"\{(?:(seed|motion_seed)(?::0?([0-9]{1,2})d?)?|(track|from))\}")
+_FOREIGN_SUFFIXES = (
+    *(".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts", ".apng"),
+    *(".png", ".jpg", ".jpeg", ".webp"),
+)
+_MAX_SIDE_PX = 8192
+
+
+@dataclass(frozen=True)
+class Target:
+    """One video to make.
+
+    Attributes:
+        seeds: of one face, of several in a grid, or of those that one face becomes; where people
+            are given in another way, their places among them.
+        path: of the file or folder.
+        columns: places of its motions in `Columns.names`; more than one only in a grid.
+    """
+
+    seeds: tuple[int, ...]
+    path: Path
+    columns: tuple[int, ...] = (0,)
+
+    @property
+    def sidecar(self) -> Path:
+        """The JSON file beside the video."""
+        return self.path.with_name(self.path.name + ".json")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The motions of a matrix, as names of files tell them.
+
+    Attributes:
+        field: `motion_seed` or `track`.
+        names: of each; empty for a motion of each seed's own.
+    """
+
+    field: str = "motion_seed"
+    names: tuple[str, ...] = ("",)
+
+
+def choose_format(out: str, wanted: str | None) -> str:
+    """Find the format: the one asked for, else that of the name, else mp4.
+
+    Raises:
+        UsageError: the two disagree, or the name stands for a format that is not made.
+    """
+    suffix = Path(out).suffix.lower()
+    if suffix in _FOREIGN_SUFFIXES:
+        if (suffix, wanted) == (".png", "sheet"):
+            return "sheet"
+        hint = "; png is a folder of pictures: leave .png out" if suffix == ".png" else ""
+        hint += ", or add --format sheet" if hint and wanted is None else ""
+        raise UsageError(f"--out: cannot write {suffix} files, only {', '.join(FORMATS)}{hint}")
+    by_name = suffix[1:] if suffix[1:] in FORMATS and suffix[1:] not in SUFFIXES else None
+    if wanted and by_name and wanted != by_name:
+        raise UsageError(f"--out {out} is a name for {by_name}, but --format is {wanted}")
+    return wanted or by_name or "mp4"
+
+
+def plan_targets(
+    out: str, format_name: str, seeds: list[int], *, grid: bool, option: str = "--out",
+    columns: Columns | None = None, chain: bool = False, people: Sequence[str] = (),
+) -> list[Target]:  # fmt: skip
+    """Give each video its path.
+
+    Args:
+        out: a folder, a file name ending in the format, or a pattern with fields in it: `{seed}`
+            or `{from}`, and `{motion_seed}` or `{track}`.
+        format_name: one of `FORMATS`, or another suffix.
+        seeds: of the videos.
+        grid: all go to one video.
+        option: that gave `out`, for messages.
+        columns: the motions that each face has; each its own by default.
+        chain: the seeds are those that one face becomes.
+        people: names of those who are not of seeds; `seeds` are their places.
+
+    Raises:
+        UsageError: a pattern that makes no names, or one file for several videos.
+    """
+    if not out:
+        raise UsageError(
+            f"{option} is empty; give a folder, or a pattern such as out/{{seed}}.{format_name}"
+        )
+    columns = columns or Columns()
+    rows = [tuple(seeds)] if chain or grid else [(seed,) for seed in seeds]
+    every = tuple(range(len(columns.names)))
+    groups = [(row, some) for row in rows for some in ([every] if grid else [(i,) for i in every])]
+    known = ("from" if people else "seed", columns.field)
+    out = _with_fields(out, format_name, known, grid, option, (len(rows), len(every)))
+
+    def path(row: tuple[int, ...], column: int) -> Path:
+        person = people[row[0]] if people else ""
+        seeds = row if chain else row[:1]
+        return at_home(_fill(out, seeds, columns.names[column], person), option)
+
+    targets = [Target(row, path(row, some[0]), some) for row, some in groups]
+    if len({target.path for target in targets}) < len(targets):
+        raise UsageError(f"{option} {out}: two videos would have one name; part the fields by a -")
+    return targets
+
+
+def _with_fields(
+    out: str, format_name: str, known: tuple[str, str], grid: bool, option: str,
+    size: tuple[int, int],
+) -> str:  # fmt: skip
+    """Check a pattern, and complete it with what is left out: fields, and the ending."""
+    fields = [match[1] or match[3] for match in _FIELD.finditer(out)]
+    if re.search("[{}]", _FIELD.sub("", out)) or not set(fields) <= set(known):
+        first = "{seed} or {seed:04} with zeros" if known[0] == "seed" else "{from}"
+        raise UsageError(f"{option} {out}: the fields are {first}, and {{{known[1]}}}")
+    if grid and fields:
+        raise UsageError(
+            f"{option} {out}: --grid makes one video of all; leave {{{fields[0]}}} out"
+        )
+    suffix = SUFFIXES.get(format_name, f".{format_name}")
+    is_name = suffix != "" and out.lower().endswith(suffix)
+    stem = out[: -len(suffix)] if is_name else out
+    # Those that videos differ in, and that a pattern must have.
+    needed = [] if grid else [name for name, num in zip(known, size, strict=True) if num > 1]
+    missing = [f"{{{name}}}" for name in needed if name not in fields]
+    if missing and (is_name or fields):
+        num = size[0] * size[1]
+        pattern = "-".join([stem, *missing]) + (suffix if is_name else "")
+        other = ", or add --grid" if option == "--out" else ""
+        raise UsageError(
+            f"{option} {out}: one name cannot stand for {num} videos; write {pattern}{other}"
+        )
+    if is_name:
+        return out
+    if not fields:
+        wanted = dict.fromkeys([known[0], *needed])
+        stem = os.path.join(out, "grid" if grid else "-".join(f"{{{name}}}" for name in wanted))
+    return stem + suffix
+
+
+def _fill(pattern: str, seeds: tuple[int, ...], motion: str, person: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        if match[3]:
+            return motion if match[3] == "track" else person
+        numbers = seeds if match[1] == "seed" else (int(motion or seeds[0]),)
+        return "-".join(f"{number:0{int(match[2] or 1)}d}" for number in numbers)
+
+    return _FIELD.sub(value, pattern)
+
+
+def without_existing(
+    targets: list[Target], format_name: str, *, force: bool, skip_existing: bool
+) -> list[Target]:
+    """Leave out the videos that are there already; refuse to overwrite without `force`.
+
+    Raises:
+        UsageError: a file would be overwritten, or something stands there that is no such video.
+    """
+    missing = [target for target in targets if not os.path.lexists(target.path)]
+    if skip_existing:
+        return missing
+    existing = [target.path for target in targets if os.path.lexists(target.path)]
+    if existing and not force:
+        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise UsageError(
+            f"{existing[0]}{more} would be overwritten; add --force, or --skip-existing to go on"
+        )
+    for path in existing:
+        if path.is_dir() != (format_name == "png"):
+            kind = "folder" if path.is_dir() else "file"
+            raise UsageError(f"{path} is a {kind}: not overwritten; choose another --out")
+        if path.is_dir() and not is_frame_folder(path):
+            raise UsageError(
+                f"{path} holds other things than frames: not overwritten; choose another --out"
+            )
+    return targets
+
+
+def check_writable(targets: list[Target]) -> None:
+    """Try to write beside each target, without leaving anything; folders are made only later.
+
+    Raises:
+        StyleFaceVError: it cannot be done.
+    """
+    for parent in {target.path.parent for target in targets}:
+        folder = parent
+        while not os.path.lexists(folder) and folder != folder.parent:
+            folder = folder.parent
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            reason = error.strerror or error
+            raise StyleFaceVError(
+                f"cannot write to {parent}: {reason}; choose another --out"
+            ) from error
+
+
+def grid_shape(num_tiles: int, tile_px: int) -> tuple[int, int]:
+    """Rows and columns of a grid that is as square as can be.
+
+    Raises:
+        UsageError: it would be larger than players show.
+    """
+    columns = math.ceil(math.sqrt(num_tiles))
+    shape = math.ceil(num_tiles / columns), columns
+    check_sides(*shape, tile_px)
+    return shape
+
+
+def check_sides(rows: int, columns: int, tile_px: int) -> None:
+    """Check the size of a picture of tiles.
+
+    Raises:
+        UsageError: it would be larger than players show.
+    """
+    if max(rows, columns) * tile_px > _MAX_SIDE_PX:
+        most = _MAX_SIDE_PX // tile_px
+        raise UsageError(
+            f"{rows} rows and {columns} columns are too many for one picture; {most} by {most} fit"
+        )

@@ -1,0 +1,181 @@
+"""A photograph → the window that a model's training images are cut by; or why there is none."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylefacev_cli.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from stylefacev_cli.detection.crop_window import Window
+    from stylefacev_cli.detection.face_finders import Face, FaceFinder
+    from stylefacev_cli.pipeline import Model
+
+    Picture = NDArray[np.uint8]  # [H, W, 3]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+MAX_PIXELS = 64_000_000
+MIN_FACE_PX = 48  # of the square around a face
+_FILLS = 0.8  # of a square picture's side: a face's square of that size or more fills it
+_MAX_TURN = 0.42  # of the nose's tip aside of the eyes' middle, in their distance; 0.2 is 20°
+_MAX_TILT_DEG = 30.0
+_EYES_AND_NOSE = {98: ((60, 68), (68, 76), 54), 68: ((36, 42), (42, 48), 30)}
+
+
+def read_photo(path: Path) -> Picture:
+    """A photograph, upright.
+
+    Raises:
+        DataError: there is no such file, it is no picture, damaged, or too large.
+    """
+    from stylefacev_cli.datasets.videos import read_image
+
+    if not path.is_file():
+        raise DataError(f"no such photo: {path}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of size, which is checked
+        return read_image(path, upright=True, max_pixels=MAX_PIXELS)
+
+
+def finder_for(model: Model, detector: str | None) -> FaceFinder:
+    """A finder of faces.
+
+    Args:
+        model: whose own detector is taken where face-alignment has no weights here.
+        detector: `face-alignment`, or a model's name; None: as above.
+
+    Raises:
+        StyleFaceVError: as `open_finder`.
+    """
+    from stylefacev_cli.detection.bundle_finder import BundleFinder, usual_faces
+    from stylefacev_cli.detection.face_finders import FACE_ALIGNMENT, open_finder
+    from stylefacev_cli.errors import MissingWeightsError
+    from stylefacev_cli.weights.bundle import needed
+
+    if detector is not None:
+        return open_finder(detector, model.device.type, MIN_FACE_PX)
+    try:
+        return open_finder(FACE_ALIGNMENT, model.device.type, MIN_FACE_PX)
+    except MissingWeightsError:
+        own = needed(model.networks.finder, "landmarks")
+        peak = usual_faces(own, model.networks.generator).peak
+        return BundleFinder(own, {"name": model.manifest.name}, MIN_FACE_PX, peak)
+
+
+def find_window(
+    photo: Picture, crop: bool | None, name: str, model: Model, detector: str | None
+) -> tuple[Window, dict[str, Any]]:
+    """The part of a photograph that is inverted, and what records say of it.
+
+    Args:
+        photo: uint8 [H, W, 3], upright.
+        crop: cut the face out; None: unless it fills a square photo; False: take it as it is.
+        name: of the photo, for messages.
+        model: that will draw it.
+        detector: as for `finder_for`.
+
+    Raises:
+        UsageError: the photo is not square, and is not to be cropped.
+        DataError: there is no face or more than one, or it is tiny, turned or cut off.
+        StyleFaceVError: as `open_finder`.
+    """
+    import numpy as np
+
+    from stylefacev_cli.detection.crop_window import face_squares, steady_window
+
+    height, width = photo.shape[:2]
+    if crop is False:
+        return (whole := whole_window(photo, name)), {"window": list(whole), "finder": None}
+    finder = finder_for(model, detector)
+    faces = finder.find(photo)
+    if len(faces) != 1:
+        what = f"{len(faces)} faces" if faces else "no face"
+        hint = "" if faces or height != width else ", or --no-crop to take it as it is"
+        raise DataError(f"{name}: {what} found; give a photo of one face{hint}")
+    landmarks = faces[0].landmarks
+    side_px = face_squares(landmarks)[2]
+    if side_px < MIN_FACE_PX:
+        raise DataError(
+            f"{name}: the face is tiny, {side_px:.0f} px; give one of {MIN_FACE_PX} or more"
+        )
+    check_frontal(landmarks, name)
+    facts = {"finder": finder.facts["name"]}
+    room = room_of(model)
+    if crop is None and fills(faces[0], photo, room):
+        return (whole := whole_window(photo, name)), {"window": list(whole), **facts}
+    square = np.asarray(face_squares(landmarks, room))
+    window = steady_window(square[None], landmarks[None], width, height)
+    if isinstance(window, str):
+        raise DataError(f"{name}: {window}; give a photo with more room around the face")
+    return window, {"window": list(window), **facts}
+
+
+def whole_window(picture: Picture, name: str) -> Window:
+    """All of a square picture.
+
+    Raises:
+        UsageError: it is not square.
+    """
+    from stylefacev_cli.detection.crop_window import Window
+
+    height, width = picture.shape[:2]
+    if height != width:
+        raise UsageError(f"--no-crop: {name} is {width}×{height} px, not square")
+    return Window(0, 0, width)
+
+
+def room_of(model: Model) -> float:
+    """How large windows are, in squares around faces: as large as the model's own frames.
+
+    1 without a landmark detector of its own, which would tell.
+    """
+    from stylefacev_cli.detection.bundle_finder import usual_faces
+
+    detector = model.networks.finder
+    return 1.0 if detector is None else usual_faces(detector, model.networks.generator).room
+
+
+def fills(face: Face, picture: Picture, room: float) -> bool:
+    """Tell whether a face fills a square picture, which then is a window already."""
+    from stylefacev_cli.detection.crop_window import face_squares
+
+    height, width = picture.shape[:2]
+    side_px = float(face_squares(face.landmarks, room)[2])
+    return bool(height == width and side_px >= _FILLS * width)
+
+
+def check_frontal(landmarks: NDArray[np.floating], name: str) -> None:
+    """Check that a face [98 or 68, 2] looks about into the camera.
+
+    On the default model's renders the nose's tip goes 0.01 of the eyes' distance aside for each
+    degree that the head is turned (1,800 frames; standard deviation 0.04).
+
+    Raises:
+        DataError: it is turned too far, or tilted.
+    """
+    import numpy as np
+
+    right, left, tip = _EYES_AND_NOSE[len(landmarks)]
+    eyes = [landmarks[slice(*part)].mean(0).astype(np.float64) for part in (right, left)]
+    across = eyes[1] - eyes[0]
+    apart = float(np.linalg.norm(across))
+    tilt_deg = float(np.degrees(np.arctan2(across[1], across[0])))
+    turn = float((landmarks[tip] - (eyes[0] + eyes[1]) / 2) @ across) / max(apart, 1e-6) ** 2
+    if abs(turn) > _MAX_TURN:
+        raise DataError(f"{name}: the face is turned too far aside; give one that looks ahead")
+    if abs(tilt_deg) > _MAX_TILT_DEG:
+        raise DataError(f"{name}: the face is tilted by {tilt_deg:.0f}°; turn the photo upright")
+
+
+def as_frame(photo: Picture, window: Window, size_px: int) -> torch.Tensor:
+    """A window of a photo as a frame [1, 3, size_px, size_px] in [−1, 1]."""
+    import torch
+
+    cut = torch.tensor(window.cut(photo, size_px))
+    return cut.permute(2, 0, 1)[None].float() / 127.5 - 1

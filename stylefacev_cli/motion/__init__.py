@@ -1,0 +1,1 @@
+"""Pose tracks: files, edits, parts, loops and drift control."""

@@ -1,0 +1,1 @@
+"""Networks whose features metrics and losses compare."""

@@ -1,0 +1,1 @@
+"""The networks of StyleFaceV: appearance, pose, landmarks, motion and their discriminators."""

@@ -1,0 +1,244 @@
+"""What stages leave for those after them: networks read from their newest or best saves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from stylefacev_cli.common.settings import build
+from stylefacev_cli.errors import DataError
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.stylefacev.motion import MotionSampler, MotionSamplerConfig
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
+from stylefacev_cli.training.engine.best import BEST_NAME
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore, read_checkpoint
+from stylefacev_cli.weights.bundle import Networks, load_bundle, needed, save_bundle
+
+_DETECTORS = {"detector": "landmarks", "landmarks": "detector"}
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Where the networks of earlier stages are.
+
+    Attributes:
+        run: folder of the training run.
+        use: `newest` or `best`: which save of a stage; a stage that keeps no best one (it has no
+            validation, or nobody is held out) gives its newest.
+        start_from: a model whose networks stand in for those that the run has not trained.
+    """
+
+    run: Path
+    use: str = "newest"
+    start_from: str | None = None
+
+
+def save_of(saved: Saved, stage: str) -> dict[str, Any] | None:
+    """The save of a stage that later ones take, whole; None if it has none.
+
+    Raises:
+        IntegrityError: it is damaged.
+    """
+    folder = saved.run / stage / "checkpoints"
+    best = folder / BEST_NAME
+    if saved.use == "best" and best.exists():
+        return read_checkpoint(best)
+    return CheckpointStore(folder).load_newest()
+
+
+def state_of(saved: Saved, stages: tuple[str, ...]) -> tuple[str, dict[str, Any]] | None:
+    """The state of the first of the stages that has one, with the stage's name."""
+    for stage in stages:
+        save = save_of(saved, stage)
+        if save is not None:
+            return stage, save["stage"]
+    return None
+
+
+def load_network(
+    saved: Saved,
+    stages: tuple[str, ...],
+    architecture: str,
+    config_type: type[Any],
+    network_type: type[NetworkT],
+    key: str | None = None,
+    in_model: str | None = None,
+) -> NetworkT:
+    """A trained network, frozen and in evaluation mode; else that of the model to start from.
+
+    Args:
+        saved: where they are.
+        stages: where to look, best first.
+        architecture: the name of its architecture in the save.
+        config_type: its config dataclass.
+        network_type: its class.
+        key: the name of its weights in the save, if another one.
+        in_model: the name of the network in the model to start from, if another one.
+
+    Raises:
+        DataError: none of the stages has been trained yet, and there is no model to start from.
+        MissingWeightsError: there is no such model, or it lacks the network.
+        IntegrityError: the model is damaged.
+    """
+    found = state_of(saved, stages)
+    if found is None and saved.start_from is not None:
+        network = network_of(saved.start_from, in_model or architecture)
+        assert isinstance(network, network_type)
+        return network.eval().requires_grad_(False)
+    if found is None:
+        raise DataError(
+            f"{saved.run} has no trained {stages[-1]} yet: `stylefacev train {stages[-1]}`"
+        )
+    stage, state = found
+    config = build(config_type, state["architecture"][architecture], f"{stage}.{architecture}")
+    network = network_type(config)
+    network.load_state_dict(state["networks"][key or architecture], strict=True)
+    return network.eval().requires_grad_(False)
+
+
+def network_of(model: str, name: str) -> nn.Module:
+    """A network of a model that others start from.
+
+    Args:
+        model: as for `find_bundle`.
+        name: of a field of `Networks`; each detector stands in for the other.
+
+    Raises:
+        MissingWeightsError: there is no such model, or it lacks the network.
+        IntegrityError: the model is damaged.
+    """
+    networks = load_bundle(model).networks
+    network: nn.Module | None = getattr(networks, name)
+    if network is None and name in _DETECTORS:
+        network = getattr(networks, _DETECTORS[name])
+    return needed(network, name)
+
+
+def load_generator(saved: Saved) -> Generator:
+    """The averaged generator of the last generator stage; raises as `load_network`."""
+    stages = ("finish", "generator")
+    return load_network(saved, stages, "generator", GeneratorConfig, Generator, key="ema")
+
+
+def generator_of(model_or_run: str) -> Generator:
+    """The generator of a model, or of a training run whose folder is named.
+
+    Raises:
+        MissingWeightsError: there is neither.
+        IntegrityError: it is damaged.
+    """
+    run = Path(model_or_run)
+    saved = Saved(run)
+    if state_of(saved, ("finish", "generator")) is not None:
+        return load_generator(saved)
+    return load_bundle(model_or_run).networks.generator
+
+
+def load_detector(saved: Saved, *, joint: bool = True, fixed: bool = False) -> LandmarkDetector:
+    """The landmark detector that the pose extractor works behind; raises as `load_network`.
+
+    Of a model that keeps two, the trained copy goes with the model's own pose extractor.
+
+    Args:
+        saved: where it is.
+        joint: as the joint stage left it, if that is there.
+        fixed: the one that gives the pose stage its targets, whoever's pose extractor is there.
+    """
+    stages = ("joint", "detector") if joint and not fixed else ("detector",)
+    is_fixed = fixed or state_of(saved, ("pose",)) is not None
+    return load_network(
+        saved,
+        stages,
+        "landmarks",
+        LandmarkDetectorConfig,
+        LandmarkDetector,
+        in_model="detector" if is_fixed else "landmarks",
+    )
+
+
+def load_pose_extractor(saved: Saved, *, joint: bool = True) -> PoseExtractor:
+    """The pose extractor, of the joint stage if that is wanted and there."""
+    stages = ("joint", "pose") if joint else ("pose",)
+    return load_network(saved, stages, "pose", PoseExtractorConfig, PoseExtractor)
+
+
+def load_appearance(saved: Saved, *, joint: bool = True) -> AppearanceRecomposer:
+    """The appearance network, of the joint stage if that is wanted and there."""
+    stages = ("joint", "appearance") if joint else ("appearance",)
+    return load_network(saved, stages, "appearance", AppearanceConfig, AppearanceRecomposer)
+
+
+def load_motion(saved: Saved) -> MotionSampler:
+    """The motion sampler."""
+    return load_network(saved, ("motion",), "motion", MotionSamplerConfig, MotionSampler)
+
+
+def write_bundle(
+    saved: Saved, name: str, fps: float, licence: str, provenance: dict[str, Any]
+) -> Path:
+    """Put the networks of a run together as a model bundle in `run/bundle`.
+
+    The detector that the joint stage left as it was is kept beside a copy that was trained.
+
+    Raises:
+        DataError: a stage has not been trained yet.
+    """
+    landmarks, fixed = load_detector(saved), load_detector(saved, fixed=True)
+    networks = Networks(
+        generator=load_generator(saved),
+        landmarks=landmarks,
+        pose=load_pose_extractor(saved),
+        appearance=load_appearance(saved),
+        motion=load_motion(saved),
+        detector=None if _are_alike(landmarks, fixed) else fixed,
+    )
+    steps = {stage.name: _steps(stage) for stage in sorted(saved.run.iterdir()) if _steps(stage)}
+    folder = saved.run / "bundle"
+    save_bundle(
+        folder,
+        networks,
+        name=name,
+        fps=fps,
+        licence=licence,
+        provenance=_of_what_was_trained(provenance | {"steps": steps}),
+    )
+    return folder
+
+
+def _of_what_was_trained(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Without the settings of stages that a run, and those before it, left alone.
+
+    The bundle is read at every start, and would grow by all of them with each round of training;
+    the card beside it has them whole.
+    """
+    kept, trained = dict(provenance), provenance.get("steps")
+    config, start = provenance.get("config"), provenance.get("start_from")
+    if isinstance(config, dict) and isinstance(trained, dict):
+        kept["config"] = {
+            key: value
+            for key, value in config.items()
+            if key in trained or key == "loop" or not isinstance(value, dict)
+        }
+    if isinstance(start, dict) and isinstance(start.get("provenance"), dict):
+        kept["start_from"] = start | {"provenance": _of_what_was_trained(start["provenance"])}
+    return kept
+
+
+def _are_alike(one: nn.Module, other: nn.Module) -> bool:
+    weights, others = one.state_dict(), other.state_dict()
+    return weights.keys() == others.keys() and all(
+        torch.equal(value, others[key]) for key, value in weights.items()
+    )
+
+
+def _steps(stage: Path) -> int:
+    names = [path.stem for path in CheckpointStore(stage / "checkpoints").paths()]
+    return int(names[-1].split("-")[1]) if names else 0

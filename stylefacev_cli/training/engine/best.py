@@ -1,0 +1,70 @@
+"""The best save of a stage, by its validation: kept beside the newest ones, never dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stylefacev_cli.errors import IntegrityError
+from stylefacev_cli.training.engine.checkpoint import read_checkpoint, write_checkpoint
+
+BEST_NAME = "best.ckpt"
+SAVES = ("newest", "best")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The number of a stage's validation by which its best save is chosen."""
+
+    name: str
+    higher_is_better: bool
+
+    def is_better(self, value: float, than: float) -> bool:
+        """Whether a value is strictly better than another one; what is no number never is."""
+        return value > than if self.higher_is_better else value < than
+
+
+class BestSave:
+    """Keeps `best.ckpt` in the folder of a stage's saves; its state holds its numbers, too."""
+
+    def __init__(
+        self, folder: Path, measure: Measure | None, report: Callable[[str], None]
+    ) -> None:
+        """Look what the best was so far.
+
+        Args:
+            folder: of the saves.
+            measure: by which; None: the stage has none, and nothing is kept.
+            report: is told if the best save so far is damaged.
+        """
+        self._path, self._measure = folder / BEST_NAME, measure
+        self._value: float | None = None
+        if measure is not None and self._path.exists():
+            try:
+                self._value = read_checkpoint(self._path)["held_out"].get(measure.name)
+            except IntegrityError as error:
+                report(f"{error}; the next validation makes a new one")
+
+    def offer(self, numbers: dict[str, float], state: Callable[[], dict[str, Any]]) -> bool:
+        """Save if these numbers of a validation are the best so far.
+
+        Args:
+            numbers: of the validation.
+            state: gives the state, as for any save.
+
+        Returns:
+            Whether it was saved.
+        """
+        if self._measure is None or self._measure.name not in numbers:
+            return False
+        value = numbers[self._measure.name]
+        if value != value:
+            return False
+        if self._value is not None and not self._measure.is_better(value, self._value):
+            return False
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_checkpoint(self._path, state() | {"held_out": dict(numbers)})
+        self._value = value
+        return True

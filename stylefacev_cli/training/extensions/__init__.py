@@ -1,0 +1,1 @@
+"""What we add to the paper's stages, one file each."""

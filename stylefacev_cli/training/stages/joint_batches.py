@@ -1,0 +1,190 @@
+"""What a step of the joint stage is about: frames of clips, generated images, swaps.
+
+Whatever is said about frames here, poses and key points, comes of the networks as they were when
+the stage began.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
+from stylefacev_cli.networks.stylegan3.generator import Generator
+from stylefacev_cli.training.batches.clip_frames import Frames, WindowSampler
+from stylefacev_cli.training.batches.pose_features import detected_key_points, pose_of, products_in
+from stylefacev_cli.training.batches.recomposition_pairs import (
+    Drawing,
+    PoseTable,
+    Recomposition,
+    appearance_rows,
+    drawn_examples,
+    joined,
+    random_drawing,
+    swapped_examples,
+    target_rows,
+    window_examples,
+)
+from stylefacev_cli.training.stages.joint_settings import JointStageConfig
+
+VALIDATION_CLIPS = 16
+
+
+@dataclass(frozen=True)
+class JointDraws:
+    """What was drawn for a step, of all processes together."""
+
+    windows: np.ndarray  # [num_clips, 1 + num_frames] rows, see `WindowSampler`
+    drawing: Drawing  # of the generated images
+    swaps: np.ndarray  # [num_swaps, 2] rows of who is seen, and in whose pose
+    poses: Tensor | None  # [N, 1, 8, 8] of the clips' frames, then the swaps', where poses stay
+
+
+@dataclass(frozen=True)
+class JointBatch:
+    """Examples of the video part, then drawn ones, then swaps."""
+
+    examples: Recomposition
+    wanted: Tensor  # key points [N, 14, 2] that the poses stand for
+    drawn: slice
+    factors: tuple[Tensor, Tensor] | None  # [N, Z] of who is seen, and of the frames for the pose
+    poses: Tensor | None  # [N, 1, 8, 8] of the frames, where they are known
+
+    @property
+    def video(self) -> slice:
+        """The examples before the drawn ones."""
+        return slice(0, self.drawn.start)
+
+
+class JointBatches:
+    """Makes batches of what was drawn."""
+
+    def __init__(
+        self,
+        config: JointStageConfig,
+        frames: Frames,
+        generator: Generator,
+        detector: LandmarkDetector,
+        pose_extractor: PoseExtractor,
+        looking: LandmarkDetector,
+    ) -> None:
+        """Keep the networks of the stage's beginning; see `JointStage` for the arguments."""
+        self._config, self._frames, self._generator = config, frames, generator
+        self._detector, self._pose_extractor, self._looking = detector, pose_extractor, looking
+        stay = not config.pose_lr_factor
+        self.pose_table = PoseTable(frames, self.pose_of) if stay else None
+
+    def known_poses(self, windows: np.ndarray, swaps: np.ndarray) -> Tensor | None:
+        """Poses of all of a step's frames of the data, if poses stay: of clips, then of swaps.
+
+        All processes ask for all of them, and share the work.
+        """
+        if self.pose_table is None:
+            return None
+        video = target_rows(windows, np.arange(self._config.num_video))
+        return self.pose_table.of(np.concatenate([video, swaps[:, 1]]))
+
+    def drawing(self, random: torch.Generator) -> Drawing:
+        """Faces and movements of the image part of a step."""
+        config, seeds = self._config, None
+        if config.num_latents:
+            shape = (config.num_drawn,)
+            seeds = torch.randint(config.num_latents, shape, generator=random).numpy()
+        return random_drawing(
+            self._generator.config.z_dim,
+            config.num_drawn,
+            config.max_rotation_deg,
+            config.max_translation,
+            random,
+            seeds,
+        )
+
+    def of(self, draws: JointDraws, samples: np.ndarray) -> JointBatch:
+        """The batch of some samples (sorted) of a step."""
+        config, windows = self._config, draws.windows
+        first_drawn, first_swap = config.num_video, config.num_video + config.num_drawn
+        own_video, own_drawn, own_swaps = np.split(
+            samples, np.searchsorted(samples, [first_drawn, first_swap])
+        )
+        pairs = draws.swaps[own_swaps - first_swap]
+        own = draws.drawing.of(own_drawn - first_drawn)
+        parts = []
+        if len(own_video):
+            parts.append(self._video_examples(windows, own_video))
+        if len(own_drawn):
+            parts.append(drawn_examples(self._generator, own, config.dtype))
+        if len(pairs):
+            assert config.pose_factors is not None
+            parts.append(
+                swapped_examples(self._generator, self._frames, pairs, config.pose_factors)
+            )
+        examples = joined(parts)
+        drawn_places = slice(len(own_video), len(own_video) + len(own_drawn))
+        poses, poses_of_drawn = None, None
+        if draws.poses is not None:
+            poses_of_drawn = self.pose_of(examples.frames[drawn_places])
+            of_swaps = draws.poses[torch.from_numpy(own_swaps - config.num_drawn)]
+            of_video = draws.poses[torch.from_numpy(own_video)]
+            poses = torch.cat([of_video, poses_of_drawn, of_swaps])
+        rows = np.concatenate([target_rows(windows, own_video), pairs[:, 1]])
+        wanted = self._wanted(examples, drawn_places, rows, poses_of_drawn)
+        factors = None
+        if config.further_swaps:
+            who = appearance_rows(windows, own_video), pairs[:, 0]
+            how = target_rows(windows, own_video), pairs[:, 1]
+            factors = self._factors(who, own.z), self._factors(how, own.z)
+        return JointBatch(examples, wanted, drawn_places, factors, poses)
+
+    @torch.no_grad()
+    def held_out(self) -> tuple[Recomposition, Tensor] | None:
+        """Windows of held-out people, of the others' if nobody's clips are held out; key points."""
+        for held_out in (True, False):
+            if len(self._frames.clips(held_out=held_out, min_frames=self._config.window.span)):
+                sampler = WindowSampler(self._frames, self._config.window, 7, held_out=held_out)
+                windows = sampler.next(VALIDATION_CLIPS)
+                samples = np.arange(windows[:, 1:].size)
+                examples = self._video_examples(windows, samples)
+                none_drawn = slice(len(samples), len(samples))
+                wanted = self._wanted(examples, none_drawn, target_rows(windows, samples))
+                return examples, wanted
+        return None
+
+    @torch.no_grad()
+    def pose_of(self, frames: Tensor) -> Tensor:
+        """Poses [N, 1, 8, 8] as they were at the start of the stage."""
+        with products_in(self._config.dtype):
+            return pose_of(self._detector, self._pose_extractor, frames).float()
+
+    def _video_examples(self, windows: np.ndarray, samples: np.ndarray) -> Recomposition:
+        has_ws = bool(self._config.video_embedding_weight or self._config.places_weight)
+        return window_examples(self._generator, self._frames, windows, samples, has_ws=has_ws)
+
+    def _factors(self, rows: tuple[np.ndarray, np.ndarray], drawn: Tensor) -> Tensor:
+        """Of frames of clips, drawn faces and frames of swaps [N, Z]."""
+        video, swaps = (self._frames.factor_batch(some) for some in rows)
+        return torch.cat([video, drawn.to(video), swaps])
+
+    @torch.no_grad()
+    def _wanted(
+        self,
+        examples: Recomposition,
+        drawn: slice,
+        rows: np.ndarray,
+        poses_of_drawn: Tensor | None = None,
+    ) -> Tensor:
+        """Key points that the poses stand for; all but the drawn examples are frames at `rows`.
+
+        Drawn ones have no labels: theirs are what the pose stage found, so that they stay.
+        """
+        with products_in(self._config.dtype):
+            if self._config.targets != "labels":
+                return detected_key_points(self._looking, examples.frames).float()
+            if poses_of_drawn is None:
+                poses_of_drawn = self.pose_of(examples.frames[drawn])
+            found = self._pose_extractor.key_points(poses_of_drawn).float()
+        labels = self._frames.key_point_batch(rows)
+        return torch.cat([labels[: drawn.start], found, labels[drawn.start :]])

