@@ -12,7 +12,8 @@ import typer
 
 from stylefacev_cli import __version__
 from stylefacev_cli.cli.options import AsJson
-from stylefacev_cli.cli.terminal import Terminal, holding_signals
+from stylefacev_cli.cli.terminal import Terminal
+from stylefacev_cli.common.signals import holding_signals
 from stylefacev_cli.errors import UsageError
 
 app = typer.Typer(

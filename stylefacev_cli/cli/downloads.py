@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from stylefacev_cli.cli.terminal import Terminal, holding_signals, is_terminal
+from stylefacev_cli.cli.terminal import Terminal, is_terminal
+from stylefacev_cli.common.signals import holding_signals
 
 if TYPE_CHECKING:
     from stylefacev_cli.weights.download.registry import Entry

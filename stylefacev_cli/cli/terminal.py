@@ -131,6 +131,21 @@ class Terminal:
             yield lambda what: bar.update(task, advance=1, description=what)
 
     @contextlib.contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Show what is being done, and for how long, while the block runs and stderr is a terminal.
+
+        With -v it is told on a line of its own elsewhere.
+        """
+        if not self._shows_bars() or self._on_the_line:
+            self.detail(what)
+            yield
+            return
+        bar = _activity()
+        bar.add_task(what, total=None)
+        with self._showing(bar):
+            yield
+
+    @contextlib.contextmanager
     def downloads(self) -> Iterator[Callable[[str, int, int | None], None]]:
         """Show a bar of bytes with rate and time left while stderr is a terminal.
 
@@ -209,31 +224,6 @@ def stopping_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextlib.contextmanager
-def holding_signals() -> Iterator[None]:
-    """Hold signals back until the block ends; for importing torch, which a raise inside can crash.
-
-    A second signal ends the process at once.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held: list[int] = []
-
-    def hold(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        held.append(number)
-
-    before = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if held:
-        signal.raise_signal(held[0])
-
-
 def _write(stream: TextIO | None, text: str) -> None:
     if stream is None:  # closed by the caller with `>&-`
         return
@@ -262,6 +252,21 @@ def _bytes_bar() -> Progress:
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
     return _bar(DownloadColumn(), TransferSpeedColumn())
+
+
+def _activity() -> Progress:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 def _bar(*columns: ProgressColumn) -> Progress:

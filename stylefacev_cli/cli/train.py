@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylefacev_cli.cli.options import Threads
-from stylefacev_cli.cli.terminal import Terminal, holding_signals
+from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.common.processes import joined_processes, num_started, own_gpu
+from stylefacev_cli.common.signals import holding_signals
 from stylefacev_cli.errors import UsageError
 
 if TYPE_CHECKING:

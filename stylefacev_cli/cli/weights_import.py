@@ -10,7 +10,8 @@ import typer
 
 import stylefacev_cli
 from stylefacev_cli.cli.options import AsJson
-from stylefacev_cli.cli.terminal import Terminal, holding_signals
+from stylefacev_cli.cli.terminal import Terminal
+from stylefacev_cli.common.signals import holding_signals
 from stylefacev_cli.errors import MissingWeightsError
 from stylefacev_cli.weights.model_inventory import told_fps
 

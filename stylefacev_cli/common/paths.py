@@ -28,3 +28,10 @@ def home_folder() -> Path | None:
     """`$STYLEFACEV_HOME`; None where it is not set. Raises as `at_home`."""
     home = os.environ.get("STYLEFACEV_HOME")
     return at_home(home, "STYLEFACEV_HOME") if home else None
+
+
+def shipped_folder() -> Path:
+    """The folder of the models that come with the package: in the wheel, or in the repository."""
+    package = Path(__file__).resolve().parent.parent
+    in_wheel = package / "shipped"
+    return in_wheel if in_wheel.is_dir() else package.parent / "weights"

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.cli.terminal import Terminal, holding_signals
+from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.common.paths import at_home
+from stylefacev_cli.common.signals import holding_signals
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.generation.identities import invert_photo
 from stylefacev_cli.generation.output_paths import Target, check_writable

@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylefacev_cli.cli.terminal import Terminal, holding_signals
+from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.common.paths import at_home
+from stylefacev_cli.common.signals import holding_signals
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.camera import Direction, check_mixes, doubts, mixes_of, transforms_of
 from stylefacev_cli.generation.driving import MotionSource, open_motion, poses_of

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.cli.terminal import Terminal, holding_signals
+from stylefacev_cli.cli.terminal import Terminal
+from stylefacev_cli.common.signals import holding_signals
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.generation.camera import doubts, mixes_of, transforms_of
 from stylefacev_cli.generation.grid import contact_sheet, picked, tiled

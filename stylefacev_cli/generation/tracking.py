@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.cli.terminal import Terminal, holding_signals
+from stylefacev_cli.cli.terminal import Terminal
+from stylefacev_cli.common.signals import holding_signals
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.driving import MotionSource, open_motion, poses_of
 from stylefacev_cli.generation.motion_edits import Edits, moved_otherwise

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from stylefacev_cli.common.paths import home_folder
+from stylefacev_cli.common.paths import home_folder, shipped_folder
 from stylefacev_cli.errors import MissingWeightsError
 
 DEFAULT_MODEL = "default-128"
@@ -19,13 +19,6 @@ REPLACED_SUFFIX = ".replaced"  # of the folder `.NAME.replaced`, where a model w
 def is_model_name(text: str) -> bool:
     """Tell whether a text can be the name of a model: letters, digits, dots and dashes."""
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) is not None
-
-
-def shipped_folder() -> Path:
-    """The folder of the models that come with the package: in the wheel, or in the repository."""
-    package = Path(__file__).resolve().parent.parent
-    in_wheel = package / "shipped"
-    return in_wheel if in_wheel.is_dir() else package.parent / "weights"
 
 
 def shipped_models() -> list[str]:

@@ -18,7 +18,9 @@ def wishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Wishes]:
     asked: list[Wishes] = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(generation_run, "make_videos", lambda wishes, terminal: asked.append(wishes))
+    monkeypatch.setattr(
+        generation_run, "make_videos", lambda wishes, terminal: asked.append(wishes)
+    )
     return asked
 
 

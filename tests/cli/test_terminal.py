@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from stylefacev_cli.cli.terminal import ClosedPipe, Terminal, holding_signals
+from stylefacev_cli.cli.terminal import ClosedPipe, Terminal
+from stylefacev_cli.common.signals import holding_signals
 from stylefacev_cli.errors import StyleFaceVError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from stylefacev_cli.weights.locate import shipped_folder
+from stylefacev_cli.common.paths import shipped_folder
 
 NUM_FILES = 12
 NAME = "makehuman-look"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from stylefacev_cli.common.paths import shipped_folder
 from stylefacev_cli.common.settings import build
 from stylefacev_cli.common.yaml_text import read_yaml
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
-from stylefacev_cli.weights.locate import shipped_folder
 
 REGISTRY_NAME = "registry.yaml"
 FORMAT = 1

@@ -1,0 +1,128 @@
+"""Options of a job, written down once: as the commented fields of a frozen dataclass.
+
+    @dataclass(frozen=True)
+    class GenerateRequest:
+        seeds: str = option("Seeds and ranges, like 0-9,12.", default="0", env="STYLEFACEV_SEEDS")
+        compute: Compute = group(Compute)
+
+The command line makes its options from the fields (`cli/request_options.py`), a file of settings
+maps onto them, and a caller in Python constructs the dataclass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, field
+from typing import Any, get_type_hints
+
+_KEY = "stylefacev_option"
+_GROUP = "stylefacev_group"
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a front door shows of a field.
+
+    Attributes:
+        help: one sentence.
+        flags: names on the command line, such as `("--out", "-o")`; empty: `--` and the field's
+            name. A switch's two names stand in one, as `"--crop/--no-crop"`. None: a positional
+            argument.
+        env: the environment variable that sets it.
+        panel: the heading of `--help` below which it stands.
+        minimum: the smallest value.
+        maximum: the largest value.
+        metavar: what stands for the value in `--help`.
+        shown_default: what `--help` says is the default, where that is no value.
+        choices: the values there are; () : not listed.
+        excludes: names of fields of the same request that say the same thing otherwise. Of those
+            given, the one given more directly counts (flag, then environment, then file); two
+            given equally directly contradict each other.
+    """
+
+    help: str
+    flags: tuple[str, ...] | None = ()
+    env: str | None = None
+    panel: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    metavar: str | None = None
+    shown_default: str | None = None
+    choices: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+
+
+def option(help: str, default: Any = MISSING, **shown: Any) -> Any:  # noqa: A002 - typer's word
+    """A field with an option's description; see `Option` for `shown`.
+
+    Args:
+        help: one sentence.
+        default: the field's value where nothing is given; without it the option is required.
+        shown: attributes of `Option`.
+    """
+    metadata = {_KEY: Option(help, **shown)}
+    return (
+        field(metadata=metadata)
+        if default is MISSING
+        else field(default=default, metadata=metadata)
+    )
+
+
+def group(kind: type) -> Any:
+    """A field that holds a further dataclass of options, with its defaults."""
+    return field(default_factory=kind, metadata={_GROUP: True})
+
+
+@dataclass(frozen=True)
+class OptionField:
+    """One option of a request: where its value stands, and what is shown of it."""
+
+    path: tuple[str, ...]  # attribute names from the request to the value
+    type: Any
+    default: Any  # dataclasses.MISSING: required
+    option: Option
+
+    @property
+    def name(self) -> str:
+        """The last name of the path, which no other option of the request has."""
+        return self.path[-1]
+
+
+def option_fields(request: type) -> Iterator[OptionField]:
+    """All options of a request and of its groups, in the order of their fields."""
+    hints = get_type_hints(request)
+    for one in dataclasses.fields(request):
+        if one.metadata.get(_GROUP):
+            for below in option_fields(hints[one.name]):
+                yield dataclasses.replace(below, path=(one.name, *below.path))
+        elif _KEY in one.metadata:
+            yield OptionField((one.name,), hints[one.name], one.default, one.metadata[_KEY])
+
+
+def request_from(request: type, values: dict[str, Any]) -> Any:
+    """Construct a request from flat values: names of its options → values.
+
+    Names that no option has are a TypeError, as those of a function's arguments are.
+
+    Args:
+        request: the dataclass.
+        values: of options of the request and of its groups; the others keep their defaults.
+    """
+    left = dict(values)
+    made = _construct(request, left)
+    if left:
+        known = ", ".join(one.name for one in option_fields(request))
+        raise TypeError(f"no option {sorted(left)[0]!r}; there are {known}")
+    return made
+
+
+def _construct(request: type, left: dict[str, Any]) -> Any:
+    hints = get_type_hints(request)
+    given: dict[str, Any] = {}
+    for one in dataclasses.fields(request):
+        if one.name in left:
+            given[one.name] = left.pop(one.name)
+        elif one.metadata.get(_GROUP):
+            given[one.name] = _construct(hints[one.name], left)
+    return request(**given)
