@@ -268,7 +268,7 @@ def tensors_of(state: Any) -> list[torch.Tensor]:
 def without_pictures(stage: NetworkStage) -> None:
     """Let its validations and sample sheets take no time."""
     stage.validate = dict  # type: ignore[method-assign]
-    stage.sheet = lambda: np.zeros((1, 1, 3), np.uint8)  # type: ignore[method-assign]
+    stage.sample_grid = lambda: np.zeros((1, 1, 3), np.uint8)  # type: ignore[method-assign]
 
 
 def names_of(stage: NetworkStage) -> dict[int, str]:

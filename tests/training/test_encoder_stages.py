@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -48,6 +47,7 @@ from stylefacev_cli.training.batches.recomposition_pairs import (
 )
 from stylefacev_cli.training.extensions.landmark_branch_fit import FormFit, _Looked
 from stylefacev_cli.training.extensions.surrogates import LearnedGuess, linear_view, places_guess
+from stylefacev_cli.training.named_configs import find_config
 from stylefacev_cli.training.settings import TrainingConfig
 from stylefacev_cli.training.stages.appearance import (
     AppearanceStage,
@@ -200,7 +200,7 @@ def test_detector_learns_on_renders_and_generated_faces(
     assert without_gradient(stage.detector) == []
     numbers = stage.validate()
     assert set(numbers) == {"nme", "nme_generated", "openings", "openings_generated"}
-    assert stage.sheet().ndim == 3
+    assert stage.sample_grid().ndim == 3
 
 
 def test_shift_moves_pictures_and_landmarks_alike() -> None:
@@ -324,7 +324,7 @@ def test_appearance_learns(
     assert mean(found[-2:], "embed") < 0.9 * mean(found[:2], "embed")
     assert without_gradient(stage.appearance_net) == []
     assert set(stage.validate()) == {"psnr", "embedding"}
-    assert stage.sheet().shape == (5 * 96, 10 * 96, 3)
+    assert stage.sample_grid().shape == (5 * 96, 10 * 96, 3)
     assert torch.equal(generator.synthesis.input.transform, torch.eye(3))
 
 
@@ -440,7 +440,7 @@ def test_a_swap_is_somebody_in_the_pose_of_another() -> None:
     made = where.swapped(torch.from_numpy(a), torch.from_numpy(b))
     wanted = np.stack([factors.combine(*pair) for pair in zip(a, b, strict=True)])
     np.testing.assert_allclose(made, wanted, atol=1e-5)
-    path = Path(__file__).parents[2] / "examples" / "default-128.yaml"
+    path = find_config("default-128")
     config = build(TrainingConfig, yaml.safe_load(path.read_text()), "config")
     assert config.appearance.pose_factors == where
     assert config.joint is not None and config.joint.pose_factors == where
@@ -663,7 +663,7 @@ def test_joint_learns_and_resumes_exactly(joint: Callable[..., JointStage]) -> N
         "points_percent",
         "openings",
     }
-    assert whole.sheet().shape == (5 * 96, 10 * 96, 3)
+    assert whole.sample_grid().shape == (5 * 96, 10 * 96, 3)
 
 
 def test_windows_stay_in_their_clip(clips: Frames) -> None:

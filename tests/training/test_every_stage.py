@@ -12,7 +12,8 @@ from every_stage import STAGES, names_of, tensors_of, without_pictures
 
 from stylefacev_cli.common.autocast import HAS_BFLOAT16_PRODUCTS
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.training.engine.loop import Budget, LoopConfig, StopFlag, run_stage
+from stylefacev_cli.training.engine.budget import Budget
+from stylefacev_cli.training.engine.loop import LoopConfig, StopFlag, run_stage
 from stylefacev_cli.training.engine.optim import Optimisers
 from stylefacev_cli.training.engine.stage import NetworkStage
 

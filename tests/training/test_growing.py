@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from discs import draw_frames, enlarged, tiny_architecture, write_discs
+from discs import SET_DISCS, draw_frames, enlarged, tiny_architecture, write_discs
 from torch import Tensor
 
 from stylefacev_cli.cli.app import run
@@ -21,7 +21,6 @@ from stylefacev_cli.training.extensions.growing import MAX_CUTOFF_RATIO, grow
 from stylefacev_cli.training.stages.generator import GeneratorStage
 from stylefacev_cli.training.stages.generator_settings import GeneratorStageConfig
 
-TINY = Path(__file__).parents[2] / "examples" / "tiny.yaml"
 SMALL = tiny_architecture()  # 16 px, 4 layers
 LARGE = replace(SMALL, img_resolution=32, num_layers=5)
 
@@ -138,7 +137,15 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_grow_from_a_run_and_go_on_without_it(
     clip_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base = ["train", "generator", "--config", str(TINY), "--set", "generator.num_images=32"]
+    base = [
+        "train",
+        "generator",
+        "--config",
+        "tiny",
+        *SET_DISCS,
+        "--set",
+        "generator.num_images=32",
+    ]
     start, grown = tmp_path / "start", tmp_path / "grown"
     assert run([*base, "--data", str(clip_folder), "--out", str(start)]) == 0
     data = write_discs(enlarged(draw_frames(5, 24)), tmp_path / "larger")

@@ -93,7 +93,7 @@ def test_numbers_and_sheet(tracks: PoseTracks, renderer: Renderer, clips: Frames
     numbers = stage.validate()
     assert set(numbers) == {"speed", "spread", "late_spread", "mismatch"}
     assert all(np.isfinite(value) for value in numbers.values())
-    assert stage.sheet().shape == (3 * 16, 12 * 16, 3)
+    assert stage.sample_grid().shape == (3 * 16, 12 * 16, 3)
 
 
 def test_critics_see_how_far_eyes_and_mouth_are_open(

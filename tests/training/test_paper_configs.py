@@ -11,18 +11,21 @@ import pytest
 import torch
 import yaml
 from discs import draw_frames, enlarged, tiny_architecture, write_discs
+from notes import Notes
 
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
 from stylefacev_cli.networks.stylegan3.generator import Generator
 from stylefacev_cli.training.engine.optim import Schedule
-from stylefacev_cli.training.preflight import networks_of
-from stylefacev_cli.training.run import reduce_images, train
+from stylefacev_cli.training.named_configs import find_config
+from stylefacev_cli.training.resources import networks_of
+from stylefacev_cli.training.run import train
 from stylefacev_cli.training.settings import TrainingConfig, load_settings
+from stylefacev_cli.training.trainer import reduce_images
 from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+DOCS = Path(__file__).parents[2] / "docs"
 MILLIONS = {  # of the released networks
     "paper-256": {"generator": 15.780, "pose": 1.588, "appearance": 139.629, "motion": 0.0831},
     "paper-1024": {"generator": 15.093, "pose": 1.588, "appearance": 139.629, "motion": 0.0831},
@@ -75,12 +78,12 @@ def shrunken(name: str, start: Path | None = None) -> TrainingConfig:
     else:
         settings["data_resolution"] = data_px
     overrides = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    return load_settings(EXAMPLES / f"{name}.yaml", overrides)
+    return load_settings(name, overrides)
 
 
 @pytest.mark.parametrize("name", ["paper-256", "paper-1024"])
 def test_sizes_and_schedule_are_those_of_the_paper(name: str) -> None:
-    config = load_settings(EXAMPLES / f"{name}.yaml", [])
+    config = load_settings(name, [])
     for stage, millions in MILLIONS[name].items():
         network, _ = networks_of(config, stage)[0]
         count = sum(parameter.numel() for parameter in network.parameters())
@@ -112,7 +115,7 @@ def test_sizes_and_schedule_are_those_of_the_paper(name: str) -> None:
 def rows_of_the_document() -> Iterator[tuple[str, str, object]]:
     """Each setting that docs/training.md names, a config and the value that it has there."""
     columns: list[str] = []
-    for line in (EXAMPLES.parent / "docs" / "training.md").read_text().splitlines():
+    for line in (DOCS / "training.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         if cells and cells[0] == "setting":
             columns = cells
@@ -124,7 +127,7 @@ def rows_of_the_document() -> Iterator[tuple[str, str, object]]:
 
 def test_configs_hold_the_values_that_the_document_says() -> None:
     configs = {
-        name: to_plain(load_settings(EXAMPLES / f"{name}.yaml", []))
+        name: to_plain(load_settings(name, []))
         for name in ("paper-256", "paper-1024", "default-128")
     }
     named = set()
@@ -136,7 +139,7 @@ def test_configs_hold_the_values_that_the_document_says() -> None:
             found = {key: found[key] for key in wanted}
         assert found == wanted, (setting, name)
         named.add((setting, name))
-    raw = yaml.safe_load((EXAMPLES / "paper-256.yaml").read_text())
+    raw = yaml.safe_load(find_config("paper-256").read_text())
     for stage in STEPS:
         for key in set(raw[stage]) - {"architecture", "discriminator"}:
             assert (f"{stage}.{key}", "paper-256") in named, (stage, key)
@@ -158,7 +161,7 @@ def test_all_stages_end_in_a_model_when_shrunken(name: str, tmp_path: Path) -> N
     ]
     start = start_model(shrunken(name), tmp_path / "start")
     lines: list[str] = []
-    outcome = train(shrunken(name, start), data, tmp_path / "run", report=lines.append)
+    outcome = train(shrunken(name, start), data, tmp_path / "run", listener=Notes(lines))
     assert outcome.reason == "done" and not any("skipped" in line for line in lines)
     bundle = load_bundle(tmp_path / "run" / "bundle")
     wanted = {stage: steps for stage, steps in STEPS.items() if (tmp_path / "run" / stage).exists()}
@@ -183,15 +186,15 @@ def test_images_are_brought_down_to_the_mean_over_areas() -> None:
 
 
 def test_smaller_data_needs_a_generator_that_is_there() -> None:
-    assert load_settings(EXAMPLES / "paper-1024.yaml", []).data_px == 256
-    assert load_settings(EXAMPLES / "paper-256.yaml", []).data_px == 256
+    assert load_settings("paper-1024", []).data_px == 256
+    assert load_settings("paper-256", []).data_px == 256
     for override, message in (
         ("data_resolution=1024", "less than resolution"),
         ("start_from=null", "start_from"),
         ("finish={architecture: {img_resolution: 1024}}", "finish: null"),
     ):
         with pytest.raises(UsageError, match=message):
-            load_settings(EXAMPLES / "paper-1024.yaml", [override])
+            load_settings("paper-1024", [override])
 
 
 def start_model(config: TrainingConfig, folder: Path) -> Path:

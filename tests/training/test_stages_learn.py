@@ -30,13 +30,14 @@ from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConf
 from stylefacev_cli.training.batches.clip_frames import Frames
 from stylefacev_cli.training.batches.reading import load_frames
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore
+from stylefacev_cli.training.named_configs import find_config
 from stylefacev_cli.training.run import train
 from stylefacev_cli.training.settings import load_settings
 from stylefacev_cli.weights.bundle import load_bundle
 
 pytestmark = [pytest.mark.slow, pytest.mark.render]
 
-CONFIG = Path(__file__).parents[2] / "examples" / "default-64.yaml"
+CONFIG = find_config("default-64")
 HELD_OUT_PERMILLE = 250
 SMALL_GENERATOR = {
     "z_dim": 256, "w_dim": 256, "img_resolution": 64, "num_layers": 8, "channel_base": 1024,
@@ -83,7 +84,7 @@ def run_stage(
     """Train for so many steps; the numbers on held-out people at the end."""
     size = getattr(build_settings(settings), stage).batch_size
     config = build_settings(settings | {f"{stage}.num_images": num_steps * size})
-    outcome = train(config, data, run, stage=stage, report=print)
+    outcome = train(config, data, run, stage=stage)
     assert (outcome.reason, outcome.step) == ("done", num_steps)
     log = run / stage / "log.jsonl"
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []

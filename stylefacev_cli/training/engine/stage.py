@@ -14,7 +14,7 @@ from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.stylefacev.normalisation import RUNNING
 from stylefacev_cli.training.engine.batch_split import Share
 from stylefacev_cli.training.engine.best import Measure
-from stylefacev_cli.training.engine.loop import Losses
+from stylefacev_cli.training.engine.stage_protocol import Losses
 
 
 class Stateful(Protocol):
@@ -85,7 +85,7 @@ class NetworkStage:
         """Train on one batch."""
         raise NotImplementedError
 
-    def sheet(self) -> np.ndarray:
+    def sample_grid(self) -> np.ndarray:
         """A picture of where training stands, uint8 [H, W, 3]."""
         raise NotImplementedError
 

@@ -58,7 +58,6 @@ from stylefacev_cli.training.batches.recomposition_pairs import (
 from stylefacev_cli.training.engine import sample_grids
 from stylefacev_cli.training.engine.batch_split import Share, own_shares
 from stylefacev_cli.training.engine.best import Measure
-from stylefacev_cli.training.engine.loop import Losses
 from stylefacev_cli.training.engine.optim import (
     Schedule,
     average_buffers,
@@ -66,6 +65,7 @@ from stylefacev_cli.training.engine.optim import (
     restored_if_bad,
 )
 from stylefacev_cli.training.engine.stage import NetworkStage, step_generator
+from stylefacev_cli.training.engine.stage_protocol import Losses
 from stylefacev_cli.training.extensions.identity_swaps import further_swaps
 from stylefacev_cli.training.extensions.surrogates import linear_view, places_guess
 from stylefacev_cli.training.losses.reconstruction import reconstruction_losses
@@ -337,7 +337,7 @@ class AppearanceStage(NetworkStage):
         return drawn_examples(self._generator, self._drawing(VALIDATION_IMAGES, random))
 
     @torch.no_grad()
-    def sheet(self) -> np.ndarray:
+    def sample_grid(self) -> np.ndarray:
         """See `sample_grids.recomposition`; poses of the swaps are those of the next picture."""
         self.appearance_net.eval()
         few = self._validation_examples().first(SHEET_COLUMNS)

@@ -37,9 +37,9 @@ from stylefacev_cli.training.batches.pose_features import (
 from stylefacev_cli.training.engine import sample_grids
 from stylefacev_cli.training.engine.batch_split import Share, own_shares
 from stylefacev_cli.training.engine.best import Measure
-from stylefacev_cli.training.engine.loop import Losses
 from stylefacev_cli.training.engine.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.engine.stage import NetworkStage, step_generator
+from stylefacev_cli.training.engine.stage_protocol import Losses
 from stylefacev_cli.training.losses import image_losses
 from stylefacev_cli.training.losses.image_losses import openings
 
@@ -189,7 +189,7 @@ class DetectorStage(NetworkStage):
         return landmarks_from_heatmaps(heatmaps_of(self.detector, frames))
 
     @torch.no_grad()
-    def sheet(self) -> np.ndarray:
+    def sample_grid(self) -> np.ndarray:
         """Held-out renders and generated faces, with the landmarks found."""
         rows = self.frames.shown(SHEET_COLUMNS)
         frames = self.frames.image_batch(rows)

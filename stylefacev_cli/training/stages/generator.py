@@ -23,7 +23,6 @@ from stylefacev_cli.training.batches.video_image_sampler import MixedSampler
 from stylefacev_cli.training.engine import sample_grids
 from stylefacev_cli.training.engine.batch_split import Share, own_shares
 from stylefacev_cli.training.engine.best import Measure
-from stylefacev_cli.training.engine.loop import Losses
 from stylefacev_cli.training.engine.optim import (
     AveragedModel,
     Muon,
@@ -33,6 +32,7 @@ from stylefacev_cli.training.engine.optim import (
     restored_if_bad,
 )
 from stylefacev_cli.training.engine.stage import NetworkStage, frozen, step_generator
+from stylefacev_cli.training.engine.stage_protocol import Losses
 from stylefacev_cli.training.extensions.augmentation import AdaptiveAugmentation, random_draws
 from stylefacev_cli.training.extensions.growing import fit_to_smaller, grow
 from stylefacev_cli.training.losses import image_losses
@@ -307,7 +307,7 @@ class GeneratorStage(NetworkStage):
             first[:, self.config.num_factors : self.config.architecture.z_dim] = 0
 
     @torch.no_grad()
-    def sheet(self) -> np.ndarray:
+    def sample_grid(self) -> np.ndarray:
         """Held-out renders, the same from their factors, and samples at truncation 1 and 0.7."""
         network = self._ema.network
         rows = self.frames.shown(SHEET_COLUMNS)

@@ -48,7 +48,6 @@ from stylefacev_cli.training.batches.recomposition_pairs import Recomposition, t
 from stylefacev_cli.training.engine import sample_grids
 from stylefacev_cli.training.engine.batch_split import Share, own_shares
 from stylefacev_cli.training.engine.best import Measure
-from stylefacev_cli.training.engine.loop import Losses
 from stylefacev_cli.training.engine.optim import (
     Optimisers,
     average_buffers,
@@ -56,6 +55,7 @@ from stylefacev_cli.training.engine.optim import (
     restored_if_bad,
 )
 from stylefacev_cli.training.engine.stage import NetworkStage, frozen, step_generator
+from stylefacev_cli.training.engine.stage_protocol import Losses
 from stylefacev_cli.training.extensions.identity_swaps import further_swaps
 from stylefacev_cli.training.extensions.landmark_branch_fit import FormFit
 from stylefacev_cli.training.extensions.rebalance import Rebalance
@@ -366,7 +366,7 @@ class JointStage(NetworkStage):
             network.eval()
 
     @torch.no_grad()
-    def sheet(self) -> np.ndarray:
+    def sample_grid(self) -> np.ndarray:
         """See `sample_grids.recomposition`; the poses of the swaps are those of the next frame."""
         self._evaluating()
         held_out = self.batches.held_out()

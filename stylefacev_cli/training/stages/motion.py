@@ -40,9 +40,9 @@ from stylefacev_cli.training.batches.rendering import Renderer, as_maps
 from stylefacev_cli.training.engine import sample_grids
 from stylefacev_cli.training.engine.batch_split import Share, own_shares
 from stylefacev_cli.training.engine.best import Measure
-from stylefacev_cli.training.engine.loop import Losses
 from stylefacev_cli.training.engine.optim import Optimisers, Schedule, average_buffers
 from stylefacev_cli.training.engine.stage import NetworkStage, frozen, step_generator
+from stylefacev_cli.training.engine.stage_protocol import Losses
 from stylefacev_cli.training.extensions.eye_mouth_opening import ShownOpenings
 from stylefacev_cli.training.extensions.motion_statistics import MotionValues
 from stylefacev_cli.training.extensions.opening_maps import (
@@ -503,7 +503,7 @@ class MotionStage(NetworkStage):
         return real, self._roll_out(real[:, 0], noise.to(self.device))[0]
 
     @torch.no_grad()
-    def sheet(self) -> np.ndarray:
+    def sample_grid(self) -> np.ndarray:
         """Frames of a real sequence and of sampled ones, long after training's length too."""
         real, made = self._long_sequences()
         length = self.config.num_frames

@@ -40,9 +40,9 @@ from stylefacev_cli.training.batches.video_image_sampler import MixedSampler
 from stylefacev_cli.training.engine import sample_grids
 from stylefacev_cli.training.engine.batch_split import Share, own_shares
 from stylefacev_cli.training.engine.best import Measure
-from stylefacev_cli.training.engine.loop import Losses
 from stylefacev_cli.training.engine.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.engine.stage import NetworkStage, step_generator
+from stylefacev_cli.training.engine.stage_protocol import Losses
 from stylefacev_cli.training.extensions.swapped_places import SwappedPlaces
 from stylefacev_cli.training.losses.image_losses import explained, key_point_loss, openings
 
@@ -219,7 +219,7 @@ class PoseStage(NetworkStage):
         return found, detected_key_points(self._detector, frames)
 
     @torch.no_grad()
-    def sheet(self) -> np.ndarray:
+    def sample_grid(self) -> np.ndarray:
         """Held-out frames with the key points that the pose gives, and below with wanted ones."""
         rows = self.frames.shown(SHEET_COLUMNS)
         frames = self.frames.image_batch(rows)
