@@ -31,8 +31,8 @@ class Checkpoints:
 
     Attributes:
         run: folder of the training run.
-        use: `newest` or `best`: which checkpoint of a stage; a stage that keeps no best one (it has no
-            validation, or nobody is held out) gives its newest.
+        use: `newest` or `best`: which checkpoint of a stage; a stage that keeps no best one (it has
+            no validation, or nobody is held out) gives its newest.
         start_from: a model whose networks stand in for those that the run has not trained.
     """
 

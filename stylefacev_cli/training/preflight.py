@@ -48,8 +48,8 @@ class Needs:
         data_bytes: of the frames and their labels.
         is_mapped: whether those lie in files; else each process has them in memory.
         checkpoint_bytes: one checkpoint of each stage.
-        disk_bytes: data in files, and all checkpoints that will lie on the disk at once, less those that
-            are there.
+        disk_bytes: data in files, and all checkpoints that will lie on the disk at once, less those
+            that are there.
     """
 
     num_frames: int
@@ -166,8 +166,8 @@ def _check_lengths(config: TrainingConfig, trained: list[ClipEntry], stages: lis
     for stage, num_frames, setting in _needed_lengths(config):
         if stage in stages and longest < num_frames:
             raise DataError(
-                f"the stage {stage} needs clips of {num_frames} frames ({setting}), but the longest "
-                f"one to train on has {longest}: give longer clips with --data"
+                f"the stage {stage} needs clips of {num_frames} frames ({setting}), but the "
+                f"longest one to train on has {longest}: give longer clips with --data"
             )
 
 

@@ -117,7 +117,7 @@ def checkpoint_bytes_of(config: TrainingConfig, stage: str, num_frames: int) -> 
 
 
 def networks_of(config: TrainingConfig, stage: str) -> list[tuple[torch.nn.Module, int]]:
-    """The networks that a stage trains, without their numbers, and how often each is in a checkpoint."""
+    """The networks that a stage trains, on the meta device, and their copies in a checkpoint."""
     section: Any = getattr(config, stage)
     # Of a model to start from, the sizes of the detector are not read here: about the released.
     detector = config.detector.architecture if config.detector else LandmarkDetectorConfig()

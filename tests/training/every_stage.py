@@ -226,12 +226,6 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     "pose-flips": lambda **settings: pose_stage(
         generated_share=0.0, video_share=0.5, flips=True, **settings
     ),
-    "pose-swaps": lambda **settings: pose_stage(
-        targets="labels",
-        swaps_weight=0.1,
-        pose_factors=recomposition_pairs.PoseFactors(5, 9),
-        **settings,
-    ),
     "appearance": appearance_stage,
     "appearance-seeds": lambda **settings: appearance_stage(
         **{"pool_images": 0, "num_latents": 16} | settings

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
@@ -258,27 +257,6 @@ def test_pose_learns_labels_through_exact_heatmaps(
     assert run(PoseStage(real_only, footage, 1, detector, generator), 1)[0]["key_points"] > 0
     with pytest.raises(UsageError, match="exact_heatmaps_until needs"):
         PoseStageConfig(POSE, exact_heatmaps_until=0.5)
-
-
-def test_poses_learn_where_others_are_in_them(
-    clips: Frames, generator: Generator, detector: LandmarkDetector
-) -> None:
-    config = PoseStageConfig(
-        POSE, batch_size=8, lr=4e-3, betas=(0.9, 0.99), freeze_norms_from=1.0, key_point_weight=0.0,
-        generated_share=0.0, targets="labels", exact_heatmaps_until=1.0, swaps_weight=1.0,
-        pose_factors=PoseFactors(6, 12),
-    )  # fmt: skip
-    stage = PoseStage(config, clips, 1, detector, generator)
-    before = copy.deepcopy(stage.pose_extractor.state_dict())
-    found = run(stage, 60)
-    assert mean(found[-5:], "swaps") < 0.7 * mean(found[:3], "swaps")
-    weights = stage.pose_extractor.state_dict()
-    # Nothing but the swaps has a weight: what the extractor learnt, it learnt from them.
-    assert not torch.equal(weights["layer1.0.conv1.weight"], before["layer1.0.conv1.weight"])
-    with pytest.raises(UsageError, match="swaps_weight needs targets: labels"):
-        PoseStageConfig(POSE, swaps_weight=1.0, pose_factors=PoseFactors(6, 12))
-    with pytest.raises(UsageError, match="swaps_weight needs pose_factors"):
-        PoseStageConfig(POSE, swaps_weight=1.0, targets="labels")
 
 
 def test_openings_are_measured_where_heatmaps_peak() -> None:

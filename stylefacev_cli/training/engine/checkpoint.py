@@ -103,8 +103,8 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
         with suppress(OSError):
             part.unlink()
         raise StyleFaceVError(
-            f"cannot write {path}: {error.strerror or error}; earlier checkpoints are whole: make room, "
-            "then run again to go on from them"
+            f"cannot write {path}: {error.strerror or error}; earlier checkpoints are whole: make "
+            "room, then run again to go on from them"
         ) from error
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -161,31 +160,6 @@ def detail(images: Tensor, pixels: int) -> Tensor:
         return images
     coarse = F.avg_pool2d(images, pixels)
     return images - F.interpolate(coarse, size=images.shape[-2:], mode="bilinear")
-
-
-def adaptive_wing(predicted: Tensor, target: Tensor) -> Tensor:
-    """Adaptive Wing loss of each heatmap value (Wang et al. 2019, equation 3).
-
-    Nearly a square far from landmarks, and steep for small errors where the target is near 1.
-
-        ω·ln(1 + |d/ε|^(α−y))  for |d| < θ,    A·|d| − C  otherwise
-        A = ω·(α−y)·(θ/ε)^(α−y−1) / (ε·(1 + (θ/ε)^(α−y))),    C = θ·A − ω·ln(1 + (θ/ε)^(α−y))
-
-    Args:
-        predicted: heatmaps of any shape.
-        target: the same shape, in [0, 1].
-
-    Returns:
-        The same shape.
-    """
-    alpha, omega, epsilon, theta = 2.1, 14.0, 1.0, 0.5
-    distance = (predicted - target).abs()
-    power = alpha - target
-    ratio = torch.exp(power * math.log(theta / epsilon))
-    slope = omega * power * ratio / (theta * (1 + ratio))
-    offset = theta * slope - omega * torch.log1p(ratio)
-    near = omega * torch.log1p((distance / epsilon).pow(power))
-    return torch.where(distance < theta, near, slope * distance - offset)
 
 
 def location_loss(predicted: Tensor, target: Tensor, sharpness: float = 10.0) -> Tensor:

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylefacev_cli.common.settings import to_plain
-from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.stylefacev.landmarks import (
     LandmarkDetector,
     LandmarkDetectorConfig,
@@ -44,7 +43,11 @@ from stylefacev_cli.training.losses import image_losses
 from stylefacev_cli.training.losses.image_losses import openings
 
 OUTER_EYE_CORNERS = (60, 72)
-FOREGROUND = 0.2  # heatmap values above this, and their neighbours, count as foreground
+MAX_SHIFT = 0.12  # of the translation augmentation, in image widths
+MAX_BRIGHTNESS, MAX_CONTRAST = 0.15, 0.2  # of the colour augmentation, on a scale of 2
+SIGMA_PX = 1.5  # of the target heatmaps
+FOREGROUND_WEIGHT = 20.0  # added where the target is high
+HIDDEN_WEIGHT = 0.3  # of landmarks that are not visible
 PEAK_SHARPNESS = 20.0  # of the softmax that says where in its neighbourhood a heatmap peaks
 PEAK_RADIUS_PX = 4.0  # of the neighbourhood, in the heatmap
 OUT_OF_REACH = 1e4
@@ -67,21 +70,11 @@ class DetectorStageConfig:
     muon_lr: float = 0.0  # of the convolutions; 0 gives them to Adam too
     schedule: Schedule = field(default_factory=Schedule)
     generated_share: float = 0.5  # of a batch that the generator draws, if one is trained
-    max_shift: float = 0.12  # of the translation augmentation, in image widths
-    max_brightness: float = 0.15  # of the colour augmentation, on a scale of 2
-    max_contrast: float = 0.2
-    loss: str = "location"  # or adaptive_wing
-    sigma_px: float = 1.5  # of the target heatmaps
-    foreground_weight: float = 20.0  # added where the target is high
-    hidden_weight: float = 0.3  # of landmarks that are not visible
-    boundary_weight: float = 1.0
     openings_weight: float = 0.0  # of how far eyes and mouth are open, heatmap px
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
 
     def __post_init__(self) -> None:
         """Check the values once."""
-        if self.loss not in ("location", "adaptive_wing"):
-            raise UsageError(f"detector loss {self.loss!r} is not location or adaptive_wing")
         check_dtype(self.dtype)
 
     @property
@@ -119,7 +112,7 @@ class DetectorStage(NetworkStage):
         config = self.config
         rows = self._sampler.next(self.images_per_step)
         random = step_generator(self._seed, index)
-        shifts = random_shifts(len(rows), config.max_shift, random)
+        shifts = random_shifts(len(rows), MAX_SHIFT, random)
         colours = torch.rand(2, len(rows), 3, generator=random)
         scale = config.schedule.scale(index, progress)
 
@@ -131,7 +124,7 @@ class DetectorStage(NetworkStage):
                 landmarks = self.frames.landmark_batch(own)
                 frames, landmarks = shifted(frames, landmarks, shifts[chosen])
                 noise = colours[:, chosen].to(self.device)
-                frames = recoloured(frames, noise, config.max_brightness, config.max_contrast)
+                frames = recoloured(frames, noise, MAX_BRIGHTNESS, MAX_CONTRAST)
             return self._losses(frames, landmarks, self.frames.visible_batch(own))
 
         set_norms_training(self.detector, progress < config.freeze_norms_from)
@@ -157,31 +150,19 @@ class DetectorStage(NetworkStage):
         with products_in(config.dtype):
             found_maps = self.detector.heatmaps_and_boundary((frames + 1) / 2)
         heatmaps, boundary = (maps.float() for maps in found_maps)
-        target = heatmap_targets(landmarks, size, config.sigma_px)
-        edges = boundary_target(landmarks, size, config.sigma_px)
-        shown = torch.where(visible, 1.0, config.hidden_weight)  # [N, 98]
+        target = heatmap_targets(landmarks, size, SIGMA_PX)
+        edges = boundary_target(landmarks, size, SIGMA_PX)
+        shown = torch.where(visible, 1.0, HIDDEN_WEIGHT)  # [N, 98]
         found: dict[str, Tensor] = {}
         if config.openings_weight:
             distance = openings_distance(heatmaps, landmarks, visible)
             found["openings"] = config.openings_weight * distance
-        if config.loss == "adaptive_wing":
-            points, outline = self._wing(heatmaps, target), self._wing(boundary, edges)
-            return found | {
-                "points": (points * shown[:, :, None, None]).mean(),
-                "boundary": config.boundary_weight * outline.mean(),
-            }
-        weights = (1 + config.foreground_weight * target) * shown[:, :, None, None]
+        weights = (1 + FOREGROUND_WEIGHT * target) * shown[:, :, None, None]
         return found | {
             "place": (image_losses.location_loss(heatmaps, target) * shown).mean(),
             "points": HEATMAP_WEIGHT * ((heatmaps - target).square() * weights).mean(),
-            "boundary": config.boundary_weight * F.mse_loss(boundary, edges),
+            "boundary": F.mse_loss(boundary, edges),
         }
-
-    def _wing(self, heatmaps: Tensor, target: Tensor) -> Tensor:
-        """Adaptive Wing with the weighted loss map (Wang et al. 2019, equation 6)."""
-        near = F.max_pool2d(target, 3, stride=1, padding=1) >= FOREGROUND
-        weights = 1 + self.config.foreground_weight * near
-        return image_losses.adaptive_wing(heatmaps, target) * weights
 
     @torch.no_grad()
     def _detect(self, frames: Tensor) -> Tensor:

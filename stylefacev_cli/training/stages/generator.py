@@ -193,9 +193,7 @@ class GeneratorStage(NetworkStage):
             on_hair = image_losses.hair_weights(hair, real.shape[-1], config.hair_weight)
             weights = torch.maximum(weights, on_hair)
         found = {"l1": image_losses.image_loss(images, real, weights, config.num_scales)}
-        if config.gradient_weight:
-            edges = image_losses.gradient_loss(images, real, weights)
-            found["edges"] = config.gradient_weight * edges
+        found["edges"] = image_losses.gradient_loss(images, real, weights)
         if self._perceptual is not None and progress >= config.perceptual_from:
             found["perc"] = config.perceptual_weight * self._perceptual(images, real)
         return found

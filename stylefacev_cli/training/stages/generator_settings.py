@@ -40,7 +40,6 @@ class GeneratorStageConfig:
     feature_weight: float = 8.0  # on eyes, brows, nose and mouth
     hair_weight: float = 1.0  # on hair, where the data says where it is; 1: as the background
     num_scales: int = 3  # of the L1, halved each time
-    gradient_weight: float = 1.0
     perceptual_weight: float = 0.0
     perceptual_from: float = 0.3  # progress from which on the perceptual loss counts
     # adversarial loss

@@ -67,6 +67,7 @@ VALIDATION_SEED = 7
 VALIDATION_CLIPS = 32
 LONG_ROLL_OUT = 4  # times the training length, to see drift
 SHEET_COLUMNS = 12
+RENDERED_AT_ONCE = 4  # frames, with images: memory is that of so many
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,6 @@ class MotionStageConfig:
     num_images: int = 1_000_000  # frames of real sequences seen
     minutes: float | None = None
     supervise: str = "poses"  # or images: what the discriminators see
-    rendered_at_once: int = 4  # frames, with images: memory is that of so many
     num_clips: int = 8  # sequences in a batch, of all processes together
     values_clips: int = 0  # in a batch, of which the discriminators see num_clips; 0: as many
     critics_every: int = 1  # steps: in those between, losses on values alone train the sampler
@@ -104,8 +104,6 @@ class MotionStageConfig:
         """Check the values once."""
         if self.supervise not in ("poses", "images"):
             raise UsageError(f"motion.supervise {self.supervise!r} is not poses or images")
-        if self.rendered_at_once < 1:
-            raise UsageError("motion.rendered_at_once is at least 1")
         if not 0 <= self.time_reversal <= 1:
             raise UsageError("motion.time_reversal is a probability, from 0 to 1")
         if self.openings_scale and self.supervise != "poses":
@@ -407,9 +405,7 @@ class MotionStage(NetworkStage):
             return Attempt(batch, real, made, rolled, diversity)
         real = self._real_clips(batch)
         appearance = self._renderer.appearance_of(real[:, 0])
-        made = self._renderer.clips_of(
-            appearance, rolled, self.config.rendered_at_once, self.config.dtype
-        )
+        made = self._renderer.clips_of(appearance, rolled, RENDERED_AT_ONCE, self.config.dtype)
         return Attempt(batch, real, made, rolled, diversity)
 
     def _rows_of(self, batch: Batch, firsts: np.ndarray) -> Tensor:

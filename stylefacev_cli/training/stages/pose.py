@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import DataError, UsageError
@@ -27,7 +27,6 @@ from stylefacev_cli.training.batches.clip_frames import Frames, Sampler, spread
 from stylefacev_cli.training.batches.pose_features import (
     DTYPES,
     check_dtype,
-    check_swaps,
     check_targets,
     detected_key_points,
     heatmaps_of,
@@ -35,7 +34,6 @@ from stylefacev_cli.training.batches.pose_features import (
     products_in,
     set_norms_training,
 )
-from stylefacev_cli.training.batches.recomposition_pairs import PoseFactors
 from stylefacev_cli.training.batches.video_image_sampler import MixedSampler
 from stylefacev_cli.training.engine import sample_grids
 from stylefacev_cli.training.engine.batch_split import Share, own_shares
@@ -43,11 +41,11 @@ from stylefacev_cli.training.engine.best import Measure
 from stylefacev_cli.training.engine.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.engine.stage import NetworkStage, step_generator
 from stylefacev_cli.training.engine.stage_protocol import Losses
-from stylefacev_cli.training.extensions.swapped_places import SwappedPlaces
 from stylefacev_cli.training.losses.image_losses import explained, key_point_loss, openings
 
 VALIDATION_IMAGES = 96
 SHEET_COLUMNS = 8
+SIGMA_PX = 1.5  # of exact heatmaps
 
 
 @dataclass(frozen=True)
@@ -68,13 +66,10 @@ class PoseStageConfig:
     openings_weight: float = 0.0  # of eyes and mouth, beside 1 for the key points
     targets: str = "detected"  # key points, as in the paper; or labels, which know small movements
     exact_heatmaps_until: float = 0.0  # progress; until then heatmaps are drawn from the labels
-    sigma_px: float = 1.5  # of these
     generated_share: float = 0.5  # of a batch
     video_share: float | None = None  # of the frames: those of clips, others are stills; with a
     # batch of one and a half of each they take turns; null: as in the data
     flips: bool = False  # every frame is mirrored with probability ½
-    swaps_weight: float = 0.0  # where others' key points are in a pose: `swapped_places`; labels
-    pose_factors: PoseFactors | None = None  # which factors those swap
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
 
     def __post_init__(self) -> None:
@@ -82,13 +77,10 @@ class PoseStageConfig:
         check_targets(self.targets)
         if self.exact_heatmaps_until and self.targets != "labels":
             raise UsageError("pose.exact_heatmaps_until needs targets: labels")
-        if self.swaps_weight and self.targets != "labels":
-            raise UsageError("pose.swaps_weight needs targets: labels")
         if self.flips and self.targets == "labels":
             raise UsageError("pose.flips needs targets: detected, since labels are not mirrored")
         if self.video_share is not None and not 0 <= self.video_share <= 1:
             raise UsageError("pose.video_share is not between 0 and 1")
-        check_swaps(self.swaps_weight, self.pose_factors, "pose.swaps_weight")
         check_dtype(self.dtype)
 
     @property
@@ -124,12 +116,9 @@ class PoseStage(NetworkStage):
                 )
         torch.manual_seed(seed)
         self.pose_extractor = PoseExtractor(config.architecture).to(self.device)
-        learning = nn.ModuleList([self.pose_extractor])
-        self._swaps: SwappedPlaces | None = None
-        if config.pose_factors is not None and config.swaps_weight:
-            self._swaps = SwappedPlaces(generator, frames, config.pose_factors, seed)
-            learning.append(self._swaps.network)
-        self._optimisers = muon_and_adam(learning, config.lr, config.betas, config.muon_lr)
+        self._optimisers = muon_and_adam(
+            self.pose_extractor, config.lr, config.betas, config.muon_lr
+        )
         self._sampler = (
             Sampler(frames.rows(held_out=False), seed, frames.digest)
             if config.video_share is None
@@ -138,8 +127,6 @@ class PoseStage(NetworkStage):
         self._held_out = spread(frames.rows(held_out=True), VALIDATION_IMAGES)
         self.networks = {"pose": self.pose_extractor}
         self.others = {"optimisers": self._optimisers, "sampler": self._sampler}
-        if self._swaps is not None:
-            self.networks["swaps"], self.others["places"] = self._swaps.network, self._swaps.guess
         self.architecture = {"pose": to_plain(config.architecture)}
 
     def step(self, index: int, progress: float) -> Losses:
@@ -184,16 +171,12 @@ class PoseStage(NetworkStage):
             poses = self.pose_extractor(heatmaps)
             found = self.pose_extractor.key_points(poses).float()
         loss = key_point_loss(found, wanted, self.config.openings_weight)
-        losses = {"key_points": self.config.key_point_weight * loss}
-        if self._swaps is not None:
-            distance = self._swaps.distance(rows, samples, poses.float())
-            losses["swaps"] = self.config.swaps_weight * distance
-        return losses
+        return {"key_points": self.config.key_point_weight * loss}
 
     def _exact_heatmaps(self, rows: np.ndarray) -> Tensor:
         """What a detector without errors would give: many more of them can be seen in the time."""
         size = self.pose_extractor.config.heatmap_size
-        return heatmap_targets(self.frames.landmark_batch(rows), size, self.config.sigma_px)
+        return heatmap_targets(self.frames.landmark_batch(rows), size, SIGMA_PX)
 
     def _seen(self, rows: np.ndarray, z: Tensor, mirrored: Tensor, samples: np.ndarray) -> Tensor:
         """The detector's heatmaps of the frames at `samples`; of the first rows, drawn from z."""
