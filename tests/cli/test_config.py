@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.generation import run as generation_run
+from stylefacev_cli.generation import run
 from stylefacev_cli.generation.plan import Wishes
 
 
@@ -18,7 +18,7 @@ def wishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Wishes]:
     asked: list[Wishes] = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(generation_run, "make_videos", lambda wishes, terminal: asked.append(wishes))
+    monkeypatch.setattr(run, "make_videos", lambda wishes, terminal: asked.append(wishes))
     return asked
 
 
