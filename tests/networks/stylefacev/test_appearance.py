@@ -217,8 +217,8 @@ def test_form_is_part_of_the_appearance_and_the_same_in_every_pose_and_w():
         added = grown.recompose(appearance[:1], poses) - network.recompose(
             appearance[:1, :8], poses
         )
-        landmarks, features, _ = grown.seen(frames)
-        form = grown.branch.form(landmarks, features)
+        landmarks, features, _ = grown.landmark_inputs(frames)
+        form = grown.branch.shape_offsets(landmarks, features)
     assert form.abs().max() > 0.01
     torch.testing.assert_close(added, form[:1, None].expand(3, SMALL.num_ws, -1))
     with pytest.raises(AssertionError, match="appearance"):
@@ -230,7 +230,7 @@ def test_a_branch_starts_from_principal_components_and_scaled_features():
     directions = torch.randn(3, 196, dtype=torch.float64)
     faces = (0.5 + 0.05 * torch.randn(200, 3, dtype=torch.float64) @ directions).float()
     features = torch.tensor([1e-2, 1.0, 30.0, 2.0, 5.0]) * torch.randn(200, 5) + 7
-    branch.start(faces.view(-1, 98, 2), features)
+    branch.init_from(faces.view(-1, 98, 2), features)
     with torch.no_grad():
         seen = branch.directions(faces)
     torch.testing.assert_close(seen.mean(dim=0), torch.zeros(96), atol=1e-3, rtol=0)
@@ -257,7 +257,7 @@ def test_landmarks_are_where_the_heatmaps_mass_is(monkeypatch):
     torch.testing.assert_close(found, points, atol=1.5e-3, rtol=0)  # a tenth of a pixel
     with torch.autocast("cpu", torch.bfloat16):  # its numbers are 0.002 of the frame apart
         assert torch.equal(branch.landmarks(frames), found)
-        assert branch.form(found, features).dtype == torch.float32
+        assert branch.shape_offsets(found, features).dtype == torch.float32
 
 
 @pytest.mark.parametrize(
