@@ -17,8 +17,8 @@ from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.metrics.perceptual import (
     PerceptualLoss,
-    chosen_perceptual,
     load_perceptual,
+    resolve_perceptual,
 )
 from stylefacev_cli.networks.resize import resize_square
 from stylefacev_cli.networks.stylegan3.generator import Generator
@@ -247,7 +247,7 @@ class Trainer:
             "made_by": f"stylefacev {__version__}",
             "data": [folder.resolve().name for folder in self._data],
             "frames": len(frames.images),
-            "perceptual": chosen_perceptual(config.perceptual),
+            "perceptual": resolve_perceptual(config.perceptual),
             "config": to_plain(config),
             **rendering_of(self._data),
         }

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.metrics.images import psnr
+from stylefacev_cli.metrics.image_quality import psnr
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
-from stylefacev_cli.networks.initial_weights import start_residual
+from stylefacev_cli.networks.initial_weights import init_residual
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
@@ -144,7 +144,7 @@ class AppearanceStage(NetworkStage):
         self._detector, self._pose_extractor = detector, pose_extractor
         torch.manual_seed(seed)
         self.appearance_net = AppearanceRecomposer(config.architecture)
-        start_residual(self.appearance_net)  # at these learning rates better than the authors'
+        init_residual(self.appearance_net)  # at these learning rates better than the authors'
         self.appearance_net.to(self.device).centre_on(generator.mapping.w_avg)
         arrange_for(config.dtype, detector, pose_extractor, self.appearance_net)
         self._optimisers = muon_and_adam(

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from stylefacev_cli.common.settings import to_plain
-from stylefacev_cli.metrics.images import face_box, psnr, ssim
+from stylefacev_cli.metrics.image_quality import face_box, psnr, ssim
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
