@@ -17,7 +17,7 @@ from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.metrics.perceptual import (
     PerceptualLoss,
-    chosen_perceptual,
+    resolve_perceptual,
     load_perceptual,
 )
 from stylefacev_cli.networks.resize import resize_square
@@ -136,10 +136,12 @@ class Trainer:
     def _generator(self) -> Generator:
         """The run's generator, or that of the model that it starts from."""
         generator = load_generator(self._checkpoints)
-        if generator.config != self._config.generator.architecture:
+        given, there = map(to_plain, (self._config.generator.architecture, generator.config))
+        other = {key: value for key, value in there.items() if given[key] != value}
+        if other:
             raise UsageError(
                 f"generator.architecture is not that of {self._config.start_from or self._run}: "
-                f"give it {to_plain(generator.config)}"
+                f"give it {other}"
             )
         return generator
 
@@ -155,7 +157,7 @@ class Trainer:
             "made_by": f"stylefacev {__version__}",
             "data": [folder.resolve().name for folder in self._data],
             "frames": len(frames.images),
-            "perceptual": chosen_perceptual(config.perceptual),
+            "perceptual": resolve_perceptual(config.perceptual),
             "config": to_plain(config),
             **rendering_of(self._data),
         }
