@@ -74,7 +74,7 @@ def write_card(
         ),
         "data": [set_facts(path) for path in data],
         "data_digest_covers": DIGEST_COVERS,
-        "use_saves": config.use_saves,
+        "use_checkpoints": config.use_checkpoints,
         "stages": stages_of(config, checkpoints, stages),
         "config": to_plain(config),
     }
@@ -187,7 +187,7 @@ def as_markdown(facts: dict[str, Any]) -> Iterator[str]:
         yield f"- {how} from {start['name']} (SHA-256 of its bundle.yaml {start['sha256']})"
     yield f"- perceptual loss: {facts['perceptual']}"
     yield f"- held out: {facts['held_out']}"
-    yield f"- taken of each stage: its {facts['use_saves']} checkpoint"
+    yield f"- taken of each stage: its {facts['use_checkpoints']} checkpoint"
     yield ""
     yield from _data_and_stages(facts)
     yield "Losses are running means with their weights, as in `log.jsonl`. All that is here is in"

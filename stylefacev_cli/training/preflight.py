@@ -16,7 +16,7 @@ from stylefacev_cli.datasets.clips import ClipEntry, ClipSet
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.training.artifacts import network_of
 from stylefacev_cli.training.batches.reading import for_validation, num_bytes_of, says_hair
-from stylefacev_cli.training.engine.batch_split import own_shares
+from stylefacev_cli.training.engine.batch_split import own_splits
 from stylefacev_cli.training.resources import (
     check_disk,
     check_folder,
@@ -77,7 +77,7 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
         StyleFaceVError: the folder cannot be written, or there is too little space or memory.
     """
     for name in stages:  # now, not hours later when it is that stage's turn
-        own_shares(name, getattr(config, name))
+        own_splits(name, getattr(config, name))
     check_beginnings(config, stages)
     sets = check_data(config, data, stages)
     check_folder(run)
@@ -253,11 +253,14 @@ def _needed_labels(config: TrainingConfig) -> list[tuple[str, str, str]]:
             setting = "objective: adversarial, paired_weight: 0"
             needed += [(name, "factors", setting), (name, "landmarks", setting)]
     for name, keys in (
-        ("appearance", ("pair_share", "frame_share", "swap_share", "places_weight")),
-        ("joint", ("video_embedding_weight", "num_swaps", "further_swaps", "places_weight")),
+        ("appearance", ("pair_share", "frame_share", "swap_share", "key_point_surrogate_weight")),
+        (
+            "joint",
+            ("video_embedding_weight", "num_swaps", "num_swap_poses", "key_point_surrogate_weight"),
+        ),
     ):
         used = [key for key in keys if getattr(getattr(config, name), key, 0)]
         needed += [(name, "factors", f"{name}.{key}: 0") for key in used]
-        if "places_weight" in used:
-            needed.append((name, "key_points", f"{name}.places_weight: 0"))
+        if "key_point_surrogate_weight" in used:
+            needed.append((name, "key_points", f"{name}.key_point_surrogate_weight: 0"))
     return needed

@@ -54,7 +54,7 @@ def check_disk(run: Path, num_bytes: int) -> None:
     if num_bytes > free:
         raise StyleFaceVError(
             f"this run needs {in_units(num_bytes)} of space, but {_existing(run)} has "
-            f"{in_units(free)} free: lower loop.keep, or choose another --out"
+            f"{in_units(free)} free: lower loop.num_checkpoints, or choose another --out"
         )
 
 
@@ -94,7 +94,7 @@ def disk_bytes_of(config: TrainingConfig, run: Path, checkpoint_bytes: dict[str,
     total = 0
     for name, size in checkpoint_bytes.items():
         there = sum(path.stat().st_size for path in (run / name / "checkpoints").glob("*.ckpt"))
-        total += max((config.loop.keep + BESIDE_KEPT) * size - there, 0)
+        total += max((config.loop.num_checkpoints + BESIDE_KEPT) * size - there, 0)
     return total
 
 

@@ -24,7 +24,7 @@ from stylefacev_cli.training.stages.appearance import AppearanceStageConfig
 from stylefacev_cli.training.stages.detector import DetectorStageConfig
 from stylefacev_cli.training.stages.generator_settings import GeneratorStageConfig
 from stylefacev_cli.training.stages.joint_settings import JointStageConfig
-from stylefacev_cli.training.stages.motion import MotionStageConfig
+from stylefacev_cli.training.stages.motion_settings import MotionStageConfig
 from stylefacev_cli.training.stages.pose import PoseStageConfig
 
 STAGES = ("generator", "finish", "detector", "pose", "appearance", "joint", "motion")
@@ -45,7 +45,7 @@ class TrainingConfig:
     finish: GeneratorStageConfig | None = None  # a second, adversarial pass over the generator
     start_from: str | None = None  # model whose networks stand in for those not trained here
     fine_tune: bool = False  # its networks are what stages begin with, too
-    use_saves: str = "newest"  # or best, by validation: what later stages and the bundle take
+    use_checkpoints: str = "newest"  # or best, by validation: what later stages and the bundle take
     stages: tuple[str, ...] = ()  # those that are trained; none named: all that have a section
     seed: int = 1
     data: tuple[str, ...] = ()  # folders, beside those of --data
@@ -62,8 +62,10 @@ class TrainingConfig:
         """Check that the parts go together."""
         if not self.frames_in_memory_gb >= 0:
             raise UsageError(f"frames_in_memory_gb {self.frames_in_memory_gb} is not 0 or more")
-        if self.use_saves not in WHICH:
-            raise UsageError(f"use_saves {self.use_saves!r} is not {' or '.join(WHICH)}")
+        if self.use_checkpoints not in WHICH:
+            raise UsageError(
+                f"use_checkpoints {self.use_checkpoints!r} is not {' or '.join(WHICH)}"
+            )
         for stage in self.stages:
             if stage not in STAGES or getattr(self, stage) is None:
                 raise UsageError(f"stages: the config has no section {stage!r}")

@@ -17,8 +17,8 @@ from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.metrics.perceptual import (
     PerceptualLoss,
-    resolve_perceptual,
     load_perceptual,
+    resolve_perceptual,
 )
 from stylefacev_cli.networks.resize import resize_square
 from stylefacev_cli.networks.stylegan3.generator import Generator
@@ -48,6 +48,7 @@ from stylefacev_cli.training.stages.appearance import AppearanceStage
 from stylefacev_cli.training.stages.detector import DetectorStage
 from stylefacev_cli.training.stages.generator import GeneratorStage
 from stylefacev_cli.training.stages.joint import JointStage
+from stylefacev_cli.training.stages.joint_batches import JointNetworks
 from stylefacev_cli.training.stages.motion import MotionStage
 from stylefacev_cli.training.stages.pose import PoseStage
 from stylefacev_cli.weights.manifest import read_manifest
@@ -69,7 +70,7 @@ class Trainer:
         """Nothing is read yet; arguments as for `train`."""
         self._config, self._data, self._run, self._listener = config, data, run, listener
         self._device = device
-        self._checkpoints = Checkpoints(run, config.use_saves, config.start_from)
+        self._checkpoints = Checkpoints(run, config.use_checkpoints, config.start_from)
         self._frames: Frames | None = None
 
     def train(self, name: str, budget: Budget, stop: StopFlag, *, skip_finished: bool) -> Outcome:
@@ -116,10 +117,9 @@ class Trainer:
             if name == "appearance":
                 return AppearanceStage(section, frames, seed, generator, detector, pose, perceptual)
             appearance = load_appearance(checkpoints, joint=False).to(device)
-            looking = load_detector(checkpoints, fixed=True).to(device)
-            return JointStage(
-                section, frames, seed, generator, detector, pose, appearance, perceptual, looking
-            )
+            fixed = load_detector(checkpoints, fixed=True).to(device)
+            before = JointNetworks(generator, detector, pose, appearance, fixed)
+            return JointStage(section, frames, seed, before, perceptual)
         assert name == "motion"
         pose = load_pose_extractor(checkpoints).to(device)
         detector = load_detector(checkpoints).to(device)
@@ -130,8 +130,8 @@ class Trainer:
             frames.clips(held_out=False, min_frames=section.num_frames)[:1, 0]
         )
         renderer = Renderer(generator, load_appearance(checkpoints).to(device), shown)
-        looking = load_detector(checkpoints, fixed=True).to(device)  # at pictures of made poses
-        return MotionStage(section, tracks, seed, renderer, frames, pose, looking)
+        fixed = load_detector(checkpoints, fixed=True).to(device)  # finds key points in pictures
+        return MotionStage(section, tracks, seed, renderer, frames, pose, fixed)
 
     def _generator(self) -> Generator:
         """The run's generator, or that of the model that it starts from."""

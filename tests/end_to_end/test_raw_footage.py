@@ -214,7 +214,7 @@ def footage_config() -> dict[str, Any]:
         "joint": {
             "num_images": 12,
             "num_clips": 2,
-            "num_drawn": 2,
+            "num_generated": 2,
             "window": {"num_frames": 2, "frame_step": 3, "min_gap": 4, "max_gap": 7},
             "discriminator": {"base_channels": 4, "num_layers": 1},
             "max_rotation_deg": 0,

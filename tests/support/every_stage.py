@@ -37,8 +37,10 @@ from stylefacev_cli.training.stages.detector import DetectorStage, DetectorStage
 from stylefacev_cli.training.stages.generator import GeneratorStage
 from stylefacev_cli.training.stages.generator_settings import GeneratorStageConfig
 from stylefacev_cli.training.stages.joint import JointStage
+from stylefacev_cli.training.stages.joint_batches import JointNetworks
 from stylefacev_cli.training.stages.joint_settings import JointStageConfig
-from stylefacev_cli.training.stages.motion import MotionStage, MotionStageConfig
+from stylefacev_cli.training.stages.motion import MotionStage
+from stylefacev_cli.training.stages.motion_settings import MotionStageConfig
 from stylefacev_cli.training.stages.pose import PoseStage, PoseStageConfig
 
 ARCHITECTURE = tiny_architecture()
@@ -149,12 +151,12 @@ def appearance_stage(**settings: Any) -> NetworkStage:
     config = AppearanceStageConfig(
         APPEARANCE,
         batch_size=8,
-        pool_images=32,
+        num_pool_images=32,
         pair_share=0.375,  # no even number: parts of a batch need not split, only the batch does
         frame_share=0.25,
-        image_share=0.5,
-        view_weight=1.0,
-        places_weight=10.0,
+        image_loss_share=0.5,
+        view_surrogate_weight=1.0,
+        key_point_surrogate_weight=10.0,
         perceptual_weight=1.0,
         embedding_weight=1.0,
     )
@@ -167,11 +169,11 @@ def joint_stage(per_image: bool = False, **settings: Any) -> NetworkStage:
     config = JointStageConfig(
         PatchDiscriminatorConfig(base_channels=4, num_layers=1),
         num_clips=2,
-        num_drawn=4,
+        num_generated=4,
         window=ClipWindow(num_frames=2, frame_step=3, min_gap=4, max_gap=8),
         perceptual_weight=1.0,
         video_embedding_weight=1.0,
-        places_weight=10.0,
+        key_point_surrogate_weight=10.0,
         # Adam's first step is as long for gradients that are but rounding: key points felt it.
         pose_lr_factor=0.1,
         rebalance_from=0.9,
@@ -182,9 +184,8 @@ def joint_stage(per_image: bool = False, **settings: Any) -> NetworkStage:
     generator, detector, pose, appearance, perceptual = frozen_networks()
     if per_image:
         appearance = per_image_appearance()
-    return JointStage(
-        replace(config, **settings), clips(), 1, generator, detector, pose, appearance, perceptual
-    )
+    before = JointNetworks(generator, detector, pose, appearance, detector)
+    return JointStage(replace(config, **settings), clips(), 1, before, perceptual)
 
 
 @cache
@@ -228,7 +229,7 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     ),
     "appearance": appearance_stage,
     "appearance-seeds": lambda **settings: appearance_stage(
-        **{"pool_images": 0, "num_latents": 16} | settings
+        **{"num_pool_images": 0, "num_latents": 16} | settings
     ),
     "appearance-per-image": lambda **settings: appearance_stage(architecture=PER_IMAGE, **settings),
     "joint": joint_stage,
@@ -242,7 +243,7 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
         "images", fresh_roll_outs=True, time_reversal=0.5, **settings
     ),
     "motion-shown": lambda **settings: motion_stage(
-        "poses", shown_people=2, openings_scale=0.5, **settings
+        "poses", num_opening_people=2, openings_scale=0.5, **settings
     ),
     "motion-batch": lambda **settings: motion_stage("images", batch_statistics=True, **settings),
     "motion-images": lambda **settings: motion_stage("images", **settings),

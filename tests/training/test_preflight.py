@@ -122,7 +122,7 @@ def test_prepared_sets_have_their_own_split_and_labels(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no landmarks for the stage generator"):
         for_stage("generator", drawn)
     with pytest.raises(DataError, match="no key points for the stage joint"):
-        for_stage("joint", drawn, "joint.places_weight=1")
+        for_stage("joint", drawn, "joint.key_point_surrogate_weight=1")
     for_stage("joint", unlabelled, "held_out_permille=0")
 
 
@@ -190,7 +190,7 @@ def test_wrong_data_folder_space_and_memory(
     monkeypatch.undo()
     little = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(resources.shutil, "disk_usage", lambda path: little)
-    with pytest.raises(StyleFaceVError, match="but .* has 1 KB free: lower loop.keep"):
+    with pytest.raises(StyleFaceVError, match="but .* has 1 KB free: lower loop.num_checkpoints"):
         check(settings(), [clip_folder], tmp_path / "run")
 
 
@@ -237,7 +237,7 @@ def test_long_trainings_are_told_in_days() -> None:
 
 
 def test_a_card_tells_what_was_trained(clip_folder: Path, tmp_path: Path) -> None:
-    config, saved = settings("use_saves=best"), Checkpoints(tmp_path, "best")
+    config, saved = settings("use_checkpoints=best"), Checkpoints(tmp_path, "best")
     for stage, step in (("pose", 3), ("generator", 5)):
         store = CheckpointStore(tmp_path / stage / "checkpoints")
         store.save(step, {"step": step, "used_s": 720.0, "bad_steps": 1, "stage": {}})

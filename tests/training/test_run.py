@@ -148,7 +148,9 @@ def test_stages_need_those_before_them(clip_folder: Path, tmp_path: Path) -> Non
 
 def test_batches_that_do_not_split_are_told_before_the_first_stage(tmp_path: Path) -> None:
     config = tiny_settings(["joint.accumulate=4"])
-    with pytest.raises(UsageError, match="joint: image_share of num_drawn 2 does not split evenly"):
+    with pytest.raises(
+        UsageError, match="joint: image_loss_share of num_generated 2 does not split evenly"
+    ):
         train(config, [], tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -175,7 +177,7 @@ def test_example_settings_are_valid(name: str) -> None:
         ("generator.num_factors=13", "num_factors"),
         ("appearance.architecture.num_ws=9", "num_ws 6"),
         ("resolution=32", "img_resolution"),
-        ("loop.keep=1", "keep is at least 2"),
+        ("loop.num_checkpoints=1", "num_checkpoints is at least 2"),
         ("joint.num_images=many", "tiny.yaml.joint.num_images must be a whole number"),
     ],
 )
@@ -202,5 +204,5 @@ def test_data_without_labels(clips: Frames, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the stage detector needs 98 landmarks"):
         DetectorStage(config.detector, read, 0, None)
     unlabelled = dataclasses.replace(read, key_points=np.full_like(read.key_points, np.nan))
-    with pytest.raises(DataError, match="places_weight needs key points"):
-        unlabelled.need_key_points("places_weight")
+    with pytest.raises(DataError, match="key_point_surrogate_weight needs key points"):
+        unlabelled.need_key_points("key_point_surrogate_weight")

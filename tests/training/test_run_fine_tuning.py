@@ -109,7 +109,11 @@ def test_joint_training_goes_on_from_the_models_networks(
 def test_a_branch_for_landmarks_is_in_the_bundle_and_trained_on(
     model: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
-    branch = "landmark_branch=true", "places_weight=1", "pose_factors={first: 1, stop: 3}"
+    branch = (
+        "landmark_branch=true",
+        "key_point_surrogate_weight=1",
+        "pose_factors={first: 1, stop: 3}",
+    )
     config = settings(
         model,
         "joint.pose_lr_factor=0",
@@ -211,7 +215,7 @@ def test_the_joint_stage_alone_fits_its_model_where_poses_stay(
 ) -> None:
     """The bundle keeps the detector as it was, which looks at faces, beside the trained copy."""
     there = load_bundle(model).networks
-    config = settings(model, f"joint.same_poses_weight={float(keeps_poses)}", "joint.lr=0.01")
+    config = settings(model, f"joint.pose_anchor_weight={float(keeps_poses)}", "joint.lr=0.01")
     train(config, [clip_folder], tmp_path, stage="joint")
     assert (tmp_path / "bundle").exists() == keeps_poses
     if not keeps_poses:  # the model's movement is not one of these

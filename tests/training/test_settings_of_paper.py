@@ -102,7 +102,7 @@ def test_sizes_and_schedule_are_those_of_the_paper(name: str) -> None:
     assert appearance.architecture.input_size == 256
     # Statistics of the batch to the end, of one sample at sampling.
     assert (appearance.architecture.normalisation, appearance.batch_size) == ("per_image", 1)
-    assert config.pose.freeze_norms_from == appearance.freeze_norms_from == 1
+    assert config.pose.freeze_batch_norm_from == appearance.freeze_batch_norm_from == 1
     assert config.motion.batch_statistics == (config.motion.supervise == "images")
     assert config.pose.key_point_weight == 10 and config.motion.num_frames == 30
     if joint is not None:
@@ -110,7 +110,7 @@ def test_sizes_and_schedule_are_those_of_the_paper(name: str) -> None:
         assert (joint.embedding_weight, joint.image_weight, joint.adversarial_weight) == (
             10, 0.1, 0.01,
         )  # fmt: skip
-        assert joint.freeze_norms_from == 1 and not joint.freeze_detector_norms
+        assert joint.freeze_batch_norm_from == 1 and not joint.freeze_detector_batch_norm
         detector, _ = networks_of(config, "joint")[0]
         assert sum(p.numel() for p in detector.parameters()) == 6_333_603
 

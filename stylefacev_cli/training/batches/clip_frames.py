@@ -82,8 +82,8 @@ class Frames:
             raise DataError(
                 "these settings need the latents of rendered faces, which the data lacks: train "
                 "on a set of `stylefacev data render`, or give objective: adversarial, and 0 for "
-                "paired_weight, pair_share, frame_share, swap_share, places_weight, "
-                "video_embedding_weight, joint.num_swaps, joint.further_swaps"
+                "paired_weight, pair_share, frame_share, swap_share, key_point_surrogate_weight, "
+                "video_embedding_weight, joint.num_swaps, joint.num_swap_poses"
             )
         return torch.from_numpy(self.factors[rows]).to(self.device)
 

@@ -45,17 +45,17 @@ from stylefacev_cli.training.engine.training_log import TrainingLog
 class LoopConfig:
     """How a stage is run; the same fields for every stage."""
 
-    save_every_minutes: float = 5.0  # time between saves
-    save_every_steps: int = 0  # also save after this many steps; 0: by time alone
-    sheet_every_minutes: float = 10.0  # time between sample sheets, each with a validation
+    checkpoint_every_minutes: float = 5.0
+    checkpoint_every_steps: int = 0  # beside those by time; 0: by time alone
+    validate_every_minutes: float = 10.0  # each validation comes with a sample grid
     log_every_s: float = 20.0  # time between progress lines and lines of the log
-    keep: int = 3  # saves kept
-    max_bad_steps: int = 20  # non-finite losses in a row before giving up
+    num_checkpoints: int = 3  # kept, the newest
+    max_skipped_steps: int = 20  # steps of non-finite losses in a row, before giving up
 
     def __post_init__(self) -> None:
         """Check the values once."""
-        if self.keep < 2:
-            raise UsageError("keep is at least 2: a damaged newest save needs one before it")
+        if self.num_checkpoints < 2:
+            raise UsageError("num_checkpoints is at least 2: a damaged newest needs one before it")
 
 
 @dataclass
@@ -114,8 +114,8 @@ def run_stage(
         Why it ended. A checkpoint of the last step is on the disk.
 
     Raises:
-        StyleFaceVError: the loss was not finite `max_bad_steps` times in a row, a checkpoint could
-            not be written, or another process has ended.
+        StyleFaceVError: the loss was not finite `max_skipped_steps` times in a row, a checkpoint
+            could not be written, or another process has ended.
         IntegrityError: all checkpoints are damaged.
     """
     return _StageRun(stage, folder, budget, config, stop, listener).run()
@@ -160,7 +160,7 @@ class _StageRun:
     ) -> None:
         self._stage, self._folder, self._budget = stage, folder, budget
         self._config, self._stop, self._listener = config, stop, listener
-        self._store = CheckpointStore(folder / "checkpoints", config.keep)
+        self._store = CheckpointStore(folder / "checkpoints", config.num_checkpoints)
         self._step, used_s, self._num_skipped = self._resume()
         self._skipped_in_a_row = 0
         self._clock = Clock(used_s)
@@ -220,10 +220,12 @@ class _StageRun:
             self._log.add(losses)
         self._log.after_step(self._step, self._clock, self._num_skipped)
         now, config = time.monotonic(), self._config
-        by_steps = config.save_every_steps and self._step % config.save_every_steps == 0
-        if is_finite and (by_steps or now - self._last_save >= 60 * config.save_every_minutes):
+        by_steps = config.checkpoint_every_steps and self._step % config.checkpoint_every_steps == 0
+        if is_finite and (
+            by_steps or now - self._last_save >= 60 * config.checkpoint_every_minutes
+        ):
             self._save()
-        if now - self._last_validation >= 60 * config.sheet_every_minutes:
+        if now - self._last_validation >= 60 * config.validate_every_minutes:
             self._validate()
 
     def _count_skipped(self, losses: Losses) -> bool:
@@ -231,7 +233,7 @@ class _StageRun:
         is_finite = all(math.isfinite(value) for value in losses.values())
         self._skipped_in_a_row = 0 if is_finite else self._skipped_in_a_row + 1
         self._num_skipped += not is_finite
-        if self._skipped_in_a_row >= self._config.max_bad_steps:
+        if self._skipped_in_a_row >= self._config.max_skipped_steps:
             raise StyleFaceVError(
                 f"{self._stage.name}: the loss was not finite {self._skipped_in_a_row} times in a "
                 f"row at step {self._step}; the last good checkpoint is step {self._saved_step}: "

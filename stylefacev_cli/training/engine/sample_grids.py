@@ -8,7 +8,7 @@ from torch import Tensor
 
 LANDMARK_COLOUR = (0.1, 1.0, 0.1)
 PREDICTED_COLOUR = (1.0, 0.2, 0.1)
-SHEET_SIDE_PX = 96  # smaller pictures are enlarged, so that key points can be told apart
+MIN_SIDE_PX = 96  # smaller pictures are enlarged, so that key points can be told apart
 
 
 def grid(rows: list[Tensor]) -> np.ndarray:
@@ -52,7 +52,7 @@ def recomposition(
     Returns:
         uint8 [H, W, 3].
     """
-    scale = max(1, -(-SHEET_SIDE_PX // frames.shape[-1]))
+    scale = max(1, -(-MIN_SIDE_PX // frames.shape[-1]))
     none = frames.new_zeros(len(frames), 0, 2)
     rows = [with_points(row, none, scale) for row in (appearance_from, frames, made, swapped)]
     marked = with_points(frames, detected, scale)

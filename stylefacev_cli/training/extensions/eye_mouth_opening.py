@@ -37,7 +37,7 @@ _NUM_OPENINGS = 3
 _KEPT = 5  # one person of so many is kept, and tells how much is explained
 
 
-class ShownOpenings:
+class OpeningSurrogate:
     """Reads openings from poses as pictures show them; unknown until it is fitted."""
 
     def __init__(self, pose_extractor: PoseExtractor, data: Tensor, seed: int) -> None:

@@ -26,7 +26,7 @@ from stylefacev_cli.training.batches.clip_frames import Frames, spread
 from stylefacev_cli.training.batches.pose_features import products_in
 from stylefacev_cli.training.batches.recomposition_pairs import PoseFactors
 from stylefacev_cli.training.extensions.surrogate_fit import fit
-from stylefacev_cli.training.extensions.surrogates import LearnedGuess
+from stylefacev_cli.training.extensions.surrogates import LearnedSurrogate
 
 MAX_FRAMES = 40_000  # that are looked at
 MAX_POSES = 8192  # of others, to recompose them in
@@ -48,7 +48,7 @@ class _Looked:
     wanted: Tensor  # [N, K, w_dim] of the factors
 
 
-class FormFit:
+class LandmarkBranchFit:
     """Fits the branch of a network once; it knows whether that was done."""
 
     def __init__(
@@ -56,7 +56,7 @@ class FormFit:
         frames: Frames,
         generator: Generator,
         pose_factors: PoseFactors,
-        places: LearnedGuess,
+        places: LearnedSurrogate,
         pose_of: Callable[[Tensor], Tensor],
         dtype: str,
         seed: int,

@@ -90,7 +90,7 @@ def structure_loss(made: Tensor, wanted: Tensor) -> Tensor:
 STEPS = (1, 4, 16)  # frames
 
 
-def marginal_step_loss(made: Tensor, real: Tensor) -> Tensor:
+def increments_loss(made: Tensor, real: Tensor) -> Tensor:
     """`marginal_loss` of how far values move in some numbers of frames, over them: [K].
 
     It tells rare and fast movements (blinks) from small ones all the time (trembling), which the

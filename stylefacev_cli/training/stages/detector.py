@@ -34,7 +34,7 @@ from stylefacev_cli.training.batches.pose_features import (
     shifted,
 )
 from stylefacev_cli.training.engine import sample_grids
-from stylefacev_cli.training.engine.batch_split import Share, own_shares
+from stylefacev_cli.training.engine.batch_split import BatchSplit, own_splits
 from stylefacev_cli.training.engine.best import Measure
 from stylefacev_cli.training.engine.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.engine.stage import NetworkStage, step_generator
@@ -53,7 +53,7 @@ PEAK_RADIUS_PX = 4.0  # of the neighbourhood, in the heatmap
 OUT_OF_REACH = 1e4
 HEATMAP_WEIGHT = 30.0  # of the heatmaps' own error beside that of the place of their peak
 VALIDATION_IMAGES = 96
-SHEET_COLUMNS = 8
+GRID_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class DetectorStageConfig:
     schedule: Schedule = field(default_factory=Schedule)
     generated_share: float = 0.5  # of a batch that the generator draws, if one is trained
     openings_weight: float = 0.0  # of how far eyes and mouth are open, heatmap px
-    freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
+    freeze_batch_norm_from: float = 0.7  # progress from which on batch statistics stay
 
     def __post_init__(self) -> None:
         """Check the values once."""
@@ -92,8 +92,8 @@ class DetectorStage(NetworkStage):
     def __init__(
         self, config: DetectorStageConfig, frames: Frames, seed: int, generator: Generator | None
     ) -> None:
-        shares = own_shares(self.name, config)
-        super().__init__(config.batch_size, shares, frames.device)
+        splits = own_splits(self.name, config)
+        super().__init__(config.batch_size, splits, frames.device)
         frames.need_landmarks("the stage detector")
         self.config, self.frames, self._seed = config, frames, seed
         has_factors = frames.factors.shape[1] > 0
@@ -116,8 +116,8 @@ class DetectorStage(NetworkStage):
         colours = torch.rand(2, len(rows), 3, generator=random)
         scale = config.schedule.scale(index, progress)
 
-        def losses_of(share: Share) -> dict[str, Tensor]:
-            samples = share.of(np.arange(len(rows)))
+        def losses_of(split: BatchSplit) -> dict[str, Tensor]:
+            samples = split.of(np.arange(len(rows)))
             chosen, own = torch.from_numpy(samples), rows[samples]
             with torch.no_grad():
                 frames = self._with_generated(rows, samples)
@@ -127,10 +127,10 @@ class DetectorStage(NetworkStage):
                 frames = recoloured(frames, noise, MAX_BRIGHTNESS, MAX_CONTRAST)
             return self._losses(frames, landmarks, self.frames.visible_batch(own))
 
-        set_norms_training(self.detector, progress < config.freeze_norms_from)
+        set_norms_training(self.detector, progress < config.freeze_batch_norm_from)
         with restored_if_bad(self.detector) as marks:
-            parts = (losses_of(share) for share in self.shares)
-            found = self._optimisers.learn(parts, len(self.shares), scale)
+            parts = (losses_of(split) for split in self.splits)
+            found = self._optimisers.learn(parts, len(self.splits), scale)
             marks.append(found is not None)
         return found or {"total": float("nan")}
 
@@ -172,7 +172,7 @@ class DetectorStage(NetworkStage):
     @torch.no_grad()
     def sample_grid(self) -> np.ndarray:
         """Held-out renders and generated faces, with the landmarks found."""
-        rows = self.frames.shown(SHEET_COLUMNS)
+        rows = self.frames.shown(GRID_COLUMNS)
         frames = self.frames.image_batch(rows)
         pictures = [sample_grids.with_points(frames, self._detect(frames))]
         if self._generator is not None:

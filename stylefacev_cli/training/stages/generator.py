@@ -21,7 +21,7 @@ from stylefacev_cli.training.batches.clip_frames import Frames, Sampler, spread
 from stylefacev_cli.training.batches.pose_features import DTYPES, products_in
 from stylefacev_cli.training.batches.video_image_sampler import MixedSampler
 from stylefacev_cli.training.engine import sample_grids
-from stylefacev_cli.training.engine.batch_split import Share, own_shares
+from stylefacev_cli.training.engine.batch_split import BatchSplit, own_splits
 from stylefacev_cli.training.engine.best import Measure
 from stylefacev_cli.training.engine.optim import (
     AveragedModel,
@@ -39,7 +39,7 @@ from stylefacev_cli.training.losses import image_losses
 from stylefacev_cli.training.stages.generator_settings import GeneratorStageConfig
 from stylefacev_cli.weights.convert.discriminator_weights import load_discriminator
 
-SHEET_COLUMNS = 12
+GRID_COLUMNS = 12
 VALIDATION_IMAGES = 96
 VALIDATION_SEED = 7
 GROWTH_DRAWS = 2**32  # number of the first batch of latents that a grown network learns from
@@ -60,8 +60,8 @@ class GeneratorStage(NetworkStage):
         smaller: Generator | None = None,
     ) -> None:
         self.name = name
-        shares = own_shares(name, config)
-        super().__init__(config.batch_size, shares, frames.device)
+        splits = own_splits(name, config)
+        super().__init__(config.batch_size, splits, frames.device)
         self.config, self.frames, self._seed = config, frames, seed
         self._perceptual = perceptual if config.perceptual_weight else None
         self._is_paired = config.objective == "paired" or config.paired_weight > 0
@@ -135,8 +135,8 @@ class GeneratorStage(NetworkStage):
             random_z = self._random_z(len(rows), index)
         judged: list[Judged] = []
 
-        def losses_of(share: Share) -> dict[str, Tensor]:
-            samples = share.of(np.arange(len(rows)))
+        def losses_of(split: BatchSplit) -> dict[str, Tensor]:
+            samples = split.of(np.arange(len(rows)))
             real = self.frames.image_batch(rows[samples])
             found: dict[str, Tensor] = {}
             if random_z is None:
@@ -163,8 +163,8 @@ class GeneratorStage(NetworkStage):
         factors = dict.fromkeys(("l1", "edges", "perc"), config.paired_weight)
         factors["adv"] = config.adversarial_weight
         with restored_if_bad(self.generator) as marks:
-            parts = (losses_of(share) for share in self.shares)
-            found = self._optimisers.learn(parts, len(self.shares), scale, factors)
+            parts = (losses_of(split) for split in self.splits)
+            found = self._optimisers.learn(parts, len(self.splits), scale, factors)
             marks.append(found is not None)
         if found is None:
             return {"total": float("nan")}
@@ -241,12 +241,12 @@ class GeneratorStage(NetworkStage):
     def _shown(self, images: Tensor, samples: np.ndarray, index: int, of: str) -> Tensor:
         """What the discriminator sees of images: augmented anew for each of its three uses.
 
-        With `discriminator_detail`, their detail alone: colours and shading are the paired loss's,
-        and the game cannot drift in them.
+        With `discriminator_detail_px`, their detail alone: colours and shading are those of the
+        paired loss, and the game cannot drift in them.
 
         The images are those at the places `samples` of the batch.
         """
-        images = image_losses.detail(images, self.config.discriminator_detail)
+        images = image_losses.detail(images, self.config.discriminator_detail_px)
         if self._augmentation is None:
             return images
         use = 1 + ("generator", "real", "fakes").index(of)
@@ -286,7 +286,7 @@ class GeneratorStage(NetworkStage):
     def _fit_to_smaller(self, smaller: Generator) -> None:
         """Teach the layers that a smaller network lacks to make its pictures."""
         config, size = self.config, self.images_per_step
-        num_batches = -(-config.grow_images // size)
+        num_batches = -(-config.num_grow_images // size)
         names = [n for n in self.generator.synthesis.layer_names if n not in self._taken]
         fit_to_smaller(
             self.generator,
@@ -308,12 +308,12 @@ class GeneratorStage(NetworkStage):
     def sample_grid(self) -> np.ndarray:
         """Held-out renders, the same from their factors, and samples at truncation 1 and 0.7."""
         network = self._ema.network
-        rows = self.frames.shown(SHEET_COLUMNS)
+        rows = self.frames.shown(GRID_COLUMNS)
         pictures = [self.frames.image_batch(rows)]
         if self._is_paired:
             pictures.append(network(self.frames.factor_batch(rows)))
         z = torch.randn(
-            (SHEET_COLUMNS, self.config.architecture.z_dim),
+            (GRID_COLUMNS, self.config.architecture.z_dim),
             generator=torch.Generator().manual_seed(VALIDATION_SEED),
         ).to(self.device)
         pictures += [network(z), network(z, truncation_psi=0.7)]

@@ -36,7 +36,7 @@ from stylefacev_cli.training.batches.pose_features import (
 )
 from stylefacev_cli.training.batches.video_image_sampler import MixedSampler
 from stylefacev_cli.training.engine import sample_grids
-from stylefacev_cli.training.engine.batch_split import Share, own_shares
+from stylefacev_cli.training.engine.batch_split import BatchSplit, own_splits
 from stylefacev_cli.training.engine.best import Measure
 from stylefacev_cli.training.engine.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.engine.stage import NetworkStage, step_generator
@@ -44,7 +44,7 @@ from stylefacev_cli.training.engine.stage_protocol import Losses
 from stylefacev_cli.training.losses.image_losses import explained, key_point_loss, openings
 
 VALIDATION_IMAGES = 96
-SHEET_COLUMNS = 8
+GRID_COLUMNS = 8
 SIGMA_PX = 1.5  # of exact heatmaps
 
 
@@ -70,7 +70,7 @@ class PoseStageConfig:
     video_share: float | None = None  # of the frames: those of clips, others are stills; with a
     # batch of one and a half of each they take turns; null: as in the data
     flips: bool = False  # every frame is mirrored with probability ½
-    freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
+    freeze_batch_norm_from: float = 0.7  # progress from which on batch statistics stay
 
     def __post_init__(self) -> None:
         """Check the values once."""
@@ -103,8 +103,8 @@ class PoseStage(NetworkStage):
         detector: LandmarkDetector,
         generator: Generator,
     ) -> None:
-        shares = own_shares(self.name, config)
-        super().__init__(config.batch_size, shares, frames.device)
+        splits = own_splits(self.name, config)
+        super().__init__(config.batch_size, splits, frames.device)
         self.config, self.frames, self._seed = config, frames, seed
         self._detector, self._generator = detector, generator
         if config.targets == "labels":
@@ -143,19 +143,19 @@ class PoseStage(NetworkStage):
             z = torch.randn((num_generated, self._generator.config.z_dim), generator=random)
         mirrored = torch.rand(len(rows), generator=random) < 0.5 * config.flips
         scale = config.schedule.scale(index, progress)
-        set_norms_training(self.pose_extractor, progress < config.freeze_norms_from)
+        set_norms_training(self.pose_extractor, progress < config.freeze_batch_norm_from)
         is_exact = progress < config.exact_heatmaps_until
         with restored_if_bad(self.pose_extractor) as marks:
-            parts = (self._losses(rows, z, mirrored, share, is_exact) for share in self.shares)
-            found = self._optimisers.learn(parts, len(self.shares), scale)
+            parts = (self._losses(rows, z, mirrored, split, is_exact) for split in self.splits)
+            found = self._optimisers.learn(parts, len(self.splits), scale)
             marks.append(found is not None)
         return found or {"key_points": float("nan")}
 
     def _losses(
-        self, rows: np.ndarray, z: Tensor, mirrored: Tensor, share: Share, is_exact: bool
+        self, rows: np.ndarray, z: Tensor, mirrored: Tensor, split: BatchSplit, is_exact: bool
     ) -> dict[str, Tensor]:
         """Of a share of frames, the first of which are drawn from z instead, some mirrored."""
-        samples = share.of(np.arange(len(rows)))
+        samples = split.of(np.arange(len(rows)))
         dtype = self.config.dtype
         with torch.no_grad():
             heatmaps = (
@@ -204,7 +204,7 @@ class PoseStage(NetworkStage):
     @torch.no_grad()
     def sample_grid(self) -> np.ndarray:
         """Held-out frames with the key points that the pose gives, and below with wanted ones."""
-        rows = self.frames.shown(SHEET_COLUMNS)
+        rows = self.frames.shown(GRID_COLUMNS)
         frames = self.frames.image_batch(rows)
         return sample_grids.grid(
             [sample_grids.with_points(frames, points) for points in self._predict(rows)]

@@ -50,7 +50,9 @@ class UpAndDown:
 
 def train(stage: UpAndDown, folder: Path, num_images: int) -> list[str]:
     lines: list[str] = []
-    config = LoopConfig(save_every_steps=1, sheet_every_minutes=0, log_every_s=0, keep=2)
+    config = LoopConfig(
+        checkpoint_every_steps=1, validate_every_minutes=0, log_every_s=0, num_checkpoints=2
+    )
     with StopFlag() as stop:
         run_stage(stage, folder, Budget(num_images), config, stop, Notes(lines))
     return lines

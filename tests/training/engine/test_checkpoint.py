@@ -28,7 +28,7 @@ from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 from stylefacev_cli.training.engine.loop import LoopConfig, StopFlag, run_stage
 
 NUM_STEPS = 4
-CONFIG = LoopConfig(save_every_steps=1)
+CONFIG = LoopConfig(checkpoint_every_steps=1)
 FEW = ["detector", "pose"]
 OTHERS = [name for name in STAGES if name not in FEW]
 

@@ -121,7 +121,7 @@ def test_images_of_a_run_end_it_resumably(tmp_path: Path) -> None:
 
 
 def test_non_finite_losses_are_skipped_then_end_the_run(tmp_path: Path) -> None:
-    config = LoopConfig(max_bad_steps=3, save_every_steps=1)
+    config = LoopConfig(max_skipped_steps=3, checkpoint_every_steps=1)
     run(NoisySums(bad_steps=(2, 3)), tmp_path / "few", Budget(num_images=20), config)
     state = CheckpointStore(tmp_path / "few" / "checkpoints").load_newest()
     assert state is not None and state["bad_steps"] == 2
@@ -134,7 +134,7 @@ def test_non_finite_losses_are_skipped_then_end_the_run(tmp_path: Path) -> None:
 
 
 def test_log_sheets_and_number_of_saves(tmp_path: Path) -> None:
-    config = LoopConfig(save_every_steps=2, log_every_s=0.0, keep=2)
+    config = LoopConfig(checkpoint_every_steps=2, log_every_s=0.0, num_checkpoints=2)
     _, lines = run(NoisySums(), tmp_path, Budget(num_images=20), config)
     progress = next(line for line in lines if "step 4" in line)
     for word in ("images", "loss", "images/s", "left"):

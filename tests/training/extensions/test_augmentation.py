@@ -9,7 +9,7 @@ import torch
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.training.batches.clip_frames import Frames, Sampler
 from stylefacev_cli.training.batches.video_image_sampler import MixedSampler
-from stylefacev_cli.training.engine.batch_split import Share
+from stylefacev_cli.training.engine.batch_split import BatchSplit
 from stylefacev_cli.training.extensions.augmentation import (
     TRANSFORMS,
     AdaptiveAugmentation,
@@ -52,7 +52,7 @@ def test_with_probability_0_nothing_changes_and_with_1_all_images_do() -> None:
 def test_each_share_of_a_batch_is_shown_as_in_the_whole() -> None:
     x, whole = images(8), draws(8)
     shown = augmented(x, 0.7, TRANSFORMS, whole)
-    for share in (Share(0, 2), Share(1, 2)):
+    for share in (BatchSplit(0, 2), BatchSplit(1, 2)):
         samples = share.of(np.arange(8))
         part = augmented(x[samples], 0.7, TRANSFORMS, whole.of(samples))
         torch.testing.assert_close(part, shown[samples], atol=1e-6, rtol=1e-6)

@@ -106,9 +106,9 @@ def test_a_grown_stage_begins_with_the_pictures_of_the_smaller_one() -> None:
     with torch.no_grad():
         wanted = small(z)
 
-    def error(grow_images: int) -> float:
+    def error(num_grow_images: int) -> float:
         config = GeneratorStageConfig(
-            LARGE, grow_images=grow_images, muon_lr=0.1, schedule=Schedule(final=1e-6)
+            LARGE, num_grow_images=num_grow_images, muon_lr=0.1, schedule=Schedule(final=1e-6)
         )
         stage = GeneratorStage(config, frames, seed=1, smaller=small)
         stage.step(0, 1.0)  # of hardly any learning rate itself
@@ -130,8 +130,8 @@ def test_what_does_not_fit_is_refused() -> None:
         assert all(torch.equal(value, before[key]) for key, value in large.state_dict().items())
     with pytest.raises(UsageError, match=r"first_cutoff is 2\.0, here 4\.0: no layer"):
         grow(Generator(replace(LARGE, first_cutoff=4.0, first_stopband=8.0)), small)
-    with pytest.raises(UsageError, match="grow_images"):
-        GeneratorStageConfig(LARGE, grow_images=-1)
+    with pytest.raises(UsageError, match="num_grow_images"):
+        GeneratorStageConfig(LARGE, num_grow_images=-1)
 
 
 def test_grow_from_a_run_and_go_on_without_it(
@@ -153,7 +153,7 @@ def test_grow_from_a_run_and_go_on_without_it(
         *base,
         *("--data", str(data), "--out", str(grown), "--set", "resolution=32"),
         *("--set", "generator.architecture.img_resolution=32", "--set", "finish=null"),
-        *("--set", "generator.architecture.num_layers=5", "--set", "generator.grow_images=16"),
+        *("--set", "generator.architecture.num_layers=5", "--set", "generator.num_grow_images=16"),
         *("--set", "appearance.architecture.num_ws=7"),
     ]
     grow_from = ("--set", f"generator.grow_from={start}")

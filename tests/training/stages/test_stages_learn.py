@@ -47,7 +47,7 @@ COMMON: dict[str, Any] = {
     "seed": 1,
     "held_out_permille": HELD_OUT_PERMILLE,
     "perceptual": "none",
-    "loop.sheet_every_minutes": 1000,
+    "loop.validate_every_minutes": 1000,
 }
 Numbers = dict[str, float]
 Learnt = tuple[Path, Numbers, Numbers]  # the run, numbers before and after
@@ -268,11 +268,11 @@ def test_pose(data: list[Path], tmp_path: Path) -> None:
 APPEARANCE: dict[str, Any] = {
     "start_from": "default-64",
     "appearance.batch_size": 16,
-    "appearance.pool_images": 400,
+    "appearance.num_pool_images": 400,
     "appearance.pair_share": 0.25,
     "appearance.frame_share": 0,
-    "appearance.view_weight": 0,
-    "appearance.places_weight": 0,
+    "appearance.view_surrogate_weight": 0,
+    "appearance.key_point_surrogate_weight": 0,
     "appearance.schedule": {"warmup_steps": 20, "decay_from": 0.5, "final": 0.05},
 }
 JOINT: dict[str, Any] = {
@@ -280,7 +280,7 @@ JOINT: dict[str, Any] = {
     "joint.lr": 2e-3,
     "joint.pose_lr_factor": 0.1,
     "joint.key_point_weight": 300,
-    "joint.places_weight": 0,
+    "joint.key_point_surrogate_weight": 0,
     "joint.schedule": {"warmup_steps": 20, "decay_from": 0.5, "final": 0.05},
 }
 
