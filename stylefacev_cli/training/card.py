@@ -135,7 +135,7 @@ def stages_of(
     config: TrainingConfig, checkpoints: Checkpoints, stages: tuple[str, ...]
 ) -> dict[str, dict[str, Any]]:
     """What became of each stage that has checkpoints."""
-    found: dict[str, dict[str, Any]] = {}
+    facts: dict[str, dict[str, Any]] = {}
     for name in stages:
         folder, section = checkpoints.run / name, getattr(config, name)
         newest = CheckpointStore(folder / "checkpoints").load_newest()
@@ -144,7 +144,7 @@ def stages_of(
             continue
         losses, held_out = logged(folder / "log.jsonl")
         best = folder / "checkpoints" / BEST_NAME
-        found[name] = {
+        facts[name] = {
             "steps": newest["step"],
             "images": newest["step"] * section.batch_size,
             "hours": round(newest["used_s"] / 3600, 4),
@@ -155,8 +155,8 @@ def stages_of(
         }
         if best.exists():
             state = read_checkpoint(best)
-            found[name]["best"] = {"step": state["step"], **state["held_out"]}
-    return found
+            facts[name]["best"] = {"step": state["step"], **state["held_out"]}
+    return facts
 
 
 def logged(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

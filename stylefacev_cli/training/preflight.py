@@ -63,7 +63,7 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
     """Check batches, networks, data, folder, space and memory for some stages; each process does.
 
     Args:
-        config: all settings; wrong ones were told when it was made.
+        config: all settings; wrong ones were refused when it was made.
         data: folders of clips.
         run: folder of the run; is not made.
         stages: those that are to be trained.
@@ -201,14 +201,14 @@ def _needed_lengths(config: TrainingConfig) -> list[tuple[str, int, str]]:
 def _check_labels(config: TrainingConfig, clips: ClipSet, stages: list[str]) -> None:
     labels = clips.clip(0).labels()
     z_dim = config.generator.architecture.z_dim
-    found = labels["factors"].shape[1] if "factors" in labels else 0
+    num_factors = labels["factors"].shape[1] if "factors" in labels else 0
     for stage, label, setting in _needed_labels(config):
         if stage not in stages:
             continue
-        if label == "factors" and found != z_dim:
+        if label == "factors" and num_factors != z_dim:
             raise DataError(
-                f"{clips.folder} has {found} factors a frame, the stage {stage} takes {z_dim}: "
-                f"train on rendered faces, set z_dim, or do without ({setting})"
+                f"{clips.folder} has {num_factors} factors a frame, the stage {stage} takes "
+                f"{z_dim}: train on rendered faces, set z_dim, or do without ({setting})"
             )
         if label == "landmarks" and label not in labels:
             raise DataError(

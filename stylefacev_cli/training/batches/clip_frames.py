@@ -54,8 +54,8 @@ class Frames:
         """Indices of the frames for training or for validation."""
         return np.flatnonzero(self.held_out == held_out)
 
-    def shown(self, count: int) -> np.ndarray:
-        """Rows for a sample sheet: evenly spread over held-out people, or over all if none are."""
+    def for_grid(self, count: int) -> np.ndarray:
+        """Rows for a sample grid: evenly spread over held-out people, or over all if none are."""
         held_out = self.rows(held_out=True)
         return spread(held_out if len(held_out) else self.rows(held_out=False), count)
 

@@ -1,7 +1,7 @@
-"""What a w does, guessed without making its picture: where things are, how it looks from afar.
+"""Surrogates: what the image of a w shows, predicted from the w without making the image.
 
-A picture costs a hundred times as much as its w, and so do losses on pictures. What matters most of
-them, where the face is and what it does, small networks read from w.
+An image costs a hundred times as much as its w, and so do losses on images. What matters most of
+them, where the face is and what it does, small networks predict from w.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class LinearSurrogate:
         self._samples = samples
         self._matrix: Tensor | None = None  # [w_dim, D]
 
-    def distance(self, ws: Tensor, wanted: Tensor) -> Tensor:
+    def distance(self, ws: Tensor, targets: Tensor) -> Tensor:
         """Mean absolute difference of what two ws [N, num_ws, w_dim] do, about."""
         if self._matrix is None:
             self._matrix = self._fit()
         self._matrix = self._matrix.to(ws.device)
-        return ((ws - wanted)[:, 1:].mean(dim=1) @ self._matrix).abs().mean()
+        return ((ws - targets)[:, 1:].mean(dim=1) @ self._matrix).abs().mean()
 
     @torch.no_grad()
     def _fit(self) -> Tensor:
@@ -69,7 +69,7 @@ class LinearSurrogate:
 
 
 class LearnedSurrogate:
-    """What a w does, guessed by a small network, where that is far from linear.
+    """What a w does, predicted by a small network, where that is far from linear.
 
     It is fitted once to samples, when it is first asked for.
     """
@@ -89,22 +89,22 @@ class LearnedSurrogate:
         self._scale = torch.ones(1)  # [w_dim], of w
         self._groups: list[int] = []
 
-    def distance(self, ws: Tensor, wanted: Tensor) -> Tensor:
+    def distance(self, ws: Tensor, targets: Tensor) -> Tensor:
         """Mean absolute difference of what two ws [N, num_ws, w_dim] do, about."""
-        found, goal = (torch.cat(self.effects(some), dim=1) for some in (ws, wanted))
-        return self._unit * grouped_l1(found, goal, self._groups)
+        predicted, expected = (torch.cat(self.effects(some), dim=1) for some in (ws, targets))
+        return self._unit * grouped_l1(predicted, expected, self._groups)
 
     def effects(self, ws: Tensor) -> tuple[Tensor, ...]:
         """What ws [N, num_ws, w_dim] do, about: by groups [N, D], from the mean, in units."""
         if self._network is None:
             self._fit()
-        return torch.split(self._guess(ws[:, 1:].mean(dim=1)), self._groups, dim=1)
+        return torch.split(self._predict(ws[:, 1:].mean(dim=1)), self._groups, dim=1)
 
-    def _guess(self, w: Tensor) -> Tensor:
+    def _predict(self, w: Tensor) -> Tensor:
         assert self._network is not None
         self._network.to(w.device)
-        found: Tensor = self._network(w / self._scale.to(w.device))
-        return found
+        predicted: Tensor = self._network(w / self._scale.to(w.device))
+        return predicted
 
     def _fit(self) -> None:
         w, groups = self._samples()
@@ -121,7 +121,7 @@ class LearnedSurrogate:
 
         def loss() -> Tensor:
             chosen = torch.randint(len(w), (BATCH_SIZE,), generator=random).to(w.device)
-            return grouped_l1(self._guess(w[chosen]), effects[chosen], self._groups)
+            return grouped_l1(self._predict(w[chosen]), effects[chosen], self._groups)
 
         optimiser = torch.optim.Adam(self._network.parameters(), LR)
         decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -143,9 +143,9 @@ class LearnedSurrogate:
             self._network.requires_grad_(False).load_state_dict(weights)
 
 
-def grouped_l1(found: Tensor, wanted: Tensor, groups: list[int]) -> Tensor:
+def grouped_l1(predicted: Tensor, targets: Tensor, groups: list[int]) -> Tensor:
     """Mean absolute difference of values [N, D], of which groups of so many count alike."""
-    off = torch.split((found - wanted).abs(), groups, dim=1)
+    off = torch.split((predicted - targets).abs(), groups, dim=1)
     return torch.stack([group.mean() for group in off]).mean()
 
 
@@ -161,10 +161,7 @@ def perceptron(num_inputs: int, num_hidden: int, num_outputs: int) -> nn.Sequent
 
 
 def view_surrogate(generator: Generator, seed: int) -> LinearSurrogate:
-    """How the generator's picture looks at `VIEW_SIZE_PX`, colours and light above all.
-
-    For the 64 px model it explains 71 % of the variance of unseen pictures.
-    """
+    """How the generator's picture looks at `VIEW_SIZE_PX`, colours and light above all."""
 
     @torch.no_grad()
     def samples() -> tuple[Tensor, Tensor]:
@@ -185,9 +182,7 @@ def key_point_surrogate(generator: Generator, frames: Frames, seed: int) -> Lear
     """Where landmarks and key points are, and how far eyes and mouth are open; by the labels.
 
     The landmarks, which show the outline of the face, are left out where the data has key points
-    alone. On people it has not seen (unaligned, 128 px) a network for the key points was 1.7 % of
-    the eyes' distance off, where linear regression is 4.2; of the mouth's opening it explained 96 %
-    (79), of the eyes' 71 % (55).
+    alone.
     """
     frames.need_key_points("key_point_surrogate_weight")
 

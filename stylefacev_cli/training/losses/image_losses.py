@@ -63,26 +63,26 @@ def openings(key_points: Tensor) -> Tensor:
     return key_points[:, list(LOWER)] - key_points[:, list(UPPER)]
 
 
-def key_point_loss(found: Tensor, wanted: Tensor, openings_weight: float) -> Tensor:
+def key_point_loss(predicted: Tensor, target: Tensor, openings_weight: float) -> Tensor:
     """Mean square error of key points [N, 14, 2], and of how far eyes and mouth are open.
 
     In the first alone a blink is nothing beside a nod. (The paper has the first alone: weight 0.)
     """
-    loss = F.mse_loss(found, wanted)
+    loss = F.mse_loss(predicted, target)
     if openings_weight:
-        loss = loss + openings_weight * F.mse_loss(openings(found), openings(wanted))
+        loss = loss + openings_weight * F.mse_loss(openings(predicted), openings(target))
     return loss
 
 
-def explained(found: Tensor, wanted: Tensor) -> float:
-    """How much of the variance over samples is found: 1 all, 0 no more than the mean tells.
+def explained(predicted: Tensor, target: Tensor) -> float:
+    """Explained variance over samples: 1 all of it, 0 no more than the mean explains.
 
     Args:
-        found: [N, …].
-        wanted: the same shape.
+        predicted: [N, …].
+        target: the same shape.
     """
-    rest = (found - wanted).square().sum()
-    return 1 - float(rest / (wanted - wanted.mean(dim=0)).square().sum().clamp(min=1e-12))
+    rest = (predicted - target).square().sum()
+    return 1 - float(rest / (target - target.mean(dim=0)).square().sum().clamp(min=1e-12))
 
 
 def _stacked(
@@ -176,10 +176,10 @@ def location_loss(predicted: Tensor, target: Tensor, sharpness: float = 10.0) ->
     Returns:
         [N, K].
     """
-    wanted = target.flatten(2)
-    wanted = wanted / wanted.sum(dim=2, keepdim=True).clamp(min=1e-6)
-    found = F.log_softmax(sharpness * predicted.flatten(2), dim=2)
-    return -(wanted * found).sum(dim=2)
+    weights = target.flatten(2)
+    weights = weights / weights.sum(dim=2, keepdim=True).clamp(min=1e-6)
+    logarithms = F.log_softmax(sharpness * predicted.flatten(2), dim=2)
+    return -(weights * logarithms).sum(dim=2)
 
 
 def non_saturating(logits: Tensor, real: bool) -> Tensor:
@@ -194,7 +194,7 @@ def relativistic_pairs(better: Tensor, worse: Tensor) -> Tensor:
 
     Args:
         better: logits of what should be judged the more real: real images for the discriminator,
-            made ones for the generator.
+            generated ones for the generator.
         worse: those of their counterparts, of the same shape.
     """
     return F.softplus(worse - better).mean()

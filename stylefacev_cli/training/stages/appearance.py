@@ -47,7 +47,7 @@ from stylefacev_cli.training.batches.recomposition_pairs import (
     PoseFactors,
     PoseTable,
     Recomposition,
-    drawn_examples,
+    generated_examples,
     joined,
     moved_frames,
     paired_examples,
@@ -85,10 +85,8 @@ class AppearanceStageConfig:
     schedule: Schedule = field(default_factory=Schedule)
     max_rotation_deg: float = 45.0
     max_translation: float = 0.25  # in image widths
-    num_latents: int = 0  # different faces drawn, those of the seeds from 0; 0: new ones every time
-    num_pool_images: int = (
-        0  # different drawn examples, kept and used again; 0: new ones every time
-    )
+    num_latents: int = 0  # different faces, those of the seeds from 0; 0: always new ones
+    num_pool_images: int = 0  # generated examples that are kept and used again; 0: new ones
     pair_share: float = 0.0  # of a batch: two frames of a clip instead of x' and x
     frame_share: float = 0.0  # of a batch: a frame of the data, shifted, instead of x'
     swap_share: float = 0.0  # of a batch: somebody in the pose of somebody else, by their factors
@@ -98,15 +96,9 @@ class AppearanceStageConfig:
     feature_weight: float = 1.0  # of the L1 on eyes and mouth
     perceptual_weight: float = 100.0
     embedding_weight: float = 100.0
-    view_surrogate_weight: float = (
-        0.0  # of the linear view's difference, a cheap stand-in for the L1
-    )
-    key_point_surrogate_weight: float = (
-        0.0  # of the guessed difference of where key points are; needs labels
-    )
-    image_loss_share: float = (
-        1.0  # of a batch: those that are made as images; of the others, ws alone
-    )
+    view_surrogate_weight: float = 0.0  # of the predicted image's L1, at low resolution
+    key_point_surrogate_weight: float = 0.0  # of predicted key points; needs labels
+    image_loss_share: float = 1.0  # of a batch: with losses of images; the others, of ws alone
     freeze_batch_norm_from: float = 0.7  # progress from which on batch statistics stay; with
     # architecture.normalisation per_image, from which on each sample's own are used
 
@@ -141,8 +133,8 @@ class AppearanceStage(NetworkStage):
         perceptual: PerceptualLoss | None,
     ) -> None:
         super().__init__(config.batch_size, own_splits(self.name, config), frames.device)
-        # Samples that are made as images, and those that are not.
-        self._made, self._others = evenly(np.arange(config.batch_size), config.image_loss_share)
+        # Samples whose losses are taken of images too, and those of ws alone.
+        self._rendered, self._others = evenly(np.arange(config.batch_size), config.image_loss_share)
         self.config, self.frames, self._seed = config, frames, seed
         self._generator, self._perceptual = generator, perceptual
         self._detector, self._pose_extractor = detector, pose_extractor
@@ -163,9 +155,9 @@ class AppearanceStage(NetworkStage):
         self.networks = {"appearance": self.appearance_net}
         self.others = {"optimisers": self._optimisers}
         if config.view_surrogate_weight:
-            self._view = self.others["view"] = view_surrogate(generator, seed)
+            self._view_surrogate = self.others["view"] = view_surrogate(generator, seed)
         if config.key_point_surrogate_weight:
-            self._places = self.others["places"] = key_point_surrogate(generator, frames, seed)
+            self._surrogate = self.others["places"] = key_point_surrogate(generator, frames, seed)
         self._pose_table = PoseTable(frames, self._pose_of)
         if self._num_pairs or self._num_frames or self._num_swaps:
             self.others["poses"] = self._pose_table
@@ -192,9 +184,9 @@ class AppearanceStage(NetworkStage):
         set_norms_training(self.appearance_net, progress < config.freeze_batch_norm_from)
         with restored_if_bad(self.appearance_net) as marks:
             parts = (self._losses_of(batch, split) for split in self.splits)
-            found = self._optimisers.learn(parts, len(self.splits), scale)
-            marks.append(found is not None)
-        return found or {"total": float("nan")}
+            losses = self._optimisers.learn(parts, len(self.splits), scale)
+            marks.append(losses is not None)
+        return losses or {"total": float("nan")}
 
     @torch.no_grad()
     def _pose_of(self, frames: Tensor) -> Tensor:
@@ -211,10 +203,10 @@ class AppearanceStage(NetworkStage):
 
     def _draw_chunk(self, count: int, index: int) -> Recomposition:
         drawing = self._drawing(count, step_generator(self._seed, index))
-        return drawn_examples(self._generator, drawing, self.config.dtype)
+        return generated_examples(self._generator, drawing, self.config.dtype)
 
     def _next_batch(self, index: int) -> list[Source]:
-        """The batch: drawn examples, pairs, single frames, each with how to make some of them."""
+        """Where the examples of a batch come from: generated, pairs, single frames, swaps."""
         sources: list[Source] = []
         if self._num_generated and self.config.num_pool_images:
             kept = self._pool_order.next(self._num_generated)
@@ -224,8 +216,10 @@ class AppearanceStage(NetworkStage):
             drawing = self._drawing(self._num_generated, step_generator(self._seed, index), seeds)
 
             def draw(chosen: np.ndarray) -> tuple[Recomposition, Tensor]:
-                drawn = drawn_examples(self._generator, drawing.of(chosen), self.config.dtype)
-                return drawn, self._pose_of(drawn.frames)
+                examples = generated_examples(
+                    self._generator, drawing.of(chosen), self.config.dtype
+                )
+                return examples, self._pose_of(examples.frames)
 
             sources.append((self._num_generated, draw))
         if self._num_pairs:
@@ -264,9 +258,9 @@ class AppearanceStage(NetworkStage):
         return sources
 
     def _losses_of(self, batch: list[Source], split: BatchSplit) -> dict[str, Tensor]:
-        samples = split.of(self._made, self._others)
+        samples = split.of(self._rendered, self._others)
         examples, poses = chosen_examples(batch, samples)
-        few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._made)))
+        few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._rendered)))
         first_swap = self.config.batch_size - self._num_swaps
         is_swap = torch.from_numpy(samples >= first_swap)
         targets = targets_of(self._generator, examples, few, is_swap, self.config.dtype)
@@ -283,9 +277,11 @@ class AppearanceStage(NetworkStage):
         config = self.config
         losses = {"embed": config.embedding_weight * embedding_loss(ws, targets)}
         if config.view_surrogate_weight:
-            losses["view"] = config.view_surrogate_weight * self._view.distance(ws, targets)
+            losses["view_surrogate"] = config.view_surrogate_weight * self._view_surrogate.distance(
+                ws, targets
+            )
         if config.key_point_surrogate_weight:
-            losses["places"] = config.key_point_surrogate_weight * self._places.distance(
+            losses["surrogate"] = config.key_point_surrogate_weight * self._surrogate.distance(
                 ws, targets
             )
         return losses
@@ -305,7 +301,7 @@ class AppearanceStage(NetworkStage):
     @torch.no_grad()
     def _validation_examples(self) -> Recomposition:
         random = torch.Generator().manual_seed(VALIDATION_SEED)
-        return drawn_examples(self._generator, self._drawing(VALIDATION_IMAGES, random))
+        return generated_examples(self._generator, self._drawing(VALIDATION_IMAGES, random))
 
     @torch.no_grad()
     def sample_grid(self) -> np.ndarray:
@@ -358,6 +354,6 @@ def evenly(samples: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
     return few, np.setdiff1d(samples, few)
 
 
-def embedding_loss(ws: Tensor, wanted: Tensor) -> Tensor:
+def embedding_loss(ws: Tensor, targets: Tensor) -> Tensor:
     """Mean |ŵ − w| [N, num_ws, w_dim], without the first w, which carries the placement."""
-    return (ws[:, 1:] - wanted[:, 1:]).abs().mean()
+    return (ws[:, 1:] - targets[:, 1:]).abs().mean()

@@ -130,9 +130,9 @@ class DetectorStage(NetworkStage):
         set_norms_training(self.detector, progress < config.freeze_batch_norm_from)
         with restored_if_bad(self.detector) as marks:
             parts = (losses_of(split) for split in self.splits)
-            found = self._optimisers.learn(parts, len(self.splits), scale)
-            marks.append(found is not None)
-        return found or {"total": float("nan")}
+            losses = self._optimisers.learn(parts, len(self.splits), scale)
+            marks.append(losses is not None)
+        return losses or {"total": float("nan")}
 
     def _with_generated(self, rows: np.ndarray, samples: np.ndarray) -> Tensor:
         """Frames of the rows at `samples`; of the first rows, what the generator makes of them."""
@@ -140,26 +140,26 @@ class DetectorStage(NetworkStage):
         drawn = samples[samples < round(len(rows) * self.config.generated_share)]
         if self._generator is not None and len(drawn):
             z, dtype = self.frames.factor_batch(rows[drawn]), DTYPES[self.config.dtype]
-            made = self._generator(z, conv_dtype=dtype)
-            frames[: len(drawn)] = made.clamp(-1, 1)
+            images = self._generator(z, conv_dtype=dtype)
+            frames[: len(drawn)] = images.clamp(-1, 1)
         return frames
 
     def _losses(self, frames: Tensor, landmarks: Tensor, visible: Tensor) -> dict[str, Tensor]:
         config = self.config
         size = config.architecture.heatmap_size
         with products_in(config.dtype):
-            found_maps = self.detector.heatmaps_and_boundary((frames + 1) / 2)
-        heatmaps, boundary = (maps.float() for maps in found_maps)
+            predicted_maps = self.detector.heatmaps_and_boundary((frames + 1) / 2)
+        heatmaps, boundary = (maps.float() for maps in predicted_maps)
         target = heatmap_targets(landmarks, size, SIGMA_PX)
         edges = boundary_target(landmarks, size, SIGMA_PX)
-        shown = torch.where(visible, 1.0, HIDDEN_WEIGHT)  # [N, 98]
-        found: dict[str, Tensor] = {}
+        weight_of = torch.where(visible, 1.0, HIDDEN_WEIGHT)  # [N, 98]
+        losses: dict[str, Tensor] = {}
         if config.openings_weight:
             distance = openings_distance(heatmaps, landmarks, visible)
-            found["openings"] = config.openings_weight * distance
-        weights = (1 + FOREGROUND_WEIGHT * target) * shown[:, :, None, None]
-        return found | {
-            "place": (image_losses.location_loss(heatmaps, target) * shown).mean(),
+            losses["openings"] = config.openings_weight * distance
+        weights = (1 + FOREGROUND_WEIGHT * target) * weight_of[:, :, None, None]
+        return losses | {
+            "place": (image_losses.location_loss(heatmaps, target) * weight_of).mean(),
             "points": HEATMAP_WEIGHT * ((heatmaps - target).square() * weights).mean(),
             "boundary": F.mse_loss(boundary, edges),
         }
@@ -171,8 +171,8 @@ class DetectorStage(NetworkStage):
 
     @torch.no_grad()
     def sample_grid(self) -> np.ndarray:
-        """Held-out renders and generated faces, with the landmarks found."""
-        rows = self.frames.shown(GRID_COLUMNS)
+        """Held-out renders and generated faces, with the landmarks predicted."""
+        rows = self.frames.for_grid(GRID_COLUMNS)
         frames = self.frames.image_batch(rows)
         pictures = [sample_grids.with_points(frames, self._detect(frames))]
         if self._generator is not None:
@@ -184,29 +184,29 @@ class DetectorStage(NetworkStage):
     def validate(self) -> Losses:
         """Mean error of visible landmarks over the distance of the outer eye corners.
 
-        `openings` is how much of the variance of eyes' and mouths' openings is found.
+        `openings` is how much of the variance of eyes' and mouths' openings is predicted.
         """
-        found: dict[str, list[Tensor]] = {"": [], "_generated": []}
+        predicted: dict[str, list[Tensor]] = {"": [], "_generated": []}
         for start in range(0, len(self._held_out), self.images_per_step):
             rows = self._held_out[start : start + self.images_per_step]
-            found[""].append(self._detect(self.frames.image_batch(rows)))
+            predicted[""].append(self._detect(self.frames.image_batch(rows)))
             if self._generator is not None:
                 drawn = self._generator(self.frames.factor_batch(rows)).clamp(-1, 1)
-                found["_generated"].append(self._detect(drawn))
-        wanted = openings(self.frames.key_point_batch(self._held_out))
+                predicted["_generated"].append(self._detect(drawn))
+        targets = openings(self.frames.key_point_batch(self._held_out))
         numbers: Losses = {}
-        for suffix, parts in found.items():
+        for suffix, parts in predicted.items():
             if parts:
                 points = torch.cat(parts)
                 numbers["nme" + suffix] = float(self._errors(points, self._held_out).mean())
                 ours = openings(key_points_from_landmarks(points))
-                numbers["openings" + suffix] = image_losses.explained(ours, wanted)
+                numbers["openings" + suffix] = image_losses.explained(ours, targets)
         return numbers
 
-    def _errors(self, found: Tensor, rows: np.ndarray) -> Tensor:
+    def _errors(self, predicted: Tensor, rows: np.ndarray) -> Tensor:
         landmarks = self.frames.landmark_batch(rows)
         visible = self.frames.visible_batch(rows).float()
-        distances = (found - landmarks).norm(dim=2)  # [N, 98]
+        distances = (predicted - landmarks).norm(dim=2)  # [N, 98]
         left, right = (landmarks[:, corner] for corner in OUTER_EYE_CORNERS)
         scale = (left - right).norm(dim=1).clamp(min=0.05)
         errors: Tensor = (distances * visible).sum(dim=1) / visible.sum(dim=1).clamp(min=1) / scale
@@ -243,14 +243,14 @@ def openings_distance(heatmaps: Tensor, landmarks: Tensor, visible: Tensor) -> T
     columns, rows = is_near[:, :, None, 0], is_near[:, :, 1, :, None]
     logits = (PEAK_SHARPNESS * heatmaps).masked_fill(~(columns & rows), -OUT_OF_REACH)
     mass = logits.flatten(2).softmax(dim=2).view(heatmaps.shape)
-    found = torch.stack([mass.sum(dim=2) @ centres, mass.sum(dim=3) @ centres], dim=2)
-    ours, wanted = (openings(key_points_from_landmarks(p)) for p in (found, landmarks * size))
+    predicted = torch.stack([mass.sum(dim=2) @ centres, mass.sum(dim=3) @ centres], dim=2)
+    ours, targets = (openings(key_points_from_landmarks(p)) for p in (predicted, landmarks * size))
     # An eye or mouth counts if all the landmarks of its key points are visible.
-    seen = (_seen(visible.float()[:, :, None].expand(-1, -1, 2)) > 1 - 1e-3).float()
-    return ((ours - wanted).abs().sum(dim=2) * seen).sum() / seen.sum().clamp(min=1)
+    seen = (_visibility(visible.float()[:, :, None].expand(-1, -1, 2)) > 1 - 1e-3).float()
+    return ((ours - targets).abs().sum(dim=2) * seen).sum() / seen.sum().clamp(min=1)
 
 
-def _seen(flags: Tensor) -> Tensor:
+def _visibility(flags: Tensor) -> Tensor:
     """The lower of both key points' visibility: flags [N, 98, 2] of 0 or 1 → [N, 3]."""
     points = key_points_from_landmarks(flags)[..., 0]  # means of flags
     upper, lower = (points[:, list(places)] for places in (image_losses.UPPER, image_losses.LOWER))

@@ -24,9 +24,7 @@ class GeneratorStageConfig:
     accumulate: int = 1  # parts of a process's share of the batch, one after the other
     dtype: str = "float32"  # or bfloat16: products of the convolutions, sums stay float32
     grow_from: str | None = None  # model or run whose first layers are taken over
-    num_grow_images: int = (
-        1600  # of its pictures, from which the added layers learn before all else
-    )
+    num_grow_images: int = 1600  # of its images, that the added layers learn from first
     num_factors: int = 0  # leading numbers of z that mean something; the others start and stay at 0
     # optimisers
     muon_lr: float = 0.6  # of convolutions and styles; 0 gives them to Adam
@@ -51,9 +49,7 @@ class GeneratorStageConfig:
     video_share: float | None = None  # of the real images: frames of clips; null: as in the data
     adversarial_weight: float = 1.0
     relativistic: bool = False  # with paired images: is the render more real than its own copy?
-    discriminator_detail_px: int = (
-        0  # pixels: it sees images less all that is coarser; 0: whole ones
-    )
+    discriminator_detail_px: int = 0  # it sees images less all that is coarser; 0: whole ones
     discriminator_lr: float = 2e-3
     discriminator_muon_lr: float = 0.0  # of its convolutions; 0 gives them to Adam too
     r1_gamma: float = 0.5

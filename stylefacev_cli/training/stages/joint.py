@@ -111,7 +111,7 @@ class JointStage(NetworkStage):
         detector, pose_extractor = before.detector, before.pose_extractor
         appearance_net = before.appearance_net
         self._updates = config.updates
-        self._made, _ = evenly(np.arange(config.batch_size), config.image_loss_share)
+        self._rendered, _ = evenly(np.arange(config.batch_size), config.image_loss_share)
         self.config, self.frames, self._seed = config, frames, seed
         self._before, self._generator, self._perceptual = before, before.generator, perceptual
         if config.targets == "labels":
@@ -202,7 +202,7 @@ class JointStage(NetworkStage):
         def losses_of(split: BatchSplit, kinds: tuple[np.ndarray, ...]) -> dict[str, Tensor]:
             samples = split.of(*kinds)
             batch = self.batches.of(draws, samples)
-            few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._made)))
+            few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._rendered)))
             images, losses = self._losses(batch, few)
             if plays and len(images):
                 with frozen(self.discriminator), products_in(config.dtype):
@@ -212,19 +212,19 @@ class JointStage(NetworkStage):
             return losses
 
         image_part = dict.fromkeys(IMAGE_PART, image_weight)
-        found: Losses = {}
+        losses: Losses = {}
         for kinds in self._updates:
             with restored_if_bad(self.detector, self.pose_extractor, self.appearance_net) as marks:
                 parts = map(losses_of, self.splits, repeat(kinds))
-                learnt = self._optimisers.learn(parts, len(self.splits), scale, image_part)
-                marks.append(learnt is not None)
-            if learnt is None:
+                update = self._optimisers.learn(parts, len(self.splits), scale, image_part)
+                marks.append(update is not None)
+            if update is None:
                 return {"total": float("nan")}
-            found |= learnt
+            losses |= update
         if config.rebalance:  # means over all processes: all of them begin at the same step
-            self._rebalance.note(found["v_l1"], self.images_per_step)
-            found["i_weight"] = image_weight
-        return found | self._train_discriminator(judged, scale) if plays else found
+            self._rebalance.note(losses["v_l1"], self.images_per_step)
+            losses["i_weight"] = image_weight
+        return losses | self._train_discriminator(judged, scale) if plays else losses
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state; those from before the re-balance was watched go by progress."""

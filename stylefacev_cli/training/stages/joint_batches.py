@@ -23,7 +23,7 @@ from stylefacev_cli.training.batches.recomposition_pairs import (
     PoseTable,
     Recomposition,
     appearance_rows,
-    drawn_examples,
+    generated_examples,
     joined,
     random_drawing,
     swapped_examples,
@@ -142,7 +142,7 @@ class JointBatches:
         if len(own_video):
             parts.append(self._video_examples(windows, own_video))
         if len(own_drawn):
-            parts.append(drawn_examples(self._generator, own, config.dtype))
+            parts.append(generated_examples(self._generator, own, config.dtype))
         if len(pairs):
             assert config.pose_factors is not None
             parts.append(

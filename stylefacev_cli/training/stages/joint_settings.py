@@ -24,13 +24,11 @@ class JointStageConfig:
     minutes: float | None = None
     num_clips: int = 2  # in a batch, of all processes together
     num_generated: int = 2  # generated images in a batch
-    num_latents: int = 0  # different faces drawn, those of the seeds from 0; 0: new ones every time
+    num_latents: int = 0  # different faces, those of the seeds from 0; 0: always new ones
     separate_updates: bool = False  # of the video part, then of the image part, each with its own
     # batch statistics (the authors' way); else one of both
     num_swaps: int = 0  # in a batch: somebody in the pose of somebody else, by their factors
-    num_swap_poses: int = (
-        0  # other poses of the batch that each appearance gets besides, as ws alone
-    )
+    num_swap_poses: int = 0  # further poses of the batch that each appearance gets, as ws
     pose_factors: PoseFactors | None = None  # where those are that swaps swap
     accumulate: int = 1  # parts of a process's share of the batch, one after the other
     dtype: str = "float32"  # or bfloat16: products, weights and sums stay float32
@@ -51,19 +49,13 @@ class JointStageConfig:
     perceptual_weight: float = 100.0
     key_point_weight: float = 1.0
     landmark_branch: bool = False  # an appearance encoder that has none gets one for landmarks
-    pose_anchor_weight: float = (
-        0.0  # poses stay near those at the start, which a sampler has learnt
-    )
+    pose_anchor_weight: float = 0.0  # poses stay near those that a sampler has learnt
     targets: str = "detected"  # key points, as in the paper; or labels, which know small movements
     openings_weight: float = 0.0  # of eyes and mouth, beside 1 for the key points
     embedding_weight: float = 10.0  # image part
     video_embedding_weight: float = 0.0  # video part, where the factors of frames are known
-    key_point_surrogate_weight: float = (
-        0.0  # video part: guessed difference of where key points are; labels
-    )
-    image_loss_share: float = (
-        1.0  # of a batch: those made as images; of the others, ws and key points
-    )
+    key_point_surrogate_weight: float = 0.0  # video part: of predicted key points; labels
+    image_loss_share: float = 1.0  # of a batch: with losses of images; else ws and key points
     image_weight: float = 0.1  # of the whole image part, after the first phase
     rebalance: bool = True  # false: there is no second phase (an ablation of the paper)
     rebalance_from: float = 0.3  # progress at which the second phase begins, or earlier …
@@ -72,9 +64,7 @@ class JointStageConfig:
     adversarial_weight: float = 0.01
     adversarial_from: float = 0.8  # progress from which on the discriminator plays
     discriminator_lr_factor: float = 0.2
-    freeze_batch_norm_from: float = (
-        0.5  # progress from which on batch statistics stay; from then on an
-    )
+    freeze_batch_norm_from: float = 0.5  # progress from which on batch statistics stay, and an
     # appearance network that is per_image uses each sample's own
     freeze_detector_batch_norm: bool = True  # those of the landmark copy always do
 

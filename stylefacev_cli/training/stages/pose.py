@@ -147,9 +147,9 @@ class PoseStage(NetworkStage):
         is_exact = progress < config.exact_heatmaps_until
         with restored_if_bad(self.pose_extractor) as marks:
             parts = (self._losses(rows, z, mirrored, split, is_exact) for split in self.splits)
-            found = self._optimisers.learn(parts, len(self.splits), scale)
-            marks.append(found is not None)
-        return found or {"key_points": float("nan")}
+            losses = self._optimisers.learn(parts, len(self.splits), scale)
+            marks.append(losses is not None)
+        return losses or {"key_points": float("nan")}
 
     def _losses(
         self, rows: np.ndarray, z: Tensor, mirrored: Tensor, split: BatchSplit, is_exact: bool
@@ -161,16 +161,16 @@ class PoseStage(NetworkStage):
             heatmaps = (
                 self._exact_heatmaps(rows[samples])
                 if is_exact
-                else self._seen(rows, z, mirrored, samples)
+                else self._detected_heatmaps(rows, z, mirrored, samples)
             )
             if self.config.targets == "labels":
-                wanted = self.frames.key_point_batch(rows[samples])
+                targets = self.frames.key_point_batch(rows[samples])
             else:
-                wanted = key_points_from_landmarks(landmarks_from_heatmaps(heatmaps))
+                targets = key_points_from_landmarks(landmarks_from_heatmaps(heatmaps))
         with products_in(dtype):
             poses = self.pose_extractor(heatmaps)
-            found = self.pose_extractor.key_points(poses).float()
-        loss = key_point_loss(found, wanted, self.config.openings_weight)
+            predicted = self.pose_extractor.key_points(poses).float()
+        loss = key_point_loss(predicted, targets, self.config.openings_weight)
         return {"key_points": self.config.key_point_weight * loss}
 
     def _exact_heatmaps(self, rows: np.ndarray) -> Tensor:
@@ -178,14 +178,16 @@ class PoseStage(NetworkStage):
         size = self.pose_extractor.config.heatmap_size
         return heatmap_targets(self.frames.landmark_batch(rows), size, SIGMA_PX)
 
-    def _seen(self, rows: np.ndarray, z: Tensor, mirrored: Tensor, samples: np.ndarray) -> Tensor:
+    def _detected_heatmaps(
+        self, rows: np.ndarray, z: Tensor, mirrored: Tensor, samples: np.ndarray
+    ) -> Tensor:
         """The detector's heatmaps of the frames at `samples`; of the first rows, drawn from z."""
         drawn = samples[samples < len(z)]
         frames = self.frames.image_batch(rows[samples])
         if len(drawn):
             own_z = z[torch.from_numpy(drawn)].to(self.device)
-            made = self._generator(own_z, conv_dtype=DTYPES[self.config.dtype])
-            frames[: len(drawn)] = made.clamp(-1, 1)
+            images = self._generator(own_z, conv_dtype=DTYPES[self.config.dtype])
+            frames[: len(drawn)] = images.clamp(-1, 1)
         turned = mirrored[torch.from_numpy(samples)].to(self.device)
         frames = torch.where(turned.view(-1, 1, 1, 1), frames.flip(-1), frames)
         with products_in(self.config.dtype):
@@ -193,18 +195,20 @@ class PoseStage(NetworkStage):
 
     @torch.no_grad()
     def _predict(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Key points that the poses of frames give, and the wanted ones."""
+        """Key points that the poses of frames give, and the targets ones."""
         self.pose_extractor.eval()
         frames = self.frames.image_batch(rows)
-        found = self.pose_extractor.key_points(pose_of(self._detector, self.pose_extractor, frames))
+        predicted = self.pose_extractor.key_points(
+            pose_of(self._detector, self.pose_extractor, frames)
+        )
         if self.config.targets == "labels":
-            return found, self.frames.key_point_batch(rows)
-        return found, detected_key_points(self._detector, frames)
+            return predicted, self.frames.key_point_batch(rows)
+        return predicted, detected_key_points(self._detector, frames)
 
     @torch.no_grad()
     def sample_grid(self) -> np.ndarray:
-        """Held-out frames with the key points that the pose gives, and below with wanted ones."""
-        rows = self.frames.shown(GRID_COLUMNS)
+        """Held-out frames with the key points that the pose gives, and below with targets ones."""
+        rows = self.frames.for_grid(GRID_COLUMNS)
         frames = self.frames.image_batch(rows)
         return sample_grids.grid(
             [sample_grids.with_points(frames, points) for points in self._predict(rows)]
@@ -212,7 +216,7 @@ class PoseStage(NetworkStage):
 
     @torch.no_grad()
     def validate(self) -> Losses:
-        """Mean distance of predicted to wanted key points, in percent of the frame.
+        """Mean distance of predicted to targets key points, in percent of the frame.
 
         `openings` is how much of the variance of eyes' and mouths' openings is predicted.
         """
@@ -222,8 +226,8 @@ class PoseStage(NetworkStage):
             pairs.append(self._predict(rows))
         if not pairs:
             return {}
-        found, wanted = (torch.cat(points) for points in zip(*pairs, strict=True))
+        predicted, targets = (torch.cat(points) for points in zip(*pairs, strict=True))
         return {
-            "error_percent": 100 * float((found - wanted).norm(dim=2).mean()),
-            "openings": explained(openings(found), openings(wanted)),
+            "error_percent": 100 * float((predicted - targets).norm(dim=2).mean()),
+            "openings": explained(openings(predicted), openings(targets)),
         }

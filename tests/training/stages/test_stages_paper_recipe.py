@@ -47,7 +47,7 @@ def test_mirrored_frames_are_what_the_detector_sees() -> None:
     stage = made("pose-flips", PoseStage)
     rows, none = np.arange(4), torch.zeros(0, 12)
     mirrored = torch.tensor([True, False, True, False])
-    found = stage._seen(rows, none, mirrored, rows)
+    found = stage._detected_heatmaps(rows, none, mirrored, rows)
     frames = stage.frames.image_batch(rows)
     frames[mirrored] = frames[mirrored].flip(-1)
     torch.testing.assert_close(found, heatmaps_of(stage._detector, frames))
