@@ -44,7 +44,7 @@ from stylefacev_cli.training.batches.recomposition_pairs import (
     swapped_examples,
     targets_of,
 )
-from stylefacev_cli.training.extensions.landmark_branch_fit import LandmarkBranchFit, _Looked
+from stylefacev_cli.training.extensions.landmark_branch_fit import LandmarkBranchFit, _Samples
 from stylefacev_cli.training.extensions.pose_anchor import pose_anchor_loss
 from stylefacev_cli.training.extensions.surrogates import (
     LearnedSurrogate,
@@ -559,7 +559,7 @@ def test_form_is_fitted_to_what_recomposing_misses(
     missing = (landmarks @ torch.randn(196, w_dim))[:, None].expand(-1, 4, -1)
     made = torch.randn(count, 4, w_dim)
     features = torch.randn(count, network.num_features)
-    looked = _Looked(landmarks.view(count, 98, 2), features, made, made + missing)
+    looked = _Samples(landmarks.view(count, 98, 2), features, made, made + missing)
     fit = LandmarkBranchFit(
         clips, generator, SWAPPED, cast(LearnedSurrogate, Places()), lambda x: x, "float32", 1
     )
