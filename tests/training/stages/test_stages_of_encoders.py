@@ -7,10 +7,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-import yaml
 from torch import nn
 
-from stylefacev_cli.common.settings import build, to_plain
+from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.faces.factors import FaceFactors
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
@@ -51,8 +50,7 @@ from stylefacev_cli.training.extensions.surrogates import (
     key_point_surrogate,
     view_surrogate,
 )
-from stylefacev_cli.training.named_configs import find_config
-from stylefacev_cli.training.settings import TrainingConfig
+from stylefacev_cli.training.settings import load_settings
 from stylefacev_cli.training.stages.appearance import (
     AppearanceStage,
     AppearanceStageConfig,
@@ -427,8 +425,7 @@ def test_a_swap_is_somebody_in_the_pose_of_another() -> None:
     made = where.swapped(torch.from_numpy(a), torch.from_numpy(b))
     wanted = np.stack([factors.combine(*pair) for pair in zip(a, b, strict=True)])
     np.testing.assert_allclose(made, wanted, atol=1e-5)
-    path = find_config("default-128")
-    config = build(TrainingConfig, yaml.safe_load(path.read_text()), "config")
+    config = load_settings("default-128")
     assert config.appearance.pose_factors == where
     assert config.joint is not None and config.joint.pose_factors == where
 
@@ -563,7 +560,7 @@ def test_form_is_fitted_to_what_recomposing_misses(
     fit = LandmarkBranchFit(
         clips, generator, SWAPPED, cast(LearnedSurrogate, Places()), lambda x: x, "float32", 1
     )
-    monkeypatch.setattr(fit, "_look", lambda network: looked)
+    monkeypatch.setattr(fit, "_collect", lambda network: looked)
     assert not fit.is_fitted and fit.left is None
     fit.fit(network)
     assert fit.is_fitted and fit.left is not None
