@@ -9,9 +9,11 @@ to `image_weight`, so that the pose picks up fine motion such as the mouth (the 
 re-balance). Swaps are ours (`num_swaps`, see `identity_swaps`): where only poses of the person
 itself are seen, faces take size and form from the pose, and somebody in another's pose looks like
 both. Pose extractor, appearance encoder, recomposer and the trainable copy of the landmark detector
-(the pose extractor's first half) learn; the fixed detector supplies the key points. One update takes all parts: after separate ones of Adam, which divides by the gradient's size,
-the weights of the parts would hardly matter. `separate_updates` is the authors' way: an update of
-the video part, then one of the image part, of the same optimisers.
+(the pose extractor's first half) learn; the fixed detector supplies the key points.
+
+One update takes all parts: after separate ones of Adam, which divides by the gradient's size, the
+weights of the parts would hardly matter. `separate_updates` is the authors' way: an update of the
+video part, then one of the image part, of the same optimisers.
 """
 
 from __future__ import annotations
