@@ -226,10 +226,12 @@ class Trainer:
     def _generator(self) -> Generator:
         """The run's generator, or that of the model that it starts from."""
         generator = load_generator(self._saved)
-        if generator.config != self._config.generator.architecture:
+        told, there = map(to_plain, (self._config.generator.architecture, generator.config))
+        other = {key: value for key, value in there.items() if told[key] != value}
+        if other:
             raise UsageError(
                 f"generator.architecture is not that of {self._config.start_from or self._run}: "
-                f"give it {to_plain(generator.config)}"
+                f"give it {other}"
             )
         return generator
 

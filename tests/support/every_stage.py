@@ -250,6 +250,7 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     "motion-shown": lambda **settings: motion_stage(
         "poses", shown_people=2, openings_scale=0.5, **settings
     ),
+    "motion-batch": lambda **settings: motion_stage("images", batch_statistics=True, **settings),
     "motion-images": lambda **settings: motion_stage("images", **settings),
 }
 

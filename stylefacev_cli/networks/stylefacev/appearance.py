@@ -6,8 +6,9 @@ and recomposing"):
     encode      frame [3, S, S] → appearance [C, 8, 8]         a = E_app(x)
     recompose   appearance, pose [1, 8, 8] → ws [num_ws, w]    w = R(a, p)
 
-The authors never put it into evaluation mode: with a batch of one, each image and each pose is
-normalised by its own statistics. `normalisation: per_image` does that for any batch.
+The authors never put it into evaluation mode: it trains by the statistics of each batch, and
+samples with a batch of one, by those of each image and each pose. `normalisation: per_image` does
+the same with any batch.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class AppearanceConfig:
 
     @property
     def is_per_image(self) -> bool:
-        """Whether each image and each pose is normalised by its own statistics."""
+        """Whether each image and each pose is normalised by its own statistics at sampling."""
         return self.normalisation == PER_IMAGE
 
 
