@@ -11,7 +11,8 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from discs import draw_frames, tiny_architecture
+from discs import draw_frames
+from tiny import DISC_GENERATOR
 from torch import nn
 
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
@@ -42,7 +43,7 @@ from stylefacev_cli.training.stages.joint_settings import JointStageConfig
 from stylefacev_cli.training.stages.motion import MotionStage, MotionStageConfig
 from stylefacev_cli.training.stages.pose import PoseStage, PoseStageConfig
 
-ARCHITECTURE = tiny_architecture()
+ARCHITECTURE = DISC_GENERATOR
 DETECTOR = LandmarkDetectorConfig(input_size=64, stem_stride=1, width=8, depth=1)
 POSE = PoseExtractorConfig((8, 8, 1), (8, 8, 4), 8, 8, 1)
 APPEARANCE = AppearanceConfig(

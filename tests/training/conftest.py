@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from discs import draw_frames, tiny_architecture, write_discs
+from discs import draw_frames, write_discs
+from tiny import DISC_GENERATOR
 
 from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig
 from stylefacev_cli.training.batches.clip_frames import Frames
@@ -21,7 +22,7 @@ def clips() -> Frames:
 
 @pytest.fixture(scope="session")
 def tiny_generator() -> GeneratorConfig:
-    return tiny_architecture()
+    return DISC_GENERATOR
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from discs import draw_frames, enlarged, tiny_architecture, write_discs
+from discs import draw_frames, enlarged, write_discs
+from tiny import DISC_GENERATOR
 
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import UsageError
@@ -176,7 +177,7 @@ def test_all_stages_end_in_a_model_when_shrunken(name: str, tmp_path: Path) -> N
 def test_images_are_brought_down_to_the_mean_over_areas() -> None:
     """With a gradient, whatever else is asked of the generator."""
     torch.manual_seed(0)
-    generator = Generator(tiny_architecture())
+    generator = Generator(DISC_GENERATOR)
     z = torch.randn(2, 12)
     whole = generator(z)
     reduce_images(generator, 4)
