@@ -74,7 +74,7 @@ def load_perceptual(name: str) -> PerceptualLoss | None:
     """The perceptual loss of that name; None for `none`.
 
     Args:
-        name: `vgg16`, `efficientnet-lite0`, `none`, or `auto`: vgg16 if its weights are there.
+        name: `vgg16`, `efficientnet-lite0`, `none`, or `auto`: vgg16 if its weights are present.
 
     Raises:
         UsageError: another name.
@@ -120,7 +120,7 @@ class _Vgg16(nn.Module):
             lacking = set(names.values()) - weights.keys()
             if lacking:
                 raise IntegrityError(f"{vgg16_file()} lacks features.{min(lacking)}")
-            self.slices.load_state_dict({name: weights[there] for name, there in names.items()})
+            self.slices.load_state_dict({name: weights[source] for name, source in names.items()})
         self.register_buffer("mean", torch.tensor(VGG_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(VGG_STD)[:, None, None])
 

@@ -100,8 +100,8 @@ class Scores:
     eyes: float
     mouth: float
     brows: float
-    made: Gestures
-    true: Gestures
+    generated_gestures: Gestures
+    true_gestures: Gestures
 
 
 def measure_pairs(
@@ -186,27 +186,24 @@ def score_images(
     ]
 
 
-def point_errors(made: Points, true: Points) -> dict[str, Any]:
+def point_errors(generated: Points, true: Points) -> dict[str, Any]:
     """The fields of `Scores` that come from landmarks [98, 2], by name."""
     unit = float(np.linalg.norm(true[OUTER_CORNERS[0]] - true[OUTER_CORNERS[1]]))
     assert unit > 0, "the true eyes are at one place"
-    made, true = made.astype(np.float64) / unit, true.astype(np.float64) / unit
-    distances = np.linalg.norm(made - true, axis=1)
+    generated, true = generated.astype(np.float64) / unit, true.astype(np.float64) / unit
+    distances = np.linalg.norm(generated - true, axis=1)
     points, true_points = (
-        key_points_from_landmarks(torch.from_numpy(marks)).numpy() for marks in (made, true)
+        key_points_from_landmarks(torch.from_numpy(marks)).numpy() for marks in (generated, true)
     )
-    made_gestures, true_gestures = gestures(points), gestures(true_points)
+    of_generated, of_truth = gestures(points), gestures(true_points)
     return {
         "landmarks": float(distances.mean()),
         "outline": float(distances[:33].mean()),
         "points": float(np.linalg.norm(points - true_points, axis=1).mean()),
         "position": float(np.linalg.norm((points - true_points).mean(axis=0))),
-        **{
-            name: abs(getattr(made_gestures, name) - getattr(true_gestures, name))
-            for name in GESTURES
-        },
-        "made": made_gestures,
-        "true": true_gestures,
+        **{name: abs(getattr(of_generated, name) - getattr(of_truth, name)) for name in GESTURES},
+        "generated_gestures": of_generated,
+        "true_gestures": of_truth,
     }
 
 
@@ -230,8 +227,8 @@ def summary(scores: list[Scores]) -> dict[str, Any]:
     """Summary of one row: mean and sd over the pairs, and correlations of gestures.
 
     Returns:
-        Each number of `Scores` as {mean, sd}, and `correlation` of each gesture, made with true;
-        None where one of both is always the same, or there are fewer than 8 pairs.
+        Each number of `Scores` as {mean, sd}, and `correlation` of each gesture with the true
+        one; None where either is constant, or there are fewer than 8 pairs.
     """
     assert scores
     plain = [name for name, value in asdict(scores[0]).items() if isinstance(value, float)]
@@ -240,17 +237,18 @@ def summary(scores: list[Scores]) -> dict[str, Any]:
     }
     result["correlation"] = {
         name: _correlation(
-            [getattr(one.made, name) for one in scores], [getattr(one.true, name) for one in scores]
+            [getattr(one.generated_gestures, name) for one in scores],
+            [getattr(one.true_gestures, name) for one in scores],
         )
         for name in GESTURES
     }
     return result
 
 
-def _correlation(made: list[float], true: list[float]) -> float | None:
-    if len(made) < LEAST_CORRELATED or min(np.ptp(made), np.ptp(true)) < 1e-6:
+def _correlation(generated: list[float], true: list[float]) -> float | None:
+    if len(generated) < LEAST_CORRELATED or min(np.ptp(generated), np.ptp(true)) < 1e-6:
         return None
-    return float(np.corrcoef(made, true)[0, 1])
+    return float(np.corrcoef(generated, true)[0, 1])
 
 
 def _perceptual(measures: ImageMeasures, images: Tensor, true: Tensor) -> float | None:

@@ -153,7 +153,7 @@ class ModuleE(nn.Module):
 
 
 class InceptionV3(nn.Module):
-    """The network up to its pooled features; `fc` is there because its weights are."""
+    """The network up to its pooled features; `fc` is unused, but in the weights' file."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -77,7 +77,7 @@ def kernel(  # noqa: C901 - holds the compiled loop
     is done to the upsampled samples; `signs_stride` the
     distance in the sign map of samples that are neighbours modulo `down`.
 
-    The kernel's arguments (float32 unless told otherwise):
+    The kernel's arguments (float32 unless stated otherwise):
         x [P, H, W] planes, x_scale [P], x_bias [P]: the signal is x_scale x + x_bias.
         up_y [up_rank, up, 2 taps]: correlation taps of each phase, twice in a row.
         up_x [up_rank, up, taps]: the same, once.

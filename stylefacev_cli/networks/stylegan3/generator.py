@@ -212,7 +212,7 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("up_filter", up_filter)
         self.register_buffer("down_filter", down_filter)
 
-        # Size wanted before downsampling minus size had; split so that the samples stay centred
+        # Size before downsampling minus the size so far; split so that the samples stay centred
         # (appendix C.3).
         total = (after.size - 1) * self.down + 1
         total -= (before.size + kernel - 1) * self.up

@@ -138,11 +138,15 @@ class _ScaledConv(torch.autograd.Function):
 
 
 def _conv_backward(
-    grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, pad: int, wanted: tuple[bool, ...]
+    grad: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    pad: int,
+    output_mask: tuple[bool, ...],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     gradients: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = (
         torch.ops.aten.convolution_backward(
-            grad, x, weight, None, (1, 1), (pad, pad), (1, 1), False, (0, 0), 1, wanted
+            grad, x, weight, None, (1, 1), (pad, pad), (1, 1), False, (0, 0), 1, output_mask
         )
     )
     return gradients

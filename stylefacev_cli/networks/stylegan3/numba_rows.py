@@ -71,10 +71,10 @@ def _filter_row(  # noqa: C901 - writes the code of one compiled loop
     signature = types.void(out, source, outer, inner, weights, finish)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: C901
-        def member(tuple_index: int, index: int, wanted: Any) -> Any:
+        def member(tuple_index: int, index: int, dtype: Any) -> Any:
             kind = sig.args[tuple_index][index]
             number = builder.extract_value(args[tuple_index], index)
-            return context.cast(builder, number, kind, wanted)
+            return context.cast(builder, number, kind, dtype)
 
         def integer(tuple_index: int, index: int) -> Any:
             return member(tuple_index, index, types.intp)
@@ -178,8 +178,8 @@ def _filter_row(  # noqa: C901 - writes the code of one compiled loop
             return y
 
         def is_code(code: Any, number: int) -> Any:
-            wanted = ir.VectorType(_BYTE, LANES)([_BYTE(number)] * LANES)
-            return builder.icmp_unsigned("==", code, wanted)
+            codes = ir.VectorType(_BYTE, LANES)([_BYTE(number)] * LANES)
+            return builder.icmp_unsigned("==", code, codes)
 
         blocks = integer(0, 2)
         done = intp(0)
