@@ -23,15 +23,16 @@ import numpy as np
 import torch
 
 from stylefacev_cli import load_model
+from stylefacev_cli.common.listener import LogListener
 from stylefacev_cli.common.memory import keep_freed_memory
 from stylefacev_cli.common.threads import set_num_threads
 from stylefacev_cli.datasets.clips import ClipSet
 from stylefacev_cli.pipeline import Model, as_pictures
-from stylefacev_cli.training.artifacts import Saved, save_of
+from stylefacev_cli.training.artifacts import Checkpoints, checkpoint_of
 from stylefacev_cli.training.batches.clip_frames import Frames, spread
 from stylefacev_cli.training.batches.reading import load_frames
-from stylefacev_cli.training.run import STAGES, train
-from stylefacev_cli.training.settings import TrainingConfig, load_settings
+from stylefacev_cli.training.run import train
+from stylefacev_cli.training.settings import STAGES, TrainingConfig, load_settings
 
 NO_EMBEDDING = [f"{key}=0" for key in (
     "appearance.embedding_weight", "joint.embedding_weight", "joint.video_embedding_weight",
@@ -49,6 +50,13 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+class Told(LogListener):
+    """Tells notes on stderr."""
+
+    def note(self, text: str) -> None:
+        tell(text)
+
+
 def trained(options: argparse.Namespace, variant: str) -> tuple[Path, TrainingConfig, float]:
     """The folder of a variant's run, its settings, and the minutes that its own stages took."""
     overrides, shared = VARIANTS[variant]
@@ -59,11 +67,11 @@ def trained(options: argparse.Namespace, variant: str) -> tuple[Path, TrainingCo
             (run / stage).symlink_to((first / stage).resolve())
     config = load_settings(options.config, [*options.set, *overrides])
     tell(f"== {variant}")
-    outcome = train(config, options.data, run, report=tell)
+    outcome = train(config, options.data, run, listener=Told())
     if outcome.reason != "done":
         raise SystemExit(128 + (outcome.signal_number or 0))
-    saves = [save_of(Saved(run), stage) for stage in STAGES if stage not in shared]
-    return run, config, sum(save["used_s"] for save in saves if save is not None) / 60
+    newest = [checkpoint_of(Checkpoints(run), stage) for stage in STAGES if stage not in shared]
+    return run, config, sum(state["used_s"] for state in newest if state is not None) / 60
 
 
 def pictures(frames: Frames, count: int) -> tuple[np.ndarray, np.ndarray]:

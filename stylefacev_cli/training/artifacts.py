@@ -1,4 +1,4 @@
-"""What stages leave for those after them: networks read from their newest or best saves."""
+"""Networks that stages leave for those after them, from their newest or best checkpoints."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class Saved:
+class Checkpoints:
     """Where the networks of earlier stages are.
 
     Attributes:
         run: folder of the training run.
-        use: `newest` or `best`: which save of a stage; a stage that keeps no best one (it has no
-            validation, or nobody is held out) gives its newest.
+        use: `newest` or `best`: which checkpoint of a stage; a stage that keeps no best one (it has
+            no validation, or nobody is held out) gives its newest.
         start_from: a model whose networks stand in for those that the run has not trained.
     """
 
@@ -41,30 +41,32 @@ class Saved:
     start_from: str | None = None
 
 
-def save_of(saved: Saved, stage: str) -> dict[str, Any] | None:
-    """The save of a stage that later ones take, whole; None if it has none.
+def checkpoint_of(checkpoints: Checkpoints, stage: str) -> dict[str, Any] | None:
+    """The checkpoint of a stage that later ones take, whole; None if it has none.
 
     Raises:
         IntegrityError: it is damaged.
     """
-    folder = saved.run / stage / "checkpoints"
+    folder = checkpoints.run / stage / "checkpoints"
     best = folder / BEST_NAME
-    if saved.use == "best" and best.exists():
+    if checkpoints.use == "best" and best.exists():
         return read_checkpoint(best)
     return CheckpointStore(folder).load_newest()
 
 
-def state_of(saved: Saved, stages: tuple[str, ...]) -> tuple[str, dict[str, Any]] | None:
+def state_of(
+    checkpoints: Checkpoints, stages: tuple[str, ...]
+) -> tuple[str, dict[str, Any]] | None:
     """The state of the first of the stages that has one, with the stage's name."""
     for stage in stages:
-        save = save_of(saved, stage)
-        if save is not None:
-            return stage, save["stage"]
+        state = checkpoint_of(checkpoints, stage)
+        if state is not None:
+            return stage, state["stage"]
     return None
 
 
 def load_network(
-    saved: Saved,
+    checkpoints: Checkpoints,
     stages: tuple[str, ...],
     architecture: str,
     config_type: type[Any],
@@ -75,12 +77,12 @@ def load_network(
     """A trained network, frozen and in evaluation mode; else that of the model to start from.
 
     Args:
-        saved: where they are.
+        checkpoints: where they are.
         stages: where to look, best first.
-        architecture: the name of its architecture in the save.
+        architecture: the name of its architecture in the checkpoint.
         config_type: its config dataclass.
         network_type: its class.
-        key: the name of its weights in the save, if another one.
+        key: the name of its weights in the checkpoint, if another one.
         in_model: the name of the network in the model to start from, if another one.
 
     Raises:
@@ -88,14 +90,14 @@ def load_network(
         MissingWeightsError: there is no such model, or it lacks the network.
         IntegrityError: the model is damaged.
     """
-    found = state_of(saved, stages)
-    if found is None and saved.start_from is not None:
-        network = network_of(saved.start_from, in_model or architecture)
+    found = state_of(checkpoints, stages)
+    if found is None and checkpoints.start_from is not None:
+        network = network_of(checkpoints.start_from, in_model or architecture)
         assert isinstance(network, network_type)
         return network.eval().requires_grad_(False)
     if found is None:
         raise DataError(
-            f"{saved.run} has no trained {stages[-1]} yet: `stylefacev train {stages[-1]}`"
+            f"{checkpoints.run} has no trained {stages[-1]} yet: `stylefacev train {stages[-1]}`"
         )
     stage, state = found
     config = build(config_type, state["architecture"][architecture], f"{stage}.{architecture}")
@@ -122,10 +124,10 @@ def network_of(model: str, name: str) -> nn.Module:
     return needed(network, name)
 
 
-def load_generator(saved: Saved) -> Generator:
+def load_generator(checkpoints: Checkpoints) -> Generator:
     """The averaged generator of the last generator stage; raises as `load_network`."""
     stages = ("finish", "generator")
-    return load_network(saved, stages, "generator", GeneratorConfig, Generator, key="ema")
+    return load_network(checkpoints, stages, "generator", GeneratorConfig, Generator, key="ema")
 
 
 def generator_of(model_or_run: str) -> Generator:
@@ -136,26 +138,28 @@ def generator_of(model_or_run: str) -> Generator:
         IntegrityError: it is damaged.
     """
     run = Path(model_or_run)
-    saved = Saved(run)
-    if state_of(saved, ("finish", "generator")) is not None:
-        return load_generator(saved)
+    checkpoints = Checkpoints(run)
+    if state_of(checkpoints, ("finish", "generator")) is not None:
+        return load_generator(checkpoints)
     return load_bundle(model_or_run).networks.generator
 
 
-def load_detector(saved: Saved, *, joint: bool = True, fixed: bool = False) -> LandmarkDetector:
+def load_detector(
+    checkpoints: Checkpoints, *, joint: bool = True, fixed: bool = False
+) -> LandmarkDetector:
     """The landmark detector that the pose extractor works behind; raises as `load_network`.
 
     Of a model that keeps two, the trained copy goes with the model's own pose extractor.
 
     Args:
-        saved: where it is.
+        checkpoints: where it is.
         joint: as the joint stage left it, if that is there.
         fixed: the one that gives the pose stage its targets, whoever's pose extractor is there.
     """
     stages = ("joint", "detector") if joint and not fixed else ("detector",)
-    is_fixed = fixed or state_of(saved, ("pose",)) is not None
+    is_fixed = fixed or state_of(checkpoints, ("pose",)) is not None
     return load_network(
-        saved,
+        checkpoints,
         stages,
         "landmarks",
         LandmarkDetectorConfig,
@@ -164,25 +168,25 @@ def load_detector(saved: Saved, *, joint: bool = True, fixed: bool = False) -> L
     )
 
 
-def load_pose_extractor(saved: Saved, *, joint: bool = True) -> PoseExtractor:
+def load_pose_extractor(checkpoints: Checkpoints, *, joint: bool = True) -> PoseExtractor:
     """The pose extractor, of the joint stage if that is wanted and there."""
     stages = ("joint", "pose") if joint else ("pose",)
-    return load_network(saved, stages, "pose", PoseExtractorConfig, PoseExtractor)
+    return load_network(checkpoints, stages, "pose", PoseExtractorConfig, PoseExtractor)
 
 
-def load_appearance(saved: Saved, *, joint: bool = True) -> AppearanceRecomposer:
+def load_appearance(checkpoints: Checkpoints, *, joint: bool = True) -> AppearanceRecomposer:
     """The appearance network, of the joint stage if that is wanted and there."""
     stages = ("joint", "appearance") if joint else ("appearance",)
-    return load_network(saved, stages, "appearance", AppearanceConfig, AppearanceRecomposer)
+    return load_network(checkpoints, stages, "appearance", AppearanceConfig, AppearanceRecomposer)
 
 
-def load_motion(saved: Saved) -> MotionSampler:
+def load_motion(checkpoints: Checkpoints) -> MotionSampler:
     """The motion sampler."""
-    return load_network(saved, ("motion",), "motion", MotionSamplerConfig, MotionSampler)
+    return load_network(checkpoints, ("motion",), "motion", MotionSamplerConfig, MotionSampler)
 
 
 def write_bundle(
-    saved: Saved, name: str, fps: float, licence: str, provenance: dict[str, Any]
+    checkpoints: Checkpoints, name: str, fps: float, licence: str, provenance: dict[str, Any]
 ) -> Path:
     """Put the networks of a run together as a model bundle in `run/bundle`.
 
@@ -191,17 +195,19 @@ def write_bundle(
     Raises:
         DataError: a stage has not been trained yet.
     """
-    landmarks, fixed = load_detector(saved), load_detector(saved, fixed=True)
+    landmarks, fixed = load_detector(checkpoints), load_detector(checkpoints, fixed=True)
     networks = Networks(
-        generator=load_generator(saved),
+        generator=load_generator(checkpoints),
         landmarks=landmarks,
-        pose=load_pose_extractor(saved),
-        appearance=load_appearance(saved),
-        motion=load_motion(saved),
+        pose=load_pose_extractor(checkpoints),
+        appearance=load_appearance(checkpoints),
+        motion=load_motion(checkpoints),
         detector=None if _are_alike(landmarks, fixed) else fixed,
     )
-    steps = {stage.name: _steps(stage) for stage in sorted(saved.run.iterdir()) if _steps(stage)}
-    folder = saved.run / "bundle"
+    steps = {
+        stage.name: _steps(stage) for stage in sorted(checkpoints.run.iterdir()) if _steps(stage)
+    }
+    folder = checkpoints.run / "bundle"
     save_bundle(
         folder,
         networks,

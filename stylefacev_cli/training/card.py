@@ -18,7 +18,7 @@ import yaml
 from stylefacev_cli import __version__
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.datasets.clips import INDEX_NAME, MANIFEST_NAME, ClipSet
-from stylefacev_cli.training.artifacts import Saved, save_of
+from stylefacev_cli.training.artifacts import Checkpoints, checkpoint_of
 from stylefacev_cli.training.engine.best import BEST_NAME
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore, read_checkpoint
 from stylefacev_cli.training.settings import TrainingConfig
@@ -39,7 +39,7 @@ def write_card(
     folder: Path,
     config: TrainingConfig,
     data: list[Path],
-    saved: Saved,
+    checkpoints: Checkpoints,
     stages: tuple[str, ...],
     perceptual: str,
 ) -> Path:
@@ -49,7 +49,7 @@ def write_card(
         folder: of the bundle.
         config: of the run.
         data: the sets that were trained on.
-        saved: where the saves are, and which were taken.
+        checkpoints: where the checkpoints are, and which were taken.
         stages: names of all stages, in order.
         perceptual: name of the network of the perceptual loss.
 
@@ -58,7 +58,7 @@ def write_card(
 
     Raises:
         DataError: a set is no longer there.
-        IntegrityError: a save is damaged.
+        IntegrityError: a checkpoint is damaged.
     """
     facts = {
         "name": config.name,
@@ -74,8 +74,8 @@ def write_card(
         ),
         "data": [set_facts(path) for path in data],
         "data_digest_covers": DIGEST_COVERS,
-        "use_saves": config.use_saves,
-        "stages": stages_of(config, saved, stages),
+        "use_checkpoints": config.use_checkpoints,
+        "stages": stages_of(config, checkpoints, stages),
         "config": to_plain(config),
     }
     text = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
@@ -132,19 +132,19 @@ def commit_of(folder: Path) -> str | None:
 
 
 def stages_of(
-    config: TrainingConfig, saved: Saved, stages: tuple[str, ...]
+    config: TrainingConfig, checkpoints: Checkpoints, stages: tuple[str, ...]
 ) -> dict[str, dict[str, Any]]:
-    """What became of each stage that has saves."""
-    found: dict[str, dict[str, Any]] = {}
+    """What became of each stage that has checkpoints."""
+    facts: dict[str, dict[str, Any]] = {}
     for name in stages:
-        folder, section = saved.run / name, getattr(config, name)
+        folder, section = checkpoints.run / name, getattr(config, name)
         newest = CheckpointStore(folder / "checkpoints").load_newest()
-        taken = save_of(saved, name)
+        taken = checkpoint_of(checkpoints, name)
         if newest is None or taken is None or section is None:
             continue
         losses, held_out = logged(folder / "log.jsonl")
         best = folder / "checkpoints" / BEST_NAME
-        found[name] = {
+        facts[name] = {
             "steps": newest["step"],
             "images": newest["step"] * section.batch_size,
             "hours": round(newest["used_s"] / 3600, 4),
@@ -155,8 +155,8 @@ def stages_of(
         }
         if best.exists():
             state = read_checkpoint(best)
-            found[name]["best"] = {"step": state["step"], **state["held_out"]}
-    return found
+            facts[name]["best"] = {"step": state["step"], **state["held_out"]}
+    return facts
 
 
 def logged(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -187,11 +187,11 @@ def as_markdown(facts: dict[str, Any]) -> Iterator[str]:
         yield f"- {how} from {start['name']} (SHA-256 of its bundle.yaml {start['sha256']})"
     yield f"- perceptual loss: {facts['perceptual']}"
     yield f"- held out: {facts['held_out']}"
-    yield f"- taken of each stage: its {facts['use_saves']} save"
+    yield f"- taken of each stage: its {facts['use_checkpoints']} checkpoint"
     yield ""
     yield from _data_and_stages(facts)
     yield "Losses are running means with their weights, as in `log.jsonl`. All that is here is in"
-    yield f"`{FACTS_NAME}` too, with the numbers of the best saves."
+    yield f"`{FACTS_NAME}` too, with the numbers of the best checkpoints."
     yield f"The hash of data covers {facts['data_digest_covers']}."
     yield ""
     yield "## Settings"

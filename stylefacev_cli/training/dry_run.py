@@ -1,4 +1,4 @@
-"""A run in small: every stage is built and takes a few steps on real data; nothing stays on disk.
+"""Dry run: every stage is built and takes a few steps on real data; nothing stays on disk.
 
 The stages see some clips of each set, and networks that earlier stages left, those of the model
 that the run starts from or, where there are neither, untrained ones: what is measured (memory,
@@ -17,27 +17,29 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from stylefacev_cli.common.listener import Listener, LogListener
 from stylefacev_cli.datasets.clips import INDEX_NAME, KINDS, ClipSet
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.training.batches.clip_frames import CPU
 from stylefacev_cli.training.batches.reading import for_validation
+from stylefacev_cli.training.engine.budget import duration
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore
-from stylefacev_cli.training.engine.loop import Stage, duration
 from stylefacev_cli.training.engine.stage import NetworkStage
-from stylefacev_cli.training.preflight import NETWORKS_OF, check_run, in_units
-from stylefacev_cli.training.run import STAGES, Trainer, wanted_stages
-from stylefacev_cli.training.settings import TrainingConfig
+from stylefacev_cli.training.engine.stage_protocol import Stage
+from stylefacev_cli.training.preflight import NETWORKS_OF, check_run
+from stylefacev_cli.training.resources import in_units
+from stylefacev_cli.training.run import SilentListener, stages_of
+from stylefacev_cli.training.settings import STAGES, TrainingConfig
+from stylefacev_cli.training.trainer import Trainer
 from stylefacev_cli.weights.manifest import read_manifest
 
 CLIPS_OF_A_SET = 12  # the longest that are trained on, and a third as many that are held out
 TIMED_AT = (0.05, 0.5, 0.95)  # progress: losses that come late cost time, too
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def dry_run(
     *,
     stage: str = "all",
     device: torch.device = CPU,
-    report: Report,
+    listener: Listener | None = None,
 ) -> list[StageCost]:
     """Check a run and take a few steps of each of its stages.
 
@@ -82,7 +84,7 @@ def dry_run(
         run: folder of the run; is read if it is there, and not written.
         stage: one of the stages, or `all`.
         device: where to compute.
-        report: is given lines of progress.
+        listener: is told lines of progress.
 
     Returns:
         What each stage takes.
@@ -92,10 +94,11 @@ def dry_run(
         DataError: the data is missing or does not fit the config.
         StyleFaceVError: a stage cannot be trained.
     """
-    stages = wanted_stages(config, stage)
+    listener = LogListener() if listener is None else listener
+    stages = stages_of(config, stage)
     folders = [*data, *map(Path, config.data)]
     needs = check_run(config, folders, run, stages)
-    report(
+    listener.note(
         f"data: {needs.num_frames} frames, {in_units(needs.data_bytes)} "
         f"{'mapped from files' if needs.is_mapped else 'of memory'}; "
         f"{in_units(needs.disk_bytes)} more on the disk"
@@ -104,8 +107,8 @@ def dry_run(
     with tempfile.TemporaryDirectory(prefix="stylefacev-dry-run-") as scratch:
         place = Path(scratch)
         some = [_some_clips(folder, config, place, i) for i, folder in enumerate(folders)]
-        trainer = Trainer(config, some, place, device, lambda line: None)
-        every = wanted_stages(config, "all")
+        trainer = Trainer(config, some, place, device, SilentListener())
+        every = stages_of(config, "all")
         start = config.start_from
         there = set() if start is None else set(read_manifest(start).files)
         if "detector" in there:  # it stands in for the copy that is trained
@@ -113,7 +116,7 @@ def dry_run(
         for name in (name for name in STAGES if name in stages or name in every):
             if name in stages:
                 costs.append(_measured(trainer, config, name, place, device))
-                report(line_of(costs[-1]))
+                listener.note(line_of(costs[-1]))
             elif len(costs) == len(stages):
                 break
             elif (run / name / "checkpoints").is_dir():

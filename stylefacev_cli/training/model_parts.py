@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stylefacev_cli.training.artifacts import Saved
+from stylefacev_cli.training.artifacts import Checkpoints
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 from stylefacev_cli.weights.manifest import VIDEO_NETWORKS, read_manifest
 
@@ -24,22 +24,29 @@ _BUILDS_ON = {  # stages by those before them whose networks they learn with
 }
 
 
-def missing_parts(saved: Saved, *, keeps_poses: bool) -> dict[str, str]:
+def missing_parts(checkpoints: Checkpoints, *, keeps_poses: bool) -> dict[str, str]:
     """What a model of the run would lack: networks by name, each with the stage to train.
 
     A network of the run is overtaken where a stage that it builds on was trained after it, and one
     of the model to start from where such a stage was trained in the run at all.
 
     Args:
-        saved: where the networks are.
+        checkpoints: where the networks are.
         keeps_poses: the joint stage leaves poses what they were, so that motion outlasts it.
 
     Raises:
         MissingWeightsError: the model to start from is not there.
         IntegrityError: it is damaged.
     """
-    at = {stage: _trained_at(saved.run / stage) for stage in {*_BUILDS_ON, "generator", "detector"}}
-    there = set() if saved.start_from is None else set(read_manifest(saved.start_from).files)
+    at = {
+        stage: _trained_at(checkpoints.run / stage)
+        for stage in {*_BUILDS_ON, "generator", "detector"}
+    }
+    there = (
+        set()
+        if checkpoints.start_from is None
+        else set(read_manifest(checkpoints.start_from).files)
+    )
     if "detector" in there:  # each stands in for the other
         there.add("landmarks")
 
@@ -61,6 +68,6 @@ def missing_parts(saved: Saved, *, keeps_poses: bool) -> dict[str, str]:
 
 
 def _trained_at(stage: Path) -> int:
-    """When the newest save of a stage was written, ns; 0: it has none."""
+    """When the newest checkpoint of a stage was written, ns; 0: it has none."""
     paths = CheckpointStore(stage / "checkpoints").paths()
     return paths[-1].stat().st_mtime_ns if paths else 0

@@ -6,38 +6,27 @@ file a set are read, so this takes seconds for any set.
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from stylefacev_cli.common.distributed import num_processes
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.datasets.clips import ClipEntry, ClipSet
-from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
-from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
-from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
-from stylefacev_cli.networks.stylefacev.motion import MotionSampler
-from stylefacev_cli.networks.stylefacev.motion_discriminator import (
-    ClipDiscriminator,
-    PairDiscriminator,
-)
-from stylefacev_cli.networks.stylefacev.patch_discriminator import PatchDiscriminator
-from stylefacev_cli.networks.stylefacev.pose import POSE_SIZE, PoseExtractor
-from stylefacev_cli.networks.stylegan3.generator import Generator
-from stylefacev_cli.networks.stylegan3.stylegan2_discriminator import ImageDiscriminator
+from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.training.artifacts import network_of
 from stylefacev_cli.training.batches.reading import for_validation, num_bytes_of, says_hair
-from stylefacev_cli.training.engine.batch_split import own_shares
+from stylefacev_cli.training.engine.batch_split import own_splits
+from stylefacev_cli.training.resources import (
+    check_disk,
+    check_folder,
+    check_memory,
+    checkpoint_bytes_of,
+    disk_bytes_of,
+    processes_here,
+)
 from stylefacev_cli.training.settings import TrainingConfig
 
-FLOAT_BYTES = 4
-TENSOR_BYTES = 400  # of a tensor's name and place in a save
-SAVES_BESIDE_KEPT = 2  # the best one, and the one that is being written
 NETWORKS_OF = {  # that stages leave for those after them
     "generator": ("generator",),
     "finish": ("generator",),
@@ -58,15 +47,15 @@ class Needs:
         num_frames: in the data.
         data_bytes: of the frames and their labels.
         is_mapped: whether those lie in files; else each process has them in memory.
-        save_bytes: one save of each stage.
-        disk_bytes: data in files, and all saves that will lie on the disk at once, less those that
-            are there.
+        checkpoint_bytes: one checkpoint of each stage.
+        disk_bytes: data in files, and all checkpoints that will lie on the disk at once, less those
+            that are there.
     """
 
     num_frames: int
     data_bytes: int
     is_mapped: bool
-    save_bytes: dict[str, int]
+    checkpoint_bytes: dict[str, int]
     disk_bytes: int
 
 
@@ -74,7 +63,7 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
     """Check batches, networks, data, folder, space and memory for some stages; each process does.
 
     Args:
-        config: all settings; wrong ones were told when it was made.
+        config: all settings; wrong ones were refused when it was made.
         data: folders of clips.
         run: folder of the run; is not made.
         stages: those that are to be trained.
@@ -88,7 +77,7 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
         StyleFaceVError: the folder cannot be written, or there is too little space or memory.
     """
     for name in stages:  # now, not hours later when it is that stage's turn
-        own_shares(name, getattr(config, name))
+        own_splits(name, getattr(config, name))
     check_beginnings(config, stages)
     sets = check_data(config, data, stages)
     check_folder(run)
@@ -101,12 +90,14 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
         num_frames,
         data_bytes,
         is_mapped,
-        save_bytes := {name: save_bytes_of(config, name, num_frames) for name in stages},
-        disk_bytes_of(config, run, save_bytes) + data_bytes * is_mapped,
+        checkpoint_bytes := {
+            name: checkpoint_bytes_of(config, name, num_frames) for name in stages
+        },
+        disk_bytes_of(config, run, checkpoint_bytes) + data_bytes * is_mapped,
     )
     check_disk(run, needs.disk_bytes)
     if not is_mapped:
-        check_memory(data_bytes * _processes_here())
+        check_memory(data_bytes * processes_here())
     return needs
 
 
@@ -141,16 +132,7 @@ def check_data(config: TrainingConfig, data: list[Path], stages: list[str]) -> l
     sets = [ClipSet(folder) for folder in data]
     trained: list[ClipEntry] = []
     for clips in sets:
-        for entry in clips.entries:
-            if entry.size_px != config.data_px:
-                raise DataError(
-                    f"{clips.folder}: clip {entry.id} is {entry.size_px} px, "
-                    f"the config says {config.data_px}"
-                )
-            if not (clips.folder / entry.file).is_file():
-                raise DataError(f"{clips.folder} lacks {entry.file}: make the set again")
-            if not for_validation(clips.folder, entry, config.held_out_permille):
-                trained.append(entry)
+        trained += _checked_entries(config, clips)
         _check_labels(config, clips, stages)
         _check_factors(config, clips, stages)
     if not trained:
@@ -158,50 +140,75 @@ def check_data(config: TrainingConfig, data: list[Path], stages: list[str]) -> l
             f"all persons are held out (held_out_permille {config.held_out_permille}): nobody is "
             "left to train on"
         )
-    longest = max((entry.num_frames for entry in trained if entry.kind == "clip"), default=0)
-    for stage, num_frames, why in _wanted_lengths(config):
-        if stage in stages and longest < num_frames:
-            raise DataError(
-                f"the stage {stage} needs clips of {num_frames} frames ({why}), but the longest "
-                f"one to train on has {longest}: give longer clips with --data"
-            )
-    for stage in ("generator", "finish", "pose"):
-        section = getattr(config, stage)
-        share = section.video_share if section is not None else None
-        if stage in stages and share not in (None, 1):
-            if all(entry.kind == "clip" for entry in trained):
-                raise DataError(
-                    f"the stage {stage} wants images beside videos ({stage}.video_share {share:g}),"
-                    " but the data has clips alone: give stills with --data"
-                )
+    _check_lengths(config, trained, stages)
+    _check_kinds(config, trained, stages)
     return sets
 
 
-def _wanted_lengths(config: TrainingConfig) -> list[tuple[str, int, str]]:
+def _checked_entries(config: TrainingConfig, clips: ClipSet) -> Iterator[ClipEntry]:
+    """Those clips of a set that are trained on; the size and the files of all are checked."""
+    for entry in clips.entries:
+        is_too_small = entry.size_px < config.data_px
+        if entry.size_px != config.data_px and (is_too_small or not config.resize_data):
+            advice = "" if is_too_small else ": give --set resize_data=true to bring them down"
+            raise DataError(
+                f"{clips.folder}: clip {entry.id} is {entry.size_px} px, "
+                f"the config says {config.data_px}{advice}"
+            )
+        if not (clips.folder / entry.file).is_file():
+            raise DataError(f"{clips.folder} lacks {entry.file}: make the set again")
+        if not for_validation(clips.folder, entry, config.held_out_permille):
+            yield entry
+
+
+def _check_lengths(config: TrainingConfig, trained: list[ClipEntry], stages: list[str]) -> None:
+    longest = max((entry.num_frames for entry in trained if entry.kind == "clip"), default=0)
+    for stage, num_frames, setting in _needed_lengths(config):
+        if stage in stages and longest < num_frames:
+            raise DataError(
+                f"the stage {stage} needs clips of {num_frames} frames ({setting}), but the "
+                f"longest one to train on has {longest}: give longer clips with --data"
+            )
+
+
+def _check_kinds(config: TrainingConfig, trained: list[ClipEntry], stages: list[str]) -> None:
+    for stage in ("generator", "finish", "pose"):
+        section = getattr(config, stage)
+        share = section.video_share if section is not None else None
+        if stage not in stages or share in (None, 1):
+            continue
+        if all(entry.kind == "clip" for entry in trained):
+            raise DataError(
+                f"the stage {stage} wants images beside videos ({stage}.video_share {share:g}), "
+                "but the data has clips alone: give stills with --data"
+            )
+
+
+def _needed_lengths(config: TrainingConfig) -> list[tuple[str, int, str]]:
     """Stage, frames that a clip must have, and the setting that says so."""
-    wanted = [("motion", config.motion.num_frames, "motion.num_frames")]
+    needed = [("motion", config.motion.num_frames, "motion.num_frames")]
     if config.joint is not None:
-        wanted.append(("joint", config.joint.window.span, "joint.window"))
+        needed.append(("joint", config.joint.window.span, "joint.window"))
     if round(config.appearance.pair_share * config.appearance.batch_size):
-        wanted.append(("appearance", 2, "appearance.pair_share"))
+        needed.append(("appearance", 2, "appearance.pair_share"))
     for name in ("generator", "finish", "pose"):
         section = getattr(config, name)
         if section is not None and section.video_share:
-            wanted.append((name, 1, f"{name}.video_share"))
-    return wanted
+            needed.append((name, 1, f"{name}.video_share"))
+    return needed
 
 
 def _check_labels(config: TrainingConfig, clips: ClipSet, stages: list[str]) -> None:
     labels = clips.clip(0).labels()
     z_dim = config.generator.architecture.z_dim
-    found = labels["factors"].shape[1] if "factors" in labels else 0
-    for stage, label, setting in _wanted_labels(config):
+    num_factors = labels["factors"].shape[1] if "factors" in labels else 0
+    for stage, label, setting in _needed_labels(config):
         if stage not in stages:
             continue
-        if label == "factors" and found != z_dim:
+        if label == "factors" and num_factors != z_dim:
             raise DataError(
-                f"{clips.folder} has {found} factors a frame, the stage {stage} takes {z_dim}: "
-                f"train on rendered faces, set z_dim, or do without ({setting})"
+                f"{clips.folder} has {num_factors} factors a frame, the stage {stage} takes "
+                f"{z_dim}: train on rendered faces, set z_dim, or do without ({setting})"
             )
         if label == "landmarks" and label not in labels:
             raise DataError(
@@ -237,154 +244,23 @@ def _check_factors(config: TrainingConfig, clips: ClipSet, stages: list[str]) ->
             )
 
 
-def _wanted_labels(config: TrainingConfig) -> list[tuple[str, str, str]]:
+def _needed_labels(config: TrainingConfig) -> list[tuple[str, str, str]]:
     """Stage, label that each set must have, and the settings under which it need not."""
-    wanted = [("detector", "landmarks", "start_from a model with one, detector: null")]
+    needed = [("detector", "landmarks", "start_from a model with one, detector: null")]
     for name in ("generator", "finish"):
         section = getattr(config, name)
         if section and (section.objective == "paired" or section.paired_weight > 0):
             setting = "objective: adversarial, paired_weight: 0"
-            wanted += [(name, "factors", setting), (name, "landmarks", setting)]
+            needed += [(name, "factors", setting), (name, "landmarks", setting)]
     for name, keys in (
-        ("appearance", ("pair_share", "frame_share", "swap_share", "places_weight")),
-        ("joint", ("video_embedding_weight", "num_swaps", "further_swaps", "places_weight")),
+        ("appearance", ("pair_share", "frame_share", "swap_share", "key_point_surrogate_weight")),
+        (
+            "joint",
+            ("video_embedding_weight", "num_swaps", "num_swap_poses", "key_point_surrogate_weight"),
+        ),
     ):
         used = [key for key in keys if getattr(getattr(config, name), key, 0)]
-        wanted += [(name, "factors", f"{name}.{key}: 0") for key in used]
-        if "places_weight" in used:
-            wanted.append((name, "key_points", f"{name}.places_weight: 0"))
-    return wanted
-
-
-def check_folder(run: Path) -> None:
-    """Check that a folder can be made or written; nothing is changed.
-
-    Raises:
-        StyleFaceVError: it cannot.
-    """
-    place = _existing(run)
-    if not place.is_dir():
-        raise StyleFaceVError(f"cannot write to {run}: {place} is no folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise StyleFaceVError(f"cannot write to {run}: no right to write in {place}")
-
-
-def check_disk(run: Path, num_bytes: int) -> None:
-    """Check that there is space for the saves, and for data in files.
-
-    Raises:
-        StyleFaceVError: there is too little.
-    """
-    free = shutil.disk_usage(_existing(run)).free
-    if num_bytes > free:
-        raise StyleFaceVError(
-            f"this run needs {in_units(num_bytes)} of space, but {_existing(run)} has "
-            f"{in_units(free)} free: lower loop.keep, or choose another --out"
-        )
-
-
-def check_memory(num_bytes: int) -> None:
-    """Check that the data fits into memory, where the system tells how much there is.
-
-    Raises:
-        StyleFaceVError: it does not.
-    """
-    available = available_memory()
-    if available is not None and num_bytes > available:
-        raise StyleFaceVError(
-            f"reading the data needs {in_units(num_bytes)} of memory, but {in_units(available)} "
-            "are available: lower frames_in_memory_gb, and it is mapped from files"
-        )
-
-
-def _processes_here() -> int:
-    """How many processes read the data on this machine: torchrun says so."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", num_processes())) if num_processes() > 1 else 1
-
-
-def available_memory() -> int | None:
-    """Bytes of memory that can be had without swapping; None where Linux does not tell."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
-def disk_bytes_of(config: TrainingConfig, run: Path, save_bytes: dict[str, int]) -> int:
-    """What all saves of some stages take, less what they take already."""
-    total = 0
-    for name, size in save_bytes.items():
-        there = sum(path.stat().st_size for path in (run / name / "checkpoints").glob("*.ckpt"))
-        total += max((config.loop.keep + SAVES_BESIDE_KEPT) * size - there, 0)
-    return total
-
-
-def save_bytes_of(config: TrainingConfig, stage: str, num_frames: int) -> int:
-    """About the size of a save: networks, averages, and two numbers a parameter of Adam."""
-    numbers = num_tensors = 0
-    for network, copies in networks_of(config, stage):
-        for tensors, times in ((network.parameters(), copies), (network.buffers(), 1)):
-            sizes = [tensor.numel() for tensor in tensors]
-            numbers += times * sum(sizes)
-            num_tensors += times * len(sizes)
-    shares = (
-        config.appearance.pair_share,
-        config.appearance.frame_share,
-        config.appearance.swap_share,
-    )
-    if stage == "appearance" and any(shares):
-        numbers += num_frames * POSE_SIZE**2  # its table of poses
-    return numbers * FLOAT_BYTES + num_tensors * TENSOR_BYTES
-
-
-def networks_of(config: TrainingConfig, stage: str) -> list[tuple[torch.nn.Module, int]]:
-    """The networks that a stage trains, without their numbers, and how often each is in a save."""
-    section: Any = getattr(config, stage)
-    # Of a model to start from, the sizes of the detector are not read here: about the released.
-    detector = config.detector.architecture if config.detector else LandmarkDetectorConfig()
-    channels = 3 if config.motion.supervise == "images" else 1
-    critic = replace(config.motion.discriminator, frame_channels=channels)
-    with torch.device("meta"):
-        make: dict[str, Callable[[], list[tuple[torch.nn.Module, int]]]] = {
-            "detector": lambda: [(LandmarkDetector(detector), 3)],
-            "pose": lambda: [(PoseExtractor(config.pose.architecture), 3)],
-            "appearance": lambda: [(AppearanceRecomposer(config.appearance.architecture), 3)],
-            "joint": lambda: [
-                (LandmarkDetector(detector), 3),
-                (PoseExtractor(config.pose.architecture), 3),
-                (AppearanceRecomposer(config.appearance.architecture), 3),
-                (PatchDiscriminator(section.discriminator), 3),
-            ],
-            "motion": lambda: [
-                (MotionSampler(section.architecture), 3),
-                (PairDiscriminator(critic), 3),
-                (ClipDiscriminator(critic), 3),
-            ],
-        }
-        if stage in make:
-            return make[stage]()
-        networks: list[tuple[torch.nn.Module, int]] = [(Generator(section.architecture), 4)]
-        if section.objective == "adversarial":
-            networks.append((ImageDiscriminator(section.discriminator), 3))
-        return networks
-
-
-def in_units(num_bytes: float) -> str:
-    """A number of bytes as people read it."""
-    for unit in ("B", "KB", "MB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.0f} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.1f} GB"
-
-
-def _existing(path: Path) -> Path:
-    """The path, or the nearest place above it that is there."""
-    path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path
+        needed += [(name, "factors", f"{name}.{key}: 0") for key in used]
+        if "key_point_surrogate_weight" in used:
+            needed.append((name, "key_points", f"{name}.key_point_surrogate_weight: 0"))
+    return needed

@@ -1,59 +1,23 @@
-"""A whole training run: stages in order, each resumed from its newest save."""
+"""A whole training run: stages in order, each resumed from its newest checkpoint."""
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from stylefacev_cli import __version__
 from stylefacev_cli.common.distributed import process_index, wait_for_all
 from stylefacev_cli.common.files import remove
-from stylefacev_cli.common.settings import to_plain
-from stylefacev_cli.errors import StyleFaceVError, UsageError
-from stylefacev_cli.metrics.perceptual import (
-    PerceptualLoss,
-    load_perceptual,
-    resolve_perceptual,
-)
-from stylefacev_cli.networks.resize import resize_square
-from stylefacev_cli.networks.stylegan3.generator import Generator
-from stylefacev_cli.training.artifacts import (
-    Saved,
-    generator_of,
-    load_appearance,
-    load_detector,
-    load_generator,
-    load_pose_extractor,
-    network_of,
-    write_bundle,
-)
-from stylefacev_cli.training.batches.clip_frames import CPU, Frames
-from stylefacev_cli.training.batches.pose_cache import cached_poses
-from stylefacev_cli.training.batches.reading import Mapping, load_frames, rendering_of
-from stylefacev_cli.training.batches.rendering import Renderer
-from stylefacev_cli.training.card import write_card
-from stylefacev_cli.training.engine.checkpoint import CheckpointStore
-from stylefacev_cli.training.engine.loop import Budget, Outcome, StopFlag, finished, run_stage
-from stylefacev_cli.training.engine.stage import NetworkStage
-from stylefacev_cli.training.model_parts import missing_parts
-from stylefacev_cli.training.preflight import FINE_TUNED, check_run
-from stylefacev_cli.training.settings import TrainingConfig, budget_of, save_settings
-from stylefacev_cli.training.stages.appearance import AppearanceStage
-from stylefacev_cli.training.stages.detector import DetectorStage
-from stylefacev_cli.training.stages.generator import GeneratorStage
-from stylefacev_cli.training.stages.joint import JointStage
-from stylefacev_cli.training.stages.motion import MotionStage
-from stylefacev_cli.training.stages.pose import PoseStage
-from stylefacev_cli.weights.manifest import read_manifest
+from stylefacev_cli.common.listener import Listener, LogListener
+from stylefacev_cli.errors import UsageError
+from stylefacev_cli.training.batches.clip_frames import CPU
+from stylefacev_cli.training.engine.loop import Outcome, StopFlag
+from stylefacev_cli.training.preflight import check_run
+from stylefacev_cli.training.settings import STAGES, TrainingConfig, budget_of, save_settings
+from stylefacev_cli.training.trainer import FRAMES_FOLDER, Trainer
 
-FRAMES_FOLDER = "frames"  # of a run: large data, mapped; it can be made again
-STAGES = ("generator", "finish", "detector", "pose", "appearance", "joint", "motion")
-Report = Callable[[str], None]
+ALL = "all"
 
 
 def train(
@@ -61,11 +25,11 @@ def train(
     data: list[Path],
     run: Path,
     *,
-    stage: str = "all",
+    stage: str = ALL,
     minutes: float | None = None,
     until_images: int | None = None,
     device: torch.device = CPU,
-    report: Report,
+    listener: Listener | None = None,
 ) -> Outcome:
     """Train one stage, or all that are not done yet; then write the model to `run/bundle`.
 
@@ -82,8 +46,8 @@ def train(
         until_images: it ends when the stage has seen so many images in all its runs, resumable:
             for training on one set of renders after the other.
         device: where this process computes. Processes of `torch.distributed` that were joined
-            before share the work; the first one writes, and reports.
-        report: is given lines of progress.
+            before share the work; the first one writes, and tells the listener.
+        listener: is told lines of progress, and each step; None: the log of this package is.
 
     Returns:
         How the last stage that was trained ended.
@@ -95,232 +59,67 @@ def train(
         DataError: the data is missing or does not fit the config.
         StyleFaceVError: training went wrong, or another run trains this stage.
     """
-    wanted = wanted_stages(config, stage)
-    if until_images is not None and stage == "all":
+    names = stages_of(config, stage)
+    if until_images is not None and stage == ALL:
         raise UsageError("--until-images counts the images of one stage: name it")
     folders = [*data, *map(Path, config.data)]
     wait_for_all()  # one that stopped at once would not let the others join
-    check_run(config, folders, run, wanted)
+    check_run(config, folders, run, names)
     wait_for_all()  # before one of them takes the memory that another looks for
+    listener = LogListener() if listener is None else listener
     if process_index() > 0:
-        report = _silent
+        listener = SilentListener()
     else:
         save_settings(config, run / "config.yaml")
-    trainer = Trainer(config, folders, run, device, report)
-    outcome = Outcome("done", 0)
+    trainer = Trainer(config, folders, run, device, listener)
+    outcome, begin_s = Outcome("done", 0), time.monotonic()
     with StopFlag() as stop:
-        for name in wanted:
-            budget = budget_of(getattr(config, name), minutes, until_images)
-            outcome = trainer.train(name, budget, stop, skip_finished=stage == "all")
+        for name in names:
+            left = None if minutes is None else minutes - (time.monotonic() - begin_s) / 60
+            budget = budget_of(getattr(config, name), left, until_images)
+            outcome = trainer.train(name, budget, stop, skip_finished=stage == ALL)
             if outcome.reason != "done":
                 return outcome
     if process_index() == 0:
-        missing = {} if stage == "all" else trainer.missing_parts()
-        if missing:
-            lacks = "; ".join(f"{network} ({way})" for network, way in missing.items())
-            report(f"no model yet: it lacks {lacks}")
-        else:
-            report(f"model: {trainer.bundle()}")
-        if stage == "all":
+        _write_model(trainer, stage, listener)
+        if stage == ALL:
             remove(run / FRAMES_FOLDER)
     return outcome
 
 
-def _silent(line: str) -> None:
-    """Report of all processes but the first."""
+def _write_model(trainer: Trainer, stage: str, listener: Listener) -> None:
+    """Write the bundle, unless networks are missing; a listener is told which."""
+    missing = {} if stage == ALL else trainer.missing_parts()
+    if missing:
+        parts = "; ".join(f"{network} ({way})" for network, way in missing.items())
+        listener.note(f"no model yet: it lacks {parts}")
+    else:
+        listener.note(f"model: {trainer.bundle()}")
 
 
-def wanted_stages(config: TrainingConfig, stage: str) -> list[str]:
+class SilentListener(LogListener):
+    """Of all processes but the first."""
+
+    def note(self, text: str) -> None:
+        """Tell nobody."""
+
+    def detail(self, text: str) -> None:
+        """Tell nobody."""
+
+
+def stages_of(config: TrainingConfig, stage: str) -> list[str]:
     """The stages that `stage`, a name or `all`, stands for.
 
     Raises:
         UsageError: there is no such stage, or the config has none.
     """
-    if stage not in (*STAGES, "all"):
+    if stage not in (*STAGES, ALL):
         raise UsageError(f"there is no stage {stage!r}; stages are all, {', '.join(STAGES)}")
-    if stage != "all" and getattr(config, stage) is None:
-        raise UsageError(f"the config has no section {stage!r}")
-    wanted = [name for name in STAGES if stage in (name, "all") and getattr(config, name)]
-    if stage == "all" and config.start_from is not None:
-        wanted.remove("generator")  # it is there
-    return wanted
-
-
-class Trainer:
-    """Builds stages; data and the perceptual network are read once, when first needed."""
-
-    def __init__(
-        self,
-        config: TrainingConfig,
-        data: list[Path],
-        run: Path,
-        device: torch.device,
-        report: Report,
-    ) -> None:
-        self._config, self._data, self._run, self._report = config, data, run, report
-        self._device = device
-        self._saved = Saved(run, config.use_saves, config.start_from)
-        self._frames: Frames | None = None
-
-    def train(self, name: str, budget: Budget, stop: StopFlag, *, skip_finished: bool) -> Outcome:
-        """Train one stage, unless it is finished already."""
-        section, folder = getattr(self._config, name), self._run / name
-        if skip_finished and finished(folder, section.batch_size, budget):
-            self._report(f"{name}: done before")
-            return Outcome("done", 0)
-        with _lock(folder):
-            return run_stage(
-                self.stage(name, section), folder, budget, self._config.loop, stop, self._report
-            )
-
-    def stage(self, name: str, section: Any) -> NetworkStage:
-        """The stage, with the networks of earlier ones that it needs, before its first step.
-
-        The generator stages, and the joint one, go on from networks that are there anyway.
-        """
-        made, start = self._new_stage(name, section), self._config.start_from
-        if self._config.fine_tune and start is not None and name in FINE_TUNED:
-            begin_with(made, start)
-        return made
-
-    def _new_stage(self, name: str, section: Any) -> NetworkStage:
-        saved, seed, frames = self._saved, self._config.seed, self._read_frames()
-        perceptual = self._perceptual(section)
-        if name == "generator" and self._config.start_from is None:
-            is_new = not CheckpointStore(self._run / name / "checkpoints").paths()
-            smaller = generator_of(section.grow_from) if section.grow_from and is_new else None
-            return GeneratorStage(section, frames, seed, perceptual, smaller=smaller)
-        device, generator = self._device, self._generator().to(self._device)
-        if name in ("generator", "finish"):
-            return GeneratorStage(section, frames, seed, perceptual, generator, name)
-        if self._config.data_resolution is not None:
-            reduce_images(generator, self._config.data_resolution)
-        if name == "detector":
-            return DetectorStage(section, frames, seed, generator)
-        if name == "pose":
-            detector = load_detector(saved, fixed=True).to(device)
-            return PoseStage(section, frames, seed, detector, generator)
-        if name in ("appearance", "joint"):
-            detector = load_detector(saved, joint=False).to(device)
-            pose = load_pose_extractor(saved, joint=False).to(device)
-            if name == "appearance":
-                return AppearanceStage(section, frames, seed, generator, detector, pose, perceptual)
-            appearance = load_appearance(saved, joint=False).to(device)
-            looking = load_detector(saved, fixed=True).to(device)
-            return JointStage(
-                section, frames, seed, generator, detector, pose, appearance, perceptual, looking
-            )
-        assert name == "motion"
-        pose = load_pose_extractor(saved).to(device)
-        detector = load_detector(saved).to(device)
-        tracks = cached_poses(
-            self._run / name / "poses.ckpt", frames, detector, pose, section.num_frames
-        )
-        shown = frames.image_batch(
-            frames.clips(held_out=False, min_frames=section.num_frames)[:1, 0]
-        )
-        renderer = Renderer(generator, load_appearance(saved).to(device), shown)
-        looking = load_detector(saved, fixed=True).to(device)  # at pictures of made poses
-        return MotionStage(section, tracks, seed, renderer, frames, pose, looking)
-
-    def _generator(self) -> Generator:
-        """The run's generator, or that of the model that it starts from."""
-        generator = load_generator(self._saved)
-        told, there = map(to_plain, (self._config.generator.architecture, generator.config))
-        other = {key: value for key, value in there.items() if told[key] != value}
-        if other:
-            raise UsageError(
-                f"generator.architecture is not that of {self._config.start_from or self._run}: "
-                f"give it {other}"
-            )
-        return generator
-
-    def missing_parts(self) -> dict[str, str]:
-        """What a model of the run would lack, see `missing_parts`."""
-        joint = self._config.joint
-        return missing_parts(self._saved, keeps_poses=joint is not None and joint.keeps_poses)
-
-    def bundle(self) -> Path:
-        """Write the model of a finished run."""
-        config, frames = self._config, self._read_frames()
-        provenance: dict[str, Any] = {
-            "made_by": f"stylefacev {__version__}",
-            "data": [folder.resolve().name for folder in self._data],
-            "frames": len(frames.images),
-            "perceptual": resolve_perceptual(config.perceptual),
-            "config": to_plain(config),
-            **rendering_of(self._data),
-        }
-        if config.start_from is not None:
-            start = read_manifest(config.start_from)
-            provenance["start_from"] = {
-                "name": start.name,
-                "sha256": start.sha256,
-                "provenance": dict(start.provenance),
-            }
-        folder = write_bundle(self._saved, config.name, frames.fps, config.licence, provenance)
-        write_card(folder, config, self._data, self._saved, STAGES, provenance["perceptual"])
-        return folder
-
-    def _read_frames(self) -> Frames:
-        if self._frames is None:
-            config = self._config
-            mapping = Mapping(self._run / FRAMES_FOLDER, config.mapped_from_bytes)
-            self._frames = load_frames(
-                self._data, config.data_px, config.held_out_permille, self._device, mapping
-            )
-            total, held_out = len(self._frames.images), int(self._frames.held_out.sum())
-            self._report(f"data: {total} frames, {held_out} of them held out")
-        return self._frames
-
-    def _perceptual(self, section: Any) -> PerceptualLoss | None:
-        if not getattr(section, "perceptual_weight", 0):
-            return None
-        perceptual = load_perceptual(self._config.perceptual)
-        if perceptual is None:
-            return None
-        self._report(f"perceptual loss: {perceptual.name}")
-        return perceptual.to(self._device)
-
-
-def reduce_images(generator: Generator, size_px: int) -> None:
-    """Let a generator's images be brought down to a size, each pixel the mean over its area.
-
-    Its pictures then are those that encoders, losses and discriminators see, and no other network
-    need know how large they are made.
-    """
-    generator.synthesis.register_forward_hook(
-        lambda network, inputs, images: resize_square(images, size_px)
-    )
-
-
-def begin_with(stage: NetworkStage, model: str) -> None:
-    """Give the network that a new stage leaves behind the weights that it has in a model.
-
-    Args:
-        stage: is changed; its network is as large as the model's, see `check_beginnings`.
-        model: as for `find_bundle`.
-
-    Raises:
-        MissingWeightsError: there is no such model, or it lacks the network.
-        IntegrityError: the model is damaged.
-    """
-    (name,) = stage.architecture
-    stage.networks[name].load_state_dict(network_of(model, name).state_dict())
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Keep two runs from training the same stage in the same folder; the first process does."""
-    if process_index() > 0:
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StyleFaceVError(
-                f"another run is training in {folder}: wait or stop it"
-            ) from error
-        yield
+    if stage != ALL:
+        if getattr(config, stage) is None:
+            raise UsageError(f"the config has no section {stage!r}")
+        return [stage]
+    if config.stages:
+        return [name for name in STAGES if name in config.stages]
+    is_there = {"generator"} if config.start_from is not None else set()
+    return [name for name in STAGES if getattr(config, name) and name not in is_there]

@@ -46,7 +46,7 @@ def test_the_shortcut_ends_in_a_model_that_generates(
 
     out = tmp_path / "run"
     settings = [
-        *("joint.num_images=3", "joint.num_clips=1", "joint.num_drawn=1"),
+        *("joint.num_images=3", "joint.num_clips=1", "joint.num_generated=1"),
         *("motion.num_images=32", "detector=null", "held_out_permille=0"),
     ]
     command = [

@@ -24,8 +24,8 @@ from stylefacev_cli.detection.crop_window import Window
 from stylefacev_cli.faces.dataset import RenderSettings, render_clip, sample_latents
 from stylefacev_cli.faces.latent_renderer import LatentRenderer
 from stylefacev_cli.media import VideoSettings, frame_rate, read_frames, video_writer
-from stylefacev_cli.training.run import STAGES
-from stylefacev_cli.training.settings import load_settings
+from stylefacev_cli.training.named_configs import find_config
+from stylefacev_cli.training.settings import STAGES, load_settings
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -33,7 +33,6 @@ F32 = NDArray[np.float32]
 WIDTH, HEIGHT, HEAD_PX, FPS = 640, 360, 256, 25.0
 NUM_PEOPLE, NUM_FRAMES = 4, 12
 OUTER_EYE_CORNERS = (60, 72)
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @dataclass(frozen=True)
@@ -188,8 +187,8 @@ def test_landmarks_are_where_they_were_rendered(prepared: Path, footage: Footage
 
 def footage_config() -> dict[str, Any]:
     """What footage can feed: no factors, so nothing is paired; behind the shipped generator."""
-    generator = yaml.safe_load((EXAMPLES / "default-64.yaml").read_text())["generator"]
-    tiny = yaml.safe_load((EXAMPLES / "tiny.yaml").read_text())
+    generator = yaml.safe_load(find_config("default-64").read_text())["generator"]
+    tiny = yaml.safe_load(find_config("tiny").read_text())
     size = {"batch_size": 4, "num_images": 8}
     return {
         "name": "people",
@@ -215,7 +214,7 @@ def footage_config() -> dict[str, Any]:
         "joint": {
             "num_images": 12,
             "num_clips": 2,
-            "num_drawn": 2,
+            "num_generated": 2,
             "window": {"num_frames": 2, "frame_step": 3, "min_gap": 4, "max_gap": 7},
             "discriminator": {"base_channels": 4, "num_layers": 1},
             "max_rotation_deg": 0,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from discs import draw_frames, write_discs
+from discs import SET_DISCS, draw_frames, write_discs
 from PIL import Image
 
 from stylefacev_cli.media import read_frames
@@ -76,7 +76,7 @@ def test_ablations_are_trained_and_tabled(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     data = write_discs(draw_frames(5, 24), tmp_path / "discs")
-    arguments = ["--config", str(EXAMPLES / "tiny.yaml"), "--data", str(data)]
+    arguments = ["--config", "tiny", *SET_DISCS, "--data", str(data)]
     arguments += ["--out", str(tmp_path), "--identity", "none", "--clips", "0", "--images", "8"]
     for few in ("generator=16", "detector=4", "pose=8", "appearance=4", "joint=5", "motion=16"):
         arguments += ["--set", few.replace("=", ".num_images=")]

@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from discs import draw_frames, write_discs
+from discs import draw_frames, tiny_settings, write_discs
+from notes import Notes
 
 from stylefacev_cli.errors import IntegrityError, UsageError
 from stylefacev_cli.training.artifacts import generator_of
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore
+from stylefacev_cli.training.named_configs import find_config
 from stylefacev_cli.training.run import train
 from stylefacev_cli.training.settings import load_settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-TINY = EXAMPLES / "tiny.yaml"
 
 
 def script(name: str) -> dict[str, Any]:
@@ -41,9 +42,9 @@ def test_a_state_begins_the_training_again(tmp_path: Path) -> None:
         tmp_path / "r",
         tmp_path / "s",
     )
-    config = load_settings(TINY, ["finish.num_images=32"])
-    train(config, [data], run, stage="generator", report=print)
-    train(config, [data], run, stage="finish", until_images=20, report=print)
+    config = tiny_settings(["finish.num_images=32"])
+    train(config, [data], run, stage="generator")
+    train(config, [data], run, stage="finish", until_images=20)
     file = tmp_path / "state.safetensors"
     for stage in ("generator", "finish"):
         tool["save"](run, stage, file)
@@ -56,7 +57,7 @@ def test_a_state_begins_the_training_again(tmp_path: Path) -> None:
         wanted, found = generator_of(str(run))(z), generator_of(str(again))(z)
     assert (found - wanted).std() < 0.03 * wanted.std()
     lines: list[str] = []
-    outcome = train(config, [data], again, stage="finish", report=lines.append)
+    outcome = train(config, [data], again, stage="finish", listener=Notes(lines))
     assert outcome.reason == "done" and outcome.step == 8
     assert "finish: resumed from step 5" in lines
 
@@ -104,7 +105,7 @@ def test_the_rounds_of_the_default_model() -> None:
 
 def write_plan(folder: Path) -> Path:
     """A config of renders at 16 px, and a plan of three rounds on it."""
-    text = TINY.read_text().replace("z_dim: 12", "z_dim: 256")
+    text = find_config("tiny").read_text()
     (folder / "small.yaml").write_text(text.replace("permille: 250", "permille: 0"))
     plan = {
         "seed": 5,

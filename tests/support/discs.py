@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from tiny import DISC_GENERATOR
 
 from stylefacev_cli.datasets.clips import ClipEntry, write_clip
 from stylefacev_cli.training.batches.clip_frames import Frames
+from stylefacev_cli.training.settings import TrainingConfig, load_settings
 
 SIZE_PX = DISC_GENERATOR.img_resolution
+DISCS = [f"{stage}.architecture.z_dim={DISC_GENERATOR.z_dim}" for stage in ("generator", "finish")]
+SET_DISCS = [word for one in DISCS for word in ("--set", one)]  # for the command line
 
 
 def draw_frames(num_people: int, frames_per_person: int, seed: int = 0) -> Frames:
@@ -48,6 +52,11 @@ def draw_frames(num_people: int, frames_per_person: int, seed: int = 0) -> Frame
         moving=np.full(num_people, frames_per_person > 3),
         fps=25.0,
     )
+
+
+def tiny_settings(overrides: Sequence[str] = ()) -> TrainingConfig:
+    """The shipped config `tiny`, with latents as short as those of discs."""
+    return load_settings("tiny", [*DISCS, *overrides])
 
 
 def enlarged(frames: Frames) -> Frames:

@@ -12,21 +12,25 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from discs import draw_frames
-from tiny import DISC_GENERATOR
+from tiny import (
+    DISC_APPEARANCE,
+    DISC_GENERATOR,
+    DISC_LANDMARKS,
+    DISC_MOTION,
+    DISC_MOTION_DISCRIMINATOR,
+    DISC_POSE,
+)
 from torch import nn
 
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.features.efficientnet_lite import EfficientNetLite0
 from stylefacev_cli.networks.initial_weights import init_residual
-from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
-from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
-from stylefacev_cli.networks.stylefacev.motion import MotionSamplerConfig
-from stylefacev_cli.networks.stylefacev.motion_discriminator import MotionDiscriminatorConfig
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylefacev.patch_discriminator import PatchDiscriminatorConfig
-from stylefacev_cli.networks.stylefacev.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
 from stylefacev_cli.networks.stylegan3.generator import Generator
 from stylefacev_cli.networks.stylegan3.stylegan2_discriminator import DiscriminatorConfig
-from stylefacev_cli.training.batches import recomposition_pairs
 from stylefacev_cli.training.batches.clip_frames import ClipWindow, Frames
 from stylefacev_cli.training.batches.pose_cache import PoseTracks, extract_poses
 from stylefacev_cli.training.batches.pose_features import heatmaps_of
@@ -39,27 +43,13 @@ from stylefacev_cli.training.stages.detector import DetectorStage, DetectorStage
 from stylefacev_cli.training.stages.generator import GeneratorStage
 from stylefacev_cli.training.stages.generator_settings import GeneratorStageConfig
 from stylefacev_cli.training.stages.joint import JointStage
+from stylefacev_cli.training.stages.joint_batches import JointNetworks
 from stylefacev_cli.training.stages.joint_settings import JointStageConfig
-from stylefacev_cli.training.stages.motion import MotionStage, MotionStageConfig
+from stylefacev_cli.training.stages.motion import MotionStage
+from stylefacev_cli.training.stages.motion_settings import MotionStageConfig
 from stylefacev_cli.training.stages.pose import PoseStage, PoseStageConfig
 
-ARCHITECTURE = DISC_GENERATOR
-DETECTOR = LandmarkDetectorConfig(input_size=64, stem_stride=1, width=8, depth=1)
-POSE = PoseExtractorConfig((8, 8, 1), (8, 8, 4), 8, 8, 1)
-APPEARANCE = AppearanceConfig(
-    input_size=64,
-    stem_stride=1,
-    base_channels=4,
-    expansion=2,
-    inner_ratio=1,
-    encoder_blocks=(1, 1, 1, 1),
-    recomposer_blocks=(1, 1, 1, 1),
-    lift_blocks=1,
-    appearance_channels=8,
-    num_ws=6,
-    w_dim=16,
-)
-PER_IMAGE = replace(APPEARANCE, normalisation="per_image")
+PER_IMAGE = replace(DISC_APPEARANCE, normalisation="per_image")
 AUGMENTATION = AugmentationConfig(  # moves p in every step
     start=0.5, target=0.1, images_to_full=20, every=1
 )
@@ -93,8 +83,8 @@ def per_image_appearance() -> AppearanceRecomposer:
 @cache
 def _frozen_networks() -> Networks:
     torch.manual_seed(0)
-    networks = Generator(ARCHITECTURE), LandmarkDetector(DETECTOR), PoseExtractor(POSE)
-    appearance = AppearanceRecomposer(APPEARANCE)
+    networks = Generator(DISC_GENERATOR), LandmarkDetector(DISC_LANDMARKS), PoseExtractor(DISC_POSE)
+    appearance = AppearanceRecomposer(DISC_APPEARANCE)
     frames = clips().image_batch(np.arange(0, 96, 8))
     with torch.no_grad():
         for _ in range(20):
@@ -112,7 +102,7 @@ def _frozen_networks() -> Networks:
 def generator_stage(name: str, **settings: Any) -> NetworkStage:
     discriminator = DiscriminatorConfig(img_resolution=16, channel_base=64)
     config = GeneratorStageConfig(
-        ARCHITECTURE,
+        DISC_GENERATOR,
         objective="adversarial" if name == "finish" else "paired",
         discriminator=discriminator,
         muon_lr=0.0 if name == "finish" else 0.6,
@@ -130,13 +120,13 @@ def generator_stage(name: str, **settings: Any) -> NetworkStage:
 
 
 def detector_stage(**settings: Any) -> NetworkStage:
-    config = DetectorStageConfig(DETECTOR, batch_size=4, lr=3e-3)
+    config = DetectorStageConfig(DISC_LANDMARKS, batch_size=4, lr=3e-3)
     return DetectorStage(replace(config, **settings), clips(), 1, frozen_networks()[0])
 
 
 def pose_stage(**settings: Any) -> NetworkStage:
     generator, detector, *_ = frozen_networks()
-    config = PoseStageConfig(POSE, batch_size=8, lr=3e-3)
+    config = PoseStageConfig(DISC_POSE, batch_size=8, lr=3e-3)
     kinds = replace(clips(), moving=np.arange(5) % 2 == 0)  # some are stills
     frames = clips() if settings.get("video_share") is None else kinds
     return PoseStage(replace(config, **settings), frames, 1, detector, generator)
@@ -145,14 +135,14 @@ def pose_stage(**settings: Any) -> NetworkStage:
 def appearance_stage(**settings: Any) -> NetworkStage:
     generator, detector, pose, _, perceptual = frozen_networks()
     config = AppearanceStageConfig(
-        APPEARANCE,
+        DISC_APPEARANCE,
         batch_size=8,
-        pool_images=32,
+        num_pool_images=32,
         pair_share=0.375,  # no even number: parts of a batch need not split, only the batch does
         frame_share=0.25,
-        image_share=0.5,
-        view_weight=1.0,
-        places_weight=10.0,
+        image_loss_share=0.5,
+        view_surrogate_weight=1.0,
+        key_point_surrogate_weight=10.0,
         perceptual_weight=1.0,
         embedding_weight=1.0,
     )
@@ -165,11 +155,11 @@ def joint_stage(per_image: bool = False, **settings: Any) -> NetworkStage:
     config = JointStageConfig(
         PatchDiscriminatorConfig(base_channels=4, num_layers=1),
         num_clips=2,
-        num_drawn=4,
+        num_generated=4,
         window=ClipWindow(num_frames=2, frame_step=3, min_gap=4, max_gap=8),
         perceptual_weight=1.0,
         video_embedding_weight=1.0,
-        places_weight=10.0,
+        key_point_surrogate_weight=10.0,
         # Adam's first step is as long for gradients that are but rounding: key points felt it.
         pose_lr_factor=0.1,
         rebalance_from=0.9,
@@ -180,9 +170,8 @@ def joint_stage(per_image: bool = False, **settings: Any) -> NetworkStage:
     generator, detector, pose, appearance, perceptual = frozen_networks()
     if per_image:
         appearance = per_image_appearance()
-    return JointStage(
-        replace(config, **settings), clips(), 1, generator, detector, pose, appearance, perceptual
-    )
+    before = JointNetworks(generator, detector, pose, appearance, detector)
+    return JointStage(replace(config, **settings), clips(), 1, before, perceptual)
 
 
 @cache
@@ -197,8 +186,8 @@ def tracks() -> PoseTracks:
 def motion_stage(supervise: str, **settings: Any) -> NetworkStage:
     generator, detector, pose, appearance, _ = frozen_networks()
     config = MotionStageConfig(
-        MotionSamplerConfig(hidden_dim=16),
-        MotionDiscriminatorConfig(base_channels=4, max_channels=8, num_layers=2),
+        DISC_MOTION,
+        DISC_MOTION_DISCRIMINATOR,
         supervise=supervise,
         num_clips=4,
         num_frames=NUM_FRAMES,
@@ -238,15 +227,9 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     "pose-flips": lambda **settings: pose_stage(
         generated_share=0.0, video_share=0.5, flips=True, **settings
     ),
-    "pose-swaps": lambda **settings: pose_stage(
-        targets="labels",
-        swaps_weight=0.1,
-        pose_factors=recomposition_pairs.PoseFactors(5, 9),
-        **settings,
-    ),
     "appearance": appearance_stage,
     "appearance-seeds": lambda **settings: appearance_stage(
-        **{"pool_images": 0, "num_latents": 16} | settings
+        **{"num_pool_images": 0, "num_latents": 16} | settings
     ),
     "appearance-per-image": lambda **settings: appearance_stage(architecture=PER_IMAGE, **settings),
     "joint": joint_stage,
@@ -260,7 +243,7 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
         "images", fresh_roll_outs=True, time_reversal=0.5, **settings
     ),
     "motion-shown": lambda **settings: motion_stage(
-        "poses", shown_people=2, openings_scale=0.5, **settings
+        "poses", num_opening_people=2, openings_scale=0.5, **settings
     ),
     "motion-batch": lambda **settings: motion_stage("images", batch_statistics=True, **settings),
     "motion-images": lambda **settings: motion_stage("images", **settings),
@@ -281,7 +264,7 @@ def tensors_of(state: Any) -> list[torch.Tensor]:
 def without_pictures(stage: NetworkStage) -> None:
     """Let its validations and sample sheets take no time."""
     stage.validate = dict  # type: ignore[method-assign]
-    stage.sheet = lambda: np.zeros((1, 1, 3), np.uint8)  # type: ignore[method-assign]
+    stage.sample_grid = lambda: np.zeros((1, 1, 3), np.uint8)  # type: ignore[method-assign]
 
 
 def names_of(stage: NetworkStage) -> dict[int, str]:

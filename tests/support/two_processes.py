@@ -15,7 +15,8 @@ from every_stage import STAGES, tensors_of, without_pictures
 
 from stylefacev_cli.common.distributed import process_index, wait_for_all
 from stylefacev_cli.common.processes import joined_processes
-from stylefacev_cli.training.engine.loop import Budget, LoopConfig, StopFlag, run_stage
+from stylefacev_cli.training.engine.budget import Budget
+from stylefacev_cli.training.engine.loop import LoopConfig, StopFlag, run_stage
 from stylefacev_cli.training.engine.stage import NetworkStage
 
 NUM_STEPS = 2

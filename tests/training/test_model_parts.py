@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stylefacev_cli.training.artifacts import Saved
+from stylefacev_cli.training.artifacts import Checkpoints
 from stylefacev_cli.training.model_parts import missing_parts
 from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
 
@@ -23,7 +23,7 @@ def missing(
         save.parent.mkdir(parents=True, exist_ok=True)
         save.touch()
         os.utime(save, (when, when))
-    saved = Saved(run, start_from=None if start is None else str(start))
+    saved = Checkpoints(run, start_from=None if start is None else str(start))
     return missing_parts(saved, keeps_poses=keeps_poses)
 
 

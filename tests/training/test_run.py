@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from discs import draw_frames, write_discs
+from discs import draw_frames, tiny_settings, write_discs
+from notes import Notes
 
 from stylefacev_cli.datasets.clips import INDEX_NAME, MANIFEST_NAME, ClipEntry, write_clip
 from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
 from stylefacev_cli.training.batches.clip_frames import Frames
 from stylefacev_cli.training.batches.reading import load_frames
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore
-from stylefacev_cli.training.preflight import save_bytes_of
-from stylefacev_cli.training.run import STAGES, _lock, train
-from stylefacev_cli.training.settings import load_settings
+from stylefacev_cli.training.resources import checkpoint_bytes_of
+from stylefacev_cli.training.run import train
+from stylefacev_cli.training.settings import STAGES, load_settings
 from stylefacev_cli.training.stages.detector import DetectorStage
+from stylefacev_cli.training.trainer import locked
 from stylefacev_cli.weights.bundle import load_bundle
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_frames_are_read_as_they_were_written(clip_folder: Path, clips: Frames) -> None:
@@ -51,15 +51,15 @@ def test_long_clips_tell_the_rate(clip_folder: Path, clips: Frames, tmp_path: Pa
 def test_all_stages_then_a_model_that_loads(
     clip_folder: Path, clips: Frames, tmp_path: Path
 ) -> None:
-    config = load_settings(EXAMPLES / "tiny.yaml", ["frames_in_memory_gb=0"])
+    config = tiny_settings(["frames_in_memory_gb=0"])
     lines: list[str] = []
-    outcome = train(config, [clip_folder], tmp_path, report=lines.append)
+    outcome = train(config, [clip_folder], tmp_path, listener=Notes(lines))
     assert outcome.reason == "done" and not (tmp_path / "frames").exists()
     for stage in STAGES:
         assert any(line.startswith(f"{stage}: done at step") for line in lines), stage
-        assert list((tmp_path / stage / "sheets").glob("*.png"))
+        assert list((tmp_path / stage / "sample_grids").glob("*.png"))
         newest = sorted((tmp_path / stage / "checkpoints").glob("step-*.ckpt"))[-1].stat().st_size
-        foreseen = save_bytes_of(config, stage, len(clips.images))
+        foreseen = checkpoint_bytes_of(config, stage, len(clips.images))
         assert 0.3 * newest < foreseen < 2 * newest, stage  # small saves are mostly names
     card = (tmp_path / "bundle" / "TRAINING_CARD.md").read_text()
     assert all(f"| {stage} |" in card for stage in STAGES)
@@ -75,34 +75,34 @@ def test_all_stages_then_a_model_that_loads(
 
     # Again: nothing is left to do.
     lines.clear()
-    train(config, [clip_folder], tmp_path, report=lines.append)
+    train(config, [clip_folder], tmp_path, listener=Notes(lines))
     assert [line for line in lines if "done before" in line] == [
         f"{stage}: done before" for stage in STAGES
     ]
     # With more images it goes on where it was.
-    more = load_settings(EXAMPLES / "tiny.yaml", ["generator.num_images=64"])
+    more = tiny_settings(["generator.num_images=64"])
     lines.clear()
-    outcome = train(more, [clip_folder], tmp_path, stage="generator", report=lines.append)
+    outcome = train(more, [clip_folder], tmp_path, stage="generator", listener=Notes(lines))
     assert outcome.step == 8 and any("resumed from step 6" in line for line in lines)
 
     # Another run starts from the generator of this model; it has no stage "generator" then.
     wanted = f"start_from={tmp_path / 'bundle'}"
-    other = load_settings(EXAMPLES / "tiny.yaml", [wanted])
-    train(other, [clip_folder], tmp_path / "other", stage="finish", report=lines.append)
+    other = tiny_settings([wanted])
+    train(other, [clip_folder], tmp_path / "other", stage="finish", listener=Notes(lines))
     start = bundle.networks.generator.state_dict()["synthesis.input.weight"]
     state = CheckpointStore(tmp_path / "other" / "finish" / "checkpoints").load_newest()
     assert state is not None
     moved = state["stage"]["networks"]["ema"]["synthesis.input.weight"]
     assert 0 < (moved - start).abs().mean() < 0.1 * start.abs().mean()
-    wide = load_settings(EXAMPLES / "tiny.yaml", [wanted, "generator.architecture.channel_max=20",
+    wide = tiny_settings([wanted, "generator.architecture.channel_max=20",
                                                   "finish=null"])  # fmt: skip
     with pytest.raises(UsageError, match="generator.architecture is not that of"):
-        train(wide, [clip_folder], tmp_path / "wide", report=lines.append)
+        train(wide, [clip_folder], tmp_path / "wide", listener=Notes(lines))
 
 
 def test_a_run_goes_on_with_other_data(tmp_path: Path) -> None:
     """Sets come and go; people held out, optimisers and the count of images stay."""
-    config = load_settings(EXAMPLES / "tiny.yaml", ["held_out_permille=0", "frames_in_memory_gb=0"])
+    config = tiny_settings(["held_out_permille=0", "frames_in_memory_gb=0"])
     held_out = write_discs(draw_frames(3, 4, seed=9), tmp_path / "held-out")
     index = held_out / INDEX_NAME
     index.write_text(index.read_text().replace("}\n", ', "split": "val"}\n'))
@@ -120,7 +120,7 @@ def test_a_run_goes_on_with_other_data(tmp_path: Path) -> None:
         (data / MANIFEST_NAME).write_text(f"settings: {{seed: {number}}}")
         folders = [held_out, data]
         outcome = train(
-            config, folders, run, stage="generator", until_images=until, report=lines.append
+            config, folders, run, stage="generator", until_images=until, listener=Notes(lines)
         )
         state = states()
         assert outcome.step == state["step"] == min(until, 48) // 8
@@ -135,28 +135,30 @@ def test_a_run_goes_on_with_other_data(tmp_path: Path) -> None:
     epochs = states()["stage"]["others"]["sampler"]["epoch"]
     assert epochs == 2  # a new round over each set
     with pytest.raises(UsageError, match="--until-images counts the images of one stage"):
-        train(config, [held_out], run, until_images=8, report=lines.append)
+        train(config, [held_out], run, until_images=8, listener=Notes(lines))
 
 
 def test_stages_need_those_before_them(clip_folder: Path, tmp_path: Path) -> None:
-    config = load_settings(EXAMPLES / "tiny.yaml", [])
+    config = tiny_settings([])
     with pytest.raises(DataError, match="no trained generator yet: `stylefacev train generator`"):
-        train(config, [clip_folder], tmp_path, stage="pose", report=lambda line: None)
+        train(config, [clip_folder], tmp_path, stage="pose")
     with pytest.raises(UsageError, match="no stage 'poses'"):
-        train(config, [clip_folder], tmp_path, stage="poses", report=lambda line: None)
+        train(config, [clip_folder], tmp_path, stage="poses")
 
 
 def test_batches_that_do_not_split_are_told_before_the_first_stage(tmp_path: Path) -> None:
-    config = load_settings(EXAMPLES / "tiny.yaml", ["joint.accumulate=4"])
-    with pytest.raises(UsageError, match="joint: image_share of num_drawn 2 does not split evenly"):
-        train(config, [], tmp_path / "run", report=lambda line: None)
+    config = tiny_settings(["joint.accumulate=4"])
+    with pytest.raises(
+        UsageError, match="joint: image_loss_share of num_generated 2 does not split evenly"
+    ):
+        train(config, [], tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_one_run_a_stage_at_a_time(tmp_path: Path) -> None:
-    with _lock(tmp_path), pytest.raises(StyleFaceVError, match="another run"), _lock(tmp_path):
+    with locked(tmp_path), pytest.raises(StyleFaceVError, match="another run"), locked(tmp_path):
         pass
-    with _lock(tmp_path):
+    with locked(tmp_path):
         pass
 
 
@@ -164,7 +166,7 @@ def test_one_run_a_stage_at_a_time(tmp_path: Path) -> None:
     "name", ["tiny", "default-64", "default-128", "default-256-start", "default-256"]
 )
 def test_example_settings_are_valid(name: str) -> None:
-    assert load_settings(EXAMPLES / f"{name}.yaml", []).name == name
+    assert load_settings(name, []).name == name
 
 
 @pytest.mark.parametrize(
@@ -175,13 +177,13 @@ def test_example_settings_are_valid(name: str) -> None:
         ("generator.num_factors=13", "num_factors"),
         ("appearance.architecture.num_ws=9", "num_ws 6"),
         ("resolution=32", "img_resolution"),
-        ("loop.keep=1", "keep is at least 2"),
+        ("loop.num_checkpoints=1", "num_checkpoints is at least 2"),
         ("joint.num_images=many", "tiny.yaml.joint.num_images must be a whole number"),
     ],
 )
 def test_wrong_settings(override: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        load_settings(EXAMPLES / "tiny.yaml", [override])
+        tiny_settings([override])
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -196,11 +198,11 @@ def test_data_without_labels(clips: Frames, tmp_path: Path) -> None:
     read.need_key_points("a stage")
     with pytest.raises(DataError, match="need the latents of rendered faces"):
         read.factor_batch(np.arange(2))
-    config = load_settings(EXAMPLES / "tiny.yaml", [])
+    config = tiny_settings([])
     with pytest.raises(DataError, match="0 factors a frame"):
-        train(config, [tmp_path], tmp_path / "run", stage="generator", report=print)
+        train(config, [tmp_path], tmp_path / "run", stage="generator")
     with pytest.raises(DataError, match="the stage detector needs 98 landmarks"):
         DetectorStage(config.detector, read, 0, None)
     unlabelled = dataclasses.replace(read, key_points=np.full_like(read.key_points, np.nan))
-    with pytest.raises(DataError, match="places_weight needs key points"):
-        unlabelled.need_key_points("places_weight")
+    with pytest.raises(DataError, match="key_point_surrogate_weight needs key points"):
+        unlabelled.need_key_points("key_point_surrogate_weight")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from discs import tiny_settings
+from notes import Notes
 
 from stylefacev_cli.cli.detectors import choose_detector
 from stylefacev_cli.common.settings import to_plain
@@ -21,23 +23,22 @@ from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylefacev.motion import MotionSampler
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
 from stylefacev_cli.networks.stylegan3.generator import Generator
-from stylefacev_cli.training.artifacts import Saved, load_detector
+from stylefacev_cli.training.artifacts import Checkpoints, load_detector
 from stylefacev_cli.training.card import CARD_NAME
 from stylefacev_cli.training.dry_run import dry_run
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 from stylefacev_cli.training.run import train
-from stylefacev_cli.training.settings import TrainingConfig, load_settings
+from stylefacev_cli.training.settings import TrainingConfig
 from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
 from stylefacev_cli.weights.manifest import read_manifest
 
-TINY = Path(__file__).parents[2] / "examples" / "tiny.yaml"
 STANDING_STILL = "schedule={warmup_steps: 1000000}"  # steps so small that weights hardly change
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole model of the sizes of tiny.yaml, with random weights."""
-    config = load_settings(TINY, [])
+    config = tiny_settings()
     assert config.detector is not None
     torch.manual_seed(2)  # some random pose extractors give one pose for all
     networks = Networks(
@@ -53,7 +54,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(model: Path, *overrides: str) -> TrainingConfig:
-    return load_settings(TINY, [f"start_from={model}", *overrides])
+    return tiny_settings([f"start_from={model}", *overrides])
 
 
 def trained(run: Path, stage: str, network: str) -> dict[str, torch.Tensor]:
@@ -89,7 +90,7 @@ def test_stages_begin_with_the_weights_of_the_model(
     for fine_tune in ("true", "false"):
         config = settings(model, f"fine_tune={fine_tune}", *short)
         run = tmp_path / fine_tune
-        train(config, [clip_folder], run, stage=stage, report=lambda line: None)
+        train(config, [clip_folder], run, stage=stage)
         found[fine_tune] = distance(trained(run, stage, network), there)
     assert found["true"] < 0.01 < 0.3 < found["false"]
 
@@ -98,7 +99,7 @@ def test_joint_training_goes_on_from_the_models_networks(
     model: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
     config = settings(model, f"joint.{STANDING_STILL}")
-    train(config, [clip_folder], tmp_path, stage="joint", report=lambda line: None)
+    train(config, [clip_folder], tmp_path, stage="joint")
     networks = load_bundle(model).networks
     for name in ("landmarks", "pose", "appearance"):
         there = getattr(networks, name).state_dict()
@@ -108,7 +109,11 @@ def test_joint_training_goes_on_from_the_models_networks(
 def test_a_branch_for_landmarks_is_in_the_bundle_and_trained_on(
     model: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
-    branch = "landmark_branch=true", "places_weight=1", "pose_factors={first: 1, stop: 3}"
+    branch = (
+        "landmark_branch=true",
+        "key_point_surrogate_weight=1",
+        "pose_factors={first: 1, stop: 3}",
+    )
     config = settings(
         model,
         "joint.pose_lr_factor=0",
@@ -116,7 +121,7 @@ def test_a_branch_for_landmarks_is_in_the_bundle_and_trained_on(
         "joint.num_images=16",
     )
     run = tmp_path / "joint"
-    train(config, [clip_folder], run, stage="joint", report=lambda line: None)
+    train(config, [clip_folder], run, stage="joint")
     made = load_bundle(run / "bundle").networks.appearance
     assert made is not None and made.branch is not None
     assert made.branch.added.weight.abs().max() > 0
@@ -126,7 +131,7 @@ def test_a_branch_for_landmarks_is_in_the_bundle_and_trained_on(
     config = settings(
         run / "bundle", sizes, "fine_tune=true", f"appearance.{STANDING_STILL}", "joint=null"
     )
-    train(config, [clip_folder], tmp_path / "on", stage="appearance", report=lambda line: None)
+    train(config, [clip_folder], tmp_path / "on", stage="appearance")
     assert distance(trained(tmp_path / "on", "appearance", "appearance"), made.state_dict()) < 0.01
 
 
@@ -134,11 +139,11 @@ def test_what_the_run_has_trained_goes_before_the_model(
     model: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
     config = settings(model, f"joint.{STANDING_STILL}", "fine_tune=true", "pose.lr=0.01")
-    train(config, [clip_folder], tmp_path, stage="pose", report=lambda line: None)
+    train(config, [clip_folder], tmp_path, stage="pose")
     own = trained(tmp_path, "pose", "pose")
     assert not (tmp_path / "bundle").exists()  # the model's movement is not one of these poses
     assert distance(own, load_bundle(model).networks.pose.state_dict()) > 0.02  # type: ignore[union-attr]
-    train(config, [clip_folder], tmp_path, stage="joint", report=lambda line: None)
+    train(config, [clip_folder], tmp_path, stage="joint")
     assert distance(trained(tmp_path, "joint", "pose"), own) < 0.01
 
 
@@ -154,7 +159,7 @@ def test_the_bundle_and_its_card_tell_of_the_model_before(
         config = settings(start, "fine_tune=true", "joint=null", "motion.num_images=16")
         run = tmp_path / str(count)
         lines: list[str] = []
-        train(config, [data], run, stage="motion", report=lines.append)
+        train(config, [data], run, stage="motion", listener=Notes(lines))
         bundle = run / "bundle"
         assert lines[-1] == f"model: {bundle}"
         made, before = load_bundle(bundle), load_bundle(start)
@@ -193,14 +198,14 @@ def test_of_two_detectors_the_trained_one_goes_with_the_models_poses(
     fixed, copied = load_bundle(both).networks.detector, networks.landmarks
     assert fixed is not None
     run = tmp_path / "run"
-    saved = Saved(run, start_from=str(both))
+    saved = Checkpoints(run, start_from=str(both))
 
     def is_found(wanted: torch.nn.Module, **options: bool) -> bool:
         found, expected = load_detector(saved, **options).state_dict(), wanted.state_dict()
         return all(torch.equal(found[key], value) for key, value in expected.items())
 
     assert is_found(copied) and is_found(copied, joint=False) and is_found(fixed, fixed=True)
-    train(settings(both), [clip_folder], run, stage="pose", report=lambda line: None)
+    train(settings(both), [clip_folder], run, stage="pose")
     assert is_found(fixed) and is_found(fixed, joint=False) and is_found(fixed, fixed=True)
 
 
@@ -210,8 +215,8 @@ def test_the_joint_stage_alone_fits_its_model_where_poses_stay(
 ) -> None:
     """The bundle keeps the detector as it was, which looks at faces, beside the trained copy."""
     there = load_bundle(model).networks
-    config = settings(model, f"joint.same_poses_weight={float(keeps_poses)}", "joint.lr=0.01")
-    train(config, [clip_folder], tmp_path, stage="joint", report=lambda line: None)
+    config = settings(model, f"joint.pose_anchor_weight={float(keeps_poses)}", "joint.lr=0.01")
+    train(config, [clip_folder], tmp_path, stage="joint")
     assert (tmp_path / "bundle").exists() == keeps_poses
     if not keeps_poses:  # the model's movement is not one of these
         return
@@ -225,7 +230,9 @@ def test_the_joint_stage_alone_fits_its_model_where_poses_stay(
     assert distance(chosen.network.state_dict(), wanted) == 0
     assert chosen.sha256 == load_bundle(model).manifest.files["landmarks"].sha256
     # A next round gets its targets from that one too.
-    again = load_detector(Saved(tmp_path / "next", start_from=str(tmp_path / "bundle")), fixed=True)
+    again = load_detector(
+        Checkpoints(tmp_path / "next", start_from=str(tmp_path / "bundle")), fixed=True
+    )
     assert distance(again.state_dict(), wanted) == 0
 
 
@@ -240,7 +247,6 @@ def test_motion_is_not_learnt_from_poses_that_never_change(
     with pytest.raises(DataError, match="all poses of the clips are alike"):
         train(
             settings(tmp_path / "dead"), [clip_folder], tmp_path / "run", stage="motion",
-            report=lambda line: None,
         )  # fmt: skip
 
 
@@ -257,19 +263,15 @@ def test_a_dry_run_takes_the_models_networks_as_the_run_does(
         licence="CC0-1.0", provenance={},
     )  # fmt: skip
     config = settings(start, "fine_tune=true")
-    (cost,) = dry_run(
-        config, [clip_folder], tmp_path / "run", stage="joint", report=lambda line: None
-    )
+    (cost,) = dry_run(config, [clip_folder], tmp_path / "run", stage="joint")
     plain = settings(model, "fine_tune=true")
-    (less,) = dry_run(
-        plain, [clip_folder], tmp_path / "run", stage="joint", report=lambda line: None
-    )
+    (less,) = dry_run(plain, [clip_folder], tmp_path / "run", stage="joint")
     added = sum(p.numel() for p in branched.parameters()) - sum(
         p.numel() for p in networks.appearance.parameters()
     )
     assert cost.parameters - less.parameters == added > 0
     with pytest.raises(UsageError, match=r"appearance\.architecture is not that of .*'landmarks'"):
-        dry_run(config, [clip_folder], tmp_path / "run", report=lambda line: None)
+        dry_run(config, [clip_folder], tmp_path / "run")
 
 
 def test_a_model_says_how_long_its_movement_was_learnt_at(
@@ -284,7 +286,7 @@ def test_a_model_says_how_long_its_movement_was_learnt_at(
     ):
         config = settings(Path(start), "fine_tune=true", "joint=null", setting)
         run = tmp_path / f"{stage}-{told}"
-        train(config, [clip_folder], run, stage=stage, report=lambda line: None)
+        train(config, [clip_folder], run, stage=stage)
         start = str(run / "bundle")
         assert read_manifest(start).motion_frames == told
 
@@ -293,12 +295,12 @@ def test_fine_tuning_is_refused_where_it_cannot_be(
     model: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="fine_tune needs start_from"):
-        load_settings(TINY, ["fine_tune=true"])
+        tiny_settings(["fine_tune=true"])
     wide = settings(model, "fine_tune=true", "motion.architecture.hidden_dim=24")
     with pytest.raises(
         UsageError, match=r"motion\.architecture is not that of .* 'hidden_dim': 16"
     ):
-        train(wide, [clip_folder], tmp_path, report=lambda line: None)  # at once, not at its turn
+        train(wide, [clip_folder], tmp_path)  # at once, not at its turn
     assert not list(tmp_path.iterdir())
     partial = Networks(generator=load_bundle(model).networks.generator)
     save_bundle(
@@ -307,5 +309,4 @@ def test_fine_tuning_is_refused_where_it_cannot_be(
     with pytest.raises(MissingWeightsError, match="lacks the network detector"):
         train(
             settings(tmp_path / "partial"), [clip_folder], tmp_path / "run", stage="pose",
-            report=lambda line: None,
         )  # fmt: skip

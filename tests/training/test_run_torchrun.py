@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from discs import write_discs
+from discs import SET_DISCS, tiny_settings, write_discs
 from every_stage import clips
+from notes import Notes
 
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 from stylefacev_cli.training.run import train
-from stylefacev_cli.training.settings import load_settings
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "tiny.yaml"
+ROOT = Path(__file__).parents[2]
 
 
 def newest(run: Path) -> dict[str, Any] | None:
@@ -28,16 +28,26 @@ def newest(run: Path) -> dict[str, Any] | None:
 def test_a_stop_of_torchrun_saves_once_and_one_process_goes_on(tmp_path: Path) -> None:
     data, run = write_discs(clips(), tmp_path / "discs"), tmp_path / "run"
     lines: list[str] = []
-    start = load_settings(EXAMPLE, [])
-    train(start, [data], run, stage="generator", report=lines.append)
+    start = tiny_settings()
+    train(start, [data], run, stage="generator", listener=Notes(lines))
 
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-        *("-m", "stylefacev_cli", "train", "detector", "--config", str(EXAMPLE), "--device", "cpu"),
+        *(
+            "-m",
+            "stylefacev_cli",
+            "train",
+            "detector",
+            "--config",
+            "tiny",
+            *SET_DISCS,
+            "--device",
+            "cpu",
+        ),
         *("--data", str(data), "--out", str(run), "--set", "detector.num_images=1000000"),
         *("--set", "frames_in_memory_gb=0"),  # the second process maps what the first unpacks
     ]
-    environment = os.environ | {"PYTHONPATH": str(EXAMPLE.parents[1]), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -54,8 +64,8 @@ def test_a_stop_of_torchrun_saves_once_and_one_process_goes_on(tmp_path: Path) -
     state = newest(run)
     assert state is not None and f"at step {state['step']}," in told[0]
 
-    more = load_settings(EXAMPLE, [f"detector.num_images={4 * (state['step'] + 2)}"])
-    outcome = train(more, [data], run, stage="detector", report=lines.append)
+    more = tiny_settings([f"detector.num_images={4 * (state['step'] + 2)}"])
+    outcome = train(more, [data], run, stage="detector", listener=Notes(lines))
     assert any(f"resumed from step {state['step']}" in line for line in lines)
     assert (outcome.reason, outcome.step) == ("done", state["step"] + 2)
 
@@ -64,7 +74,7 @@ def test_no_gpu_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     from stylefacev_cli.cli.app import run as run_command
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert run_command(["train", "--config", str(EXAMPLE), "--device", "cuda"]) == 2
+    assert run_command(["train", "--config", "tiny", *SET_DISCS, "--device", "cuda"]) == 2
     message = capsys.readouterr().err
     assert "process 0 of this machine has no GPU, there are 0" in message
     assert message.count("\n") == 1

@@ -11,19 +11,22 @@ import pytest
 import torch
 import yaml
 from discs import draw_frames, enlarged, write_discs
-from tiny import DISC_GENERATOR
+from notes import Notes
+from tiny import DISC_GENERATOR, DISC_LANDMARKS
 
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylegan3.generator import Generator
 from stylefacev_cli.training.engine.optim import Schedule
-from stylefacev_cli.training.preflight import networks_of
-from stylefacev_cli.training.run import reduce_images, train
+from stylefacev_cli.training.named_configs import find_config
+from stylefacev_cli.training.resources import networks_of
+from stylefacev_cli.training.run import train
 from stylefacev_cli.training.settings import TrainingConfig, load_settings
+from stylefacev_cli.training.trainer import reduce_images
 from stylefacev_cli.weights.bundle import Networks, load_bundle, save_bundle
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+DOCS = Path(__file__).parents[2] / "docs"
 MILLIONS = {  # of the released networks
     "paper-256": {"generator": 15.780, "pose": 1.588, "appearance": 139.629, "motion": 0.0831},
     "paper-1024": {"generator": 15.093, "pose": 1.588, "appearance": 139.629, "motion": 0.0831},
@@ -76,12 +79,12 @@ def shrunken(name: str, start: Path | None = None) -> TrainingConfig:
     else:
         settings["data_resolution"] = data_px
     overrides = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    return load_settings(EXAMPLES / f"{name}.yaml", overrides)
+    return load_settings(name, overrides)
 
 
 @pytest.mark.parametrize("name", ["paper-256", "paper-1024"])
 def test_sizes_and_schedule_are_those_of_the_paper(name: str) -> None:
-    config = load_settings(EXAMPLES / f"{name}.yaml", [])
+    config = load_settings(name, [])
     for stage, millions in MILLIONS[name].items():
         network, _ = networks_of(config, stage)[0]
         count = sum(parameter.numel() for parameter in network.parameters())
@@ -100,7 +103,7 @@ def test_sizes_and_schedule_are_those_of_the_paper(name: str) -> None:
     assert appearance.architecture.input_size == 256
     # Statistics of the batch to the end, of one sample at sampling.
     assert (appearance.architecture.normalisation, appearance.batch_size) == ("per_image", 1)
-    assert config.pose.freeze_norms_from == appearance.freeze_norms_from == 1
+    assert config.pose.freeze_batch_norm_from == appearance.freeze_batch_norm_from == 1
     assert config.motion.batch_statistics == (config.motion.supervise == "images")
     assert config.pose.key_point_weight == 10 and config.motion.num_frames == 30
     if joint is not None:
@@ -108,7 +111,7 @@ def test_sizes_and_schedule_are_those_of_the_paper(name: str) -> None:
         assert (joint.embedding_weight, joint.image_weight, joint.adversarial_weight) == (
             10, 0.1, 0.01,
         )  # fmt: skip
-        assert joint.freeze_norms_from == 1 and not joint.freeze_detector_norms
+        assert joint.freeze_batch_norm_from == 1 and not joint.freeze_detector_batch_norm
         detector, _ = networks_of(config, "joint")[0]
         assert sum(p.numel() for p in detector.parameters()) == 6_333_603
 
@@ -116,7 +119,7 @@ def test_sizes_and_schedule_are_those_of_the_paper(name: str) -> None:
 def rows_of_the_document() -> Iterator[tuple[str, str, object]]:
     """Each setting that docs/training.md names, a config and the value that it has there."""
     columns: list[str] = []
-    for line in (EXAMPLES.parent / "docs" / "training.md").read_text().splitlines():
+    for line in (DOCS / "training.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         if cells and cells[0] == "setting":
             columns = cells
@@ -128,7 +131,7 @@ def rows_of_the_document() -> Iterator[tuple[str, str, object]]:
 
 def test_configs_hold_the_values_that_the_document_says() -> None:
     configs = {
-        name: to_plain(load_settings(EXAMPLES / f"{name}.yaml", []))
+        name: to_plain(load_settings(name, []))
         for name in ("paper-256", "paper-1024", "default-128")
     }
     named = set()
@@ -140,7 +143,7 @@ def test_configs_hold_the_values_that_the_document_says() -> None:
             found = {key: found[key] for key in wanted}
         assert found == wanted, (setting, name)
         named.add((setting, name))
-    raw = yaml.safe_load((EXAMPLES / "paper-256.yaml").read_text())
+    raw = yaml.safe_load(find_config("paper-256").read_text())
     for stage in STEPS:
         for key in set(raw[stage]) - {"architecture", "discriminator"}:
             assert (f"{stage}.{key}", "paper-256") in named, (stage, key)
@@ -162,7 +165,7 @@ def test_all_stages_end_in_a_model_when_shrunken(name: str, tmp_path: Path) -> N
     ]
     start = start_model(shrunken(name), tmp_path / "start")
     lines: list[str] = []
-    outcome = train(shrunken(name, start), data, tmp_path / "run", report=lines.append)
+    outcome = train(shrunken(name, start), data, tmp_path / "run", listener=Notes(lines))
     assert outcome.reason == "done" and not any("skipped" in line for line in lines)
     bundle = load_bundle(tmp_path / "run" / "bundle")
     wanted = {stage: steps for stage, steps in STEPS.items() if (tmp_path / "run" / stage).exists()}
@@ -188,15 +191,15 @@ def test_images_are_brought_down_to_the_mean_over_areas() -> None:
 
 
 def test_smaller_data_needs_a_generator_that_is_there() -> None:
-    assert load_settings(EXAMPLES / "paper-1024.yaml", []).data_px == 256
-    assert load_settings(EXAMPLES / "paper-256.yaml", []).data_px == 256
+    assert load_settings("paper-1024", []).data_px == 256
+    assert load_settings("paper-256", []).data_px == 256
     for override, message in (
         ("data_resolution=1024", "less than resolution"),
         ("start_from=null", "start_from"),
         ("finish={architecture: {img_resolution: 1024}}", "finish: null"),
     ):
         with pytest.raises(UsageError, match=message):
-            load_settings(EXAMPLES / "paper-1024.yaml", [override])
+            load_settings("paper-1024", [override])
 
 
 def start_model(config: TrainingConfig, folder: Path) -> Path:
@@ -204,7 +207,7 @@ def start_model(config: TrainingConfig, folder: Path) -> Path:
     torch.manual_seed(0)
     networks = Networks(
         generator=Generator(config.generator.architecture),
-        detector=LandmarkDetector(LandmarkDetectorConfig(64, 1, 8, 1)),
+        detector=LandmarkDetector(DISC_LANDMARKS),
     )
     save_bundle(folder, networks, name="start", fps=25, licence="CC0-1.0", provenance={})
     return folder

@@ -54,8 +54,8 @@ class Frames:
         """Indices of the frames for training or for validation."""
         return np.flatnonzero(self.held_out == held_out)
 
-    def shown(self, count: int) -> np.ndarray:
-        """Rows for a sample sheet: evenly spread over held-out people, or over all if none are."""
+    def for_grid(self, count: int) -> np.ndarray:
+        """Rows for a sample grid: evenly spread over held-out people, or over all if none are."""
         held_out = self.rows(held_out=True)
         return spread(held_out if len(held_out) else self.rows(held_out=False), count)
 
@@ -82,8 +82,8 @@ class Frames:
             raise DataError(
                 "these settings need the latents of rendered faces, which the data lacks: train "
                 "on a set of `stylefacev data render`, or give objective: adversarial, and 0 for "
-                "paired_weight, pair_share, frame_share, swap_share, places_weight, "
-                "video_embedding_weight, joint.num_swaps, joint.further_swaps, pose.swaps_weight"
+                "paired_weight, pair_share, frame_share, swap_share, key_point_surrogate_weight, "
+                "video_embedding_weight, joint.num_swaps, joint.num_swap_poses"
             )
         return torch.from_numpy(self.factors[rows]).to(self.device)
 

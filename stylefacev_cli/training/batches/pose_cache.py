@@ -45,8 +45,8 @@ def extract_poses(
         for first, length in spans:
             for start in range(first, first + length, EXTRACTION_BATCH):
                 rows = np.arange(start, min(start + EXTRACTION_BATCH, first + length))
-                found = pose_of(detector, pose_extractor, frames.image_batch(rows))
-                poses.append(found.flatten(1).cpu())
+                batch = pose_of(detector, pose_extractor, frames.image_batch(rows))
+                poses.append(batch.flatten(1).cpu())
     lengths = spans[:, 1]
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     return PoseTracks(torch.cat(poses), np.stack([starts, lengths], axis=1))

@@ -29,6 +29,7 @@ from stylefacev_cli.datasets.clips import (
 )
 from stylefacev_cli.datasets.splits import is_held_out
 from stylefacev_cli.errors import DataError
+from stylefacev_cli.networks.resize import resize_square
 from stylefacev_cli.networks.stylefacev.landmarks import key_points_from_landmarks
 from stylefacev_cli.training.batches.clip_frames import CPU, Frames
 
@@ -54,6 +55,8 @@ def load_frames(
     held_out_permille: int,
     device: torch.device = CPU,
     mapping: Mapping | None = None,
+    *,
+    resize: bool = False,
 ) -> Frames:
     """Read sets of clips and stills.
 
@@ -64,6 +67,7 @@ def load_frames(
             `is_held_out`); a split that a set has fixed in its index goes first.
         device: where batches are put.
         mapping: for sets that are large; without it everything is read into memory.
+        resize: bring larger frames down to `resolution`; else they are refused.
 
     Raises:
         DataError: a set is missing, damaged, empty or of another size.
@@ -84,10 +88,12 @@ def load_frames(
     size = sum(_num_bytes(*kind) for kind in kinds.values())
     if mapping is None or size < mapping.from_bytes:
         arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in kinds.items()}
-        _fill(arrays, clips, resolution)
+        _fill(arrays, clips, resolution, resize)
     else:
         key = _key(sets, resolution)
-        arrays = _mapped(mapping.folder / key, kinds, lambda into: _fill(into, clips, resolution))
+        arrays = _mapped(
+            mapping.folder / key, kinds, lambda into: _fill(into, clips, resolution, resize)
+        )
     held_out = [for_validation(clip.folder, clip.entry, held_out_permille) for clip in clips]
     moving = np.array([clip.entry.kind == "clip" for clip in clips])
     longest = max((clip for clip in clips if clip.entry.kind == "clip"),
@@ -142,10 +148,12 @@ def _num_bytes(shape: tuple[int, ...], dtype: type[np.generic]) -> int:
     return int(np.prod(shape)) * np.dtype(dtype).itemsize
 
 
-def _fill(arrays: dict[str, np.ndarray], clips: list[Clip], resolution: int) -> None:
+def _fill(arrays: dict[str, np.ndarray], clips: list[Clip], resolution: int, resize: bool) -> None:
     row = 0
     for clip in clips:
         images = clip.frames()
+        if resize and images.shape[1] > resolution:
+            images = _reduced(images, resolution)
         if images.shape[1:] != (resolution, resolution, 3):
             raise DataError(
                 f"{clip.folder}: clip {clip.entry.id} is {images.shape[1]} px, "
@@ -153,12 +161,24 @@ def _fill(arrays: dict[str, np.ndarray], clips: list[Clip], resolution: int) -> 
             )
         rows = slice(row, row + len(images))
         labels = _labels(clip, len(images))
+        if resize and labels["hair"].ndim == 3:
+            cells = labels["hair"][..., None]
+            labels["hair"] = _reduced(cells, resolution // HAIR_BLOCK_PX)[..., 0]
         for name, array in arrays.items():
             try:
                 array[rows] = images if name == "images" else labels[name]
             except ValueError as error:
                 raise DataError(f"the sets do not go together: {name}: {error}") from error
         row = rows.stop
+
+
+def _reduced(images: np.ndarray, size_px: int) -> np.ndarray:
+    """Images [T, S, S, C] brought down to a size, each pixel the mean over its area."""
+    if images.shape[1] <= size_px:
+        return images
+    planes = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    reduced = resize_square(planes, size_px).round().to(torch.uint8)
+    return reduced.permute(0, 2, 3, 1).numpy()
 
 
 def _labels(clip: Clip, num_frames: int) -> dict[str, np.ndarray]:

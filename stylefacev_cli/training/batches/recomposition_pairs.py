@@ -1,4 +1,4 @@
-"""What recomposition learns from: drawn faces and their moved copies, frames of the data, swaps.
+"""Training pairs of recomposition: generated faces with moved copies, frames of the data, swaps.
 
 Making an example (drawing, finding landmarks, extracting the pose) costs several times as much as
 learning from it, and with fixed networks its result never changes: so examples can be kept. Poses
@@ -80,7 +80,9 @@ def random_drawing(
 
 
 @torch.no_grad()
-def drawn_examples(generator: Generator, drawing: Drawing, dtype: str = "float32") -> Recomposition:
+def generated_examples(
+    generator: Generator, drawing: Drawing, dtype: str = "float32"
+) -> Recomposition:
     """Faces x and their moved copies x' (the paper's self-augmentation)."""
     conv_dtype = DTYPES[dtype]
     ws = generator.mapping(drawing.z.to(generator.mapping.w_avg.device))

@@ -1,7 +1,7 @@
-"""Who trains on which part of a batch: processes, and parts one after the other.
+"""Which process trains on which part of a batch, and the parts one after the other.
 
 The batch of a config is that of all processes and parts together. Every process draws all of it
-from the same seeds, then works on its share; so the numbers are those of one process, samplers
+from the same seeds, then works on its splits; so the numbers are those of one process, samplers
 stand at the same place everywhere, and a run can go on with another number of processes.
 
 Statistics of the batch (batch normalisation, the mean that a relativistic loss compares with, the
@@ -21,7 +21,7 @@ from stylefacev_cli.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Share:
+class BatchSplit:
     """One of `count` equal shares of a batch: samples i, i + count and so on, i its index."""
 
     index: int = 0
@@ -42,7 +42,7 @@ class Divided(Protocol):
         """Numbers of samples that must split evenly, by their names in the config."""
 
 
-def own_shares(stage: str, config: Divided) -> tuple[Share, ...]:
+def own_splits(stage: str, config: Divided) -> tuple[BatchSplit, ...]:
     """The shares that this process works on, one after the other.
 
     Args:
@@ -64,4 +64,4 @@ def own_shares(stage: str, config: Divided) -> tuple[Share, ...]:
                 f"{accumulate} parts: choose a multiple of {count}"
             )
     first = process_index()
-    return tuple(Share(first + processes * part, count) for part in range(accumulate))
+    return tuple(BatchSplit(first + processes * part, count) for part in range(accumulate))

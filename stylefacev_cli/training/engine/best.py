@@ -1,4 +1,4 @@
-"""The best save of a stage, by its validation: kept beside the newest ones, never dropped."""
+"""The best checkpoint of a stage by its validation: kept beside the newest, never dropped."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stylefacev_cli.common.listener import Listener
 from stylefacev_cli.errors import IntegrityError
 from stylefacev_cli.training.engine.checkpoint import read_checkpoint, write_checkpoint
 
 BEST_NAME = "best.ckpt"
-SAVES = ("newest", "best")
+WHICH = ("newest", "best")
 
 
 @dataclass(frozen=True)
 class Measure:
-    """The number of a stage's validation by which its best save is chosen."""
+    """The number of a stage's validation by which its best checkpoint is chosen."""
 
     name: str
     higher_is_better: bool
@@ -26,18 +27,16 @@ class Measure:
         return value > than if self.higher_is_better else value < than
 
 
-class BestSave:
-    """Keeps `best.ckpt` in the folder of a stage's saves; its state holds its numbers, too."""
+class BestCheckpoint:
+    """Keeps `best.ckpt` in the folder of a stage's checkpoints; its state holds its numbers."""
 
-    def __init__(
-        self, folder: Path, measure: Measure | None, report: Callable[[str], None]
-    ) -> None:
+    def __init__(self, folder: Path, measure: Measure | None, listener: Listener) -> None:
         """Look what the best was so far.
 
         Args:
-            folder: of the saves.
+            folder: of the checkpoints.
             measure: by which; None: the stage has none, and nothing is kept.
-            report: is told if the best save so far is damaged.
+            listener: is told if the best checkpoint so far is damaged.
         """
         self._path, self._measure = folder / BEST_NAME, measure
         self._value: float | None = None
@@ -45,14 +44,14 @@ class BestSave:
             try:
                 self._value = read_checkpoint(self._path)["held_out"].get(measure.name)
             except IntegrityError as error:
-                report(f"{error}; the next validation makes a new one")
+                listener.note(f"{error}; the next validation makes a new one")
 
     def offer(self, numbers: dict[str, float], state: Callable[[], dict[str, Any]]) -> bool:
         """Save if these numbers of a validation are the best so far.
 
         Args:
             numbers: of the validation.
-            state: gives the state, as for any save.
+            state: gives the state, as for any checkpoint.
 
         Returns:
             Whether it was saved.

@@ -1,7 +1,7 @@
-"""Saves of a training stage: atomic, checksummed, a few kept; a damaged newest is passed over.
+"""Checkpoints of a training stage: atomic, checksummed, a few kept, damaged ones passed over.
 
-One file a save, `step-000001234.ckpt`: eight magic bytes, the SHA-256 of the rest, then
-`torch.save` of the state. It is read with `weights_only=True`, so a save can hold tensors and plain
+One file a checkpoint, `step-000001234.ckpt`: eight magic bytes, the SHA-256 of the rest, then
+`torch.save` of the state. It is read with `weights_only=True`, so it can hold tensors and plain
 containers only.
 """
 
@@ -11,7 +11,6 @@ import hashlib
 import io
 import os
 import random
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from stylefacev_cli.common.listener import Listener
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError
 
 MAGIC = b"SFVCKPT1"
@@ -28,10 +28,10 @@ DIGEST_BYTES = 32
 
 @dataclass(frozen=True)
 class CheckpointStore:
-    """The saves in one folder.
+    """The checkpoints in one folder.
 
     Attributes:
-        folder: where they are; made at the first save.
+        folder: where they are; made with the first one.
         keep: how many of the newest stay.
     """
 
@@ -39,11 +39,11 @@ class CheckpointStore:
     keep: int = 3
 
     def paths(self) -> list[Path]:
-        """The saves, oldest first (damaged ones too)."""
+        """The checkpoints, oldest first (damaged ones too)."""
         return sorted(self.folder.glob("step-*.ckpt"))
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
-        """Write a save so that it is there entirely or not at all, then drop the oldest ones.
+        """Write a checkpoint so that it is there entirely or not at all, then drop the oldest ones.
 
         Raises:
             StyleFaceVError: it cannot be written; then none is dropped.
@@ -57,25 +57,26 @@ class CheckpointStore:
             leftover.unlink(missing_ok=True)
         return path
 
-    def load_newest(
-        self, report: Callable[[str], None] = lambda line: None
-    ) -> dict[str, Any] | None:
-        """The newest save that is whole, or None if there is none.
+    def load_newest(self, listener: Listener | None = None) -> dict[str, Any] | None:
+        """The newest checkpoint that is whole, or None if there is none.
 
         Args:
-            report: is told of every damaged save that is passed over.
+            listener: is told of every damaged one that is passed over.
 
         Raises:
-            IntegrityError: there are saves, but all are damaged.
+            IntegrityError: there are checkpoints, but all are damaged.
         """
         paths = self.paths()
         for path in reversed(paths):
             try:
                 return read_checkpoint(path)
             except IntegrityError as error:
-                report(f"{error}; trying the save before it")
+                if listener is not None:
+                    listener.note(f"{error}; trying the checkpoint before it")
         if paths:
-            raise IntegrityError(f"all saves in {self.folder} are damaged: delete it to start anew")
+            raise IntegrityError(
+                f"all checkpoints in {self.folder} are damaged: delete it to start anew"
+            )
         return None
 
 
@@ -102,8 +103,8 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
         with suppress(OSError):
             part.unlink()
         raise StyleFaceVError(
-            f"cannot write {path}: {error.strerror or error}; earlier saves are whole: make room, "
-            "then run again to go on from them"
+            f"cannot write {path}: {error.strerror or error}; earlier checkpoints are whole: make "
+            "room, then run again to go on from them"
         ) from error
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -113,10 +114,10 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a save after checking its hash.
+    """Read a checkpoint after checking its hash.
 
     Raises:
-        IntegrityError: the file is cut off, altered or no save at all.
+        IntegrityError: the file is cut off, altered or no checkpoint at all.
     """
     try:
         content = path.read_bytes()
@@ -124,7 +125,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise IntegrityError(f"cannot read {path}: {error.strerror}") from error
     start = len(MAGIC) + DIGEST_BYTES
     if len(content) < start or not content.startswith(MAGIC):
-        raise IntegrityError(f"{path} is not a training save")
+        raise IntegrityError(f"{path} is no training checkpoint")
     payload = memoryview(content)[start:]
     if hashlib.sha256(payload).digest() != content[len(MAGIC) : start]:
         raise IntegrityError(f"{path} is damaged (its checksum does not fit)")

@@ -1,6 +1,6 @@
-"""The loop that knows no model: steps, progress, saves, signals, budgets, sheets and validation.
+"""The training loop, which knows no model: steps, checkpoints, signals, budgets, validation.
 
-    stage.step → losses → (log, sheet, validation) → save → … until images or minutes are used up
+    stage.step → losses → (log, validation) → checkpoint → … until images or minutes are used up
 
 A stage trains whatever it likes; the loop asks it for a step, its state, a picture and numbers.
 Resuming is exact: the state of the stage and of every random generator is saved between two steps.
@@ -11,19 +11,16 @@ them agree on how far they are and whether to stop, so that a signal to one stop
 
 from __future__ import annotations
 
-import json
 import math
 import signal
+import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 
 from stylefacev_cli.common.distributed import (
     largest,
@@ -31,75 +28,50 @@ from stylefacev_cli.common.distributed import (
     process_index,
     wait_for_all,
 )
+from stylefacev_cli.common.listener import Listener
 from stylefacev_cli.errors import StyleFaceVError, UsageError
-from stylefacev_cli.training.engine.best import BestSave, Measure
+from stylefacev_cli.training.engine.best import BestCheckpoint
+from stylefacev_cli.training.engine.budget import Budget, Clock
 from stylefacev_cli.training.engine.checkpoint import (
     CheckpointStore,
     random_states,
     restore_random_states,
 )
-from stylefacev_cli.training.engine.tensorboard import Board
-
-Losses = dict[str, float]
-SMOOTHING = 0.98  # of the losses in the progress line
-
-
-class Stage(Protocol):
-    """What the loop needs of a training stage."""
-
-    name: str
-    images_per_step: int
-
-    @property
-    def measure(self) -> Measure | None:
-        """The number of `validate` by which its best save is chosen, if it has one."""
-
-    def step(self, index: int, progress: float) -> Losses:
-        """Train on one batch. `progress` in [0, 1] tells how much of the stage is done.
-
-        A step that meets a non-finite loss changes nothing and returns that loss.
-        """
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on: tensors and plain containers; in any process alike."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a state."""
-
-    def sheet(self) -> np.ndarray:
-        """A picture of where training stands, uint8 [H, W, 3]."""
-
-    def validate(self) -> Losses:
-        """Numbers on held-out data."""
+from stylefacev_cli.training.engine.stage_protocol import Losses, Stage
+from stylefacev_cli.training.engine.training_log import TrainingLog
 
 
 @dataclass(frozen=True)
 class LoopConfig:
     """How a stage is run; the same fields for every stage."""
 
-    save_every_minutes: float = 5.0  # time between saves
-    save_every_steps: int = 0  # also save after this many steps; 0: by time alone
-    sheet_every_minutes: float = 10.0  # time between sample sheets, each with a validation
+    checkpoint_every_minutes: float = 5.0
+    checkpoint_every_steps: int = 0  # beside those by time; 0: by time alone
+    validate_every_minutes: float = 10.0  # each validation comes with a sample grid
     log_every_s: float = 20.0  # time between progress lines and lines of the log
-    keep: int = 3  # saves kept
-    max_bad_steps: int = 20  # non-finite losses in a row before giving up
+    num_checkpoints: int = 3  # kept, the newest
+    max_skipped_steps: int = 20  # steps of non-finite losses in a row, before giving up
 
     def __post_init__(self) -> None:
         """Check the values once."""
-        if self.keep < 2:
-            raise UsageError("keep is at least 2: a damaged newest save needs one before it")
+        if self.num_checkpoints < 2:
+            raise UsageError("num_checkpoints is at least 2: a damaged newest needs one before it")
 
 
 @dataclass
 class StopFlag:
-    """Set by SIGTERM and SIGINT while it is entered; the loop looks at it between steps."""
+    """Set by SIGTERM and SIGINT while it is entered; the loop looks at it between steps.
+
+    Outside of a program's main thread, where signals cannot be caught, it never is.
+    """
 
     signal_number: int | None = None
     _before: dict[int, Any] = field(default_factory=dict)
 
     def __enter__(self) -> StopFlag:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._note)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -119,120 +91,42 @@ class Outcome:
     signal_number: int | None = None
 
 
-@dataclass(frozen=True)
-class Budget:
-    """When a stage is done, and when this run of it ends."""
-
-    num_images: int  # the stage is done after this many images …
-    minutes: float | None = None  # … or after this many minutes of training over all its runs
-    run_minutes: float | None = None  # this run ends after this many minutes, resumable …
-    until_images: int | None = None  # … or when the stage has seen so many images in all its runs
-
-    def progress(self, images: int, used_s: float) -> float:
-        """How much of the stage is done, in [0, 1]: by images or by time, whichever is further."""
-        done = images / max(self.num_images, 1)
-        if self.minutes is not None:
-            done = max(done, used_s / (60 * self.minutes))
-        return min(done, 1.0)
-
-
 def run_stage(
     stage: Stage,
     folder: Path,
     budget: Budget,
     config: LoopConfig,
     stop: StopFlag,
-    report: Callable[[str], None],
+    listener: Listener,
 ) -> Outcome:
-    """Train a stage from its newest save until its budget is used up or it is told to stop.
+    """Train a stage from its newest checkpoint until its budget is used up or it is told to stop.
 
     Args:
         stage: what is trained.
-        folder: gets `checkpoints/`, `sheets/`, `log.jsonl` and, if tensorboard is installed,
+        folder: gets `checkpoints/`, `sample_grids/`, `log.jsonl` and, if tensorboard is installed,
             `tensorboard/`.
         budget: how long.
         config: how often to save, to log and so on.
         stop: the flag that signals set.
-        report: is given one line of progress at a time.
+        listener: is told lines of progress, and each step.
 
     Returns:
-        Why it ended. A save of the last step is on the disk.
+        Why it ended. A checkpoint of the last step is on the disk.
 
     Raises:
-        StyleFaceVError: the loss was not finite `max_bad_steps` times in a row, a save could not
-            be written, or another process has ended.
-        IntegrityError: all saves are damaged.
+        StyleFaceVError: the loss was not finite `max_skipped_steps` times in a row, a checkpoint
+            could not be written, or another process has ended.
+        IntegrityError: all checkpoints are damaged.
     """
-    is_first = process_index() == 0
-    store = CheckpointStore(folder / "checkpoints", config.keep)
-    step, used_s, bad_total = _resume(stage, store, report)
-    clock = _Clock(used_s)
-    now = _agreed(clock, stop)
-    board = Board(folder) if is_first else None
-    logger = _Logger(stage, folder, budget, config, report, board)
-    best = BestSave(store.folder, stage.measure if is_first else None, report)
-    last_save = last_sheet = time.monotonic()
-    saved_step = pictured_step = step
-    bad_in_a_row = 0
+    return _StageRun(stage, folder, budget, config, stop, listener).run()
 
-    def state() -> dict[str, Any]:
-        counts = {"step": step, "used_s": clock.used_s(), "bad_steps": bad_total}
-        return counts | {"stage": stage.state_dict(), "random": random_states()}
 
-    def save() -> None:
-        nonlocal last_save, saved_step
-        store.save(step, state())
-        last_save, saved_step = time.monotonic(), step
-
-    def picture() -> None:
-        nonlocal last_sheet, pictured_step
-        best.offer(logger.picture(step), state)
-        last_sheet, pictured_step = time.monotonic(), step
-
-    def ended() -> str | None:
-        if budget.progress(step * stage.images_per_step, now.used_s) >= 1:
-            return "done"
-        if now.signal_number is not None:
-            return "signal"
-        images = step * stage.images_per_step
-        if budget.until_images is not None and images >= budget.until_images:
-            return "images"
-        if budget.run_minutes is not None and now.run_s >= 60 * budget.run_minutes:
-            return "time"
-        return None
-
-    while (reason := ended()) is None:
-        losses = stage.step(step, budget.progress(step * stage.images_per_step, now.used_s))
-        step += 1
-        now = _agreed(clock, stop)
-        bad = not all(math.isfinite(value) for value in losses.values())
-        bad_in_a_row = bad_in_a_row + 1 if bad else 0
-        bad_total += bad
-        if bad_in_a_row >= config.max_bad_steps:
-            raise StyleFaceVError(
-                f"{stage.name}: the loss was not finite {bad_in_a_row} times in a row at step "
-                f"{step}; the last good save is step {saved_step}: lower the learning rate"
-            )
-        if not is_first:  # the others wait in their next step for as long as this takes
-            continue
-        if not bad:
-            logger.add(losses)
-        logger.step(step, clock, bad_total)
-        time_s = time.monotonic()
-        by_steps = config.save_every_steps and step % config.save_every_steps == 0
-        if not bad and (by_steps or time_s - last_save >= 60 * config.save_every_minutes):
-            save()
-        if time_s - last_sheet >= 60 * config.sheet_every_minutes:
-            picture()
-    if is_first and step != saved_step:  # before anything else can go wrong
-        save()
-    if is_first and step != pictured_step:
-        picture()
-    if board is not None:
-        board.close()
-    wait_for_all()  # for the save: what comes next reads it
-    report(f"{stage.name}: {_ENDINGS[reason]} at step {step}, saved in {folder}")
-    return Outcome(reason, step, now.signal_number)
+def finished(folder: Path, images_per_step: int, budget: Budget) -> bool:
+    """Whether the newest checkpoint of a stage has used its budget up."""
+    state = CheckpointStore(folder / "checkpoints").load_newest()
+    if state is None:
+        return False
+    return budget.progress(state["step"] * images_per_step, state["used_s"]) >= 1
 
 
 _ENDINGS = {
@@ -241,33 +135,6 @@ _ENDINGS = {
     "time": "this run's minutes are used up",
     "signal": "stopped by a signal",
 }
-
-
-def finished(folder: Path, images_per_step: int, budget: Budget) -> bool:
-    """Whether the newest save of a stage has used its budget up."""
-    state = CheckpointStore(folder / "checkpoints").load_newest()
-    if state is None:
-        return False
-    return budget.progress(state["step"] * images_per_step, state["used_s"]) >= 1
-
-
-def _resume(
-    stage: Stage, store: CheckpointStore, report: Callable[[str], None]
-) -> tuple[int, float, int]:
-    state = store.load_newest(report)
-    step = -1.0 if state is None else float(state["step"])
-    lowest, highest = largest(torch.tensor([-step, step], dtype=torch.float64)).tolist()
-    if -lowest != highest:
-        raise StyleFaceVError(
-            f"{stage.name}: the {num_processes()} processes do not see the same saves: --out must "
-            "be a folder that all of them share"
-        )
-    if state is None:
-        return 0, 0.0, 0
-    stage.load_state_dict(state["stage"])
-    restore_random_states(state["random"])
-    report(f"{stage.name}: resumed from step {state['step']}")
-    return int(state["step"]), float(state["used_s"]), int(state["bad_steps"])
 
 
 @dataclass(frozen=True)
@@ -279,29 +146,8 @@ class _Moment:
     signal_number: int | None
 
 
-def _agreed(clock: _Clock, stop: StopFlag) -> _Moment:
-    times = [clock.used_s(), clock.run_s()] if process_index() == 0 else [0.0, 0.0]
-    values = torch.tensor([*times, stop.signal_number or 0], dtype=torch.float64)
-    used_s, run_s, signal_number = largest(values).tolist()
-    return _Moment(used_s, run_s, int(signal_number) or None)
-
-
-class _Clock:
-    """Seconds of training: of this run, and of all runs of the stage."""
-
-    def __init__(self, used_before_s: float) -> None:
-        self._before_s = used_before_s
-        self._start = time.monotonic()
-
-    def run_s(self) -> float:
-        return time.monotonic() - self._start
-
-    def used_s(self) -> float:
-        return self._before_s + self.run_s()
-
-
-class _Logger:
-    """Progress lines, `log.jsonl`, sheets."""
+class _StageRun:
+    """One run of `run_stage`, see there for the arguments."""
 
     def __init__(
         self,
@@ -309,79 +155,130 @@ class _Logger:
         folder: Path,
         budget: Budget,
         config: LoopConfig,
-        report: Callable[[str], None],
-        board: Board | None,
+        stop: StopFlag,
+        listener: Listener,
     ) -> None:
         self._stage, self._folder, self._budget = stage, folder, budget
-        self._config, self._report, self._board = config, report, board
-        self._means: Losses = {}
-        self._counts: dict[str, int] = {}
-        self._last_time = time.monotonic()
-        self._last_step: int | None = None
+        self._config, self._stop, self._listener = config, stop, listener
+        self._store = CheckpointStore(folder / "checkpoints", config.num_checkpoints)
+        self._step, used_s, self._num_skipped = self._resume()
+        self._skipped_in_a_row = 0
+        self._clock = Clock(used_s)
+        self._now = self._agreed()
+        self._is_first = process_index() == 0
+        self._saved_step = self._validated_step = self._step
+        if self._is_first:
+            self._log = TrainingLog(stage, folder, budget, config.log_every_s, listener)
+            self._best = BestCheckpoint(self._store.folder, stage.measure, listener)
+        self._last_save = self._last_validation = time.monotonic()
 
-    def add(self, losses: Losses) -> None:
-        for name, value in losses.items():
-            count = self._counts[name] = self._counts.get(name, 0) + 1
-            keep = min(SMOOTHING, 1 - 1 / count)
-            self._means[name] = keep * self._means.get(name, 0.0) + (1 - keep) * value
+    def run(self) -> Outcome:
+        left = self._budget.num_images - self._num_images
+        with self._listener.progress(
+            max(-(-left // self._stage.images_per_step), 1), "steps"
+        ) as on:
+            while (reason := self._ending()) is None:
+                self._train_on_one_batch()
+                on(self._stage.name)
+        if self._is_first:
+            if self._step != self._saved_step:  # before anything else can go wrong
+                self._save()
+            if self._step != self._validated_step:
+                self._validate()
+            self._log.close()
+        wait_for_all()  # for the checkpoint: what comes next reads it
+        name, ending = self._stage.name, _ENDINGS[reason]
+        self._listener.note(f"{name}: {ending} at step {self._step}, saved in {self._folder}")
+        return Outcome(reason, self._step, self._now.signal_number)
 
-    def step(self, step: int, clock: _Clock, bad_total: int) -> None:
-        now = time.monotonic()
-        if self._last_step is None:  # the first step compiles kernels: not timed
-            self._last_time, self._last_step = now, step
+    @property
+    def _num_images(self) -> int:
+        return self._step * self._stage.images_per_step
+
+    def _ending(self) -> str | None:
+        """Why the run ends now; None: it goes on."""
+        budget, now = self._budget, self._now
+        if budget.progress(self._num_images, now.used_s) >= 1:
+            return "done"
+        if now.signal_number is not None:
+            return "signal"
+        if budget.until_images is not None and self._num_images >= budget.until_images:
+            return "images"
+        if budget.run_minutes is not None and now.run_s >= 60 * budget.run_minutes:
+            return "time"
+        return None
+
+    def _train_on_one_batch(self) -> None:
+        progress = self._budget.progress(self._num_images, self._now.used_s)
+        losses = self._stage.step(self._step, progress)
+        self._step += 1
+        self._now = self._agreed()
+        is_finite = self._count_skipped(losses)
+        if not self._is_first:  # the others wait in their next step for as long as this takes
             return
-        if now - self._last_time < self._config.log_every_s:
-            return
-        size = self._stage.images_per_step
-        images, rate = step * size, (step - self._last_step) * size / (now - self._last_time)
-        left = self._time_left_s(images, rate, clock)
-        self._last_time, self._last_step = now, step
-        words = " ".join(f"{name} {value:.4g}" for name, value in self._means.items())
-        skipped = f" · {bad_total} skipped" if bad_total else ""
-        self._report(
-            f"{self._stage.name}: step {step} · {images} images · {words}{skipped} · "
-            f"{rate:.1f} images/s · {duration(left)} left"
-        )
-        self._write({"step": step, "images": images, "images_per_s": rate, **self._means})
+        if is_finite:
+            self._log.add(losses)
+        self._log.after_step(self._step, self._clock, self._num_skipped)
+        now, config = time.monotonic(), self._config
+        by_steps = config.checkpoint_every_steps and self._step % config.checkpoint_every_steps == 0
+        if is_finite and (
+            by_steps or now - self._last_save >= 60 * config.checkpoint_every_minutes
+        ):
+            self._save()
+        if now - self._last_validation >= 60 * config.validate_every_minutes:
+            self._validate()
 
-    def picture(self, step: int) -> Losses:
-        numbers = self._stage.validate()
-        if numbers:
-            words = " ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-            self._report(f"{self._stage.name}: step {step} · held out: {words}")
-            self._write({"step": step, "held_out": numbers})
-        folder = self._folder / "sheets"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"step-{step:09d}.png"
-        part = path.with_suffix(".part")
-        sheet = self._stage.sheet()
-        Image.fromarray(sheet).save(part, format="PNG")
-        part.replace(path)
-        if self._board is not None:
-            self._board.picture(step, sheet)
-        return numbers
+    def _count_skipped(self, losses: Losses) -> bool:
+        """Whether the losses of a step are finite; too many in a row that are not are an error."""
+        is_finite = all(math.isfinite(value) for value in losses.values())
+        self._skipped_in_a_row = 0 if is_finite else self._skipped_in_a_row + 1
+        self._num_skipped += not is_finite
+        if self._skipped_in_a_row >= self._config.max_skipped_steps:
+            raise StyleFaceVError(
+                f"{self._stage.name}: the loss was not finite {self._skipped_in_a_row} times in a "
+                f"row at step {self._step}; the last good checkpoint is step {self._saved_step}: "
+                "lower the learning rate"
+            )
+        return is_finite
 
-    def _time_left_s(self, images: int, rate: float, clock: _Clock) -> float:
-        until = self._budget.num_images
-        if self._budget.until_images is not None:
-            until = min(until, self._budget.until_images)
-        left = max(until - images, 0) / rate
-        if self._budget.minutes is not None:
-            left = min(left, 60 * self._budget.minutes - clock.used_s())
-        if self._budget.run_minutes is not None:
-            left = min(left, 60 * self._budget.run_minutes - clock.run_s())
-        return max(left, 0.0)
+    def _state(self) -> dict[str, Any]:
+        return {
+            "step": self._step,
+            "used_s": self._clock.used_s(),
+            "bad_steps": self._num_skipped,
+            "stage": self._stage.state_dict(),
+            "random": random_states(),
+        }
 
-    def _write(self, line: dict[str, Any]) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        if self._board is not None:
-            self._board.numbers(line["step"], line)
+    def _save(self) -> None:
+        self._store.save(self._step, self._state())
+        self._last_save, self._saved_step = time.monotonic(), self._step
 
+    def _validate(self) -> None:
+        self._best.offer(self._log.validate(self._step), self._state)
+        self._last_validation, self._validated_step = time.monotonic(), self._step
 
-def duration(seconds: float) -> str:
-    """Seconds as hours:minutes:seconds."""
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, seconds = divmod(rest, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"
+    def _agreed(self) -> _Moment:
+        clock, number = self._clock, self._stop.signal_number or 0
+        times = [clock.used_s(), clock.run_s()] if process_index() == 0 else [0.0, 0.0]
+        values = torch.tensor([*times, number], dtype=torch.float64)
+        used_s, run_s, signal_number = largest(values).tolist()
+        return _Moment(used_s, run_s, int(signal_number) or None)
+
+    def _resume(self) -> tuple[int, float, int]:
+        """Load the newest checkpoint; returns its step, seconds and skipped steps."""
+        name = self._stage.name
+        state = self._store.load_newest(self._listener)
+        step = -1.0 if state is None else float(state["step"])
+        lowest, highest = largest(torch.tensor([-step, step], dtype=torch.float64)).tolist()
+        if -lowest != highest:
+            raise StyleFaceVError(
+                f"{name}: the {num_processes()} processes do not see the same checkpoints: --out "
+                "must be a folder that all of them share"
+            )
+        if state is None:
+            return 0, 0.0, 0
+        self._stage.load_state_dict(state["stage"])
+        restore_random_states(state["random"])
+        self._listener.note(f"{name}: resumed from step {state['step']}")
+        return int(state["step"]), float(state["used_s"]), int(state["bad_steps"])

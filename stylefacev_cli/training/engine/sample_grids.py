@@ -1,4 +1,4 @@
-"""Sample sheets: rows of pictures on one canvas."""
+"""Sample grids: rows of images on one canvas."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 LANDMARK_COLOUR = (0.1, 1.0, 0.1)
 PREDICTED_COLOUR = (1.0, 0.2, 0.1)
-SHEET_SIDE_PX = 96  # smaller pictures are enlarged, so that key points can be told apart
+MIN_SIDE_PX = 96  # smaller pictures are enlarged, so that key points can be told apart
 
 
 def grid(rows: list[Tensor]) -> np.ndarray:
@@ -34,17 +34,17 @@ def grid(rows: list[Tensor]) -> np.ndarray:
 def recomposition(
     appearance_from: Tensor,
     frames: Tensor,
-    made: Tensor,
+    recomposed: Tensor,
     swapped: Tensor,
     detected: Tensor,
     predicted: Tensor,
 ) -> np.ndarray:
-    """How well appearance and pose are taken apart and put together, five rows.
+    """Decomposition and recomposition of examples, five rows.
 
     Args:
         appearance_from: where the appearance is from [N, 3, S, S] in [−1, 1].
-        frames: what was to be made, and where the pose is from; the same shape, as the next two.
-        made: what was made of both.
+        frames: the target, and where the pose is from; the same shape, as the next two.
+        recomposed: images of both.
         swapped: the same appearance in the pose of the next column.
         detected: key points that the detector finds in `frames` [N, 14, 2], drawn green.
         predicted: key points that the poses stand for, drawn red over them.
@@ -52,9 +52,9 @@ def recomposition(
     Returns:
         uint8 [H, W, 3].
     """
-    scale = max(1, -(-SHEET_SIDE_PX // frames.shape[-1]))
+    scale = max(1, -(-MIN_SIDE_PX // frames.shape[-1]))
     none = frames.new_zeros(len(frames), 0, 2)
-    rows = [with_points(row, none, scale) for row in (appearance_from, frames, made, swapped)]
+    rows = [with_points(row, none, scale) for row in (appearance_from, frames, recomposed, swapped)]
     marked = with_points(frames, detected, scale)
     return grid([*rows, with_points(marked, predicted, 1, PREDICTED_COLOUR)])
 

@@ -12,9 +12,9 @@ from torch import nn
 
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.stylefacev.normalisation import RUNNING
-from stylefacev_cli.training.engine.batch_split import Share
+from stylefacev_cli.training.engine.batch_split import BatchSplit
 from stylefacev_cli.training.engine.best import Measure
-from stylefacev_cli.training.engine.loop import Losses
+from stylefacev_cli.training.engine.stage_protocol import Losses
 
 
 class Stateful(Protocol):
@@ -34,7 +34,7 @@ class NetworkStage:
         name: of the stage.
         measure: the number of `validate` by which its best save is chosen; None: it has none.
         images_per_step: images that one step trains on, in all processes together.
-        shares: the parts of each batch that this process trains on, one after the other.
+        splits: the parts of each batch that this process trains on, one after the other.
         device: where networks and batches are.
         networks: trained networks; saved. Frozen ones of earlier stages are no part of it.
         others: optimisers and samplers; saved.
@@ -45,9 +45,9 @@ class NetworkStage:
     measure: Measure | None = None
 
     def __init__(
-        self, images_per_step: int, shares: tuple[Share, ...], device: torch.device
+        self, images_per_step: int, splits: tuple[BatchSplit, ...], device: torch.device
     ) -> None:
-        self.images_per_step, self.shares, self.device = images_per_step, shares, device
+        self.images_per_step, self.splits, self.device = images_per_step, splits, device
         self.networks: dict[str, nn.Module] = {}
         self.others: dict[str, Stateful] = {}
         self.architecture: dict[str, dict[str, Any]] = {}
@@ -68,7 +68,7 @@ class NetworkStage:
         """
         if _completed(state["architecture"]) != self.architecture:
             raise UsageError(
-                f"{self.name}: the architecture in the config is not that of the saves: "
+                f"{self.name}: the architecture in the config is not that of the checkpoints: "
                 "train into another --out"
             )
         for key, network in self.networks.items():
@@ -76,8 +76,8 @@ class NetworkStage:
         for key, other in self.others.items():
             if key not in state["others"]:
                 raise UsageError(
-                    f"{self.name}: the config asks for {key}, of which the saves know nothing: "
-                    "train into another --out"
+                    f"{self.name}: the config asks for {key}, of which the checkpoints know "
+                    "nothing: train into another --out"
                 )
             other.load_state_dict(state["others"][key])
 
@@ -85,7 +85,7 @@ class NetworkStage:
         """Train on one batch."""
         raise NotImplementedError
 
-    def sheet(self) -> np.ndarray:
+    def sample_grid(self) -> np.ndarray:
         """A picture of where training stands, uint8 [H, W, 3]."""
         raise NotImplementedError
 

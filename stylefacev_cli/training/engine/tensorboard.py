@@ -12,7 +12,7 @@ FOLDER_NAME = "tensorboard"
 
 
 class Board:
-    """Writes what `log.jsonl` and `sheets/` hold as events, too: `tensorboard --logdir RUN`."""
+    """Writes `log.jsonl` and `sample_grids/` as events, too: `tensorboard --logdir RUN`."""
 
     def __init__(self, folder: Path) -> None:
         """Start with no writer if tensorboard is not installed; it makes its folder when it is."""
@@ -33,10 +33,10 @@ class Board:
                 self._writer.add_scalar(name, value, step)
         self._writer.flush()
 
-    def picture(self, step: int, sheet: np.ndarray) -> None:
-        """Write a sample sheet, uint8 [H, W, 3]."""
+    def picture(self, step: int, grid: np.ndarray) -> None:
+        """Write a sample grid, uint8 [H, W, 3]."""
         if self._writer is not None:
-            self._writer.add_image("sheet", sheet, step, dataformats="HWC")
+            self._writer.add_image("sample_grid", grid, step, dataformats="HWC")
             self._writer.flush()
 
     def close(self) -> None:

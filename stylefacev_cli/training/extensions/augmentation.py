@@ -29,19 +29,12 @@ LUMA = (1 / math.sqrt(3),) * 3  # the axis around which colours are more or less
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """Settings of the augmentation; the sizes of the transforms are the paper's."""
+    """How the probability of the transforms follows the discriminator."""
 
     target: float = 0.6  # of r
     start: float = 0.0  # p at the beginning
     images_to_full: float = 500_000.0  # images in which p goes from 0 to 1 at the fastest
     every: int = 4  # steps between changes of p
-    flip: bool = False  # off: faces are lit and combed from one side
-    max_translation: float = 0.125  # in image widths; 0 switches it off, as of the others
-    scale_octaves: float = 0.2  # standard deviation of the scale's logarithm to base 2
-    max_rotation_deg: float = 180.0
-    brightness: float = 0.2  # standard deviation, on a scale of 2
-    contrast_octaves: float = 0.5
-    saturation_octaves: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the values once."""
@@ -49,6 +42,22 @@ class AugmentationConfig:
             raise UsageError("augmentation: start is not between 0 and 1")
         if self.every < 1 or self.images_to_full <= 0:
             raise UsageError("augmentation: every and images_to_full must be positive")
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """Sizes of the transforms, the paper's by default; 0 switches one off."""
+
+    flip: bool = False  # off: faces are lit and combed from one side
+    max_translation: float = 0.125  # in image widths
+    scale_octaves: float = 0.2  # standard deviation of the scale's logarithm to base 2
+    max_rotation_deg: float = 180.0
+    brightness: float = 0.2  # standard deviation, on a scale of 2
+    contrast_octaves: float = 0.5
+    saturation_octaves: float = 1.0
+
+
+TRANSFORMS = Transforms()
 
 
 class AdaptiveAugmentation:
@@ -66,7 +75,7 @@ class AdaptiveAugmentation:
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Transform images [N, 3, S, S] in [−1, 1]; each kind of transform with probability p."""
-        return augmented(images, self.p, self._config, draws)
+        return augmented(images, self.p, TRANSFORMS, draws)
 
     def note(self, mean_sign: float, num_images: int) -> None:
         """Take what the discriminator said of real images into account, once a step.
@@ -122,13 +131,13 @@ def random_draws(count: int, random: torch.Generator) -> Draws:
     return Draws(uniform, normal, torch.rand(7, count, generator=random))
 
 
-def augmented(images: Tensor, p: float, config: AugmentationConfig, draws: Draws) -> Tensor:
+def augmented(images: Tensor, p: float, sizes: Transforms, draws: Draws) -> Tensor:
     """Transform images at random.
 
     Args:
         images: [N, 3, S, S] in [−1, 1].
         p: probability of each kind of transform, for each image on its own.
-        config: sizes of the transforms.
+        sizes: of the transforms.
         draws: the random numbers, of as many images.
 
     Returns:
@@ -139,10 +148,10 @@ def augmented(images: Tensor, p: float, config: AugmentationConfig, draws: Draws
     flip, shift, scale, turn, bright, contrast, saturate = draws.chances.lt(p)  # [N]: is it done?
 
     # Geometry: where to look for each pixel, in pixels from the image's centre.
-    angle = uniform[0] * math.radians(config.max_rotation_deg) * turn
-    zoom = torch.exp2(normal[0] * config.scale_octaves * scale)
-    side = 1 - 2 * (flip & (uniform[1] < 0) & config.flip).float()
-    offset = (uniform[2:] * config.max_translation * size).round() * shift  # [2, N]
+    angle = uniform[0] * math.radians(sizes.max_rotation_deg) * turn
+    zoom = torch.exp2(normal[0] * sizes.scale_octaves * scale)
+    side = 1 - 2 * (flip & (uniform[1] < 0) & sizes.flip).float()
+    offset = (uniform[2:] * sizes.max_translation * size).round() * shift  # [2, N]
     cos, sin = angle.cos() / zoom, angle.sin() / zoom
     matrix = torch.stack([cos * side, sin * side, -sin, cos], dim=1).view(count, 2, 2)
     if not torch.equal(matrix, torch.eye(2).expand_as(matrix)) or bool(offset.any()):
@@ -151,9 +160,9 @@ def augmented(images: Tensor, p: float, config: AugmentationConfig, draws: Draws
     # Colour: an affine map of each pixel.
     if not bool((bright | contrast | saturate).any()):
         return images
-    add = normal[1] * config.brightness * bright
-    gain = torch.exp2(normal[2] * config.contrast_octaves * contrast)
-    chroma = torch.exp2(normal[3] * config.saturation_octaves * saturate)
+    add = normal[1] * sizes.brightness * bright
+    gain = torch.exp2(normal[2] * sizes.contrast_octaves * contrast)
+    chroma = torch.exp2(normal[3] * sizes.saturation_octaves * saturate)
     luma = torch.outer(torch.tensor(LUMA), torch.tensor(LUMA))  # keeps the grey part
     colours = luma + chroma[:, None, None] * (torch.eye(3) - luma)  # [N, 3, 3]
     colours = (gain[:, None, None] * colours).to(images)

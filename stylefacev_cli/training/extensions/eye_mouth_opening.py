@@ -37,7 +37,7 @@ _NUM_OPENINGS = 3
 _KEPT = 5  # one person of so many is kept, and tells how much is explained
 
 
-class ShownOpenings:
+class OpeningSurrogate:
     """Reads openings from poses as pictures show them; unknown until it is fitted."""
 
     def __init__(self, pose_extractor: PoseExtractor, data: Tensor, seed: int) -> None:
@@ -69,8 +69,8 @@ class ShownOpenings:
         return heights(self._pose_extractor, poses) + self._correction(poses) + self._level
 
     def _correction(self, poses: Tensor) -> Tensor:
-        found: Tensor = self._network(self._components.of(poses))
-        return found
+        correction: Tensor = self._network(self._components.of(poses))
+        return correction
 
     def fit(
         self,
@@ -171,8 +171,8 @@ def _centred(values: Tensor) -> Tensor:
 def _seen(renderer: Renderer, detector: LandmarkDetector, frame: Tensor, poses: Tensor) -> Tensor:
     """Openings [K, 3] in pictures of one person in poses [K, 64]."""
     appearance = renderer.appearance_of(frame)
-    found = []
+    parts = []
     for some in torch.split(poses, _AT_ONCE):
         pictures = renderer.frames_of(appearance, some).clamp(-1, 1)
-        found.append(openings(detected_key_points(detector, pictures))[..., 1])
-    return torch.cat(found)
+        parts.append(openings(detected_key_points(detector, pictures))[..., 1])
+    return torch.cat(parts)

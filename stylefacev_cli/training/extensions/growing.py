@@ -81,7 +81,7 @@ def grow(generator: Generator, smaller: Generator) -> list[str]:
 
 def _same_bands(generator: Generator, smaller: Generator) -> list[tuple[str, str]]:
     """Names of the first layers of both that have about the same cutoff; ToRGB is none of them."""
-    found = []
+    pairs = []
     networks = generator.synthesis, smaller.synthesis
     names = zip(*(network.layer_names[:-1] for network in networks), strict=False)
     bands = zip(*(layer_geometries(network.config) for network in networks), strict=False)
@@ -89,8 +89,8 @@ def _same_bands(generator: Generator, smaller: Generator) -> list[tuple[str, str
         ratio = after.cutoff / old_after.cutoff
         if not 1 / MAX_CUTOFF_RATIO <= ratio <= MAX_CUTOFF_RATIO:
             break
-        found.append(pair)
-    return found
+        pairs.append(pair)
+    return pairs
 
 
 def _copy_input(generator: Generator, smaller: Generator) -> None:
@@ -140,13 +140,13 @@ def fit_to_smaller(
     for index, z in zip(range(num_batches), latents, strict=False):
         with torch.no_grad():
             small = smaller(z, conv_dtype=conv_dtype)
-            wanted = F.interpolate(small, size=(size_px, size_px), mode="bicubic")
+            target = F.interpolate(small, size=(size_px, size_px), mode="bicubic")
         progress = index / num_batches
         scale = min(1.0, (1 - progress) / (1 - FIT_DECAY_FROM))
-        made = generator(z, conv_dtype=conv_dtype)
-        loss = image_loss(made, wanted, torch.ones_like(wanted[:, :1]), FIT_SCALES)
+        images = generator(z, conv_dtype=conv_dtype)
+        loss = image_loss(images, target, torch.ones_like(target[:, :1]), FIT_SCALES)
         optimisers.learn([{"l1": loss}], 1, scale)
-        last = float((made.detach() - wanted).abs().mean())
+        last = float((images.detach() - target).abs().mean())
     for parameter in others:
         parameter.requires_grad_(True)
     return last

@@ -1,46 +1,52 @@
-"""Each face of a batch in more of its poses: recomposing costs little beside encoding."""
+"""Identity swaps: each face of a batch in more of its poses, compared as ws.
+
+Where the factors of frames are known, the w of somebody in the pose of somebody else is too: that
+of the first's factors with the pose of the second's. Recomposing costs little beside encoding, so
+each appearance that was encoded is given several poses that were extracted anyway.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
-from stylefacev_cli.networks.stylegan3.generator import Generator
 from stylefacev_cli.training.batches.recomposition_pairs import PoseFactors
 
 
-def further_swaps(
+def swapped_ws(
     network: AppearanceRecomposer,
-    generator: Generator,
+    mapping: Callable[[Tensor], Tensor],
     pose_factors: PoseFactors,
     appearance: Tensor,
     poses: Tensor,
     factors: tuple[Tensor, Tensor],
-    count: int,
-) -> tuple[Tensor, Tensor]:
-    """Recompose each appearance with the poses of the next `count` of the batch, all if fewer.
+    num_poses: int,
+) -> tuple[Tensor, Tensor] | None:
+    """The ws of each appearance in the poses of the next `num_poses` samples, and their targets.
 
     Args:
         network: recomposes.
-        generator: gives the ws of the factors.
+        mapping: factors [M, Z] → ws [M, num_ws, w_dim].
         pose_factors: where in the factors the pose is.
         appearance: [N, C, 8, 8].
         poses: [N, 1, 8, 8].
-        factors: z [N, Z] of who is seen, and of those whose poses these are.
-        count: of further poses for each.
+        factors: z [N, Z] of the appearances, and of the poses.
+        num_poses: of further poses for each; all others of the batch if there are fewer.
 
     Returns:
-        What the network makes, and what it should: both [N · min(count, N − 1), num_ws, w_dim].
+        Both [N · min(num_poses, N − 1), num_ws, w_dim]; None for a batch of one.
     """
-    who, how = factors
-    steps = range(1, min(count, len(who) - 1) + 1)
+    of_appearance, of_pose = factors
+    steps = range(1, min(num_poses, len(of_appearance) - 1) + 1)
     if not steps:
-        none = who.new_zeros(0, generator.num_ws, generator.config.w_dim)
-        return none, none
+        return None
     others = torch.cat([poses.roll(-step, dims=0) for step in steps])
     ws = network.recompose(appearance.repeat(len(steps), 1, 1, 1), others).float()
     with torch.no_grad():
-        of_others = torch.cat([how.roll(-step, dims=0) for step in steps])
-        wanted = generator.mapping(pose_factors.swapped(who.repeat(len(steps), 1), of_others))
-    return ws, wanted
+        of_others = torch.cat([of_pose.roll(-step, dims=0) for step in steps])
+        repeated = of_appearance.repeat(len(steps), 1)
+        targets = mapping(pose_factors.swapped(repeated, of_others))
+    return ws, targets

@@ -1,9 +1,8 @@
-"""How faces' forms change their ws, fitted in one go to many people in each other's poses.
+"""Fit of the landmark branch: how face shape changes ws, from many people in others' poses.
 
 Everything but the branch for landmarks stays: so many people are looked at once, recomposed with a
 few poses of others as ws, and what is missing to the ws of their factors is learnt from landmarks.
-That takes a small network seconds. In the joint stage, where other things move too, the branch had
-learnt next to nothing after as many minutes; there it goes on from here.
+That takes a small network seconds; the joint stage goes on from there.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from stylefacev_cli.training.batches.clip_frames import Frames, spread
 from stylefacev_cli.training.batches.pose_features import products_in
 from stylefacev_cli.training.batches.recomposition_pairs import PoseFactors
 from stylefacev_cli.training.extensions.surrogate_fit import fit
-from stylefacev_cli.training.extensions.surrogates import LearnedGuess
+from stylefacev_cli.training.extensions.surrogates import LearnedSurrogate
 
 MAX_FRAMES = 40_000  # that are looked at
 MAX_POSES = 8192  # of others, to recompose them in
@@ -39,16 +38,16 @@ _PLACES_WEIGHT, _EMBEDDING_WEIGHT = 1000.0, 10.0
 
 
 @dataclass(frozen=True)
-class _Looked:
+class _Samples:
     """What is learnt from: of N frames, each in K poses."""
 
     landmarks: Tensor  # [N, 98, 2]
     features: Tensor  # [N, F]
-    made: Tensor  # [N, K, w_dim] that the network makes without the branch: mean of the ws
-    wanted: Tensor  # [N, K, w_dim] of the factors
+    predicted: Tensor  # [N, K, w_dim] that the network makes without the branch: mean of the ws
+    target: Tensor  # [N, K, w_dim] of the factors
 
 
-class FormFit:
+class LandmarkBranchFit:
     """Fits the branch of a network once; it knows whether that was done."""
 
     def __init__(
@@ -56,7 +55,7 @@ class FormFit:
         frames: Frames,
         generator: Generator,
         pose_factors: PoseFactors,
-        places: LearnedGuess,
+        surrogate: LearnedSurrogate,
         pose_of: Callable[[Tensor], Tensor],
         dtype: str,
         seed: int,
@@ -67,13 +66,13 @@ class FormFit:
             frames: the data; it has factors.
             generator: gives the ws of the factors.
             pose_factors: where in the factors the pose is.
-            places: what ws do to key points, which weighs most.
+            surrogate: what ws do to key points, which weighs most.
             pose_of: frames [N, 3, S, S] → poses [N, 1, 8, 8].
             dtype: of the products while looking.
             seed: of the pairs and the batches.
         """
         self._frames, self._generator, self._pose_factors = frames, generator, pose_factors
-        self._places, self._pose_of, self._dtype, self._seed = places, pose_of, dtype, seed
+        self._surrogate, self._pose_of, self._dtype, self._seed = surrogate, pose_of, dtype, seed
         self.is_fitted = False
         # Distances of places, as a share of the frame, on frames that were kept: before, after.
         self.left: tuple[float, float] | None = None
@@ -83,17 +82,17 @@ class FormFit:
         """Look at the data's people, and learn. All processes call it, and share the looking."""
         branch = network.branch
         assert branch is not None
-        looked = self._look(network)
+        samples = self._collect(network)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
-            branch.init_from(looked.landmarks, looked.features)
-            self._learn(network, looked)
+            branch.init_from(samples.landmarks, samples.features)
+            self._learn(network, samples)
         layers = branch.layers.requires_grad_(True)  # for the stage; `fit` froze them
         for parameter in layers.parameters():  # alike to the last digit everywhere
             parameter.copy_(sum_in_place(parameter.detach().clone()) / num_processes())
         self.is_fitted = True
 
-    def _look(self, network: AppearanceRecomposer) -> _Looked:
+    def _collect(self, network: AppearanceRecomposer) -> _Samples:
         frames = self._frames
         rows = spread(frames.rows(held_out=False), MAX_FRAMES)
         random = np.random.default_rng(self._seed)
@@ -107,12 +106,12 @@ class FormFit:
         sizes = (NUM_LANDMARKS, 2), (num_features,), (POSES_A_FRAME, w_dim), (POSES_A_FRAME, w_dim)
         whole = [torch.zeros(len(rows), *size, device=frames.device) for size in sizes]
         for own in _own_chunks(len(rows)):
-            parts = self._looked(network, rows[own], others[which[own]], poses, which[own])
+            parts = self._samples_of(network, rows[own], others[which[own]], poses, which[own])
             for values, part in zip(whole, parts, strict=True):
                 values[own] = part
-        return _Looked(*(sum_in_place(values) for values in whole))
+        return _Samples(*(sum_in_place(values) for values in whole))
 
-    def _looked(
+    def _samples_of(
         self,
         network: AppearanceRecomposer,
         rows: np.ndarray,
@@ -130,26 +129,31 @@ class FormFit:
             ws = network.recompose(repeated, poses[torch.from_numpy(which.reshape(-1))]).float()
         who = self._frames.factor_batch(rows).repeat_interleave(POSES_A_FRAME, dim=0)
         how = self._frames.factor_batch(others.reshape(-1))
-        wanted = self._generator.mapping(self._pose_factors.swapped(who, how))
+        target = self._generator.mapping(self._pose_factors.swapped(who, how))
         shape = len(rows), POSES_A_FRAME, -1
-        made = ws[:, 1:].mean(dim=1).view(*shape)
-        return landmarks, features.float(), made, wanted[:, 1:].mean(dim=1).view(*shape)
+        predicted = ws[:, 1:].mean(dim=1).view(*shape)
+        return landmarks, features.float(), predicted, target[:, 1:].mean(dim=1).view(*shape)
 
-    def _learn(self, network: AppearanceRecomposer, looked: _Looked) -> None:
+    def _learn(self, network: AppearanceRecomposer, samples: _Samples) -> None:
         branch = network.branch
         assert branch is not None
         layers = branch.layers
-        kept = torch.arange(len(looked.made)) % _KEPT_EVERY == 0
+        kept = torch.arange(len(samples.predicted)) % _KEPT_EVERY == 0
         learnt = (~kept).nonzero()[:, 0] if len(kept) > _KEPT_EVERY else kept.nonzero()[:, 0]
 
         def losses(frames: Tensor, poses: Tensor, dropout: float) -> tuple[Tensor, Tensor]:
-            form = branch.shape_offsets(looked.landmarks[frames], looked.features[frames], dropout)
-            made, wanted = looked.made[frames, poses] + form, looked.wanted[frames, poses]
-            both = (w[:, None].expand(-1, 2, -1) for w in (made, wanted))
-            return self._places.distance(*both), (made - wanted).abs().mean()
+            form = branch.shape_offsets(
+                samples.landmarks[frames], samples.features[frames], dropout
+            )
+            predicted, target = (
+                samples.predicted[frames, poses] + form,
+                samples.target[frames, poses],
+            )
+            both = (w[:, None].expand(-1, 2, -1) for w in (predicted, target))
+            return self._surrogate.distance(*both), (predicted - target).abs().mean()
 
         def loss() -> Tensor:
-            some = learnt[torch.randint(len(learnt), (_BATCH,))].to(looked.made.device)
+            some = learnt[torch.randint(len(learnt), (_BATCH,))].to(samples.predicted.device)
             poses = torch.randint(POSES_A_FRAME, (_BATCH,)).to(some)
             places, embedding = losses(some, poses, _DROPOUT)
             return _PLACES_WEIGHT * places + _EMBEDDING_WEIGHT * embedding

@@ -31,7 +31,7 @@ _NUM_EYES = 2  # of the openings, which end with the mouth's
 
 
 @dataclass(frozen=True)
-class MotionValues:
+class MotionStatistics:
     """Reads values from poses, in units of their deviation within the clips of the data."""
 
     pose_extractor: PoseExtractor  # frozen
@@ -50,7 +50,7 @@ class MotionValues:
         poses: Tensor,
         spans: np.ndarray,
         heights_of: HeightsOf | None = None,
-    ) -> MotionValues:
+    ) -> MotionStatistics:
         """Those that fit the data.
 
         Args:

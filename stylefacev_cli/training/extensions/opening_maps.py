@@ -1,4 +1,4 @@
-"""How far eyes and mouth are open, as planes that the motion discriminators see beside the pose.
+"""Maps of eye and mouth opening, which the motion discriminators see beside the pose.
 
 In a pose a blink is a small thing beside a nod, and the discriminators pass over what moves little.
 """
@@ -16,14 +16,14 @@ from stylefacev_cli.networks.stylefacev.pose import POSE_SIZE, PoseExtractor
 from stylefacev_cli.training.batches.rendering import as_maps
 from stylefacev_cli.training.losses.image_losses import openings
 
-NUM_PLANES = 3  # both eyes and the mouth
+NUM_MAPS = 3  # both eyes and the mouth
 HeightsOf = Callable[[Tensor], Tensor]
 """Poses [N, 64] → how far both eyes and the mouth are open [N, 3], in fractions of the frame."""
 _READ_AT_ONCE = 4096  # poses
 
 
 @dataclass(frozen=True)
-class OpeningPlanes:
+class OpeningMaps:
     """Reads openings from poses; in the poses of the data each has mean 0 and deviation `scale`."""
 
     heights_of: HeightsOf
@@ -35,8 +35,8 @@ class OpeningPlanes:
         """Planes of poses [N, T, 64]: [N, T, 3, 8, 8], each of one value, differentiable."""
         count, length = poses.shape[:2]
         values = (self.heights_of(poses.flatten(0, 1)) - self.mean) / self.deviation
-        planes = self.scale * values.view(count, length, NUM_PLANES, 1, 1)
-        return planes.expand(-1, -1, -1, POSE_SIZE, POSE_SIZE)
+        maps = self.scale * values.view(count, length, NUM_MAPS, 1, 1)
+        return maps.expand(-1, -1, -1, POSE_SIZE, POSE_SIZE)
 
 
 def heights(pose_extractor: PoseExtractor, poses: Tensor) -> Tensor:
@@ -50,8 +50,8 @@ def heights_by(pose_extractor: PoseExtractor) -> HeightsOf:
 
 
 @torch.no_grad()
-def opening_planes(heights_of: HeightsOf, poses: Tensor, scale: float) -> OpeningPlanes:
+def opening_maps(heights_of: HeightsOf, poses: Tensor, scale: float) -> OpeningMaps:
     """Planes that are of the same size as those of the poses [N, 64] of the data."""
-    found = torch.cat([heights_of(part) for part in torch.split(poses, _READ_AT_ONCE)])
-    deviation = found.std(dim=0).clamp(min=1e-6)
-    return OpeningPlanes(heights_of, found.mean(dim=0), deviation, scale)
+    heights = torch.cat([heights_of(part) for part in torch.split(poses, _READ_AT_ONCE)])
+    deviation = heights.std(dim=0).clamp(min=1e-6)
+    return OpeningMaps(heights_of, heights.mean(dim=0), deviation, scale)

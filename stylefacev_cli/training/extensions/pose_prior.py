@@ -31,7 +31,7 @@ _KEPT_EVERY = 10  # clips: one of so many says how far poses are that it has not
 
 
 @dataclass(frozen=True)
-class PoseManifold:
+class PosePrior:
     """Principal components of the data's poses, and a denoiser of them."""
 
     components: PoseComponents
@@ -39,7 +39,7 @@ class PoseManifold:
     level: float  # mean square of what it changes of the data's poses
 
     @classmethod
-    def of_data(cls, poses: Tensor, spans: np.ndarray, seed: int) -> PoseManifold:
+    def of_data(cls, poses: Tensor, spans: np.ndarray, seed: int) -> PosePrior:
         """That of the data; the denoiser is trained here, for less than a minute.
 
         Args:

@@ -1,7 +1,7 @@
-"""What a w does, guessed without making its picture: where things are, how it looks from afar.
+"""Surrogates: what the image of a w shows, predicted from the w without making the image.
 
-A picture costs a hundred times as much as its w, and so do losses on pictures. What matters most of
-them, where the face is and what it does, small networks read from w.
+An image costs a hundred times as much as its w, and so do losses on images. What matters most of
+them, where the face is and what it does, small networks predict from w.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from stylefacev_cli.training.extensions.surrogate_fit import fit
 
 VIEW_SIZE_PX = 16
 VIEW_SAMPLES = 1536
-GUESS_RIDGE = 0.03
-GUESS_HIDDEN, GUESS_BATCH, GUESS_LR, GUESS_ROUNDS = 256, 512, 2e-3, 32
-PLACES_SAMPLES = 65_536
-PLACES_UNIT = 0.03  # of the frame: errors of this size are learnt as well as others
+RIDGE = 0.03
+NUM_HIDDEN, BATCH_SIZE, LR, NUM_EPOCHS = 256, 512, 2e-3, 32
+KEY_POINT_SAMPLES = 65_536
+KEY_POINT_UNIT = 0.03  # of the frame: errors of this size are learnt as well as others
 OPENINGS = ((2, 4), (5, 7), (9, 10))  # of the key points: lids of either eye, lips
 OPENING_WEIGHT = 2.0  # they move less than the head, and are seen as much
 _CHUNK = 32  # pictures at once
 
 
-class LinearGuess:
+class LinearSurrogate:
     """What a change of w does, to first order: a cheap stand-in for making the image.
 
     A ridge regression from w, made once from samples, when it is first asked for.
@@ -44,18 +44,18 @@ class LinearGuess:
         self._samples = samples
         self._matrix: Tensor | None = None  # [w_dim, D]
 
-    def distance(self, ws: Tensor, wanted: Tensor) -> Tensor:
+    def distance(self, ws: Tensor, targets: Tensor) -> Tensor:
         """Mean absolute difference of what two ws [N, num_ws, w_dim] do, about."""
         if self._matrix is None:
             self._matrix = self._fit()
         self._matrix = self._matrix.to(ws.device)
-        return ((ws - wanted)[:, 1:].mean(dim=1) @ self._matrix).abs().mean()
+        return ((ws - targets)[:, 1:].mean(dim=1) @ self._matrix).abs().mean()
 
     @torch.no_grad()
     def _fit(self) -> Tensor:
         w, effects = (values - values.mean(dim=0) for values in self._samples())
         identity = torch.eye(w.shape[1], device=w.device)
-        ridge = GUESS_RIDGE * len(w) * w.square().mean() * identity
+        ridge = RIDGE * len(w) * w.square().mean() * identity
         matrix: Tensor = torch.linalg.solve(w.T @ w + ridge, w.T @ effects)
         return matrix
 
@@ -68,8 +68,8 @@ class LinearGuess:
         self._matrix = state["matrix"]
 
 
-class LearnedGuess:
-    """What a w does, guessed by a small network, where that is far from linear.
+class LearnedSurrogate:
+    """What a w does, predicted by a small network, where that is far from linear.
 
     It is fitted once to samples, when it is first asked for.
     """
@@ -89,22 +89,22 @@ class LearnedGuess:
         self._scale = torch.ones(1)  # [w_dim], of w
         self._groups: list[int] = []
 
-    def distance(self, ws: Tensor, wanted: Tensor) -> Tensor:
+    def distance(self, ws: Tensor, targets: Tensor) -> Tensor:
         """Mean absolute difference of what two ws [N, num_ws, w_dim] do, about."""
-        found, goal = (torch.cat(self.effects(some), dim=1) for some in (ws, wanted))
-        return self._unit * mean_off(found, goal, self._groups)
+        predicted, expected = (torch.cat(self.effects(some), dim=1) for some in (ws, targets))
+        return self._unit * grouped_l1(predicted, expected, self._groups)
 
     def effects(self, ws: Tensor) -> tuple[Tensor, ...]:
         """What ws [N, num_ws, w_dim] do, about: by groups [N, D], from the mean, in units."""
         if self._network is None:
             self._fit()
-        return torch.split(self._guess(ws[:, 1:].mean(dim=1)), self._groups, dim=1)
+        return torch.split(self._predict(ws[:, 1:].mean(dim=1)), self._groups, dim=1)
 
-    def _guess(self, w: Tensor) -> Tensor:
+    def _predict(self, w: Tensor) -> Tensor:
         assert self._network is not None
         self._network.to(w.device)
-        found: Tensor = self._network(w / self._scale.to(w.device))
-        return found
+        predicted: Tensor = self._network(w / self._scale.to(w.device))
+        return predicted
 
     def _fit(self) -> None:
         w, groups = self._samples()
@@ -114,16 +114,16 @@ class LearnedGuess:
         effects = (effects - effects.mean(dim=0)) / self._unit
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
-            network = perceptron(w.shape[1], GUESS_HIDDEN, effects.shape[1])
+            network = perceptron(w.shape[1], NUM_HIDDEN, effects.shape[1])
         self._network = network.to(w.device)
-        steps = min(max(GUESS_ROUNDS * len(w) // GUESS_BATCH, 200), 4000)
+        steps = min(max(NUM_EPOCHS * len(w) // BATCH_SIZE, 200), 4000)
         random = torch.Generator().manual_seed(self._seed)
 
         def loss() -> Tensor:
-            chosen = torch.randint(len(w), (GUESS_BATCH,), generator=random).to(w.device)
-            return mean_off(self._guess(w[chosen]), effects[chosen], self._groups)
+            chosen = torch.randint(len(w), (BATCH_SIZE,), generator=random).to(w.device)
+            return grouped_l1(self._predict(w[chosen]), effects[chosen], self._groups)
 
-        optimiser = torch.optim.Adam(self._network.parameters(), GUESS_LR)
+        optimiser = torch.optim.Adam(self._network.parameters(), LR)
         decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         fit(self._network, loss, optimiser, decay, steps)
 
@@ -143,9 +143,9 @@ class LearnedGuess:
             self._network.requires_grad_(False).load_state_dict(weights)
 
 
-def mean_off(found: Tensor, wanted: Tensor, groups: list[int]) -> Tensor:
+def grouped_l1(predicted: Tensor, targets: Tensor, groups: list[int]) -> Tensor:
     """Mean absolute difference of values [N, D], of which groups of so many count alike."""
-    off = torch.split((found - wanted).abs(), groups, dim=1)
+    off = torch.split((predicted - targets).abs(), groups, dim=1)
     return torch.stack([group.mean() for group in off]).mean()
 
 
@@ -160,11 +160,8 @@ def perceptron(num_inputs: int, num_hidden: int, num_outputs: int) -> nn.Sequent
     )
 
 
-def linear_view(generator: Generator, seed: int) -> LinearGuess:
-    """How the generator's picture looks at `VIEW_SIZE_PX`, colours and light above all.
-
-    For the 64 px model it explains 71 % of the variance of unseen pictures.
-    """
+def view_surrogate(generator: Generator, seed: int) -> LinearSurrogate:
+    """How the generator's picture looks at `VIEW_SIZE_PX`, colours and light above all."""
 
     @torch.no_grad()
     def samples() -> tuple[Tensor, Tensor]:
@@ -178,23 +175,21 @@ def linear_view(generator: Generator, seed: int) -> LinearGuess:
             all_pictures.append(F.adaptive_avg_pool2d(pictures, VIEW_SIZE_PX).flatten(1))
         return torch.cat(all_w), torch.cat(all_pictures)
 
-    return LinearGuess(samples)
+    return LinearSurrogate(samples)
 
 
-def places_guess(generator: Generator, frames: Frames, seed: int) -> LearnedGuess:
+def key_point_surrogate(generator: Generator, frames: Frames, seed: int) -> LearnedSurrogate:
     """Where landmarks and key points are, and how far eyes and mouth are open; by the labels.
 
     The landmarks, which show the outline of the face, are left out where the data has key points
-    alone. On people it has not seen (unaligned, 128 px) a network for the key points was 1.7 % of
-    the eyes' distance off, where linear regression is 4.2; of the mouth's opening it explained 96 %
-    (79), of the eyes' 71 % (55).
+    alone.
     """
-    frames.need_key_points("places_weight")
+    frames.need_key_points("key_point_surrogate_weight")
 
     @torch.no_grad()
     def samples() -> tuple[Tensor, list[Tensor]]:
         rows = frames.rows(held_out=False)
-        rows = np.random.default_rng(seed).permutation(rows)[:PLACES_SAMPLES]
+        rows = np.random.default_rng(seed).permutation(rows)[:KEY_POINT_SAMPLES]
         w = [generator.mapping(frames.factor_batch(some))[:, 0] for some in chunks(rows)]
         landmarks, points = frames.landmark_batch(rows), frames.key_point_batch(rows)
         openings = [points[:, low, 1:] - points[:, high, 1:] for high, low in OPENINGS]
@@ -206,4 +201,4 @@ def places_guess(generator: Generator, frames: Frames, seed: int) -> LearnedGues
     def chunks(rows: np.ndarray) -> list[np.ndarray]:
         return np.array_split(rows, -(-len(rows) // 4096))
 
-    return LearnedGuess(samples, PLACES_UNIT, seed)
+    return LearnedSurrogate(samples, KEY_POINT_UNIT, seed)

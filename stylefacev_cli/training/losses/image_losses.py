@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -64,26 +63,26 @@ def openings(key_points: Tensor) -> Tensor:
     return key_points[:, list(LOWER)] - key_points[:, list(UPPER)]
 
 
-def key_point_loss(found: Tensor, wanted: Tensor, openings_weight: float) -> Tensor:
+def key_point_loss(predicted: Tensor, target: Tensor, openings_weight: float) -> Tensor:
     """Mean square error of key points [N, 14, 2], and of how far eyes and mouth are open.
 
     In the first alone a blink is nothing beside a nod. (The paper has the first alone: weight 0.)
     """
-    loss = F.mse_loss(found, wanted)
+    loss = F.mse_loss(predicted, target)
     if openings_weight:
-        loss = loss + openings_weight * F.mse_loss(openings(found), openings(wanted))
+        loss = loss + openings_weight * F.mse_loss(openings(predicted), openings(target))
     return loss
 
 
-def explained(found: Tensor, wanted: Tensor) -> float:
-    """How much of the variance over samples is found: 1 all, 0 no more than the mean tells.
+def explained(predicted: Tensor, target: Tensor) -> float:
+    """Explained variance over samples: 1 all of it, 0 no more than the mean explains.
 
     Args:
-        found: [N, …].
-        wanted: the same shape.
+        predicted: [N, …].
+        target: the same shape.
     """
-    rest = (found - wanted).square().sum()
-    return 1 - float(rest / (wanted - wanted.mean(dim=0)).square().sum().clamp(min=1e-12))
+    rest = (predicted - target).square().sum()
+    return 1 - float(rest / (target - target.mean(dim=0)).square().sum().clamp(min=1e-12))
 
 
 def _stacked(
@@ -163,31 +162,6 @@ def detail(images: Tensor, pixels: int) -> Tensor:
     return images - F.interpolate(coarse, size=images.shape[-2:], mode="bilinear")
 
 
-def adaptive_wing(predicted: Tensor, target: Tensor) -> Tensor:
-    """Adaptive Wing loss of each heatmap value (Wang et al. 2019, equation 3).
-
-    Nearly a square far from landmarks, and steep for small errors where the target is near 1.
-
-        ω·ln(1 + |d/ε|^(α−y))  for |d| < θ,    A·|d| − C  otherwise
-        A = ω·(α−y)·(θ/ε)^(α−y−1) / (ε·(1 + (θ/ε)^(α−y))),    C = θ·A − ω·ln(1 + (θ/ε)^(α−y))
-
-    Args:
-        predicted: heatmaps of any shape.
-        target: the same shape, in [0, 1].
-
-    Returns:
-        The same shape.
-    """
-    alpha, omega, epsilon, theta = 2.1, 14.0, 1.0, 0.5
-    distance = (predicted - target).abs()
-    power = alpha - target
-    ratio = torch.exp(power * math.log(theta / epsilon))
-    slope = omega * power * ratio / (theta * (1 + ratio))
-    offset = theta * slope - omega * torch.log1p(ratio)
-    near = omega * torch.log1p((distance / epsilon).pow(power))
-    return torch.where(distance < theta, near, slope * distance - offset)
-
-
 def location_loss(predicted: Tensor, target: Tensor, sharpness: float = 10.0) -> Tensor:
     """Cross-entropy between where heatmaps peak and where they should.
 
@@ -202,10 +176,10 @@ def location_loss(predicted: Tensor, target: Tensor, sharpness: float = 10.0) ->
     Returns:
         [N, K].
     """
-    wanted = target.flatten(2)
-    wanted = wanted / wanted.sum(dim=2, keepdim=True).clamp(min=1e-6)
-    found = F.log_softmax(sharpness * predicted.flatten(2), dim=2)
-    return -(wanted * found).sum(dim=2)
+    weights = target.flatten(2)
+    weights = weights / weights.sum(dim=2, keepdim=True).clamp(min=1e-6)
+    logarithms = F.log_softmax(sharpness * predicted.flatten(2), dim=2)
+    return -(weights * logarithms).sum(dim=2)
 
 
 def non_saturating(logits: Tensor, real: bool) -> Tensor:
@@ -220,7 +194,7 @@ def relativistic_pairs(better: Tensor, worse: Tensor) -> Tensor:
 
     Args:
         better: logits of what should be judged the more real: real images for the discriminator,
-            made ones for the generator.
+            generated ones for the generator.
         worse: those of their counterparts, of the same shape.
     """
     return F.softplus(worse - better).mean()

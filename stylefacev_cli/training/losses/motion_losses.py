@@ -15,7 +15,8 @@ def relativistic(better: list[Tensor], worse: list[Tensor]) -> Tensor:
 
     Args:
         better: logits, one tensor a scale, of what should be judged the more real: real sequences
-            for the discriminator, made ones for the sampler. Expectations are over all processes.
+            for the discriminator, generated ones for the sampler. Expectations are over all
+            processes.
         worse: those of the others.
     """
     total = better[0].new_zeros(())
@@ -25,18 +26,20 @@ def relativistic(better: list[Tensor], worse: list[Tensor]) -> Tensor:
     return total
 
 
-def gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor, mix: Tensor) -> Tensor:
-    """(|∂D/∂x| − 1)² between real and made, its norm over channels, the mean over scales.
+def gradient_penalty(
+    discriminator: nn.Module, real: Tensor, generated: Tensor, mix: Tensor
+) -> Tensor:
+    """(|∂D/∂x| − 1)² between real and generated, its norm over channels, the mean over scales.
 
     Args:
-        critic: gives a list of logits.
+        discriminator: gives a list of logits.
         real: [N, C, T, H, W].
-        made: the same shape.
+        generated: the same shape.
         mix: [N] random numbers in [0, 1), how much of the real one to take.
     """
     mix = mix.to(real).view(-1, 1, 1, 1, 1)
-    between = (mix * real + (1 - mix) * made).detach().requires_grad_(True)
-    logits = critic(between)
+    between = (mix * real + (1 - mix) * generated).detach().requires_grad_(True)
+    logits = discriminator(between)
     total = real.new_zeros(())
     for of_scale in logits:
         (gradient,) = torch.autograd.grad(of_scale.sum(), [between], create_graph=True)
@@ -54,11 +57,11 @@ def in_reverse(clips: Tensor, backwards: Tensor) -> Tensor:
 
 
 LAGS = (1, 2, 4, 8, 16, 32, 48)  # frames
-LEAST_MOVED = 0.01  # in the unit of the values
+LEAST_MOVED = 0.01  # in the unit of the statistics
 
 
 def structure(sequences: Tensor) -> Tensor:
-    """How far values move in so many frames: the structure function, square root of it.
+    """Root of the structure function: how far statistics move in so many frames.
 
     D(τ)² = E|x(t+τ) − x(t)|², as of turbulent flows (Kolmogorov 1941): small lags tell of speed
     and jitter, large ones of range and drift.
@@ -74,46 +77,46 @@ def structure(sequences: Tensor) -> Tensor:
     return (torch.stack(moved) + 1e-12).sqrt()
 
 
-def structure_loss(made: Tensor, wanted: Tensor) -> Tensor:
+def structure_loss(generated: Tensor, target: Tensor) -> Tensor:
     """Square of the logarithm of how far values move over how far they should: [K], over lags.
 
     Below `LEAST_MOVED` it makes no difference how far.
 
     Args:
-        made: sequences [N, T, K].
-        wanted: the `structure` [L, K] of real ones of that length.
+        generated: sequences [N, T, K].
+        target: the `structure` [L, K] of real ones of that length.
     """
-    moved, should = (sizes.clamp(min=LEAST_MOVED) for sizes in (structure(made), wanted))
-    return (moved / should).log().square().mean(dim=0)
+    moved, expected = (sizes.clamp(min=LEAST_MOVED) for sizes in (structure(generated), target))
+    return (moved / expected).log().square().mean(dim=0)
 
 
 STEPS = (1, 4, 16)  # frames
 
 
-def marginal_step_loss(made: Tensor, real: Tensor) -> Tensor:
+def increments_loss(generated: Tensor, real: Tensor) -> Tensor:
     """`marginal_loss` of how far values move in some numbers of frames, over them: [K].
 
     It tells rare and fast movements (blinks) from small ones all the time (trembling), which the
     structure function, a mean of squares, does not.
 
     Args:
-        made: sequences [N, T, K].
+        generated: sequences [N, T, K].
         real: the same shape.
     """
     losses = []
     for lag in STEPS:
-        if lag < made.shape[1]:
-            moved, wanted = ((x[:, lag:] - x[:, :-lag]).flatten(0, 1) for x in (made, real))
-            unit = wanted.square().mean(dim=0).sqrt().clamp(min=1e-3)
-            losses.append(marginal_loss(moved, wanted) / unit)
+        if lag < generated.shape[1]:
+            moved, target = ((x[:, lag:] - x[:, :-lag]).flatten(0, 1) for x in (generated, real))
+            unit = target.square().mean(dim=0).sqrt().clamp(min=1e-3)
+            losses.append(marginal_loss(moved, target) / unit)
     return torch.stack(losses).mean(dim=0)
 
 
-def marginal_loss(made: Tensor, real: Tensor) -> Tensor:
+def marginal_loss(generated: Tensor, real: Tensor) -> Tensor:
     """Distance of the distributions of each of K values: Wasserstein-1, by sorting: [K].
 
     Args:
-        made: [M, K].
+        generated: [M, K].
         real: the same shape.
     """
-    return (made.sort(dim=0).values - real.sort(dim=0).values).abs().mean(dim=0)
+    return (generated.sort(dim=0).values - real.sort(dim=0).values).abs().mean(dim=0)

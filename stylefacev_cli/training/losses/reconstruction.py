@@ -1,4 +1,4 @@
-"""How far made images are from those that were to be made: the same for two stages."""
+"""Reconstruction losses of two stages: L1 and perceptual."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def reconstruction_losses(
         key_points: [N, 14, 2] of the targets.
 
     Returns:
-        `l1` and, if it is wanted, `perc`: scalars.
+        `l1` and, if it has a weight, `perc`: scalars.
     """
     per_pixel = key_point_weights(
         key_points, images.shape[-1], weights.face_weight, weights.feature_weight
     )
-    found = {"l1": weights.l1_weight * weighted_mean((images - targets).abs(), per_pixel)}
+    losses = {"l1": weights.l1_weight * weighted_mean((images - targets).abs(), per_pixel)}
     if perceptual is not None and weights.perceptual_weight:
         with products_in(weights.dtype):
-            found["perc"] = weights.perceptual_weight * perceptual(images, targets)
-    return found
+            losses["perc"] = weights.perceptual_weight * perceptual(images, targets)
+    return losses

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylefacev_cli.common.settings import to_plain
-from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.stylefacev.landmarks import (
     LandmarkDetector,
     LandmarkDetectorConfig,
@@ -35,22 +34,26 @@ from stylefacev_cli.training.batches.pose_features import (
     shifted,
 )
 from stylefacev_cli.training.engine import sample_grids
-from stylefacev_cli.training.engine.batch_split import Share, own_shares
+from stylefacev_cli.training.engine.batch_split import BatchSplit, own_splits
 from stylefacev_cli.training.engine.best import Measure
-from stylefacev_cli.training.engine.loop import Losses
 from stylefacev_cli.training.engine.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.engine.stage import NetworkStage, step_generator
+from stylefacev_cli.training.engine.stage_protocol import Losses
 from stylefacev_cli.training.losses import image_losses
 from stylefacev_cli.training.losses.image_losses import openings
 
 OUTER_EYE_CORNERS = (60, 72)
-FOREGROUND = 0.2  # heatmap values above this, and their neighbours, count as foreground
+MAX_SHIFT = 0.12  # of the translation augmentation, in image widths
+MAX_BRIGHTNESS, MAX_CONTRAST = 0.15, 0.2  # of the colour augmentation, on a scale of 2
+SIGMA_PX = 1.5  # of the target heatmaps
+FOREGROUND_WEIGHT = 20.0  # added where the target is high
+HIDDEN_WEIGHT = 0.3  # of landmarks that are not visible
 PEAK_SHARPNESS = 20.0  # of the softmax that says where in its neighbourhood a heatmap peaks
 PEAK_RADIUS_PX = 4.0  # of the neighbourhood, in the heatmap
 OUT_OF_REACH = 1e4
 HEATMAP_WEIGHT = 30.0  # of the heatmaps' own error beside that of the place of their peak
 VALIDATION_IMAGES = 96
-SHEET_COLUMNS = 8
+GRID_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -67,21 +70,11 @@ class DetectorStageConfig:
     muon_lr: float = 0.0  # of the convolutions; 0 gives them to Adam too
     schedule: Schedule = field(default_factory=Schedule)
     generated_share: float = 0.5  # of a batch that the generator draws, if one is trained
-    max_shift: float = 0.12  # of the translation augmentation, in image widths
-    max_brightness: float = 0.15  # of the colour augmentation, on a scale of 2
-    max_contrast: float = 0.2
-    loss: str = "location"  # or adaptive_wing
-    sigma_px: float = 1.5  # of the target heatmaps
-    foreground_weight: float = 20.0  # added where the target is high
-    hidden_weight: float = 0.3  # of landmarks that are not visible
-    boundary_weight: float = 1.0
     openings_weight: float = 0.0  # of how far eyes and mouth are open, heatmap px
-    freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
+    freeze_batch_norm_from: float = 0.7  # progress from which on batch statistics stay
 
     def __post_init__(self) -> None:
         """Check the values once."""
-        if self.loss not in ("location", "adaptive_wing"):
-            raise UsageError(f"detector loss {self.loss!r} is not location or adaptive_wing")
         check_dtype(self.dtype)
 
     @property
@@ -99,8 +92,8 @@ class DetectorStage(NetworkStage):
     def __init__(
         self, config: DetectorStageConfig, frames: Frames, seed: int, generator: Generator | None
     ) -> None:
-        shares = own_shares(self.name, config)
-        super().__init__(config.batch_size, shares, frames.device)
+        splits = own_splits(self.name, config)
+        super().__init__(config.batch_size, splits, frames.device)
         frames.need_landmarks("the stage detector")
         self.config, self.frames, self._seed = config, frames, seed
         has_factors = frames.factors.shape[1] > 0
@@ -119,27 +112,27 @@ class DetectorStage(NetworkStage):
         config = self.config
         rows = self._sampler.next(self.images_per_step)
         random = step_generator(self._seed, index)
-        shifts = random_shifts(len(rows), config.max_shift, random)
+        shifts = random_shifts(len(rows), MAX_SHIFT, random)
         colours = torch.rand(2, len(rows), 3, generator=random)
         scale = config.schedule.scale(index, progress)
 
-        def losses_of(share: Share) -> dict[str, Tensor]:
-            samples = share.of(np.arange(len(rows)))
+        def losses_of(split: BatchSplit) -> dict[str, Tensor]:
+            samples = split.of(np.arange(len(rows)))
             chosen, own = torch.from_numpy(samples), rows[samples]
             with torch.no_grad():
                 frames = self._with_generated(rows, samples)
                 landmarks = self.frames.landmark_batch(own)
                 frames, landmarks = shifted(frames, landmarks, shifts[chosen])
                 noise = colours[:, chosen].to(self.device)
-                frames = recoloured(frames, noise, config.max_brightness, config.max_contrast)
+                frames = recoloured(frames, noise, MAX_BRIGHTNESS, MAX_CONTRAST)
             return self._losses(frames, landmarks, self.frames.visible_batch(own))
 
-        set_norms_training(self.detector, progress < config.freeze_norms_from)
+        set_norms_training(self.detector, progress < config.freeze_batch_norm_from)
         with restored_if_bad(self.detector) as marks:
-            parts = (losses_of(share) for share in self.shares)
-            found = self._optimisers.learn(parts, len(self.shares), scale)
-            marks.append(found is not None)
-        return found or {"total": float("nan")}
+            parts = (losses_of(split) for split in self.splits)
+            losses = self._optimisers.learn(parts, len(self.splits), scale)
+            marks.append(losses is not None)
+        return losses or {"total": float("nan")}
 
     def _with_generated(self, rows: np.ndarray, samples: np.ndarray) -> Tensor:
         """Frames of the rows at `samples`; of the first rows, what the generator makes of them."""
@@ -147,41 +140,29 @@ class DetectorStage(NetworkStage):
         drawn = samples[samples < round(len(rows) * self.config.generated_share)]
         if self._generator is not None and len(drawn):
             z, dtype = self.frames.factor_batch(rows[drawn]), DTYPES[self.config.dtype]
-            made = self._generator(z, conv_dtype=dtype)
-            frames[: len(drawn)] = made.clamp(-1, 1)
+            images = self._generator(z, conv_dtype=dtype)
+            frames[: len(drawn)] = images.clamp(-1, 1)
         return frames
 
     def _losses(self, frames: Tensor, landmarks: Tensor, visible: Tensor) -> dict[str, Tensor]:
         config = self.config
         size = config.architecture.heatmap_size
         with products_in(config.dtype):
-            found_maps = self.detector.heatmaps_and_boundary((frames + 1) / 2)
-        heatmaps, boundary = (maps.float() for maps in found_maps)
-        target = heatmap_targets(landmarks, size, config.sigma_px)
-        edges = boundary_target(landmarks, size, config.sigma_px)
-        shown = torch.where(visible, 1.0, config.hidden_weight)  # [N, 98]
-        found: dict[str, Tensor] = {}
+            predicted_maps = self.detector.heatmaps_and_boundary((frames + 1) / 2)
+        heatmaps, boundary = (maps.float() for maps in predicted_maps)
+        target = heatmap_targets(landmarks, size, SIGMA_PX)
+        edges = boundary_target(landmarks, size, SIGMA_PX)
+        weight_of = torch.where(visible, 1.0, HIDDEN_WEIGHT)  # [N, 98]
+        losses: dict[str, Tensor] = {}
         if config.openings_weight:
             distance = openings_distance(heatmaps, landmarks, visible)
-            found["openings"] = config.openings_weight * distance
-        if config.loss == "adaptive_wing":
-            points, outline = self._wing(heatmaps, target), self._wing(boundary, edges)
-            return found | {
-                "points": (points * shown[:, :, None, None]).mean(),
-                "boundary": config.boundary_weight * outline.mean(),
-            }
-        weights = (1 + config.foreground_weight * target) * shown[:, :, None, None]
-        return found | {
-            "place": (image_losses.location_loss(heatmaps, target) * shown).mean(),
+            losses["openings"] = config.openings_weight * distance
+        weights = (1 + FOREGROUND_WEIGHT * target) * weight_of[:, :, None, None]
+        return losses | {
+            "place": (image_losses.location_loss(heatmaps, target) * weight_of).mean(),
             "points": HEATMAP_WEIGHT * ((heatmaps - target).square() * weights).mean(),
-            "boundary": config.boundary_weight * F.mse_loss(boundary, edges),
+            "boundary": F.mse_loss(boundary, edges),
         }
-
-    def _wing(self, heatmaps: Tensor, target: Tensor) -> Tensor:
-        """Adaptive Wing with the weighted loss map (Wang et al. 2019, equation 6)."""
-        near = F.max_pool2d(target, 3, stride=1, padding=1) >= FOREGROUND
-        weights = 1 + self.config.foreground_weight * near
-        return image_losses.adaptive_wing(heatmaps, target) * weights
 
     @torch.no_grad()
     def _detect(self, frames: Tensor) -> Tensor:
@@ -189,9 +170,9 @@ class DetectorStage(NetworkStage):
         return landmarks_from_heatmaps(heatmaps_of(self.detector, frames))
 
     @torch.no_grad()
-    def sheet(self) -> np.ndarray:
-        """Held-out renders and generated faces, with the landmarks found."""
-        rows = self.frames.shown(SHEET_COLUMNS)
+    def sample_grid(self) -> np.ndarray:
+        """Held-out renders and generated faces, with the landmarks predicted."""
+        rows = self.frames.for_grid(GRID_COLUMNS)
         frames = self.frames.image_batch(rows)
         pictures = [sample_grids.with_points(frames, self._detect(frames))]
         if self._generator is not None:
@@ -203,29 +184,29 @@ class DetectorStage(NetworkStage):
     def validate(self) -> Losses:
         """Mean error of visible landmarks over the distance of the outer eye corners.
 
-        `openings` is how much of the variance of eyes' and mouths' openings is found.
+        `openings` is how much of the variance of eyes' and mouths' openings is predicted.
         """
-        found: dict[str, list[Tensor]] = {"": [], "_generated": []}
+        predicted: dict[str, list[Tensor]] = {"": [], "_generated": []}
         for start in range(0, len(self._held_out), self.images_per_step):
             rows = self._held_out[start : start + self.images_per_step]
-            found[""].append(self._detect(self.frames.image_batch(rows)))
+            predicted[""].append(self._detect(self.frames.image_batch(rows)))
             if self._generator is not None:
                 drawn = self._generator(self.frames.factor_batch(rows)).clamp(-1, 1)
-                found["_generated"].append(self._detect(drawn))
-        wanted = openings(self.frames.key_point_batch(self._held_out))
+                predicted["_generated"].append(self._detect(drawn))
+        targets = openings(self.frames.key_point_batch(self._held_out))
         numbers: Losses = {}
-        for suffix, parts in found.items():
+        for suffix, parts in predicted.items():
             if parts:
                 points = torch.cat(parts)
                 numbers["nme" + suffix] = float(self._errors(points, self._held_out).mean())
                 ours = openings(key_points_from_landmarks(points))
-                numbers["openings" + suffix] = image_losses.explained(ours, wanted)
+                numbers["openings" + suffix] = image_losses.explained(ours, targets)
         return numbers
 
-    def _errors(self, found: Tensor, rows: np.ndarray) -> Tensor:
+    def _errors(self, predicted: Tensor, rows: np.ndarray) -> Tensor:
         landmarks = self.frames.landmark_batch(rows)
         visible = self.frames.visible_batch(rows).float()
-        distances = (found - landmarks).norm(dim=2)  # [N, 98]
+        distances = (predicted - landmarks).norm(dim=2)  # [N, 98]
         left, right = (landmarks[:, corner] for corner in OUTER_EYE_CORNERS)
         scale = (left - right).norm(dim=1).clamp(min=0.05)
         errors: Tensor = (distances * visible).sum(dim=1) / visible.sum(dim=1).clamp(min=1) / scale
@@ -262,14 +243,14 @@ def openings_distance(heatmaps: Tensor, landmarks: Tensor, visible: Tensor) -> T
     columns, rows = is_near[:, :, None, 0], is_near[:, :, 1, :, None]
     logits = (PEAK_SHARPNESS * heatmaps).masked_fill(~(columns & rows), -OUT_OF_REACH)
     mass = logits.flatten(2).softmax(dim=2).view(heatmaps.shape)
-    found = torch.stack([mass.sum(dim=2) @ centres, mass.sum(dim=3) @ centres], dim=2)
-    ours, wanted = (openings(key_points_from_landmarks(p)) for p in (found, landmarks * size))
+    predicted = torch.stack([mass.sum(dim=2) @ centres, mass.sum(dim=3) @ centres], dim=2)
+    ours, targets = (openings(key_points_from_landmarks(p)) for p in (predicted, landmarks * size))
     # An eye or mouth counts if all the landmarks of its key points are visible.
-    seen = (_seen(visible.float()[:, :, None].expand(-1, -1, 2)) > 1 - 1e-3).float()
-    return ((ours - wanted).abs().sum(dim=2) * seen).sum() / seen.sum().clamp(min=1)
+    seen = (_visibility(visible.float()[:, :, None].expand(-1, -1, 2)) > 1 - 1e-3).float()
+    return ((ours - targets).abs().sum(dim=2) * seen).sum() / seen.sum().clamp(min=1)
 
 
-def _seen(flags: Tensor) -> Tensor:
+def _visibility(flags: Tensor) -> Tensor:
     """The lower of both key points' visibility: flags [N, 98, 2] of 0 or 1 → [N, 3]."""
     points = key_points_from_landmarks(flags)[..., 0]  # means of flags
     upper, lower = (points[:, list(places)] for places in (image_losses.UPPER, image_losses.LOWER))

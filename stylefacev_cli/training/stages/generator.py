@@ -21,9 +21,8 @@ from stylefacev_cli.training.batches.clip_frames import Frames, Sampler, spread
 from stylefacev_cli.training.batches.pose_features import DTYPES, products_in
 from stylefacev_cli.training.batches.video_image_sampler import MixedSampler
 from stylefacev_cli.training.engine import sample_grids
-from stylefacev_cli.training.engine.batch_split import Share, own_shares
+from stylefacev_cli.training.engine.batch_split import BatchSplit, own_splits
 from stylefacev_cli.training.engine.best import Measure
-from stylefacev_cli.training.engine.loop import Losses
 from stylefacev_cli.training.engine.optim import (
     AveragedModel,
     Muon,
@@ -33,17 +32,18 @@ from stylefacev_cli.training.engine.optim import (
     restored_if_bad,
 )
 from stylefacev_cli.training.engine.stage import NetworkStage, frozen, step_generator
+from stylefacev_cli.training.engine.stage_protocol import Losses
 from stylefacev_cli.training.extensions.augmentation import AdaptiveAugmentation, random_draws
 from stylefacev_cli.training.extensions.growing import fit_to_smaller, grow
 from stylefacev_cli.training.losses import image_losses
 from stylefacev_cli.training.stages.generator_settings import GeneratorStageConfig
 from stylefacev_cli.weights.convert.discriminator_weights import load_discriminator
 
-SHEET_COLUMNS = 12
+GRID_COLUMNS = 12
 VALIDATION_IMAGES = 96
 VALIDATION_SEED = 7
 GROWTH_DRAWS = 2**32  # number of the first batch of latents that a grown network learns from
-Judged = tuple[Tensor, Tensor, np.ndarray]  # real frames, drawn ones, their places in the batch
+Judged = tuple[Tensor, Tensor, np.ndarray]  # real frames, generated ones, their places in the batch
 
 
 class GeneratorStage(NetworkStage):
@@ -60,8 +60,8 @@ class GeneratorStage(NetworkStage):
         smaller: Generator | None = None,
     ) -> None:
         self.name = name
-        shares = own_shares(name, config)
-        super().__init__(config.batch_size, shares, frames.device)
+        splits = own_splits(name, config)
+        super().__init__(config.batch_size, splits, frames.device)
         self.config, self.frames, self._seed = config, frames, seed
         self._perceptual = perceptual if config.perceptual_weight else None
         self._is_paired = config.objective == "paired" or config.paired_weight > 0
@@ -81,7 +81,7 @@ class GeneratorStage(NetworkStage):
         self._taken = [] if self._smaller is None else grow(self.generator, self._smaller)
         self._is_new = initial is None
         self.generator.to(self.device)
-        self._silence_fillers()
+        self._zero_filler_weights()
         self._ema = AveragedModel(self.generator, config.ema_half_life_images)
         self._optimisers = generator_optimisers(self.generator, config)
         self._sampler = (
@@ -135,47 +135,47 @@ class GeneratorStage(NetworkStage):
             random_z = self._random_z(len(rows), index)
         judged: list[Judged] = []
 
-        def losses_of(share: Share) -> dict[str, Tensor]:
-            samples = share.of(np.arange(len(rows)))
+        def losses_of(split: BatchSplit) -> dict[str, Tensor]:
+            samples = split.of(np.arange(len(rows)))
             real = self.frames.image_batch(rows[samples])
-            found: dict[str, Tensor] = {}
+            losses: dict[str, Tensor] = {}
             if random_z is None:
                 z = self.frames.factor_batch(rows[samples])
             else:
                 z = random_z[torch.from_numpy(samples)]
-            fakes = self._draw(z)
+            fakes = self._generate(z)
             if self._is_paired:
-                found = self._paired_losses(fakes, real, rows[samples], progress)
+                losses = self._paired_losses(fakes, real, rows[samples], progress)
             if self.discriminator is not None:  # paired: real and fake are of the same factors
-                shown = self._shown(fakes, samples, index, of="generator")
+                inputs = self._judged(fakes, samples, index, of="generator")
                 with frozen(self.discriminator), products_in(config.dtype):
-                    logits = self.discriminator(shown).float()
+                    logits = self.discriminator(inputs).float()
                 if config.relativistic:
                     with torch.no_grad(), products_in(config.dtype):
-                        originals = self._shown(real, samples, index, of="generator")
+                        originals = self._judged(real, samples, index, of="generator")
                         logits_real = self.discriminator(originals).float()
-                    found["adv"] = image_losses.relativistic_pairs(logits, logits_real)
+                    losses["adv"] = image_losses.relativistic_pairs(logits, logits_real)
                 else:
-                    found["adv"] = image_losses.non_saturating(logits, real=True)
+                    losses["adv"] = image_losses.non_saturating(logits, real=True)
                 judged.append((real, fakes.detach(), samples))
-            return found
+            return losses
 
         factors = dict.fromkeys(("l1", "edges", "perc"), config.paired_weight)
         factors["adv"] = config.adversarial_weight
         with restored_if_bad(self.generator) as marks:
-            parts = (losses_of(share) for share in self.shares)
-            found = self._optimisers.learn(parts, len(self.shares), scale, factors)
-            marks.append(found is not None)
-        if found is None:
+            parts = (losses_of(split) for split in self.splits)
+            losses = self._optimisers.learn(parts, len(self.splits), scale, factors)
+            marks.append(losses is not None)
+        if losses is None:
             return {"total": float("nan")}
         if self.discriminator is not None:
-            found |= self._train_discriminator(self.discriminator, judged, index, scale)
-        self._silence_fillers()
+            losses |= self._train_discriminator(self.discriminator, judged, index, scale)
+        self._zero_filler_weights()
         seen = (index + 1) * self.images_per_step
         self._ema.update(self.generator, self.images_per_step, seen)
-        return found
+        return losses
 
-    def _draw(self, z: Tensor) -> Tensor:
+    def _generate(self, z: Tensor) -> Tensor:
         dtype = DTYPES[self.config.dtype]
         images: Tensor = self.generator(z, update_emas=True, conv_dtype=dtype)
         return images
@@ -192,13 +192,11 @@ class GeneratorStage(NetworkStage):
         if hair is not None:
             on_hair = image_losses.hair_weights(hair, real.shape[-1], config.hair_weight)
             weights = torch.maximum(weights, on_hair)
-        found = {"l1": image_losses.image_loss(images, real, weights, config.num_scales)}
-        if config.gradient_weight:
-            edges = image_losses.gradient_loss(images, real, weights)
-            found["edges"] = config.gradient_weight * edges
+        losses = {"l1": image_losses.image_loss(images, real, weights, config.num_scales)}
+        losses["edges"] = image_losses.gradient_loss(images, real, weights)
         if self._perceptual is not None and progress >= config.perceptual_from:
-            found["perc"] = config.perceptual_weight * self._perceptual(images, real)
-        return found
+            losses["perc"] = config.perceptual_weight * self._perceptual(images, real)
+        return losses
 
     def _train_discriminator(
         self,
@@ -211,44 +209,44 @@ class GeneratorStage(NetworkStage):
 
         def losses_of(real: Tensor, fakes: Tensor, samples: np.ndarray) -> dict[str, Tensor]:
             def exactly(images: Tensor) -> Tensor:
-                logits: Tensor = discriminator(self._shown(images, samples, index, of="real"))
+                logits: Tensor = discriminator(self._judged(images, samples, index, of="real"))
                 return logits
 
             of = "real" if config.relativistic else "fakes"  # pairs are augmented alike
-            shown = (self._shown(real, samples, index, of="real"),
-                     self._shown(fakes, samples, index, of=of))  # fmt: skip
+            inputs = (self._judged(real, samples, index, of="real"),
+                     self._judged(fakes, samples, index, of=of))  # fmt: skip
             with products_in(config.dtype):
-                logits = [discriminator(images).float() for images in shown]
+                logits = [discriminator(images).float() for images in inputs]
             if config.relativistic:
-                found = {"d": image_losses.relativistic_pairs(*logits)}
+                losses = {"d": image_losses.relativistic_pairs(*logits)}
             else:
                 loss = image_losses.non_saturating(logits[0], real=True)
-                found = {"d": loss + image_losses.non_saturating(logits[1], real=False)}
+                losses = {"d": loss + image_losses.non_saturating(logits[1], real=False)}
             if config.r1_gamma and index % config.r1_every == 0:  # a slope: in full precision
-                found["r1"] = config.r1_gamma * image_losses.r1_penalty(exactly, real)
+                losses["r1"] = config.r1_gamma * image_losses.r1_penalty(exactly, real)
             if self._augmentation is not None:
-                found["sign"] = logits[0].detach().sign().mean()
-            return found
+                losses["sign"] = logits[0].detach().sign().mean()
+            return losses
 
         parts = (losses_of(*one) for one in judged)
         factors = {"r1": float(config.r1_every), "sign": 0.0}
-        found = self._d_optimisers.learn(parts, len(judged), scale, factors)
-        if found is None:
+        losses = self._d_optimisers.learn(parts, len(judged), scale, factors)
+        if losses is None:
             return {"d": float("nan")}
         if self._augmentation is not None:  # by the mean over all processes, so that p is theirs
-            self._augmentation.note(found.pop("sign"), self.images_per_step)
-            found["p"] = self._augmentation.p
-        return found
+            self._augmentation.note(losses.pop("sign"), self.images_per_step)
+            losses["p"] = self._augmentation.p
+        return losses
 
-    def _shown(self, images: Tensor, samples: np.ndarray, index: int, of: str) -> Tensor:
+    def _judged(self, images: Tensor, samples: np.ndarray, index: int, of: str) -> Tensor:
         """What the discriminator sees of images: augmented anew for each of its three uses.
 
-        With `discriminator_detail`, their detail alone: colours and shading are the paired loss's,
-        and the game cannot drift in them.
+        With `discriminator_detail_px`, their detail alone: colours and shading are those of the
+        paired loss, and the game cannot drift in them.
 
         The images are those at the places `samples` of the batch.
         """
-        images = image_losses.detail(images, self.config.discriminator_detail)
+        images = image_losses.detail(images, self.config.discriminator_detail_px)
         if self._augmentation is None:
             return images
         use = 1 + ("generator", "real", "fakes").index(of)
@@ -288,7 +286,7 @@ class GeneratorStage(NetworkStage):
     def _fit_to_smaller(self, smaller: Generator) -> None:
         """Teach the layers that a smaller network lacks to make its pictures."""
         config, size = self.config, self.images_per_step
-        num_batches = -(-config.grow_images // size)
+        num_batches = -(-config.num_grow_images // size)
         names = [n for n in self.generator.synthesis.layer_names if n not in self._taken]
         fit_to_smaller(
             self.generator,
@@ -301,21 +299,21 @@ class GeneratorStage(NetworkStage):
         self._ema.network.load_state_dict(self.generator.state_dict())
 
     @torch.no_grad()
-    def _silence_fillers(self) -> None:
+    def _zero_filler_weights(self) -> None:
         if self.config.num_factors:
             first = self.generator.mapping.get_submodule("fc0").get_parameter("weight")
             first[:, self.config.num_factors : self.config.architecture.z_dim] = 0
 
     @torch.no_grad()
-    def sheet(self) -> np.ndarray:
+    def sample_grid(self) -> np.ndarray:
         """Held-out renders, the same from their factors, and samples at truncation 1 and 0.7."""
         network = self._ema.network
-        rows = self.frames.shown(SHEET_COLUMNS)
+        rows = self.frames.for_grid(GRID_COLUMNS)
         pictures = [self.frames.image_batch(rows)]
         if self._is_paired:
             pictures.append(network(self.frames.factor_batch(rows)))
         z = torch.randn(
-            (SHEET_COLUMNS, self.config.architecture.z_dim),
+            (GRID_COLUMNS, self.config.architecture.z_dim),
             generator=torch.Generator().manual_seed(VALIDATION_SEED),
         ).to(self.device)
         pictures += [network(z), network(z, truncation_psi=0.7)]
@@ -326,7 +324,12 @@ class GeneratorStage(NetworkStage):
         """PSNR and SSIM of held-out people inside the face's box."""
         if not self._is_paired or not len(self._held_out):
             return {}
-        found: dict[str, list[Tensor]] = {"psnr": [], "ssim": [], "face_psnr": [], "face_ssim": []}
+        numbers: dict[str, list[Tensor]] = {
+            "psnr": [],
+            "ssim": [],
+            "face_psnr": [],
+            "face_ssim": [],
+        }
         rows = spread(self._held_out, VALIDATION_IMAGES)
         for start in range(0, len(rows), self.images_per_step):
             part = rows[start : start + self.images_per_step]
@@ -334,9 +337,9 @@ class GeneratorStage(NetworkStage):
             real, landmarks = self.frames.image_batch(part), self.frames.landmark_batch(part)
             box = face_box(landmarks, real.shape[-1])
             for prefix, mask in (("", torch.ones_like(box)), ("face_", box)):
-                found[prefix + "psnr"].append(psnr(images, real, mask))
-                found[prefix + "ssim"].append(ssim(images, real, mask))
-        return {key: float(torch.cat(values).mean()) for key, values in found.items()}
+                numbers[prefix + "psnr"].append(psnr(images, real, mask))
+                numbers[prefix + "ssim"].append(ssim(images, real, mask))
+        return {key: float(torch.cat(values).mean()) for key, values in numbers.items()}
 
 
 def generator_optimisers(

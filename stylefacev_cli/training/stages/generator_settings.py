@@ -24,7 +24,7 @@ class GeneratorStageConfig:
     accumulate: int = 1  # parts of a process's share of the batch, one after the other
     dtype: str = "float32"  # or bfloat16: products of the convolutions, sums stay float32
     grow_from: str | None = None  # model or run whose first layers are taken over
-    grow_images: int = 1600  # of its pictures, from which the added layers learn before all else
+    num_grow_images: int = 1600  # of its images, that the added layers learn from first
     num_factors: int = 0  # leading numbers of z that mean something; the others start and stay at 0
     # optimisers
     muon_lr: float = 0.6  # of convolutions and styles; 0 gives them to Adam
@@ -40,7 +40,6 @@ class GeneratorStageConfig:
     feature_weight: float = 8.0  # on eyes, brows, nose and mouth
     hair_weight: float = 1.0  # on hair, where the data says where it is; 1: as the background
     num_scales: int = 3  # of the L1, halved each time
-    gradient_weight: float = 1.0
     perceptual_weight: float = 0.0
     perceptual_from: float = 0.3  # progress from which on the perceptual loss counts
     # adversarial loss
@@ -50,7 +49,7 @@ class GeneratorStageConfig:
     video_share: float | None = None  # of the real images: frames of clips; null: as in the data
     adversarial_weight: float = 1.0
     relativistic: bool = False  # with paired images: is the render more real than its own copy?
-    discriminator_detail: int = 0  # pixels: it sees images less all that is coarser; 0: whole ones
+    discriminator_detail_px: int = 0  # it sees images less all that is coarser; 0: whole ones
     discriminator_lr: float = 2e-3
     discriminator_muon_lr: float = 0.0  # of its convolutions; 0 gives them to Adam too
     r1_gamma: float = 0.5
@@ -70,8 +69,8 @@ class GeneratorStageConfig:
             raise UsageError("relativistic needs the adversarial objective and a paired_weight")
         if not 0 <= self.num_factors <= self.architecture.z_dim:
             raise UsageError("num_factors is not between 0 and z_dim")
-        if self.grow_images < 0:
-            raise UsageError("grow_images is not 0 or more")
+        if self.num_grow_images < 0:
+            raise UsageError("num_grow_images is not 0 or more")
         check_dtype(self.dtype)
 
     @property

@@ -8,7 +8,7 @@ The first two parts weigh the same until identities are made again; then the ima
 to `image_weight`, so that the pose picks up fine motion such as the mouth (the paper's weight
 re-balance). Swaps are ours (`num_swaps`): where only poses of the person itself are seen, faces
 take size and form from the pose, and whoever is given another's pose looks like both. Most of a
-step is looking (heatmaps, encoding); `further_swaps` gives each appearance that was encoded more
+step is looking (heatmaps, encoding); `num_swap_poses` gives each appearance that was encoded more
 of the poses that were extracted, drawn people's too, and compares ws. Pose
 extractor, appearance encoder, recomposer and the trainable copy of the landmark detector (the pose
 extractor's first half) learn; the fixed detector supplies the key points.
@@ -31,11 +31,7 @@ from torch import Tensor
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.metrics.image_quality import face_box, psnr, ssim
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
-from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
-from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylefacev.patch_discriminator import PatchDiscriminator
-from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
-from stylefacev_cli.networks.stylegan3.generator import Generator
 from stylefacev_cli.training.batches.clip_frames import Frames, SwapSampler, WindowSampler
 from stylefacev_cli.training.batches.pose_features import (
     DTYPES,
@@ -46,15 +42,16 @@ from stylefacev_cli.training.batches.pose_features import (
 )
 from stylefacev_cli.training.batches.recomposition_pairs import Recomposition, targets_of
 from stylefacev_cli.training.engine import sample_grids
-from stylefacev_cli.training.engine.batch_split import Share, own_shares
+from stylefacev_cli.training.engine.batch_split import BatchSplit, own_splits
 from stylefacev_cli.training.engine.best import Measure
-from stylefacev_cli.training.engine.loop import Losses
 from stylefacev_cli.training.engine.optim import Optimisers, optimisers_of, restored_if_bad
 from stylefacev_cli.training.engine.stage import NetworkStage, frozen, step_generator
-from stylefacev_cli.training.extensions.identity_swaps import further_swaps
-from stylefacev_cli.training.extensions.landmark_branch_fit import FormFit
+from stylefacev_cli.training.engine.stage_protocol import Losses
+from stylefacev_cli.training.extensions.identity_swaps import swapped_ws
+from stylefacev_cli.training.extensions.landmark_branch_fit import LandmarkBranchFit
+from stylefacev_cli.training.extensions.pose_anchor import pose_anchor_loss
 from stylefacev_cli.training.extensions.rebalance import Rebalance
-from stylefacev_cli.training.extensions.surrogates import places_guess
+from stylefacev_cli.training.extensions.surrogates import key_point_surrogate
 from stylefacev_cli.training.losses.image_losses import (
     explained,
     key_point_loss,
@@ -63,10 +60,15 @@ from stylefacev_cli.training.losses.image_losses import (
 )
 from stylefacev_cli.training.losses.reconstruction import reconstruction_losses
 from stylefacev_cli.training.stages.appearance import embedding_loss, evenly
-from stylefacev_cli.training.stages.joint_batches import JointBatch, JointBatches, JointDraws
+from stylefacev_cli.training.stages.joint_batches import (
+    JointBatch,
+    JointBatches,
+    JointDraws,
+    JointNetworks,
+)
 from stylefacev_cli.training.stages.joint_settings import JointStageConfig
 
-SHEET_COLUMNS = 10
+GRID_COLUMNS = 10
 IMAGE_PART = ("i_l1", "i_perc", "i_points", "i_embed")  # losses that the re-balance lowers
 
 
@@ -92,12 +94,8 @@ class JointStage(NetworkStage):
         config: JointStageConfig,
         frames: Frames,
         seed: int,
-        generator: Generator,
-        detector: LandmarkDetector,
-        pose_extractor: PoseExtractor,
-        appearance_net: AppearanceRecomposer,
+        before: JointNetworks,
         perceptual: PerceptualLoss | None,
-        looking: LandmarkDetector | None = None,
     ) -> None:
         """Start from trained networks.
 
@@ -105,48 +103,30 @@ class JointStage(NetworkStage):
             config: the settings.
             frames: the data.
             seed: of all that is drawn.
-            generator: makes the images.
-            detector: the pose extractor works behind it; a copy learns.
-            pose_extractor: a copy learns.
-            appearance_net: a copy learns.
+            before: frozen networks; copies of detector, pose extractor and appearance network
+                learn.
             perceptual: network of the perceptual loss, if there is one.
-            looking: finds the key points that are targets; None: `detector` does. It is another one
-                where `detector` has been trained with a pose extractor before.
         """
-        super().__init__(config.batch_size, own_shares(self.name, config), frames.device)
-        looking = detector if looking is None else looking
+        super().__init__(config.batch_size, own_splits(self.name, config), frames.device)
+        detector, pose_extractor = before.detector, before.pose_extractor
+        appearance_net = before.appearance_net
         self._updates = config.updates
-        self._made, _ = evenly(np.arange(config.batch_size), config.image_share)
+        self._rendered, _ = evenly(np.arange(config.batch_size), config.image_loss_share)
         self.config, self.frames, self._seed = config, frames, seed
-        self._generator, self._fixed_detector = generator, detector
-        self._fixed_pose_extractor = pose_extractor
-        self._perceptual = perceptual
+        self._before, self._generator, self._perceptual = before, before.generator, perceptual
         if config.targets == "labels":
             frames.need_landmarks("the stage joint with labels as targets")
         torch.manual_seed(seed)
         adds_branch = config.landmark_branch and appearance_net.branch is None
         if adds_branch:
-            appearance_net = appearance_net.with_landmarks(looking)
+            appearance_net = appearance_net.with_landmarks(before.key_point_detector)
         self.detector = copy.deepcopy(detector).requires_grad_(config.detector_lr_factor > 0)
         self.pose_extractor = copy.deepcopy(pose_extractor).requires_grad_(True)
         self.appearance_net = copy.deepcopy(appearance_net).requires_grad_(True)
         self.discriminator = PatchDiscriminator(config.discriminator).to(self.device)
         trained = (self.detector, self.pose_extractor, self.appearance_net)
-        arrange_for(config.dtype, detector, looking, pose_extractor, *trained)
-        pose_lr = config.lr * config.pose_lr_factor
-        detector_lr = pose_lr * config.detector_lr_factor
-        self._optimisers = Optimisers(
-            *optimisers_of(self.detector, detector_lr, config.betas),
-            *optimisers_of(self.pose_extractor, pose_lr, config.betas, config.pose_muon_lr),
-            *optimisers_of(self.appearance_net, config.lr, config.betas, config.muon_lr),
-        )
-        self._d_optimisers = Optimisers(
-            torch.optim.Adam(
-                self.discriminator.parameters(),
-                config.lr * config.discriminator_lr_factor,
-                betas=config.betas,
-            )
-        )
+        arrange_for(config.dtype, detector, before.key_point_detector, pose_extractor, *trained)
+        self._optimisers, self._d_optimisers = self._new_optimisers()
         self._windows = WindowSampler(frames, config.window, seed, held_out=False)
         self.networks = {
             "landmarks": self.detector,
@@ -161,23 +141,25 @@ class JointStage(NetworkStage):
         }
         if config.num_swaps:
             self._swaps = self.others["swaps"] = SwapSampler(frames, seed)
-        self.batches = JointBatches(config, frames, generator, detector, pose_extractor, looking)
+        self.batches = JointBatches(config, frames, before)
         if self.batches.pose_table is not None:
             self.others["poses"] = self.batches.pose_table
         if config.rebalance:
             self._rebalance = self.others["rebalance"] = Rebalance(
                 config.rebalance_from, config.rebalance_gain, config.rebalance_images
             )
-        if config.places_weight:
-            self._places = self.others["places"] = places_guess(generator, frames, seed)
-        self._form: FormFit | None = None
+        if config.key_point_surrogate_weight:
+            self._surrogate = self.others["places"] = key_point_surrogate(
+                before.generator, frames, seed
+            )
+        self._branch_fit: LandmarkBranchFit | None = None
         if adds_branch:
             assert config.pose_factors is not None
-            self._form = self.others["form"] = FormFit(
+            self._branch_fit = self.others["form"] = LandmarkBranchFit(
                 frames,
-                generator,
+                before.generator,
                 config.pose_factors,
-                self._places,
+                self._surrogate,
                 self.batches.pose_of,
                 config.dtype,
                 seed,
@@ -188,12 +170,23 @@ class JointStage(NetworkStage):
             "appearance": to_plain(appearance_net.config),
         }
 
+    def _new_optimisers(self) -> tuple[Optimisers, Optimisers]:
+        config, betas = self.config, self.config.betas
+        pose_lr = config.lr * config.pose_lr_factor
+        detector_lr = pose_lr * config.detector_lr_factor
+        d_lr = config.lr * config.discriminator_lr_factor
+        return Optimisers(
+            *optimisers_of(self.detector, detector_lr, betas),
+            *optimisers_of(self.pose_extractor, pose_lr, betas, config.pose_muon_lr),
+            *optimisers_of(self.appearance_net, config.lr, betas, config.muon_lr),
+        ), Optimisers(torch.optim.Adam(self.discriminator.parameters(), d_lr, betas=betas))
+
     def step(self, index: int, progress: float) -> Losses:
         """Train on windows of clips and on generated images."""
         config = self.config
-        if self._form is not None and not self._form.is_fitted:
+        if self._branch_fit is not None and not self._branch_fit.is_fitted:
             self._evaluating()
-            self._form.fit(self.appearance_net)
+            self._branch_fit.fit(self.appearance_net)
         self._set_norms(progress)
         windows = self._windows.next(config.num_clips)
         swaps = self._swaps.next(config.num_swaps) if config.num_swaps else np.zeros((0, 2), int)
@@ -206,10 +199,10 @@ class JointStage(NetworkStage):
         plays = progress >= config.adversarial_from and config.adversarial_weight > 0
         judged: list[tuple[Tensor, Tensor]] = []  # real frames and made ones
 
-        def losses_of(share: Share, kinds: tuple[np.ndarray, ...]) -> dict[str, Tensor]:
-            samples = share.of(*kinds)
+        def losses_of(split: BatchSplit, kinds: tuple[np.ndarray, ...]) -> dict[str, Tensor]:
+            samples = split.of(*kinds)
             batch = self.batches.of(draws, samples)
-            few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._made)))
+            few = torch.from_numpy(np.flatnonzero(np.isin(samples, self._rendered)))
             images, losses = self._losses(batch, few)
             if plays and len(images):
                 with frozen(self.discriminator), products_in(config.dtype):
@@ -219,19 +212,19 @@ class JointStage(NetworkStage):
             return losses
 
         image_part = dict.fromkeys(IMAGE_PART, image_weight)
-        found: Losses = {}
+        losses: Losses = {}
         for kinds in self._updates:
             with restored_if_bad(self.detector, self.pose_extractor, self.appearance_net) as marks:
-                parts = map(losses_of, self.shares, repeat(kinds))
-                learnt = self._optimisers.learn(parts, len(self.shares), scale, image_part)
-                marks.append(learnt is not None)
-            if learnt is None:
+                parts = map(losses_of, self.splits, repeat(kinds))
+                update = self._optimisers.learn(parts, len(self.splits), scale, image_part)
+                marks.append(update is not None)
+            if update is None:
                 return {"total": float("nan")}
-            found |= learnt
+            losses |= update
         if config.rebalance:  # means over all processes: all of them begin at the same step
-            self._rebalance.note(found["v_l1"], self.images_per_step)
-            found["i_weight"] = image_weight
-        return found | self._train_discriminator(judged, scale) if plays else found
+            self._rebalance.note(losses["v_l1"], self.images_per_step)
+            losses["i_weight"] = image_weight
+        return losses | self._train_discriminator(judged, scale) if plays else losses
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state; those from before the re-balance was watched go by progress."""
@@ -241,9 +234,11 @@ class JointStage(NetworkStage):
         super().load_state_dict(state)
 
     def _set_norms(self, progress: float) -> None:
-        is_training = progress < self.config.freeze_norms_from
+        is_training = progress < self.config.freeze_batch_norm_from
         # The detector's statistics are good already, and batches are small: ours stay.
-        set_norms_training(self.detector, is_training and not self.config.freeze_detector_norms)
+        set_norms_training(
+            self.detector, is_training and not self.config.freeze_detector_batch_norm
+        )
         set_norms_training(self.pose_extractor, is_training and self.config.pose_lr_factor > 0)
         set_norms_training(self.appearance_net, is_training)
 
@@ -258,87 +253,91 @@ class JointStage(NetworkStage):
             key_points = self.pose_extractor.key_points(poses)
         return Recomposed(appearance, poses, ws.float(), key_points.float(), heatmaps)
 
-    def _further_swaps(self, made: Recomposed, factors: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def _swap_losses(
+        self, predicted: Recomposed, factors: tuple[Tensor, Tensor]
+    ) -> dict[str, Tensor]:
         """Losses of each appearance in other poses of the batch."""
-        config = self.config
+        config, losses = self.config, {}
         assert config.pose_factors is not None
         with products_in(config.dtype):
-            ws, wanted = further_swaps(
+            swapped = swapped_ws(
                 self.appearance_net,
-                self._generator,
+                self._generator.mapping,
                 config.pose_factors,
-                made.appearance,
-                made.poses,
+                predicted.appearance,
+                predicted.poses,
                 factors,
-                config.further_swaps,
+                config.num_swap_poses,
             )
-        if not len(ws):
+        if swapped is None:
             return {}
-        found = {}
         if config.video_embedding_weight:
-            found["x_embed"] = config.video_embedding_weight * embedding_loss(ws, wanted)
-        if config.places_weight:
-            found["x_places"] = config.places_weight * self._places.distance(ws, wanted)
-        return found
+            losses["x_embed"] = config.video_embedding_weight * embedding_loss(*swapped)
+        if config.key_point_surrogate_weight:
+            distance = self._surrogate.distance(*swapped)
+            losses["x_surrogate"] = config.key_point_surrogate_weight * distance
+        return losses
 
-    def _moved_poses(self, frames: Tensor, poses: Tensor, heatmaps: Tensor | None) -> Tensor:
-        """Squared distance to the poses at the start of the stage, as a share of their variance."""
-        with torch.no_grad(), products_in(self.config.dtype):
+    @torch.no_grad()
+    def _poses_before(self, frames: Tensor, heatmaps: Tensor | None) -> Tensor:
+        """Poses [N, 1, 8, 8] of frames as they were at the start of the stage."""
+        with products_in(self.config.dtype):
             if heatmaps is None or self.config.detector_lr_factor:  # else they are the fixed one's
-                heatmaps = heatmaps_of(self._fixed_detector, frames)
-            before = self._fixed_pose_extractor(heatmaps).float()
-        spread_of_poses = before.var(dim=0, unbiased=False).mean().clamp(min=1e-8)
-        moved: Tensor = (poses.float() - before).square().mean() / spread_of_poses
-        return moved
+                heatmaps = heatmaps_of(self._before.detector, frames)
+            poses: Tensor = self._before.pose_extractor(heatmaps).float()
+        return poses
 
     def _losses(self, batch: JointBatch, few: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The video part's images, and the losses: `v_…` of that part, `i_…` of the drawn, `s_…`.
+        """The video part's images, and the losses: `v_…` of that part, `i_…` of the generated one.
 
-        `x_…` are of the further swaps, `moved` of poses that move away.
+        `s_…` are of the swaps, `x_…` of further poses, `pose_anchor` of poses that move away.
         Images are made of the examples at the places `few`, the video part's coming first.
         All parts go through the networks as one batch, whose statistics then are those of all.
         """
         config, examples = self.config, batch.examples
-        count = len(examples.frames)
-        made = self._recompose(examples, batch.poses)
-        ws, key_points = made.ws, made.key_points
-        images = self._generator.synthesis(ws[few], conv_dtype=DTYPES[config.dtype])
-        is_swap = torch.arange(count) >= batch.drawn.stop
+        predicted = self._recompose(examples, batch.poses)
+        images = self._generator.synthesis(predicted.ws[few], conv_dtype=DTYPES[config.dtype])
+        is_swap = torch.arange(len(examples.frames)) >= batch.generated.stop
         targets = targets_of(self._generator, examples, few, is_swap, config.dtype)
-        found: dict[str, Tensor] = {}
-        for prefix, part in (
-            ("v_", batch.video),
-            ("i_", batch.drawn),
-            ("s_", slice(batch.drawn.stop, count)),
-        ):
-            if part.start == part.stop:
-                continue
+        losses: dict[str, Tensor] = {}
+        for prefix, part in batch.parts.items():
             is_in = (few >= part.start) & (few < part.stop)
             if is_in.any():
-                losses = reconstruction_losses(
+                of_images = reconstruction_losses(
                     config,
                     self._perceptual,
                     images[is_in],
                     targets[is_in],
-                    batch.wanted[few[is_in]],
+                    batch.key_points[few[is_in]],
                 )
-                found |= {prefix + key: value for key, value in losses.items()}
-            points = key_point_loss(key_points[part], batch.wanted[part], config.openings_weight)
-            found[prefix + "points"] = config.key_point_weight * points
-            is_drawn = part == batch.drawn
-            embedding = config.embedding_weight if is_drawn else config.video_embedding_weight
-            if embedding:
-                distance = embedding_loss(ws[part], examples.ws[part])
-                found[prefix + "embed"] = embedding * distance
-            if config.places_weight and not is_drawn:
-                distance = self._places.distance(ws[part], examples.ws[part])
-                found[prefix + "places"] = config.places_weight * distance
+                losses |= {prefix + key: value for key, value in of_images.items()}
+            of_ws = self._part_losses(batch, predicted, part)
+            losses |= {prefix + key: value for key, value in of_ws.items()}
         if batch.factors is not None:
-            found |= self._further_swaps(made, batch.factors)
-        if config.same_poses_weight:
-            moved = self._moved_poses(examples.frames, made.poses, made.heatmaps)
-            found["moved"] = config.same_poses_weight * moved
-        return images[few < batch.drawn.start], found
+            losses |= self._swap_losses(predicted, batch.factors)
+        if config.pose_anchor_weight:
+            before = self._poses_before(examples.frames, predicted.heatmaps)
+            anchor = pose_anchor_loss(predicted.poses.float(), before)
+            losses["pose_anchor"] = config.pose_anchor_weight * anchor
+        return images[few < batch.generated.start], losses
+
+    def _part_losses(
+        self, batch: JointBatch, predicted: Recomposed, part: slice
+    ) -> dict[str, Tensor]:
+        """Losses of key points and ws of one part of the batch."""
+        config, ws, targets = self.config, predicted.ws[part], batch.examples.ws[part]
+        points = key_point_loss(
+            predicted.key_points[part], batch.key_points[part], config.openings_weight
+        )
+        losses = {"points": config.key_point_weight * points}
+        is_generated = part == batch.generated
+        weight = config.embedding_weight if is_generated else config.video_embedding_weight
+        if weight:
+            losses["embed"] = weight * embedding_loss(ws, targets)
+        if config.key_point_surrogate_weight and not is_generated:
+            distance = self._surrogate.distance(ws, targets)
+            losses["surrogate"] = config.key_point_surrogate_weight * distance
+        return losses
 
     def _train_discriminator(self, judged: list[tuple[Tensor, Tensor]], scale: float) -> Losses:
         def loss_of(real: Tensor, made: Tensor) -> dict[str, Tensor]:
@@ -359,13 +358,13 @@ class JointStage(NetworkStage):
             network.eval()
 
     @torch.no_grad()
-    def sheet(self) -> np.ndarray:
+    def sample_grid(self) -> np.ndarray:
         """See `sample_grids.recomposition`; the poses of the swaps are those of the next frame."""
         self._evaluating()
         held_out = self.batches.held_out()
         assert held_out is not None
         examples, wanted = held_out
-        few = examples.first(SHEET_COLUMNS)
+        few = examples.first(GRID_COLUMNS)
         made = self._recompose(few)
         swapped = Recomposition(few.appearance_from, few.frames.roll(-1, dims=0), few.ws)
         return sample_grids.recomposition(
@@ -373,7 +372,7 @@ class JointStage(NetworkStage):
             few.frames,
             self._generator.synthesis(made.ws),
             self._generator.synthesis(self._recompose(swapped).ws),
-            wanted[:SHEET_COLUMNS],
+            wanted[:GRID_COLUMNS],
             made.key_points,
         )
 

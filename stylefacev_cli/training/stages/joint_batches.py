@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
 from stylefacev_cli.networks.stylegan3.generator import Generator
@@ -22,7 +23,7 @@ from stylefacev_cli.training.batches.recomposition_pairs import (
     PoseTable,
     Recomposition,
     appearance_rows,
-    drawn_examples,
+    generated_examples,
     joined,
     random_drawing,
     swapped_examples,
@@ -32,6 +33,26 @@ from stylefacev_cli.training.batches.recomposition_pairs import (
 from stylefacev_cli.training.stages.joint_settings import JointStageConfig
 
 VALIDATION_CLIPS = 16
+
+
+@dataclass(frozen=True)
+class JointNetworks:
+    """The frozen networks that the stage starts from, and looks at its data with.
+
+    Attributes:
+        generator: makes the images.
+        detector: the pose extractor works behind it; a copy learns.
+        pose_extractor: a copy learns.
+        appearance_net: a copy learns.
+        key_point_detector: finds the key points that are targets: another one than `detector` where
+            that has been trained with a pose extractor before.
+    """
+
+    generator: Generator
+    detector: LandmarkDetector
+    pose_extractor: PoseExtractor
+    appearance_net: AppearanceRecomposer
+    key_point_detector: LandmarkDetector
 
 
 @dataclass(frozen=True)
@@ -49,15 +70,22 @@ class JointBatch:
     """Examples of the video part, then drawn ones, then swaps."""
 
     examples: Recomposition
-    wanted: Tensor  # key points [N, 14, 2] that the poses stand for
-    drawn: slice
+    key_points: Tensor  # [N, 14, 2] that the poses stand for
+    generated: slice
     factors: tuple[Tensor, Tensor] | None  # [N, Z] of who is seen, and of the frames for the pose
     poses: Tensor | None  # [N, 1, 8, 8] of the frames, where they are known
 
     @property
     def video(self) -> slice:
-        """The examples before the drawn ones."""
-        return slice(0, self.drawn.start)
+        """The examples before the generated ones."""
+        return slice(0, self.generated.start)
+
+    @property
+    def parts(self) -> dict[str, slice]:
+        """Where the parts are that have any examples, by the prefixes of their losses."""
+        swaps = slice(self.generated.stop, len(self.examples.frames))
+        parts = {"v_": self.video, "i_": self.generated, "s_": swaps}
+        return {prefix: part for prefix, part in parts.items() if part.start != part.stop}
 
 
 class JointBatches:
@@ -67,14 +95,12 @@ class JointBatches:
         self,
         config: JointStageConfig,
         frames: Frames,
-        generator: Generator,
-        detector: LandmarkDetector,
-        pose_extractor: PoseExtractor,
-        looking: LandmarkDetector,
+        before: JointNetworks,
     ) -> None:
-        """Keep the networks of the stage's beginning; see `JointStage` for the arguments."""
-        self._config, self._frames, self._generator = config, frames, generator
-        self._detector, self._pose_extractor, self._looking = detector, pose_extractor, looking
+        """Keep the networks of the stage's beginning."""
+        self._config, self._frames, self._generator = config, frames, before.generator
+        self._detector, self._pose_extractor = before.detector, before.pose_extractor
+        self._key_point_detector = before.key_point_detector
         stay = not config.pose_lr_factor
         self.pose_table = PoseTable(frames, self.pose_of) if stay else None
 
@@ -92,11 +118,11 @@ class JointBatches:
         """Faces and movements of the image part of a step."""
         config, seeds = self._config, None
         if config.num_latents:
-            shape = (config.num_drawn,)
+            shape = (config.num_generated,)
             seeds = torch.randint(config.num_latents, shape, generator=random).numpy()
         return random_drawing(
             self._generator.config.z_dim,
-            config.num_drawn,
+            config.num_generated,
             config.max_rotation_deg,
             config.max_translation,
             random,
@@ -106,7 +132,7 @@ class JointBatches:
     def of(self, draws: JointDraws, samples: np.ndarray) -> JointBatch:
         """The batch of some samples (sorted) of a step."""
         config, windows = self._config, draws.windows
-        first_drawn, first_swap = config.num_video, config.num_video + config.num_drawn
+        first_drawn, first_swap = config.num_video, config.num_video + config.num_generated
         own_video, own_drawn, own_swaps = np.split(
             samples, np.searchsorted(samples, [first_drawn, first_swap])
         )
@@ -116,28 +142,28 @@ class JointBatches:
         if len(own_video):
             parts.append(self._video_examples(windows, own_video))
         if len(own_drawn):
-            parts.append(drawn_examples(self._generator, own, config.dtype))
+            parts.append(generated_examples(self._generator, own, config.dtype))
         if len(pairs):
             assert config.pose_factors is not None
             parts.append(
                 swapped_examples(self._generator, self._frames, pairs, config.pose_factors)
             )
         examples = joined(parts)
-        drawn_places = slice(len(own_video), len(own_video) + len(own_drawn))
+        generated = slice(len(own_video), len(own_video) + len(own_drawn))
         poses, poses_of_drawn = None, None
         if draws.poses is not None:
-            poses_of_drawn = self.pose_of(examples.frames[drawn_places])
-            of_swaps = draws.poses[torch.from_numpy(own_swaps - config.num_drawn)]
+            poses_of_drawn = self.pose_of(examples.frames[generated])
+            of_swaps = draws.poses[torch.from_numpy(own_swaps - config.num_generated)]
             of_video = draws.poses[torch.from_numpy(own_video)]
             poses = torch.cat([of_video, poses_of_drawn, of_swaps])
         rows = np.concatenate([target_rows(windows, own_video), pairs[:, 1]])
-        wanted = self._wanted(examples, drawn_places, rows, poses_of_drawn)
+        key_points = self._key_points(examples, generated, rows, poses_of_drawn)
         factors = None
-        if config.further_swaps:
+        if config.num_swap_poses:
             who = appearance_rows(windows, own_video), pairs[:, 0]
             how = target_rows(windows, own_video), pairs[:, 1]
             factors = self._factors(who, own.z), self._factors(how, own.z)
-        return JointBatch(examples, wanted, drawn_places, factors, poses)
+        return JointBatch(examples, key_points, generated, factors, poses)
 
     @torch.no_grad()
     def held_out(self) -> tuple[Recomposition, Tensor] | None:
@@ -149,8 +175,8 @@ class JointBatches:
                 samples = np.arange(windows[:, 1:].size)
                 examples = self._video_examples(windows, samples)
                 none_drawn = slice(len(samples), len(samples))
-                wanted = self._wanted(examples, none_drawn, target_rows(windows, samples))
-                return examples, wanted
+                key_points = self._key_points(examples, none_drawn, target_rows(windows, samples))
+                return examples, key_points
         return None
 
     @torch.no_grad()
@@ -160,7 +186,9 @@ class JointBatches:
             return pose_of(self._detector, self._pose_extractor, frames).float()
 
     def _video_examples(self, windows: np.ndarray, samples: np.ndarray) -> Recomposition:
-        has_ws = bool(self._config.video_embedding_weight or self._config.places_weight)
+        has_ws = bool(
+            self._config.video_embedding_weight or self._config.key_point_surrogate_weight
+        )
         return window_examples(self._generator, self._frames, windows, samples, has_ws=has_ws)
 
     def _factors(self, rows: tuple[np.ndarray, np.ndarray], drawn: Tensor) -> Tensor:
@@ -169,7 +197,7 @@ class JointBatches:
         return torch.cat([video, drawn.to(video), swaps])
 
     @torch.no_grad()
-    def _wanted(
+    def _key_points(
         self,
         examples: Recomposition,
         drawn: slice,
@@ -182,7 +210,7 @@ class JointBatches:
         """
         with products_in(self._config.dtype):
             if self._config.targets != "labels":
-                return detected_key_points(self._looking, examples.frames).float()
+                return detected_key_points(self._key_point_detector, examples.frames).float()
             if poses_of_drawn is None:
                 poses_of_drawn = self.pose_of(examples.frames[drawn])
             found = self._pose_extractor.key_points(poses_of_drawn).float()

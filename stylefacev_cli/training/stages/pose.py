@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import DataError, UsageError
@@ -27,7 +27,6 @@ from stylefacev_cli.training.batches.clip_frames import Frames, Sampler, spread
 from stylefacev_cli.training.batches.pose_features import (
     DTYPES,
     check_dtype,
-    check_swaps,
     check_targets,
     detected_key_points,
     heatmaps_of,
@@ -35,19 +34,18 @@ from stylefacev_cli.training.batches.pose_features import (
     products_in,
     set_norms_training,
 )
-from stylefacev_cli.training.batches.recomposition_pairs import PoseFactors
 from stylefacev_cli.training.batches.video_image_sampler import MixedSampler
 from stylefacev_cli.training.engine import sample_grids
-from stylefacev_cli.training.engine.batch_split import Share, own_shares
+from stylefacev_cli.training.engine.batch_split import BatchSplit, own_splits
 from stylefacev_cli.training.engine.best import Measure
-from stylefacev_cli.training.engine.loop import Losses
 from stylefacev_cli.training.engine.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.engine.stage import NetworkStage, step_generator
-from stylefacev_cli.training.extensions.swapped_places import SwappedPlaces
+from stylefacev_cli.training.engine.stage_protocol import Losses
 from stylefacev_cli.training.losses.image_losses import explained, key_point_loss, openings
 
 VALIDATION_IMAGES = 96
-SHEET_COLUMNS = 8
+GRID_COLUMNS = 8
+SIGMA_PX = 1.5  # of exact heatmaps
 
 
 @dataclass(frozen=True)
@@ -68,27 +66,21 @@ class PoseStageConfig:
     openings_weight: float = 0.0  # of eyes and mouth, beside 1 for the key points
     targets: str = "detected"  # key points, as in the paper; or labels, which know small movements
     exact_heatmaps_until: float = 0.0  # progress; until then heatmaps are drawn from the labels
-    sigma_px: float = 1.5  # of these
     generated_share: float = 0.5  # of a batch
     video_share: float | None = None  # of the frames: those of clips, others are stills; with a
     # batch of one and a half of each they take turns; null: as in the data
     flips: bool = False  # every frame is mirrored with probability ½
-    swaps_weight: float = 0.0  # where others' key points are in a pose: `swapped_places`; labels
-    pose_factors: PoseFactors | None = None  # which factors those swap
-    freeze_norms_from: float = 0.7  # progress from which on batch statistics stay
+    freeze_batch_norm_from: float = 0.7  # progress from which on batch statistics stay
 
     def __post_init__(self) -> None:
         """Check the values once."""
         check_targets(self.targets)
         if self.exact_heatmaps_until and self.targets != "labels":
             raise UsageError("pose.exact_heatmaps_until needs targets: labels")
-        if self.swaps_weight and self.targets != "labels":
-            raise UsageError("pose.swaps_weight needs targets: labels")
         if self.flips and self.targets == "labels":
             raise UsageError("pose.flips needs targets: detected, since labels are not mirrored")
         if self.video_share is not None and not 0 <= self.video_share <= 1:
             raise UsageError("pose.video_share is not between 0 and 1")
-        check_swaps(self.swaps_weight, self.pose_factors, "pose.swaps_weight")
         check_dtype(self.dtype)
 
     @property
@@ -111,8 +103,8 @@ class PoseStage(NetworkStage):
         detector: LandmarkDetector,
         generator: Generator,
     ) -> None:
-        shares = own_shares(self.name, config)
-        super().__init__(config.batch_size, shares, frames.device)
+        splits = own_splits(self.name, config)
+        super().__init__(config.batch_size, splits, frames.device)
         self.config, self.frames, self._seed = config, frames, seed
         self._detector, self._generator = detector, generator
         if config.targets == "labels":
@@ -124,12 +116,9 @@ class PoseStage(NetworkStage):
                 )
         torch.manual_seed(seed)
         self.pose_extractor = PoseExtractor(config.architecture).to(self.device)
-        learning = nn.ModuleList([self.pose_extractor])
-        self._swaps: SwappedPlaces | None = None
-        if config.pose_factors is not None and config.swaps_weight:
-            self._swaps = SwappedPlaces(generator, frames, config.pose_factors, seed)
-            learning.append(self._swaps.network)
-        self._optimisers = muon_and_adam(learning, config.lr, config.betas, config.muon_lr)
+        self._optimisers = muon_and_adam(
+            self.pose_extractor, config.lr, config.betas, config.muon_lr
+        )
         self._sampler = (
             Sampler(frames.rows(held_out=False), seed, frames.digest)
             if config.video_share is None
@@ -138,8 +127,6 @@ class PoseStage(NetworkStage):
         self._held_out = spread(frames.rows(held_out=True), VALIDATION_IMAGES)
         self.networks = {"pose": self.pose_extractor}
         self.others = {"optimisers": self._optimisers, "sampler": self._sampler}
-        if self._swaps is not None:
-            self.networks["swaps"], self.others["places"] = self._swaps.network, self._swaps.guess
         self.architecture = {"pose": to_plain(config.architecture)}
 
     def step(self, index: int, progress: float) -> Losses:
@@ -156,53 +143,51 @@ class PoseStage(NetworkStage):
             z = torch.randn((num_generated, self._generator.config.z_dim), generator=random)
         mirrored = torch.rand(len(rows), generator=random) < 0.5 * config.flips
         scale = config.schedule.scale(index, progress)
-        set_norms_training(self.pose_extractor, progress < config.freeze_norms_from)
+        set_norms_training(self.pose_extractor, progress < config.freeze_batch_norm_from)
         is_exact = progress < config.exact_heatmaps_until
         with restored_if_bad(self.pose_extractor) as marks:
-            parts = (self._losses(rows, z, mirrored, share, is_exact) for share in self.shares)
-            found = self._optimisers.learn(parts, len(self.shares), scale)
-            marks.append(found is not None)
-        return found or {"key_points": float("nan")}
+            parts = (self._losses(rows, z, mirrored, split, is_exact) for split in self.splits)
+            losses = self._optimisers.learn(parts, len(self.splits), scale)
+            marks.append(losses is not None)
+        return losses or {"key_points": float("nan")}
 
     def _losses(
-        self, rows: np.ndarray, z: Tensor, mirrored: Tensor, share: Share, is_exact: bool
+        self, rows: np.ndarray, z: Tensor, mirrored: Tensor, split: BatchSplit, is_exact: bool
     ) -> dict[str, Tensor]:
         """Of a share of frames, the first of which are drawn from z instead, some mirrored."""
-        samples = share.of(np.arange(len(rows)))
+        samples = split.of(np.arange(len(rows)))
         dtype = self.config.dtype
         with torch.no_grad():
             heatmaps = (
                 self._exact_heatmaps(rows[samples])
                 if is_exact
-                else self._seen(rows, z, mirrored, samples)
+                else self._detected_heatmaps(rows, z, mirrored, samples)
             )
             if self.config.targets == "labels":
-                wanted = self.frames.key_point_batch(rows[samples])
+                targets = self.frames.key_point_batch(rows[samples])
             else:
-                wanted = key_points_from_landmarks(landmarks_from_heatmaps(heatmaps))
+                targets = key_points_from_landmarks(landmarks_from_heatmaps(heatmaps))
         with products_in(dtype):
             poses = self.pose_extractor(heatmaps)
-            found = self.pose_extractor.key_points(poses).float()
-        loss = key_point_loss(found, wanted, self.config.openings_weight)
-        losses = {"key_points": self.config.key_point_weight * loss}
-        if self._swaps is not None:
-            distance = self._swaps.distance(rows, samples, poses.float())
-            losses["swaps"] = self.config.swaps_weight * distance
-        return losses
+            predicted = self.pose_extractor.key_points(poses).float()
+        loss = key_point_loss(predicted, targets, self.config.openings_weight)
+        return {"key_points": self.config.key_point_weight * loss}
 
     def _exact_heatmaps(self, rows: np.ndarray) -> Tensor:
         """What a detector without errors would give: many more of them can be seen in the time."""
         size = self.pose_extractor.config.heatmap_size
-        return heatmap_targets(self.frames.landmark_batch(rows), size, self.config.sigma_px)
+        return heatmap_targets(self.frames.landmark_batch(rows), size, SIGMA_PX)
 
-    def _seen(self, rows: np.ndarray, z: Tensor, mirrored: Tensor, samples: np.ndarray) -> Tensor:
+    def _detected_heatmaps(
+        self, rows: np.ndarray, z: Tensor, mirrored: Tensor, samples: np.ndarray
+    ) -> Tensor:
         """The detector's heatmaps of the frames at `samples`; of the first rows, drawn from z."""
         drawn = samples[samples < len(z)]
         frames = self.frames.image_batch(rows[samples])
         if len(drawn):
             own_z = z[torch.from_numpy(drawn)].to(self.device)
-            made = self._generator(own_z, conv_dtype=DTYPES[self.config.dtype])
-            frames[: len(drawn)] = made.clamp(-1, 1)
+            images = self._generator(own_z, conv_dtype=DTYPES[self.config.dtype])
+            frames[: len(drawn)] = images.clamp(-1, 1)
         turned = mirrored[torch.from_numpy(samples)].to(self.device)
         frames = torch.where(turned.view(-1, 1, 1, 1), frames.flip(-1), frames)
         with products_in(self.config.dtype):
@@ -210,18 +195,20 @@ class PoseStage(NetworkStage):
 
     @torch.no_grad()
     def _predict(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Key points that the poses of frames give, and the wanted ones."""
+        """Key points that the poses of frames give, and the targets ones."""
         self.pose_extractor.eval()
         frames = self.frames.image_batch(rows)
-        found = self.pose_extractor.key_points(pose_of(self._detector, self.pose_extractor, frames))
+        predicted = self.pose_extractor.key_points(
+            pose_of(self._detector, self.pose_extractor, frames)
+        )
         if self.config.targets == "labels":
-            return found, self.frames.key_point_batch(rows)
-        return found, detected_key_points(self._detector, frames)
+            return predicted, self.frames.key_point_batch(rows)
+        return predicted, detected_key_points(self._detector, frames)
 
     @torch.no_grad()
-    def sheet(self) -> np.ndarray:
-        """Held-out frames with the key points that the pose gives, and below with wanted ones."""
-        rows = self.frames.shown(SHEET_COLUMNS)
+    def sample_grid(self) -> np.ndarray:
+        """Held-out frames with the key points that the pose gives, and below with targets ones."""
+        rows = self.frames.for_grid(GRID_COLUMNS)
         frames = self.frames.image_batch(rows)
         return sample_grids.grid(
             [sample_grids.with_points(frames, points) for points in self._predict(rows)]
@@ -229,7 +216,7 @@ class PoseStage(NetworkStage):
 
     @torch.no_grad()
     def validate(self) -> Losses:
-        """Mean distance of predicted to wanted key points, in percent of the frame.
+        """Mean distance of predicted to targets key points, in percent of the frame.
 
         `openings` is how much of the variance of eyes' and mouths' openings is predicted.
         """
@@ -239,8 +226,8 @@ class PoseStage(NetworkStage):
             pairs.append(self._predict(rows))
         if not pairs:
             return {}
-        found, wanted = (torch.cat(points) for points in zip(*pairs, strict=True))
+        predicted, targets = (torch.cat(points) for points in zip(*pairs, strict=True))
         return {
-            "error_percent": 100 * float((found - wanted).norm(dim=2).mean()),
-            "openings": explained(openings(found), openings(wanted)),
+            "error_percent": 100 * float((predicted - targets).norm(dim=2).mean()),
+            "openings": explained(openings(predicted), openings(targets)),
         }

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from notes import Notes
 
-from stylefacev_cli.training.artifacts import Saved, save_of
+from stylefacev_cli.training.artifacts import Checkpoints, checkpoint_of
 from stylefacev_cli.training.engine import tensorboard
-from stylefacev_cli.training.engine.best import BEST_NAME, BestSave, Measure
+from stylefacev_cli.training.engine.best import BEST_NAME, BestCheckpoint, Measure
+from stylefacev_cli.training.engine.budget import Budget
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore, read_checkpoint
-from stylefacev_cli.training.engine.loop import Budget, LoopConfig, StopFlag, run_stage
+from stylefacev_cli.training.engine.loop import LoopConfig, StopFlag, run_stage
 from stylefacev_cli.training.engine.tensorboard import Board
 
 ERROR = Measure("error", higher_is_better=False)
@@ -39,7 +41,7 @@ class UpAndDown:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.count = state["count"]
 
-    def sheet(self) -> np.ndarray:
+    def sample_grid(self) -> np.ndarray:
         return np.zeros((4, 4, 3), np.uint8)
 
     def validate(self) -> dict[str, float]:
@@ -48,9 +50,11 @@ class UpAndDown:
 
 def train(stage: UpAndDown, folder: Path, num_images: int) -> list[str]:
     lines: list[str] = []
-    config = LoopConfig(save_every_steps=1, sheet_every_minutes=0, log_every_s=0, keep=2)
+    config = LoopConfig(
+        checkpoint_every_steps=1, validate_every_minutes=0, log_every_s=0, num_checkpoints=2
+    )
     with StopFlag() as stop:
-        run_stage(stage, folder, Budget(num_images), config, stop, lines.append)
+        run_stage(stage, folder, Budget(num_images), config, stop, Notes(lines))
     return lines
 
 
@@ -65,12 +69,12 @@ def test_the_best_save_stays_beside_the_newest(tmp_path: Path) -> None:
     best = read_checkpoint(saves / BEST_NAME)
     assert (best["step"], best["held_out"]) == (2, {"error": 3.0})
     for use, step in (("best", 2), ("newest", 5)):
-        save = save_of(Saved(run, use), "updown")
+        save = checkpoint_of(Checkpoints(run, use), "updown")
         assert save is not None and save["step"] == step
 
     train(UpAndDown(errors), folder, 7)  # the value to beat is known after a restart
     assert read_checkpoint(saves / BEST_NAME)["step"] == 6
-    newest = save_of(Saved(run, "newest"), "updown")
+    newest = checkpoint_of(Checkpoints(run, "newest"), "updown")
     assert newest is not None and newest["step"] == 7
 
 
@@ -85,13 +89,13 @@ def test_a_damaged_best_save_is_told_and_made_again(tmp_path: Path) -> None:
 
 
 def test_without_a_measure_nothing_is_kept_and_the_newest_is_used(tmp_path: Path) -> None:
-    keeper = BestSave(tmp_path, None, pytest.fail)
+    keeper = BestCheckpoint(tmp_path, None, Notes())
     assert not keeper.offer({"error": 1.0}, dict)
-    assert not BestSave(tmp_path, Measure("psnr", True), pytest.fail).offer({}, dict)
+    assert not BestCheckpoint(tmp_path, Measure("psnr", True), Notes()).offer({}, dict)
     assert not list(tmp_path.iterdir())
     CheckpointStore(tmp_path / "s" / "checkpoints").save(3, {"step": 3})
-    save = save_of(Saved(tmp_path, "best"), "s")
-    assert save == {"step": 3} and save_of(Saved(tmp_path, "best"), "t") is None
+    save = checkpoint_of(Checkpoints(tmp_path, "best"), "s")
+    assert save == {"step": 3} and checkpoint_of(Checkpoints(tmp_path, "best"), "t") is None
 
 
 def test_events_hold_what_the_log_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.training.engine.config import with_overrides
+from stylefacev_cli.training.overrides import with_overrides
 
 
 def test_overrides() -> None:

@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from notes import Notes
 
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError
 from stylefacev_cli.training.engine.best import Measure
+from stylefacev_cli.training.engine.budget import Budget
 from stylefacev_cli.training.engine.checkpoint import (
     CheckpointStore,
     read_checkpoint,
     write_checkpoint,
 )
-from stylefacev_cli.training.engine.loop import Budget, LoopConfig, StopFlag, finished, run_stage
+from stylefacev_cli.training.engine.loop import LoopConfig, StopFlag, finished, run_stage
 
 
 class NoisySums:
@@ -48,7 +50,7 @@ class NoisySums:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.total = state["total"]
 
-    def sheet(self) -> np.ndarray:
+    def sample_grid(self) -> np.ndarray:
         return np.zeros((4, 4, 3), np.uint8)
 
     def validate(self) -> dict[str, float]:
@@ -58,7 +60,7 @@ class NoisySums:
 def run(stage: NoisySums, folder: Path, budget: Budget, config: LoopConfig | None = None) -> Any:
     lines: list[str] = []
     with StopFlag() as stop:
-        outcome = run_stage(stage, folder, budget, config or LoopConfig(), stop, lines.append)
+        outcome = run_stage(stage, folder, budget, config or LoopConfig(), stop, Notes(lines))
     return outcome, lines
 
 
@@ -119,12 +121,12 @@ def test_images_of_a_run_end_it_resumably(tmp_path: Path) -> None:
 
 
 def test_non_finite_losses_are_skipped_then_end_the_run(tmp_path: Path) -> None:
-    config = LoopConfig(max_bad_steps=3, save_every_steps=1)
+    config = LoopConfig(max_skipped_steps=3, checkpoint_every_steps=1)
     run(NoisySums(bad_steps=(2, 3)), tmp_path / "few", Budget(num_images=20), config)
     state = CheckpointStore(tmp_path / "few" / "checkpoints").load_newest()
     assert state is not None and state["bad_steps"] == 2
 
-    with pytest.raises(StyleFaceVError, match="not finite 3 times.*last good save is step 5"):
+    with pytest.raises(StyleFaceVError, match="not finite 3 times.*last good checkpoint is step 5"):
         many = NoisySums(bad_steps=tuple(range(5, 20)))
         run(many, tmp_path / "many", Budget(num_images=40), config)
     newest = CheckpointStore(tmp_path / "many" / "checkpoints").load_newest()
@@ -132,14 +134,14 @@ def test_non_finite_losses_are_skipped_then_end_the_run(tmp_path: Path) -> None:
 
 
 def test_log_sheets_and_number_of_saves(tmp_path: Path) -> None:
-    config = LoopConfig(save_every_steps=2, log_every_s=0.0, keep=2)
+    config = LoopConfig(checkpoint_every_steps=2, log_every_s=0.0, num_checkpoints=2)
     _, lines = run(NoisySums(), tmp_path, Budget(num_images=20), config)
     progress = next(line for line in lines if "step 4" in line)
     for word in ("images", "loss", "images/s", "left"):
         assert word in progress
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert records[0]["images"] == 4 and records[-1]["held_out"] == {"error": 1.0}
-    assert (tmp_path / "sheets" / "step-000000010.png").exists()
+    assert (tmp_path / "sample_grids" / "step-000000010.png").exists()
     names = [path.name for path in CheckpointStore(tmp_path / "checkpoints").paths()]
     assert names == ["step-000000008.ckpt", "step-000000010.ckpt"]
 
@@ -156,11 +158,11 @@ def test_damaged_newest_falls_back(tmp_path: Path, damage: str) -> None:
     damaged = {"cut": content[:-7], "flip": content, "empty": b"", "other": b"x" * 99}[damage]
     newest.write_bytes(bytes(damaged))
     lines: list[str] = []
-    state = store.load_newest(lines.append)
+    state = store.load_newest(Notes(lines))
     assert state is not None and state["step"] == 1
     assert len(lines) == 1 and newest.name in lines[0]
     store.paths()[0].write_bytes(b"")
-    with pytest.raises(IntegrityError, match="all saves"):
+    with pytest.raises(IntegrityError, match="all checkpoints"):
         store.load_newest()
 
 
@@ -186,7 +188,7 @@ def test_kill_during_saves_leaves_a_whole_one(tmp_path: Path) -> None:
         time.sleep(0.05 + 0.017 * round_)
         process.kill()
         process.join()
-        state = CheckpointStore(tmp_path).load_newest(lambda line: pytest.fail(line))
+        state = CheckpointStore(tmp_path).load_newest()
         assert state is not None and torch.all(state["x"] == state["step"])
 
 

@@ -9,19 +9,20 @@ import torch
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.training.batches.clip_frames import Frames, Sampler
 from stylefacev_cli.training.batches.video_image_sampler import MixedSampler
-from stylefacev_cli.training.engine.batch_split import Share
+from stylefacev_cli.training.engine.batch_split import BatchSplit
 from stylefacev_cli.training.extensions.augmentation import (
+    TRANSFORMS,
     AdaptiveAugmentation,
     AugmentationConfig,
     Draws,
+    Transforms,
     augmented,
     looked_up,
     mirrored,
     random_draws,
 )
 
-CONFIG = AugmentationConfig()
-STILL = AugmentationConfig(
+STILL = Transforms(
     max_translation=0, scale_octaves=0, max_rotation_deg=0,
     brightness=0, contrast_octaves=0, saturation_octaves=0,
 )  # fmt: skip
@@ -37,8 +38,8 @@ def draws(count: int = 4, seed: int = 0) -> Draws:
 
 def test_with_probability_0_nothing_changes_and_with_1_all_images_do() -> None:
     x = images(8)
-    assert torch.equal(augmented(x, 0.0, CONFIG, draws(8)), x)
-    changed = augmented(x, 1.0, CONFIG, draws(8)) - x
+    assert torch.equal(augmented(x, 0.0, TRANSFORMS, draws(8)), x)
+    changed = augmented(x, 1.0, TRANSFORMS, draws(8)) - x
     assert (changed.abs().mean(dim=(1, 2, 3)) > 0.05).all()
     share = [
         float((augmented(images(64), 0.2, replace(STILL, brightness=1.0), draws(64, seed))
@@ -50,10 +51,10 @@ def test_with_probability_0_nothing_changes_and_with_1_all_images_do() -> None:
 
 def test_each_share_of_a_batch_is_shown_as_in_the_whole() -> None:
     x, whole = images(8), draws(8)
-    shown = augmented(x, 0.7, CONFIG, whole)
-    for share in (Share(0, 2), Share(1, 2)):
+    shown = augmented(x, 0.7, TRANSFORMS, whole)
+    for share in (BatchSplit(0, 2), BatchSplit(1, 2)):
         samples = share.of(np.arange(8))
-        part = augmented(x[samples], 0.7, CONFIG, whole.of(samples))
+        part = augmented(x[samples], 0.7, TRANSFORMS, whole.of(samples))
         torch.testing.assert_close(part, shown[samples], atol=1e-6, rtol=1e-6)
 
 
@@ -98,7 +99,7 @@ def test_gradients_are_right_once_and_twice() -> None:
     x = images(2, 5).double().requires_grad_()
 
     def f(values: torch.Tensor) -> torch.Tensor:
-        return augmented(values, 1.0, CONFIG, draws(2, 3)).sin()
+        return augmented(values, 1.0, TRANSFORMS, draws(2, 3)).sin()
 
     assert torch.autograd.gradcheck(f, (x,), atol=1e-4)
     assert torch.autograd.gradgradcheck(f, (x,), atol=1e-3)

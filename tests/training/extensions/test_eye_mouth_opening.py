@@ -11,7 +11,7 @@ import torch
 from stylefacev_cli.networks.stylefacev.motion import MotionSampler, MotionSamplerConfig
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
 from stylefacev_cli.training.extensions import eye_mouth_opening
-from stylefacev_cli.training.extensions.eye_mouth_opening import ShownOpenings
+from stylefacev_cli.training.extensions.eye_mouth_opening import OpeningSurrogate
 from stylefacev_cli.training.extensions.opening_maps import heights
 
 PEOPLE = 60
@@ -44,7 +44,7 @@ def clips() -> list[torch.Tensor]:
 
 
 @pytest.fixture
-def fitted(clips: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> ShownOpenings:
+def fitted(clips: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> OpeningSurrogate:
     """Fitted to people whose eyes and mouths are of different sizes."""
     people = iter(range(PEOPLE))
 
@@ -62,11 +62,11 @@ def fitted(clips: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> ShownO
     return found
 
 
-def new(clips: list[torch.Tensor]) -> ShownOpenings:
-    return ShownOpenings(LinearKeyPoints(), torch.cat(clips), seed=1)
+def new(clips: list[torch.Tensor]) -> OpeningSurrogate:
+    return OpeningSurrogate(LinearKeyPoints(), torch.cat(clips), seed=1)
 
 
-def test_it_reads_what_pictures_show(fitted: ShownOpenings) -> None:
+def test_it_reads_what_pictures_show(fitted: OpeningSurrogate) -> None:
     poses = torch.randn(500, 64, generator=torch.Generator().manual_seed(3))
     by_key_points = explained(heights(LinearKeyPoints(), poses), shown(poses))
     assert by_key_points < 0.5
@@ -81,7 +81,7 @@ def test_it_reads_what_pictures_show(fitted: ShownOpenings) -> None:
     assert poses.grad is not None and bool((poses.grad != 0).any())
 
 
-def test_its_state_is_all_of_it(fitted: ShownOpenings, clips: list[torch.Tensor]) -> None:
+def test_its_state_is_all_of_it(fitted: OpeningSurrogate, clips: list[torch.Tensor]) -> None:
     other = new(clips)
     other.load_state_dict(fitted.state_dict())
     assert other.is_fitted and other.explained == fitted.explained

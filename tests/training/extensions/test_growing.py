@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from discs import draw_frames, enlarged, write_discs
+from discs import SET_DISCS, draw_frames, enlarged, write_discs
 from tiny import DISC_GENERATOR
 from torch import Tensor
 
@@ -22,7 +22,6 @@ from stylefacev_cli.training.extensions.growing import MAX_CUTOFF_RATIO, grow
 from stylefacev_cli.training.stages.generator import GeneratorStage
 from stylefacev_cli.training.stages.generator_settings import GeneratorStageConfig
 
-TINY = Path(__file__).parents[3] / "examples" / "tiny.yaml"
 SMALL = DISC_GENERATOR  # 16 px, 4 layers
 LARGE = replace(SMALL, img_resolution=32, num_layers=5)
 
@@ -108,9 +107,9 @@ def test_a_grown_stage_begins_with_the_pictures_of_the_smaller_one() -> None:
     with torch.no_grad():
         wanted = small(z)
 
-    def error(grow_images: int) -> float:
+    def error(num_grow_images: int) -> float:
         config = GeneratorStageConfig(
-            LARGE, grow_images=grow_images, muon_lr=0.1, schedule=Schedule(final=1e-6)
+            LARGE, num_grow_images=num_grow_images, muon_lr=0.1, schedule=Schedule(final=1e-6)
         )
         stage = GeneratorStage(config, frames, seed=1, smaller=small)
         stage.step(0, 1.0)  # of hardly any learning rate itself
@@ -132,14 +131,22 @@ def test_what_does_not_fit_is_refused() -> None:
         assert all(torch.equal(value, before[key]) for key, value in large.state_dict().items())
     with pytest.raises(UsageError, match=r"first_cutoff is 2\.0, here 4\.0: no layer"):
         grow(Generator(replace(LARGE, first_cutoff=4.0, first_stopband=8.0)), small)
-    with pytest.raises(UsageError, match="grow_images"):
-        GeneratorStageConfig(LARGE, grow_images=-1)
+    with pytest.raises(UsageError, match="num_grow_images"):
+        GeneratorStageConfig(LARGE, num_grow_images=-1)
 
 
 def test_grow_from_a_run_and_go_on_without_it(
     clip_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base = ["train", "generator", "--config", str(TINY), "--set", "generator.num_images=32"]
+    base = [
+        "train",
+        "generator",
+        "--config",
+        "tiny",
+        *SET_DISCS,
+        "--set",
+        "generator.num_images=32",
+    ]
     start, grown = tmp_path / "start", tmp_path / "grown"
     assert run([*base, "--data", str(clip_folder), "--out", str(start)]) == 0
     data = write_discs(enlarged(draw_frames(5, 24)), tmp_path / "larger")
@@ -147,7 +154,7 @@ def test_grow_from_a_run_and_go_on_without_it(
         *base,
         *("--data", str(data), "--out", str(grown), "--set", "resolution=32"),
         *("--set", "generator.architecture.img_resolution=32", "--set", "finish=null"),
-        *("--set", "generator.architecture.num_layers=5", "--set", "generator.grow_images=16"),
+        *("--set", "generator.architecture.num_layers=5", "--set", "generator.num_grow_images=16"),
         *("--set", "appearance.architecture.num_ws=7"),
     ]
     grow_from = ("--set", f"generator.grow_from={start}")

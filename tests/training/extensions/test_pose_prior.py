@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from stylefacev_cli.training.extensions import pose_prior
-from stylefacev_cli.training.extensions.pose_prior import PoseManifold
+from stylefacev_cli.training.extensions.pose_prior import PosePrior
 
 NUM = 4
 SPANS = np.stack([np.arange(40) * 50, np.full(40, 50)], axis=1)
@@ -32,11 +32,11 @@ def short_training() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def manifold(short_training: None) -> PoseManifold:
-    return PoseManifold.of_data(on_rings(2000, 1), SPANS, seed=1)
+def manifold(short_training: None) -> PosePrior:
+    return PosePrior.of_data(on_rings(2000, 1), SPANS, seed=1)
 
 
-def test_poses_of_the_data_are_near_and_others_far(manifold: PoseManifold) -> None:
+def test_poses_of_the_data_are_near_and_others_far(manifold: PosePrior) -> None:
     seen = float(manifold.distance(on_rings(500, 2)))
     assert 0.8 < seen < 1.25  # of others than it was trained on
     assert float(manifold.distance(on_rings(500, 3, radius=1.6))) > 3
@@ -44,7 +44,7 @@ def test_poses_of_the_data_are_near_and_others_far(manifold: PoseManifold) -> No
     assert float(manifold.distance(mixed)) > 1.5 * seen  # though each number is as in the data
 
 
-def test_its_gradient_leads_back(manifold: PoseManifold) -> None:
+def test_its_gradient_leads_back(manifold: PosePrior) -> None:
     poses = on_rings(200, 4, radius=1.6).requires_grad_(True)
     (gradient,) = torch.autograd.grad(manifold.distance(poses), [poses])
     outwards = gradient * (poses - 3).detach()
@@ -52,14 +52,14 @@ def test_its_gradient_leads_back(manifold: PoseManifold) -> None:
     assert float((outwards > 0).float().mean()) > 0.95
 
 
-def test_the_same_data_and_seed_give_the_same(manifold: PoseManifold) -> None:
+def test_the_same_data_and_seed_give_the_same(manifold: PosePrior) -> None:
     before = torch.random.get_rng_state()
-    again = PoseManifold.of_data(on_rings(2000, 1), SPANS, seed=1)
+    again = PosePrior.of_data(on_rings(2000, 1), SPANS, seed=1)
     poses = on_rings(50, 5)
     assert torch.equal(again.distance(poses), manifold.distance(poses))
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_one_clip_whose_poses_never_change() -> None:
-    still = PoseManifold.of_data(torch.ones(20, 64), np.array([(0, 20)]), seed=1)
+    still = PosePrior.of_data(torch.ones(20, 64), np.array([(0, 20)]), seed=1)
     assert np.isfinite(float(still.distance(torch.ones(4, 64))))

@@ -60,34 +60,6 @@ def test_image_losses_vanish_only_on_equal_images() -> None:
     assert image_losses.gradient_loss(a + 1, a, weights) < 1e-6  # blind to a shift in brightness
 
 
-def test_adaptive_wing_against_its_formula_in_numpy() -> None:
-    # Written from equation 3 by branches, value by value.
-    alpha, omega, epsilon, theta = 2.1, 14.0, 1.0, 0.5
-
-    def reference(y: float, p: float) -> float:
-        d, e = abs(y - p), alpha - y
-        if d < theta:
-            return float(omega * np.log(1 + (d / epsilon) ** e))
-        a = omega / (1 + (theta / epsilon) ** e) * e * (theta / epsilon) ** (e - 1) / epsilon
-        c = theta * a - omega * np.log(1 + (theta / epsilon) ** e)
-        return float(a * d - c)
-
-    pairs = [(y, p) for y in (0.0, 0.3, 1.0) for p in (-0.4, 0.0, 0.2, 0.499, 0.8, 1.7)]
-    target, predicted = torch.tensor(pairs, dtype=torch.float64).T
-    wanted = torch.tensor([reference(y, p) for y, p in pairs], dtype=torch.float64)
-    torch.testing.assert_close(image_losses.adaptive_wing(predicted, target), wanted)
-
-
-def test_adaptive_wing_is_smooth_and_differentiable_at_zero() -> None:
-    target = torch.tensor([0.0, 1.0])
-    predicted = target.clone().requires_grad_(True)
-    image_losses.adaptive_wing(predicted, target).sum().backward()
-    assert predicted.grad is not None and torch.all(predicted.grad == 0)
-    near = image_losses.adaptive_wing(target + 0.5 - 1e-6, target)
-    far = image_losses.adaptive_wing(target + 0.5 + 1e-6, target)
-    torch.testing.assert_close(near, far, atol=1e-4, rtol=0)
-
-
 def test_r1_is_half_the_squared_gradient() -> None:
     linear = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
     penalty = image_losses.r1_penalty(linear, torch.rand(5, 3, 2, 2))

@@ -51,7 +51,7 @@ def test_paired_learns(stills: Frames, tiny_generator: GeneratorConfig, is_radia
     assert stage.generator.mapping.w_avg.abs().sum() > 0
     numbers = stage.validate()
     assert numbers["face_psnr"] > 8 and 0 < numbers["ssim"] <= 1
-    assert stage.sheet().shape == (4 * 16, 12 * 16, 3)
+    assert stage.sample_grid().shape == (4 * 16, 12 * 16, 3)
 
 
 def test_magnitudes_start_at_those_of_a_batch(

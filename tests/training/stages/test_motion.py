@@ -7,37 +7,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny import (
+    DISC_APPEARANCE,
+    DISC_LANDMARKS,
+    DISC_MOTION,
+    DISC_MOTION_DISCRIMINATOR,
+    DISC_POSE,
+)
 
 from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
-from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
-from stylefacev_cli.networks.stylefacev.motion import MotionSamplerConfig
-from stylefacev_cli.networks.stylefacev.motion_discriminator import MotionDiscriminatorConfig
-from stylefacev_cli.networks.stylefacev.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
 from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.training.batches.clip_frames import Frames
 from stylefacev_cli.training.batches.pose_cache import PoseTracks, cached_poses
 from stylefacev_cli.training.batches.rendering import Renderer
-from stylefacev_cli.training.engine.batch_split import Share
+from stylefacev_cli.training.engine.batch_split import BatchSplit
 from stylefacev_cli.training.extensions import pose_prior
-from stylefacev_cli.training.extensions.motion_statistics import MotionValues
-from stylefacev_cli.training.extensions.opening_maps import heights_by, opening_planes
+from stylefacev_cli.training.extensions.motion_statistics import MotionStatistics
+from stylefacev_cli.training.extensions.opening_maps import heights_by, opening_maps
 from stylefacev_cli.training.losses.motion_losses import (
     gradient_penalty,
+    increments_loss,
     marginal_loss,
-    marginal_step_loss,
     relativistic,
     structure,
     structure_loss,
 )
-from stylefacev_cli.training.stages.motion import (
-    MotionStage,
-    MotionStageConfig,
-)
+from stylefacev_cli.training.stages.motion import MotionStage
+from stylefacev_cli.training.stages.motion_settings import MotionStageConfig
 
 CONFIG = MotionStageConfig(
-    MotionSamplerConfig(hidden_dim=16),
-    MotionDiscriminatorConfig(base_channels=4, max_channels=8, num_layers=2),
+    DISC_MOTION,
+    DISC_MOTION_DISCRIMINATOR,
     num_clips=4,
     num_frames=8,
     lr=2e-3,
@@ -48,10 +51,9 @@ CONFIG = MotionStageConfig(
 def renderer(tiny_generator: GeneratorConfig) -> Renderer:
     torch.manual_seed(0)  # with some weights no gradient reaches the poses: all units are off
     generator = Generator(tiny_generator).eval()
-    config = AppearanceConfig(
-        64, 1, 4, 2, 1, (1, 1, 1, 1), (1, 1, 1, 1), 1, 8, generator.num_ws, tiny_generator.w_dim
+    return Renderer(
+        generator, AppearanceRecomposer(DISC_APPEARANCE).eval(), torch.zeros(1, 3, 16, 16)
     )
-    return Renderer(generator, AppearanceRecomposer(config).eval(), torch.zeros(1, 3, 16, 16))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_all_three_learn_and_resume_exactly(
     # Two players: the penalty and the diversity fall for sure, the critics' balance may sway.
     for key in ("penalty", "diversity"):
         assert np.mean([s[key] for s in found[-4:]]) < np.mean([s[key] for s in found[:4]])
-    for network in (whole.sampler, whole.pair_critic, whole.clip_critic):
+    for network in (whole.sampler, whole.pair_discriminator, whole.clip_discriminator):
         assert all(p.grad is not None for p in network.parameters())
 
     first, second = (MotionStage(CONFIG, tracks, 1, renderer, clips) for _ in range(2))
@@ -94,19 +96,15 @@ def test_numbers_and_sheet(tracks: PoseTracks, renderer: Renderer, clips: Frames
     numbers = stage.validate()
     assert set(numbers) == {"speed", "spread", "late_spread", "mismatch"}
     assert all(np.isfinite(value) for value in numbers.values())
-    assert stage.sheet().shape == (3 * 16, 12 * 16, 3)
+    assert stage.sample_grid().shape == (3 * 16, 12 * 16, 3)
 
 
 def test_critics_see_how_far_eyes_and_mouth_are_open(
     tracks: PoseTracks, renderer: Renderer, clips: Frames
 ) -> None:
-    pose_extractor = (
-        PoseExtractor(PoseExtractorConfig((8, 8, 1), (8, 8, 4), 8, 8, 1))
-        .eval()
-        .requires_grad_(False)
-    )
+    pose_extractor = PoseExtractor(DISC_POSE).eval().requires_grad_(False)
     # Of these random weights the numbers hardly depend on the pose: the scale makes up for it.
-    planes = opening_planes(heights_by(pose_extractor), tracks.poses, scale=0.5)
+    planes = opening_maps(heights_by(pose_extractor), tracks.poses, scale=0.5)
     shown = planes.of(tracks.poses.view(12, 20, 64))
     assert shown.shape == (12, 20, 3, 8, 8)
     points = pose_extractor.key_points(tracks.poses.view(-1, 1, 8, 8)).view(12, 20, 14, 2)
@@ -145,8 +143,8 @@ def test_gradient_penalty_is_zero_for_unit_slope() -> None:
 
 
 def test_poses_are_extracted_once(clips: Frames, tmp_path: Path) -> None:
-    detector = LandmarkDetector(LandmarkDetectorConfig(64, 1, 8, 1)).eval()
-    pose_extractor = PoseExtractor(PoseExtractorConfig((8, 8, 1), (8, 8, 4), 8, 8, 1)).eval()
+    detector = LandmarkDetector(DISC_LANDMARKS).eval()
+    pose_extractor = PoseExtractor(DISC_POSE).eval()
     path = tmp_path / "poses.ckpt"
     first = cached_poses(path, clips, detector, pose_extractor, 8)
     assert first.poses.shape == (4 * 24, 64) and first.spans.tolist()[1] == [24, 24]
@@ -287,13 +285,13 @@ def test_steps_tell_blinks_from_trembling() -> None:
     wanted = structure(blinks)
     assert structure_loss(trembling, wanted).max() < 1e-3  # it cannot tell
     again = blinks[torch.randperm(200, generator=random)]
-    assert marginal_step_loss(again, blinks) == 0
-    assert marginal_step_loss(trembling, blinks) > 0.3
-    assert marginal_step_loss(3 * trembling[:, :3], 3 * blinks[:, :3]) > 0.3  # one lag alone
+    assert increments_loss(again, blinks) == 0
+    assert increments_loss(trembling, blinks) > 0.3
+    assert increments_loss(3 * trembling[:, :3], 3 * blinks[:, :3]) > 0.3  # one lag alone
 
 
 def test_values_of_poses(tracks: PoseTracks) -> None:
-    values = MotionValues.of_data(LinearKeyPoints(), tracks.poses, tracks.spans)
+    values = MotionStatistics.of_data(LinearKeyPoints(), tracks.poses, tracks.spans)
     assert values.groups == (64, 28, 3, 2, 1, 5)
     found = values.of(tracks.poses.view(12, 20, 64), np.arange(12))
     # From what is usual in each clip, in units of the deviation from it.
@@ -304,7 +302,7 @@ def test_values_of_poses(tracks: PoseTracks) -> None:
     together = components.T @ components / (len(components) - 1)
     torch.testing.assert_close(together, torch.eye(64), atol=1e-3, rtol=0)  # uncorrelated
     moved = tracks.poses.view(12, 20, 64) + 5 * torch.arange(12)[:, None, None]
-    other = MotionValues.of_data(LinearKeyPoints(), moved.flatten(0, 1), tracks.spans)
+    other = MotionStatistics.of_data(LinearKeyPoints(), moved.flatten(0, 1), tracks.spans)
     linear = [*range(64, 94), *range(95, 98)]  # larger eyes are not opened further
     usual = other.of(moved, np.arange(12))[..., linear]
     torch.testing.assert_close(usual, found[..., linear], atol=2e-3, rtol=1e-3)
@@ -318,7 +316,7 @@ def test_values_of_poses(tracks: PoseTracks) -> None:
 def test_the_size_of_faces_that_come_nearer() -> None:
     """The size is that of all key points together, in units of the data's."""
     distances = torch.linspace(1, 1.5, 20)
-    values = MotionValues.of_data(Nearing(), torch.cat([distances] * 2)[:, None].expand(-1, 64),
+    values = MotionStatistics.of_data(Nearing(), torch.cat([distances] * 2)[:, None].expand(-1, 64),
                                   np.array([(0, 20), (20, 20)]))  # fmt: skip
     found = values.of(distances.view(1, -1, 1).expand(1, -1, 64), np.arange(1))
     size = found[0, :, 94] * values.scale[94]
@@ -332,7 +330,7 @@ def test_values_tell_closed_eyes_from_drooping_ones() -> None:
     poses[:, 4:7, 0] *= 0.1
     poses[:, 12:14, 0] *= 0.75
     spans = np.array([(0, 20), (20, 20)])
-    values = MotionValues.of_data(Lids(), poses.flatten(0, 1), spans)
+    values = MotionStatistics.of_data(Lids(), poses.flatten(0, 1), spans)
     levels = (values.of(poses, np.arange(2)) * values.scale)[..., 98:].unbind(dim=2)
     expected = torch.zeros(20)
     expected[4:7] = 1
@@ -376,25 +374,29 @@ class LinearKeyPoints(PoseExtractor):
 def test_made_sequences_come_to_move_as_far_as_real_ones(
     tracks: PoseTracks, renderer: Renderer, clips: Frames
 ) -> None:
-    config = replace(CONFIG, lr=1e-3, structure_weight=30.0, marginals_weight=0.5, steps_weight=0.5)
+    config = replace(
+        CONFIG, lr=1e-3, structure_function_weight=30.0, marginals_weight=0.5, increments_weight=0.5
+    )
     stage = MotionStage(config, tracks, 1, renderer, clips, LinearKeyPoints())
     found = [stage.step(index, 0.1) for index in range(80)]
     moved = [losses["structure"] for losses in found]
     assert np.mean(moved[-20:]) < 0.7 * np.mean(moved[:5])
-    assert all(np.isfinite(losses["marginals"] + losses["steps"]) for losses in found)
+    assert all(np.isfinite(losses["marginals"] + losses["increments"]) for losses in found)
     with pytest.raises(UsageError, match="sequences of poses"):
         replace(config, supervise="images")
 
 
-def test_more_sequences_for_values_than_for_critics(
+def test_more_sequences_for_statistics_than_for_discriminators(
     tracks: PoseTracks, renderer: Renderer, clips: Frames
 ) -> None:
-    config = replace(CONFIG, num_clips=2, values_clips=6, critics_every=3, marginals_weight=1.0)
+    config = replace(
+        CONFIG, num_clips=2, num_statistics_clips=6, discriminators_every=3, marginals_weight=1.0
+    )
     assert config.batch_size == 6 * 8
     stage = MotionStage(config, tracks, 1, renderer, clips, LinearKeyPoints())
     judged: list[int] = []
-    for critic in (stage.pair_critic, stage.clip_critic):
-        critic.register_forward_pre_hook(lambda _, inputs: judged.append(len(inputs[0])))
+    for network in (stage.pair_discriminator, stage.clip_discriminator):
+        network.register_forward_pre_hook(lambda _, inputs: judged.append(len(inputs[0])))
 
     def weights(network: torch.nn.Module) -> torch.Tensor:
         return torch.cat([p.detach().flatten() for p in network.parameters()])
@@ -418,11 +420,11 @@ def test_parts_of_a_batch_have_the_same_of_both_kinds(
     tracks: PoseTracks, renderer: Renderer, clips: Frames
 ) -> None:
     """Each of two parts has half of what the critics see, and half of the rest."""
-    config = replace(CONFIG, num_clips=4, values_clips=10, marginals_weight=1.0)
+    config = replace(CONFIG, num_clips=4, num_statistics_clips=10, marginals_weight=1.0)
     stage = MotionStage(config, tracks, 1, renderer, clips, LinearKeyPoints())
-    batch = stage._next_batch(0)
-    parts = [batch.of(Share(index, 2)) for index in range(2)]
-    assert [(part.num_seen, len(part.clips), len(part.mix)) for part in parts] == [(2, 5, 2)] * 2
+    batch = stage.batches.next(0)
+    parts = [batch.of(BatchSplit(index, 2)) for index in range(2)]
+    assert [(part.num_judged, len(part.clips), len(part.mix)) for part in parts] == [(2, 5, 2)] * 2
     for of_all, of_parts in (
         (batch.clips[:4], [part.clips[:2] for part in parts]),
         (batch.clips[4:], [part.clips[2:] for part in parts]),
@@ -433,14 +435,14 @@ def test_parts_of_a_batch_have_the_same_of_both_kinds(
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"values_clips": 8},  # without a loss on values
-        {"critics_every": 2},
-        {"values_clips": 3, "marginals_weight": 1.0},  # fewer than num_clips
-        {"critics_every": 0, "marginals_weight": 1.0},
+        {"num_statistics_clips": 8},  # without a loss on values
+        {"discriminators_every": 2},
+        {"num_statistics_clips": 3, "marginals_weight": 1.0},  # fewer than num_clips
+        {"discriminators_every": 0, "marginals_weight": 1.0},
     ],
 )
 def test_settings_of_values_that_cannot_be(wrong: dict[str, float]) -> None:
-    with pytest.raises(UsageError, match="values_clips|critics_every"):
+    with pytest.raises(UsageError, match="num_statistics_clips|discriminators_every"):
         replace(CONFIG, **wrong)  # type: ignore[arg-type]
 
 
@@ -448,9 +450,11 @@ def test_made_poses_come_nearer_to_those_of_the_data(
     tracks: PoseTracks, renderer: Renderer, clips: Frames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pose_prior, "_STEPS", 200)
-    config = replace(CONFIG, num_clips=4, values_clips=12, critics_every=99, manifold_weight=1.0)
+    config = replace(
+        CONFIG, num_clips=4, num_statistics_clips=12, discriminators_every=99, pose_prior_weight=1.0
+    )
     stage = MotionStage(config, tracks, 1, renderer, clips, LinearKeyPoints())
     with torch.no_grad():
         stage.sampler.w.mul_(20)  # it rushes off
-    found = [stage.step(index, 0.1)["manifold"] for index in range(1, 60)]
+    found = [stage.step(index, 0.1)["pose_prior"] for index in range(1, 60)]
     assert 0 <= np.mean(found[-5:]) < 0.7 * np.mean(found[:5])

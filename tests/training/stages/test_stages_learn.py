@@ -30,13 +30,14 @@ from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConf
 from stylefacev_cli.training.batches.clip_frames import Frames
 from stylefacev_cli.training.batches.reading import load_frames
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore
+from stylefacev_cli.training.named_configs import find_config
 from stylefacev_cli.training.run import train
 from stylefacev_cli.training.settings import load_settings
 from stylefacev_cli.weights.bundle import load_bundle
 
 pytestmark = [pytest.mark.slow, pytest.mark.render]
 
-CONFIG = Path(__file__).parents[3] / "examples" / "default-64.yaml"
+CONFIG = find_config("default-64")
 HELD_OUT_PERMILLE = 250
 SMALL_GENERATOR = {
     "z_dim": 256, "w_dim": 256, "img_resolution": 64, "num_layers": 8, "channel_base": 1024,
@@ -46,7 +47,7 @@ COMMON: dict[str, Any] = {
     "seed": 1,
     "held_out_permille": HELD_OUT_PERMILLE,
     "perceptual": "none",
-    "loop.sheet_every_minutes": 1000,
+    "loop.validate_every_minutes": 1000,
 }
 Numbers = dict[str, float]
 Learnt = tuple[Path, Numbers, Numbers]  # the run, numbers before and after
@@ -83,7 +84,7 @@ def run_stage(
     """Train for so many steps; the numbers on held-out people at the end."""
     size = getattr(build_settings(settings), stage).batch_size
     config = build_settings(settings | {f"{stage}.num_images": num_steps * size})
-    outcome = train(config, data, run, stage=stage, report=print)
+    outcome = train(config, data, run, stage=stage)
     assert (outcome.reason, outcome.step) == ("done", num_steps)
     log = run / stage / "log.jsonl"
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
@@ -267,11 +268,11 @@ def test_pose(data: list[Path], tmp_path: Path) -> None:
 APPEARANCE: dict[str, Any] = {
     "start_from": "default-64",
     "appearance.batch_size": 16,
-    "appearance.pool_images": 400,
+    "appearance.num_pool_images": 400,
     "appearance.pair_share": 0.25,
     "appearance.frame_share": 0,
-    "appearance.view_weight": 0,
-    "appearance.places_weight": 0,
+    "appearance.view_surrogate_weight": 0,
+    "appearance.key_point_surrogate_weight": 0,
     "appearance.schedule": {"warmup_steps": 20, "decay_from": 0.5, "final": 0.05},
 }
 JOINT: dict[str, Any] = {
@@ -279,7 +280,7 @@ JOINT: dict[str, Any] = {
     "joint.lr": 2e-3,
     "joint.pose_lr_factor": 0.1,
     "joint.key_point_weight": 300,
-    "joint.places_weight": 0,
+    "joint.key_point_surrogate_weight": 0,
     "joint.schedule": {"warmup_steps": 20, "decay_from": 0.5, "final": 0.05},
 }
 

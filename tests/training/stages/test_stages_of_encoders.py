@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -46,8 +44,14 @@ from stylefacev_cli.training.batches.recomposition_pairs import (
     swapped_examples,
     targets_of,
 )
-from stylefacev_cli.training.extensions.landmark_branch_fit import FormFit, _Looked
-from stylefacev_cli.training.extensions.surrogates import LearnedGuess, linear_view, places_guess
+from stylefacev_cli.training.extensions.landmark_branch_fit import LandmarkBranchFit, _Looked
+from stylefacev_cli.training.extensions.pose_anchor import pose_anchor_loss
+from stylefacev_cli.training.extensions.surrogates import (
+    LearnedSurrogate,
+    key_point_surrogate,
+    view_surrogate,
+)
+from stylefacev_cli.training.named_configs import find_config
 from stylefacev_cli.training.settings import TrainingConfig
 from stylefacev_cli.training.stages.appearance import (
     AppearanceStage,
@@ -61,6 +65,7 @@ from stylefacev_cli.training.stages.detector import (
     openings_distance,
 )
 from stylefacev_cli.training.stages.joint import JointStage, Recomposed
+from stylefacev_cli.training.stages.joint_batches import JointNetworks
 from stylefacev_cli.training.stages.joint_settings import JointStageConfig
 from stylefacev_cli.training.stages.pose import PoseStage, PoseStageConfig
 
@@ -129,9 +134,8 @@ def joint_stage(
 ) -> JointStage:
     torch.manual_seed(3)
     appearance_net = AppearanceRecomposer(appearance_config(generator)).eval()
-    return JointStage(
-        config, clips, 1, generator, detector, pose_extractor, appearance_net, perceptual
-    )
+    before = JointNetworks(generator, detector, pose_extractor, appearance_net, detector)
+    return JointStage(config, clips, 1, before, perceptual)
 
 
 @pytest.fixture
@@ -200,7 +204,7 @@ def test_detector_learns_on_renders_and_generated_faces(
     assert without_gradient(stage.detector) == []
     numbers = stage.validate()
     assert set(numbers) == {"nme", "nme_generated", "openings", "openings_generated"}
-    assert stage.sheet().ndim == 3
+    assert stage.sample_grid().ndim == 3
 
 
 def test_shift_moves_pictures_and_landmarks_alike() -> None:
@@ -236,7 +240,7 @@ def test_pose_learns_labels_through_exact_heatmaps(
 ) -> None:
     """Whatever the detector says: with heatmaps of the labels the way to the labels is open."""
     config = PoseStageConfig(
-        POSE, batch_size=8, lr=4e-3, muon_lr=0.02, betas=(0.9, 0.99), freeze_norms_from=1.0,
+        POSE, batch_size=8, lr=4e-3, muon_lr=0.02, betas=(0.9, 0.99), freeze_batch_norm_from=1.0,
         targets="labels", exact_heatmaps_until=0.9,
     )  # fmt: skip
     stage = PoseStage(config, clips, 1, detector, generator)
@@ -258,27 +262,6 @@ def test_pose_learns_labels_through_exact_heatmaps(
     assert run(PoseStage(real_only, footage, 1, detector, generator), 1)[0]["key_points"] > 0
     with pytest.raises(UsageError, match="exact_heatmaps_until needs"):
         PoseStageConfig(POSE, exact_heatmaps_until=0.5)
-
-
-def test_poses_learn_where_others_are_in_them(
-    clips: Frames, generator: Generator, detector: LandmarkDetector
-) -> None:
-    config = PoseStageConfig(
-        POSE, batch_size=8, lr=4e-3, betas=(0.9, 0.99), freeze_norms_from=1.0, key_point_weight=0.0,
-        generated_share=0.0, targets="labels", exact_heatmaps_until=1.0, swaps_weight=1.0,
-        pose_factors=PoseFactors(6, 12),
-    )  # fmt: skip
-    stage = PoseStage(config, clips, 1, detector, generator)
-    before = copy.deepcopy(stage.pose_extractor.state_dict())
-    found = run(stage, 60)
-    assert mean(found[-5:], "swaps") < 0.7 * mean(found[:3], "swaps")
-    weights = stage.pose_extractor.state_dict()
-    # Nothing but the swaps has a weight: what the extractor learnt, it learnt from them.
-    assert not torch.equal(weights["layer1.0.conv1.weight"], before["layer1.0.conv1.weight"])
-    with pytest.raises(UsageError, match="swaps_weight needs targets: labels"):
-        PoseStageConfig(POSE, swaps_weight=1.0, pose_factors=PoseFactors(6, 12))
-    with pytest.raises(UsageError, match="swaps_weight needs pose_factors"):
-        PoseStageConfig(POSE, swaps_weight=1.0, targets="labels")
 
 
 def test_openings_are_measured_where_heatmaps_peak() -> None:
@@ -314,7 +297,11 @@ def test_appearance_learns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = AppearanceStageConfig(
-        appearance_config(generator), batch_size=4, lr=2e-3, pair_share=pair_share, image_share=0.5
+        appearance_config(generator),
+        batch_size=4,
+        lr=2e-3,
+        pair_share=pair_share,
+        image_loss_share=0.5,
     )
     stage = AppearanceStage(config, clips, 1, generator, detector, pose_extractor, perceptual)
     batch = stage._next_batch(0)
@@ -324,7 +311,7 @@ def test_appearance_learns(
     assert mean(found[-2:], "embed") < 0.9 * mean(found[:2], "embed")
     assert without_gradient(stage.appearance_net) == []
     assert set(stage.validate()) == {"psnr", "embedding"}
-    assert stage.sheet().shape == (5 * 96, 10 * 96, 3)
+    assert stage.sample_grid().shape == (5 * 96, 10 * 96, 3)
     assert torch.equal(generator.synthesis.input.transform, torch.eye(3))
 
 
@@ -371,7 +358,7 @@ def test_joint_gradient_reaches_every_optimised_parameter(
     config = JointStageConfig(
         PatchDiscriminatorConfig(base_channels=4, num_layers=1),
         num_clips=2,
-        num_drawn=2,
+        num_generated=2,
         window=WINDOW,
         adversarial_from=0.8,
     )
@@ -383,7 +370,7 @@ def test_joint_gradient_reaches_every_optimised_parameter(
     assert without_gradient(stage.discriminator) == []
     optimised = {id(p) for p in stage._optimisers.parameters}
     assert {id(p) for p in stage.detector.parameters()} < optimised
-    fixed = stage._fixed_detector
+    fixed = stage._before.detector
     assert fixed is detector and not any(p.requires_grad for p in fixed.parameters())
 
 
@@ -404,8 +391,8 @@ def test_poses_that_stay_are_those_of_the_frames_and_are_extracted_once(
     joint: Callable[..., JointStage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make() -> JointStage:
-        sizes = {"num_clips": 2, "num_drawn": 2, "num_swaps": 4, "image_share": 0.4}
-        return joint(pose_lr_factor=0.0, further_swaps=2, muon_lr=0.01, **sizes, **FURTHER)
+        sizes = {"num_clips": 2, "num_generated": 2, "num_swaps": 4, "image_loss_share": 0.4}
+        return joint(pose_lr_factor=0.0, num_swap_poses=2, muon_lr=0.01, **sizes, **FURTHER)
 
     stage, seen = make(), []
     plain = stage._recompose
@@ -440,7 +427,7 @@ def test_a_swap_is_somebody_in_the_pose_of_another() -> None:
     made = where.swapped(torch.from_numpy(a), torch.from_numpy(b))
     wanted = np.stack([factors.combine(*pair) for pair in zip(a, b, strict=True)])
     np.testing.assert_allclose(made, wanted, atol=1e-5)
-    path = Path(__file__).parents[3] / "examples" / "default-128.yaml"
+    path = find_config("default-128")
     config = build(TrainingConfig, yaml.safe_load(path.read_text()), "config")
     assert config.appearance.pose_factors == where
     assert config.joint is not None and config.joint.pose_factors == where
@@ -473,7 +460,7 @@ def test_swaps_are_made_of_two_people_and_aim_at_the_generator(
 def test_joint_learns_from_swaps_and_resumes(joint: Callable[..., JointStage]) -> None:
     def make() -> JointStage:
         settings = {"num_swaps": 3, "pose_factors": SWAPPED, "video_embedding_weight": 10.0}
-        return joint(num_clips=1, num_drawn=1, image_share=0.3, muon_lr=0.01, **settings)
+        return joint(num_clips=1, num_generated=1, image_loss_share=0.3, muon_lr=0.01, **settings)
 
     found = run(make(), 40)
     assert {"s_l1", "s_points", "s_embed", "v_embed", "i_embed"} <= set(found[0])
@@ -492,8 +479,8 @@ def test_every_appearance_is_given_further_poses_of_the_batch(
     joint: Callable[..., JointStage],
 ) -> None:
     def make() -> JointStage:
-        sizes = {"num_clips": 1, "num_drawn": 4, "num_swaps": 4, "image_share": 0.2}
-        return joint(**sizes, further_swaps=6, muon_lr=0.01, **FURTHER)
+        sizes = {"num_clips": 1, "num_generated": 4, "num_swaps": 4, "image_loss_share": 0.2}
+        return joint(**sizes, num_swap_poses=6, muon_lr=0.01, **FURTHER)
 
     found = run(make(), 60)
     assert mean(found[-20:], "x_embed") < mean(found[:20], "x_embed")
@@ -501,17 +488,17 @@ def test_every_appearance_is_given_further_poses_of_the_batch(
     run(whole, 8)
     assert_resumes(make, whole, 8)
     with pytest.raises(UsageError, match="needs pose_factors"):
-        joint(further_swaps=1)
-    with pytest.raises(UsageError, match="landmark_branch needs places_weight"):
+        joint(num_swap_poses=1)
+    with pytest.raises(UsageError, match="landmark_branch needs key_point_surrogate_weight"):
         joint(landmark_branch=True, **FURTHER)
     with pytest.raises(UsageError, match="have no loss"):
-        joint(further_swaps=1, pose_factors=SWAPPED)
+        joint(num_swap_poses=1, pose_factors=SWAPPED)
 
 
-def test_further_swaps_aim_at_the_w_of_both_peoples_factors(
+def test_identity_swaps_aim_at_the_w_of_both_peoples_factors(
     joint: Callable[..., JointStage], generator: Generator
 ) -> None:
-    stage = joint(num_clips=1, num_drawn=1, num_swaps=2, further_swaps=3, **FURTHER)
+    stage = joint(num_clips=1, num_generated=1, num_swaps=2, num_swap_poses=3, **FURTHER)
     who, how = torch.randn(2, 3, generator.config.z_dim, generator=torch.Generator().manual_seed(2))
     appearance = torch.rand(3, stage.appearance_net.config.appearance_channels, 8, 8)
     poses = torch.randn(3, 1, 8, 8)
@@ -519,7 +506,7 @@ def test_further_swaps_aim_at_the_w_of_both_peoples_factors(
     with torch.no_grad():
         made = stage.appearance_net.recompose(appearance, poses)
         recomposed = Recomposed(appearance, poses, made, *torch.zeros(2, 1))
-        found = stage._further_swaps(recomposed, (who, how))
+        found = stage._swap_losses(recomposed, (who, how))
         each = [
             embedding_loss(
                 stage.appearance_net.recompose(appearance[i : i + 1], poses[j : j + 1]),
@@ -536,8 +523,8 @@ def test_an_encoder_is_given_a_branch_that_sees_landmarks(
     joint: Callable[..., JointStage], detector: LandmarkDetector
 ) -> None:
     def make() -> JointStage:
-        sizes = {"num_clips": 1, "num_drawn": 2, "num_swaps": 3, "image_share": 0.4}
-        rates = {"muon_lr": 0.01, "pose_lr_factor": 0.0, "places_weight": 100.0}
+        sizes = {"num_clips": 1, "num_generated": 2, "num_swaps": 3, "image_loss_share": 0.4}
+        rates = {"muon_lr": 0.01, "pose_lr_factor": 0.0, "key_point_surrogate_weight": 100.0}
         return joint(**sizes, landmark_branch=True, **rates, **FURTHER)
 
     stage = make()
@@ -550,9 +537,8 @@ def test_an_encoder_is_given_a_branch_that_sees_landmarks(
     assert all(torch.equal(value, found[key]) for key, value in detector.state_dict().items())
     assert_resumes(make, stage, 8)
     config = stage.config
-    again = JointStage(
-        config, stage.frames, 1, stage._generator, detector, stage.pose_extractor, network, None
-    )
+    before = JointNetworks(stage._generator, detector, stage.pose_extractor, network, detector)
+    again = JointStage(config, stage.frames, 1, before, None)
     kept = again.appearance_net.branch
     assert kept is not None and torch.equal(kept.added.weight, network.branch.added.weight)
 
@@ -574,8 +560,8 @@ def test_form_is_fitted_to_what_recomposing_misses(
     made = torch.randn(count, 4, w_dim)
     features = torch.randn(count, network.num_features)
     looked = _Looked(landmarks.view(count, 98, 2), features, made, made + missing)
-    fit = FormFit(
-        clips, generator, SWAPPED, cast(LearnedGuess, Places()), lambda x: x, "float32", 1
+    fit = LandmarkBranchFit(
+        clips, generator, SWAPPED, cast(LearnedSurrogate, Places()), lambda x: x, "float32", 1
     )
     monkeypatch.setattr(fit, "_look", lambda network: looked)
     assert not fit.is_fitted and fit.left is None
@@ -584,8 +570,8 @@ def test_form_is_fitted_to_what_recomposing_misses(
     before, after = fit.left
     assert before == pytest.approx(float(missing[::50].abs().mean()), rel=1e-4)
     assert after < 0.5 * before
-    again = FormFit(
-        clips, generator, SWAPPED, cast(LearnedGuess, Places()), lambda x: x, "float32", 1
+    again = LandmarkBranchFit(
+        clips, generator, SWAPPED, cast(LearnedSurrogate, Places()), lambda x: x, "float32", 1
     )
     again.load_state_dict(fit.state_dict())
     assert again.is_fitted and again.left == fit.left
@@ -595,19 +581,19 @@ def test_poses_can_learn_without_the_detector_and_stay_where_they_were(
     joint: Callable[..., JointStage],
 ) -> None:
     def moved(weight: float) -> tuple[float, JointStage]:
-        rates = {"detector_lr_factor": 0.0, "pose_muon_lr": 0.01, "same_poses_weight": weight}
-        stage = joint(num_clips=1, num_drawn=1, adversarial_from=1.0, **rates)
+        rates = {"detector_lr_factor": 0.0, "pose_muon_lr": 0.01, "pose_anchor_weight": weight}
+        stage = joint(num_clips=1, num_generated=1, adversarial_from=1.0, **rates)
         run(stage, 25)
         stage._evaluating()
         frames = stage.frames.image_batch(np.arange(12))
         with torch.no_grad():
             heatmaps = heatmaps_of(stage.detector, frames)
             poses = stage.pose_extractor(heatmaps)
-            return float(stage._moved_poses(frames, poses, heatmaps)), stage
+            return float(pose_anchor_loss(poses, stage._poses_before(frames, heatmaps))), stage
 
     free, stage = moved(1e-6)
     for mine, start in zip(
-        stage.detector.parameters(), stage._fixed_detector.parameters(), strict=True
+        stage.detector.parameters(), stage._before.detector.parameters(), strict=True
     ):
         assert torch.equal(mine, start)
     kept, _ = moved(100.0)
@@ -623,7 +609,7 @@ def test_joint_rebalances_and_the_discriminator_comes_last(
         # With all image-part terms off in the second phase, only the video's embedding is left.
         stage = joint(
             num_clips=1,
-            num_drawn=1,
+            num_generated=1,
             video_embedding_weight=1.0,
             key_point_weight=0.0,
             l1_weight=0.0,
@@ -644,11 +630,11 @@ def test_joint_learns_and_resumes_exactly(joint: Callable[..., JointStage]) -> N
     def make() -> JointStage:
         return joint(
             num_clips=2,
-            num_drawn=1,
+            num_generated=1,
             lr=2e-3,
             video_embedding_weight=10.0,
-            places_weight=100.0,
-            image_share=0.5,
+            key_point_surrogate_weight=100.0,
+            image_loss_share=0.5,
         )
 
     whole = make()
@@ -663,7 +649,7 @@ def test_joint_learns_and_resumes_exactly(joint: Callable[..., JointStage]) -> N
         "points_percent",
         "openings",
     }
-    assert whole.sheet().shape == (5 * 96, 10 * 96, 3)
+    assert whole.sample_grid().shape == (5 * 96, 10 * 96, 3)
 
 
 def test_windows_stay_in_their_clip(clips: Frames) -> None:
@@ -697,12 +683,12 @@ def test_kept_examples_resume_exactly(
     config = AppearanceStageConfig(
         appearance_config(generator),
         batch_size=4,
-        pool_images=40,
+        num_pool_images=40,
         pair_share=0.25,
         frame_share=0.25,
         swap_share=0.25,
         pose_factors=SWAPPED,
-        image_share=0.25,
+        image_loss_share=0.25,
     )
 
     def make() -> AppearanceStage:
@@ -715,39 +701,8 @@ def test_kept_examples_resume_exactly(
     assert int(whole._pose_table.state_dict()["known"].sum()) <= 6 * 3
 
 
-def test_swaps_of_the_appearance_stage_get_further_poses(
-    clips: Frames,
-    generator: Generator,
-    detector: LandmarkDetector,
-    pose_extractor: PoseExtractor,
-) -> None:
-    config = AppearanceStageConfig(
-        appearance_config(generator),
-        batch_size=8,
-        swap_share=0.75,
-        further_swaps=4,
-        pose_factors=SWAPPED,
-        image_share=0.125,
-        places_weight=100.0,
-        muon_lr=0.01,
-    )
-
-    def make(config: AppearanceStageConfig = config) -> AppearanceStage:
-        return AppearanceStage(config, clips, 1, generator, detector, pose_extractor, None)
-
-    found = run(make(), 60)
-    for key in ("x_embed", "x_places"):
-        assert mean(found[-20:], key) < mean(found[:20], key)
-    assert "x_embed" not in make(replace(config, further_swaps=0)).step(0, 0.1)
-    whole = make()
-    run(whole, 6)
-    assert_resumes(make, whole, 6)
-    with pytest.raises(UsageError, match="needs a swap_share"):
-        replace(config, swap_share=0.0)
-
-
 def test_places_are_guessed_by_a_network_that_is_kept(clips: Frames, generator: Generator) -> None:
-    places = places_guess(generator, clips, seed=1)
+    places = key_point_surrogate(generator, clips, seed=1)
     before = torch.random.get_rng_state()
     ws = generator.mapping(clips.factor_batch(np.arange(6)))
     assert places.distance(ws, ws) == 0
@@ -764,7 +719,7 @@ def test_places_are_guessed_by_a_network_that_is_kept(clips: Frames, generator: 
     true = [float((points[a] - points[b]).abs().mean()) for a, b in pairs]
     found = [float(places.distance(all_ws[a][None], all_ws[b][None])) for a, b in pairs]
     assert np.corrcoef(true, found)[0, 1] > 0.8
-    other = places_guess(generator, clips, seed=2)
+    other = key_point_surrogate(generator, clips, seed=2)
     other.load_state_dict(places.state_dict())
     assert other.distance(ws.roll(1, 0), ws) == places.distance(ws.roll(1, 0), ws)
     other.load_state_dict({"matrix": torch.zeros(16, 31)})  # of before there was a network
@@ -772,14 +727,14 @@ def test_places_are_guessed_by_a_network_that_is_kept(clips: Frames, generator: 
 
 
 def test_linear_view_tells_small_changes_from_large_ones(generator: Generator) -> None:
-    view = linear_view(generator, seed=1)
+    view = view_surrogate(generator, seed=1)
     random = torch.Generator().manual_seed(5)
     ws = generator.mapping(torch.randn(24, generator.config.z_dim, generator=random))
     centre = ws.mean(dim=0, keepdim=True)
     near = centre + 0.1 * (ws - centre)
     assert view.distance(ws, ws) == 0
     assert view.distance(near, centre) < 0.11 * view.distance(ws, centre) + 1e-6
-    other = linear_view(generator, seed=2)
+    other = view_surrogate(generator, seed=2)
     other.load_state_dict(view.state_dict())
     assert other.distance(ws, centre) == view.distance(ws, centre)
     # It explains a good part of what the generator does.

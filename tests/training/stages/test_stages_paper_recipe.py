@@ -19,7 +19,9 @@ from stylefacev_cli.training.losses.motion_losses import in_reverse
 from stylefacev_cli.training.stages.appearance import AppearanceStage, AppearanceStageConfig
 from stylefacev_cli.training.stages.joint import JointStage, Recomposed
 from stylefacev_cli.training.stages.joint_settings import JointStageConfig
-from stylefacev_cli.training.stages.motion import Attempt, Batch, MotionStage, MotionStageConfig
+from stylefacev_cli.training.stages.motion import MotionStage, RollOut
+from stylefacev_cli.training.stages.motion_batches import MotionBatch
+from stylefacev_cli.training.stages.motion_settings import MotionStageConfig
 from stylefacev_cli.training.stages.pose import PoseStage, PoseStageConfig
 
 Kind = TypeVar("Kind", bound=NetworkStage)
@@ -45,7 +47,7 @@ def test_mirrored_frames_are_what_the_detector_sees() -> None:
     stage = made("pose-flips", PoseStage)
     rows, none = np.arange(4), torch.zeros(0, 12)
     mirrored = torch.tensor([True, False, True, False])
-    found = stage._seen(rows, none, mirrored, rows)
+    found = stage._detected_heatmaps(rows, none, mirrored, rows)
     frames = stage.frames.image_batch(rows)
     frames[mirrored] = frames[mirrored].flip(-1)
     torch.testing.assert_close(found, heatmaps_of(stage._detector, frames))
@@ -62,7 +64,7 @@ def test_faces_of_seeds_are_those_that_generate_makes() -> None:
     epoch = np.concatenate([stage._seeds.next(4) for _ in range(4)])
     assert sorted(epoch.tolist()) == list(range(16))  # each once, before any comes again
     with pytest.raises(UsageError, match="num_latents 0"):
-        AppearanceStageConfig(num_latents=3, pool_images=32)
+        AppearanceStageConfig(num_latents=3, num_pool_images=32)
 
 
 def test_the_joint_stage_draws_from_its_seeds() -> None:
@@ -76,7 +78,7 @@ def test_the_joint_stage_draws_from_its_seeds() -> None:
 def test_separate_updates_have_statistics_of_their_own() -> None:
     """The video part does not know of the image part, which sees networks that have moved."""
     steps = {
-        (name, drawn): STAGES[name](num_drawn=drawn, adversarial_from=1.0).step(0, 0.1)
+        (name, drawn): STAGES[name](num_generated=drawn, adversarial_from=1.0).step(0, 0.1)
         for name in ("joint", "joint-separate")
         for drawn in (2, 4)
     }
@@ -90,8 +92,8 @@ def test_separate_updates_have_statistics_of_their_own() -> None:
 def test_statistics_of_a_joint_step_are_of_its_two_updates(stays: bool) -> None:
     """E_app sees a clip's first frame, R and what is before it its two frames; then one image."""
     stage = made(
-        "joint-separate", JointStage, num_clips=1, num_drawn=1, adversarial_from=1.0,
-        freeze_detector_norms=stays, lr=0.0,
+        "joint-separate", JointStage, num_clips=1, num_generated=1, adversarial_from=1.0,
+        freeze_detector_batch_norm=stays, lr=0.0,
     )  # fmt: skip
     networks = stage.detector, stage.pose_extractor, stage.appearance_net
     plain = [copy.deepcopy(network).train() for network in networks]
@@ -125,7 +127,7 @@ def test_separate_updates_are_two_of_the_same_optimisers() -> None:
         stage.step(index, 0.1)
     (adam, *_) = stage._optimisers.state_dict()["states"]
     assert {int(state["step"]) for state in adam.values()} == {6}
-    for settings in ({"num_swaps": 2}, {"num_drawn": 0}):
+    for settings in ({"num_swaps": 2}, {"num_generated": 0}):
         with pytest.raises(UsageError, match=r"separate_updates|pose_factors"):
             JointStageConfig(separate_updates=True, **settings)
 
@@ -138,29 +140,29 @@ def test_clips_are_reversed_in_time_alone() -> None:
 
 def test_real_and_made_clips_are_reversed_independently_in_half_of_the_steps() -> None:
     stage = made("motion-fresh", MotionStage)
-    found = torch.stack([stage._backwards(step_generator(1, index)) for index in range(500)])
+    found = torch.stack([stage.batches.backwards(step_generator(1, index)) for index in range(500)])
     assert found.float().mean(dim=(0, 2)) == pytest.approx([0.5, 0.5], abs=0.04)
     assert (found[:, 0] & found[:, 1]).float().mean() == pytest.approx(0.25, abs=0.04)
     never = made("motion-images", MotionStage)
-    assert not never._backwards(step_generator(1, 0)).any()
+    assert not never.batches.backwards(step_generator(1, 0)).any()
     with pytest.raises(UsageError, match="from 0 to 1"):
         MotionStageConfig(time_reversal=2)
 
 
 def test_the_sampler_learns_from_roll_outs_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = made("motion-fresh", MotionStage)
-    attempts: list[Attempt] = []
-    attempt = stage._attempt
+    roll_outs: list[RollOut] = []
+    roll_out = stage._roll_out
 
-    def note(batch: Batch) -> Attempt:
-        attempts.append(attempt(batch))
-        return attempts[-1]
+    def note(batch: MotionBatch) -> RollOut:
+        roll_outs.append(roll_out(batch))
+        return roll_outs[-1]
 
-    monkeypatch.setattr(stage, "_attempt", note)
+    monkeypatch.setattr(stage, "_roll_out", note)
     stage.step(0, 0.1)
-    of_critics, of_sampler = attempts
-    assert torch.equal(of_critics.real, of_sampler.real)
-    assert torch.equal(of_critics.made[:, 0], of_sampler.made[:, 0])
-    assert not torch.equal(of_critics.batch.noise, of_sampler.batch.noise)
-    assert not torch.equal(of_critics.made[:, -1], of_sampler.made[:, -1])
-    assert not of_critics.made.requires_grad and of_sampler.made.requires_grad
+    first, second = roll_outs  # of the discriminators, of the sampler
+    assert torch.equal(first.real, second.real)
+    assert torch.equal(first.generated[:, 0], second.generated[:, 0])
+    assert not torch.equal(first.batch.noise, second.batch.noise)
+    assert not torch.equal(first.generated[:, -1], second.generated[:, -1])
+    assert not first.generated.requires_grad and second.generated.requires_grad

@@ -12,7 +12,8 @@ from every_stage import STAGES, names_of, tensors_of, without_pictures
 
 from stylefacev_cli.common.autocast import HAS_BFLOAT16_PRODUCTS
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.training.engine.loop import Budget, LoopConfig, StopFlag, run_stage
+from stylefacev_cli.training.engine.budget import Budget
+from stylefacev_cli.training.engine.loop import LoopConfig, StopFlag, run_stage
 from stylefacev_cli.training.engine.optim import Optimisers
 from stylefacev_cli.training.engine.stage import NetworkStage
 
@@ -80,8 +81,8 @@ def test_every_optimised_parameter_gets_a_gradient(name: str) -> None:
 @pytest.mark.parametrize("name", ["detector", "pose", "appearance"])
 def test_parts_equal_the_whole_where_no_statistics_are_of_the_batch(name: str) -> None:
     settings = {"face_weight": 1.0, "feature_weight": 1.0} if name == "appearance" else {}
-    whole = STAGES[name](freeze_norms_from=0.0, **settings)
-    parts = STAGES[name](freeze_norms_from=0.0, accumulate=4, **settings)
+    whole = STAGES[name](freeze_batch_norm_from=0.0, **settings)
+    parts = STAGES[name](freeze_batch_norm_from=0.0, accumulate=4, **settings)
     for index in range(2):
         a, b = whole.step(index, 0.1), parts.step(index, 0.1)
         assert a == pytest.approx(b, rel=1e-4)
@@ -91,7 +92,7 @@ def test_parts_equal_the_whole_where_no_statistics_are_of_the_batch(name: str) -
 def test_parts_equal_the_whole_where_statistics_are_of_each_image() -> None:
     """Once they are frozen; before, they are of the batch, as they are without `per_image`."""
     name = "appearance-per-image"
-    whole, parts = (STAGES[name](freeze_norms_from=0.0, accumulate=count) for count in (1, 4))
+    whole, parts = (STAGES[name](freeze_batch_norm_from=0.0, accumulate=count) for count in (1, 4))
     a, b = whole.step(0, 0.1), parts.step(0, 0.1)
     assert a == pytest.approx(b, rel=1e-4)
     early, as_running = STAGES[name]().step(0, 0.1), STAGES["appearance"]().step(0, 0.1)

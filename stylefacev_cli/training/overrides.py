@@ -1,4 +1,4 @@
-"""Overrides of a training run's settings from the command line."""
+"""Settings laid over others: `--set` of the command line, and the rounds of a config."""
 
 from __future__ import annotations
 
@@ -30,6 +30,18 @@ def with_overrides(settings: dict[str, Any], overrides: list[str]) -> dict[str, 
             target[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise UsageError(f"--set {override}: the value is not valid YAML") from error
+    return result
+
+
+def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Settings with changes laid over them, section by section; neither is altered."""
+    result: dict[str, Any] = _copied(settings)
+    for key, value in changes.items():
+        before = result.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            result[key] = merged(before, value)
+        else:
+            result[key] = _copied(value)
     return result
 
 
