@@ -13,7 +13,7 @@ FOLDER/runs/NAME        one run of `stylefacev train` for each config
 FOLDER/data             the chunk in use, the next one, and the people held out
 FOLDER/log.txt          what all commands reported
 
-Where it stands is told by the saves of the runs: after `training_state.py restore STATE
+Where it stands is told by the checkpoints of the runs: after `training_state.py restore STATE
 FOLDER/runs/NAME` it goes on from there.
 """
 
@@ -34,6 +34,7 @@ from typing import IO, Any
 import yaml
 
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore
+from stylefacev_cli.training.named_configs import find_config
 from stylefacev_cli.training.settings import load_settings
 
 STYLEFACEV = (sys.executable, "-m", "stylefacev_cli")
@@ -71,30 +72,36 @@ class Plan:
         return int(self.values["chunk"]["identities"] * self.values["chunk"]["frames"])
 
 
+def config_of(plan: Path, name: str) -> Path:
+    """The config that a plan names: a file beside the plan, or a shipped one."""
+    beside = plan.parent / name
+    return beside if beside.is_file() else find_config(name)
+
+
 def read_plan(path: Path) -> Plan:
     """Read a plan and check it against the configs that it names."""
     values = yaml.safe_load(path.read_text())
     chunk_images = values["chunk"]["identities"] * values["chunk"]["frames"]
     rounds: list[Round] = []
     trained: dict[tuple[str, str], int] = {}
-    wanted: dict[tuple[str, str], int] = {}
+    expected: dict[tuple[str, str], int] = {}
     for phase in values["phases"]:
         key = phase["config"], phase["stage"]
-        config = path.parent / phase["config"]
-        settings = load_settings(config, [])
+        config = config_of(path, phase["config"])
+        settings = load_settings(config)
         section = getattr(settings, phase["stage"])
         begin = trained.get(key, 0)
         trained[key] = end = begin + phase["images"]
-        wanted[key] = section.num_images
+        expected[key] = section.num_images
         sizes = settings.resolution, section.batch_size
         while begin < end:
             begin = min(begin + chunk_images * values["passes"], end)
             more = phase["framing"], *sizes, begin, phase.get("grow_from")
             rounds.append(Round(len(rounds), config, phase["stage"], *more))
     for key, images in trained.items():
-        if images != wanted[key]:
+        if images != expected[key]:
             name = " ".join(key)
-            sys.exit(f"{path}: the phases of {name} have {images} images, it has {wanted[key]}")
+            sys.exit(f"{path}: the phases of {name} have {images} images, it has {expected[key]}")
     return Plan(values, rounds)
 
 
@@ -228,16 +235,19 @@ class Rolling:
             shutil.rmtree(self._chunk(number), ignore_errors=True)
 
     def _num_finished(self) -> int:
-        """Rounds whose images their stage has seen; those before a stage that has saves, too."""
+        """Rounds whose images are seen; those before a stage that has checkpoints, too."""
         number = 0
         begun: set[Path] = set()
         for one in self._plan.rounds:
             folder = self._run(one.config.stem) / one.stage / "checkpoints"
-            saves = CheckpointStore(folder).paths()
-            if saves and folder not in begun:
+            checkpoints = CheckpointStore(folder).paths()
+            if checkpoints and folder not in begun:
                 begun.add(folder)
                 number = one.number
-            if saves and int(saves[-1].stem.split("-")[1]) * one.batch_size >= one.until_images:
+            if (
+                checkpoints
+                and int(checkpoints[-1].stem.split("-")[1]) * one.batch_size >= one.until_images
+            ):
                 number = one.number + 1
         return number
 

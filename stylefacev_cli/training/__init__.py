@@ -1,1 +1,1 @@
-"""Workshop: one file per training stage, a loop that knows no model, losses."""
+"""Training: one file per stage of the paper, our extensions, losses, batches, and the loop."""

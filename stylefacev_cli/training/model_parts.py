@@ -1,4 +1,4 @@
-"""Which networks a model of a run would still lack: not trained yet, or overtaken by others."""
+"""The networks that a model of a run still lacks: not trained yet, or overtaken by others."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ SUFFIXES = (".yaml", ".yml")
 def list_configs() -> dict[str, str]:
     """What each shipped config is for, by name: the first line of its file, a comment."""
     purposes = {}
-    for path in sorted(FOLDER.glob("*.yaml")):
+    for path in sorted(FOLDER.glob("*.yaml"), key=lambda path: path.stem):
         with path.open(encoding="utf-8") as file:
             purposes[path.stem] = file.readline().lstrip("# ").rstrip()
     return purposes

@@ -1,4 +1,4 @@
-"""What can be known to go wrong before hours of training.
+"""Checks before hours of training: what can be known to go wrong.
 
 Batches, networks to begin with, data, folder, space, memory. Of data only indices and one label
 file a set are read, so this takes seconds for any set.

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from discs import draw_frames, write_discs
+from discs import SET_DISCS, draw_frames, write_discs
 from released_files import write_released
+from tiny import DISC_GENERATOR
 
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.weights.bundle import load_bundle
 from stylefacev_cli.weights.manifest import read_manifest
-
-TINY = Path(__file__).parents[2] / "examples" / "tiny.yaml"
 
 
 @pytest.fixture
@@ -50,7 +49,17 @@ def test_the_shortcut_ends_in_a_model_that_generates(
         *("motion.num_images=32", "detector=null", "held_out_permille=0"),
     ]
     command = [
-        *("--config", str(TINY), "--data", str(data), "--out", str(out), "--start-from", "pre"),
+        *(
+            "--config",
+            "tiny",
+            *SET_DISCS,
+            "--data",
+            str(data),
+            "--out",
+            str(out),
+            "--start-from",
+            "pre",
+        ),
         *(part for setting in settings for part in ("--set", setting)),
     ]
     assert run(["train", "joint", *command]) == 0

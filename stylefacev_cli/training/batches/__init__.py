@@ -1,1 +1,1 @@
-"""What a training step sees."""
+"""The batches of a training step: frames, clips, pairs, poses."""

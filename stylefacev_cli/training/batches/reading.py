@@ -176,7 +176,7 @@ def _reduced(images: np.ndarray, size_px: int) -> np.ndarray:
     """Images [T, S, S, C] brought down to a size, each pixel the mean over its area."""
     if images.shape[1] <= size_px:
         return images
-    planes = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    planes = torch.from_numpy(images.astype(np.float32)).permute(0, 3, 1, 2)
     reduced = resize_square(planes, size_px).round().to(torch.uint8)
     return reduced.permute(0, 2, 3, 1).numpy()
 

@@ -157,7 +157,8 @@ class Optimisers:
         """
         if len(state["states"]) != len(self._optimisers):
             raise UsageError(
-                "the saves are of other optimisers (muon_lr, 0 or not): train into another --out"
+                "the checkpoints are of other optimisers (muon_lr, 0 or not): train into another "
+                "--out"
             )
         for optimiser, saved in zip(self._optimisers, state["states"], strict=True):
             groups = optimiser.state_dict()["param_groups"]
@@ -279,20 +280,14 @@ def fits_muon(parameter: Tensor) -> bool:
 def muon_and_adam(
     network: nn.Module, lr: float, betas: tuple[float, float], muon_lr: float = 0.0
 ) -> Optimisers:
-    """Adam for a network; with `muon_lr`, Muon for its weights of more than four rows.
-
-    The pose, a way through a single channel, is hard to learn: on exact heatmaps of rendered faces
-    key points were 1.6 % of the frame off after 5,400 images with Muon (0.02), and 1.9 % with Adam
-    (0.004). Recomposed faces had 20.5 dB after 300 steps of the appearance stage with Muon (0.02),
-    17.7 dB with Adam (0.003), in 1.4 times the time.
-    """
+    """Adam for a network; with `muon_lr`, Muon for its weights of more than four rows."""
     return Optimisers(*optimisers_of(network, lr, betas, muon_lr))
 
 
 def optimisers_of(
     network: nn.Module, lr: float, betas: tuple[float, float], muon_lr: float = 0.0
 ) -> list[torch.optim.Optimizer]:
-    """What `muon_and_adam` lets step together."""
+    """The optimisers of `muon_and_adam`, Muon first."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for parameter in network.parameters():

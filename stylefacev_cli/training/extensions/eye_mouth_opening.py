@@ -1,10 +1,8 @@
-"""How far eyes and mouth are open in pictures of a pose.
+"""Opening surrogate: how far eyes and mouth are open in images of a pose, predicted from the pose.
 
-The pose's own key points tell it badly. The head that reads them was trained on poses of faces; in
-those that a sampler makes, the recomposer follows it less: with equal key points, sampled mouths
-moved less in pictures than those of clips, and eyes more. So a small network learns, from pictures
-of the data's people in poses of the data (some with noise) and of the sampler, what a detector sees
-there.
+The pose's own key points predict it badly: the head that reads them was trained on poses of faces,
+and in those of a sampler the recomposer follows it less. So a small network learns what a detector
+finds in images of the data's people, in poses of the data (some with noise) and of the sampler.
 """
 
 from __future__ import annotations

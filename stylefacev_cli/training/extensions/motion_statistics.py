@@ -1,4 +1,4 @@
-"""Numbers that tell of a pose, of which the losses on movement are made.
+"""Statistics of a pose, which the losses on movement compare.
 
 A pose has 64 numbers, but poses of faces fill few of those directions: a movement of the right size
 in the others melts the face. So the principal components of the data's poses are followed each for

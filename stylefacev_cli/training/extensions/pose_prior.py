@@ -1,8 +1,7 @@
-"""How far poses are from those that faces have: what a denoiser takes away from them.
+"""Pose prior: how far poses are from those that faces have, by what a denoiser changes of them.
 
-A sampler that only follows single values of poses combines them as no face does. There the head
-that reads key points and the recomposer, which know poses of faces alone, see different things:
-of sampled poses key points blinked as often as people do, and the pictures twice as often.
+A sampler that only follows single statistics of poses combines them as no face does. There the head
+that reads key points and the recomposer, which know poses of faces alone, disagree.
 
 A denoiser that was trained on data returns the mean of the data that a noisy value may come from,
 so what it changes is in proportion to the gradient of the logarithm of their density, blurred by

@@ -154,15 +154,13 @@ def test_one_command_interrupted_everywhere_ends_in_videos(
         ["reenact", "--model", NAME, "--source", "3", "--driving", "x.mp4", "-o", "y.mp4"],
         ["invert", "photo.png", "--model", NAME, "-o", "x.safetensors"],
         ["track", "x.mp4", "--model", NAME, "-o", "x.safetensors"],
-        ["train", "joint", "--config", "CONFIG", "--start-from", NAME],
+        ["train", "joint", "--config", "tiny", "--start-from", NAME],
         ["weights", "export", NAME, "--to", "out"],
     ],
 )
 def test_without_a_terminal_the_licence_has_to_be_accepted_by_a_flag(
     site: PublishedSite, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
-    tiny = Path(__file__).parents[3] / "examples" / "tiny.yaml"
-    command = [str(tiny) if word == "CONFIG" else word for word in command]
     assert run(command) == 3
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and "add --accept-licence" in err
