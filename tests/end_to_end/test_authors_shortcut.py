@@ -11,7 +11,6 @@ import pytest
 import torch
 from discs import SET_DISCS, draw_frames, write_discs
 from released_files import write_released
-from tiny import DISC_GENERATOR
 
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.weights.bundle import load_bundle
