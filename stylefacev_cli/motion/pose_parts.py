@@ -17,6 +17,7 @@ head: of all changes, the one of smallest Mahalanobis distance under the usual v
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,16 +57,16 @@ def scaled_key_points(key_points: Tensor, scales: Mapping[str, float]) -> Tensor
         [T, 14, 2].
     """
     assert set(scales) <= set(GROUPS), f"groups are {', '.join(GROUPS)}"
-    place, turn, shape, nose, follow, local = _decompose(key_points)
+    d = _decompose(key_points)
     factor = torch.ones(NUM_KEY_POINTS, dtype=key_points.dtype, device=key_points.device)
     for name, scale in scales.items():
         factor[list(GROUPS[name])] = scale
     of_head = float(scales.get("head", 1.0))
-    log_turn = turn.log()
+    log_turn = d.turn.log()
     middle = log_turn.mean(dim=0)
     turn = (middle + of_head * (log_turn - middle)).exp()
-    place = place.mean(dim=0) + of_head * (place - place.mean(dim=0))
-    inside = shape + of_head * (nose @ follow).view_as(local) + factor[:, None] * local
+    place = d.place.mean(dim=0) + of_head * (d.place - d.place.mean(dim=0))
+    inside = d.shape + of_head * (d.nose @ d.follow).view_as(d.local) + factor[:, None] * d.local
     return torch.view_as_real(place[:, None] + turn[:, None] * torch.view_as_complex(inside))
 
 
@@ -78,13 +79,13 @@ def amplitudes(key_points: Tensor) -> dict[str, float]:
     Returns:
         By group: of the head's place, and of the other parts relative to the head.
     """
-    place, _, _, _, _, local = _decompose(key_points)
+    d = _decompose(key_points)
     of_parts = {
-        name: float(local[:, list(points)].square().sum(dim=2).mean().sqrt())
+        name: float(d.local[:, list(points)].square().sum(dim=2).mean().sqrt())
         for name, points in GROUPS.items()
         if name != "head"
     }
-    return {"head": float((place - place.mean(dim=0)).abs().square().mean().sqrt()), **of_parts}
+    return {"head": float((d.place - d.place.mean(dim=0)).abs().square().mean().sqrt()), **of_parts}
 
 
 def pose_covariance(poses: Tensor) -> Tensor:
@@ -197,8 +198,21 @@ def _smooth_change(poses: Tensor, changed: Tensor, num_frames: int) -> Tensor:
     return torch.maximum(poses + smoothed(changed - poses, window), poses.clamp(max=0))
 
 
-def _decompose(key_points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Place [T] and turn [T] (complex), shape [14, 2], nose [T, 2], B [2, 28], local [T, 14, 2]."""
+class _Decomposition(NamedTuple):
+    """Key points of a track as motion of the head and of its parts (see the module)."""
+
+    place: Tensor  # [T] complex
+    turn: Tensor  # [T] complex: in-plane rotation and scale
+    shape: Tensor  # [14, 2]
+    nose: Tensor  # [T, 2]
+    follow: Tensor  # B [2, 28]
+    local: Tensor  # [T, 14, 2]
+
+
+def _decompose(key_points: Tensor) -> _Decomposition:
+    assert key_points.ndim == 3 and key_points.shape[1:] == (NUM_KEY_POINTS, 2), (
+        f"key points [T, {NUM_KEY_POINTS}, 2] expected, got {list(key_points.shape)}"
+    )
     points = torch.view_as_complex(key_points.contiguous())  # [T, 14]
     stable = torch.stack([*(points[:, list(eye)].mean(1) for eye in _EYES), points[:, _NOSE]], 1)
     place = stable.mean(dim=1)
@@ -214,7 +228,7 @@ def _decompose(key_points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tens
     ridge = len(nose) * _NOSE_NOISE**2 * torch.eye(2, dtype=nose.dtype, device=nose.device)
     follow = torch.linalg.solve(nose.T @ nose + ridge, nose.T @ moved.flatten(1))
     local = moved - (nose @ follow).view_as(moved)
-    return place, turn, shape, nose, follow, local
+    return _Decomposition(place, turn, shape, nose, follow, local)
 
 
 def _solve(extractor: PoseExtractor, poses: Tensor, targets: Tensor, covariance: Tensor) -> Tensor:
