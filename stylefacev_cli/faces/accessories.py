@@ -20,7 +20,7 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 
-FRAME, LENS, EARRING = 1.0, 2.0, 3.0  # kinds, as the shader knows them
+FRAME, LENS, EARRING = 1.0, 2.0, 3.0  # kinds, as in the shader
 VERTEX_FLOATS = 8  # position 3, normal 3, kind, opacity
 
 _RIM_POINTS, _ARM_POINTS, _BRIDGE_POINTS, _AROUND = 36, 6, 7, 6

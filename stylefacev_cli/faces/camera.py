@@ -1,4 +1,4 @@
-"""Where things are: the head's rotation about the neck, and the camera."""
+"""The camera, and the head's rotation about the neck."""
 
 from __future__ import annotations
 

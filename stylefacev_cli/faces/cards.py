@@ -16,7 +16,7 @@ I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 
 MAX_VERTICES, NUM_TRIANGLES = 512, 736
-_BROW = 0.0  # kind, as the shader knows it; lashes have their opacity instead
+_BROW = 0.0  # kind, as in the shader; lashes have their opacity instead
 _BROW_ROWS = len(brows.STYLES) * brows.PICTURE_HEIGHT
 _PICTURE_ROWS = _BROW_ROWS + len(lashes.STYLES) * lashes.PICTURE_SIZE
 

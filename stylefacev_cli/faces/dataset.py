@@ -79,7 +79,7 @@ class RenderSettings:
 
 
 class Progress(NamedTuple):
-    """How far a set is."""
+    """Progress of a set."""
 
     num_done: int  # clips finished, also by earlier runs
     num_clips: int
@@ -119,7 +119,7 @@ def render_set(
     try:
         check_folder(folder, settings)
         fetch_assets(settings.look)  # before the manifest of a set that cannot be rendered
-        _claim(folder, settings)
+        _write_manifest(folder, settings)
         num_done = _resume(folder)
         report(Progress(num_done, settings.num_identities))
         numbers = range(num_done, settings.num_identities)
@@ -210,7 +210,7 @@ def _cannot_write(error: OSError, folder: Path) -> DataError:
     return DataError(f"cannot write {where}: {error.strerror}; free it or choose another --out")
 
 
-def _claim(folder: Path, settings: RenderSettings) -> None:
+def _write_manifest(folder: Path, settings: RenderSettings) -> None:
     """Write the manifest."""
     path = folder / MANIFEST_NAME
     folder.mkdir(parents=True, exist_ok=True)
@@ -224,7 +224,7 @@ def _manifest(settings: RenderSettings) -> dict[str, Any]:
     return {
         "made_by": f"stylefacev {__version__}, data render",
         "recipe": RECIPE,
-        "settings": _told(settings),
+        "settings": _plain_settings(settings),
         "assets": assets_of(settings.look),
         "columns": _columns(),
         "factor_blocks": _factor_blocks(),
@@ -233,7 +233,7 @@ def _manifest(settings: RenderSettings) -> dict[str, Any]:
     }
 
 
-def _told(settings: RenderSettings) -> dict[str, Any]:
+def _plain_settings(settings: RenderSettings) -> dict[str, Any]:
     """Settings for the manifest; `split` only if there is one."""
     values = asdict(settings)
     return values if settings.split else {k: v for k, v in values.items() if k != "split"}

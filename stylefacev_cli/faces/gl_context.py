@@ -69,7 +69,7 @@ class GlContext:
         return self.context.buffer(np.ascontiguousarray(values).tobytes())
 
     def empty_buffer(self, num_vertices: int, num_floats: int) -> Any:
-        """A buffer with room for vertices of so many 4-byte numbers each."""
+        """An empty buffer for vertices of that many 4-byte numbers each."""
         return self.context.buffer(reserve=num_vertices * num_floats * 4)
 
     def vertex_array(self, program: Any, buffers: list[tuple[Any, ...]], index: Any = None) -> Any:

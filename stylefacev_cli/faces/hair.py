@@ -113,7 +113,7 @@ def _parting(identity: Identity) -> float:
 
 
 class _Noise(NamedTuple):
-    """Irregularities of the hair, the same for all people: they are nobody's factor."""
+    """Irregularities of the hair, equal for all people; no factor changes them."""
 
     fine: F64  # [A]
     middle: F64  # [A]

@@ -1,4 +1,4 @@
-"""Pictures and labels of any latent."""
+"""Images and labels of any latent."""
 
 from __future__ import annotations
 

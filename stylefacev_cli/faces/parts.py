@@ -14,7 +14,7 @@ from stylefacev_cli.faces.teeth import LowerJaw, arch_places, arch_triangles
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
-_EYE, _TEETH, _TONGUE = 1.0, 2.0, 3.0  # kinds, as the shader knows them
+_EYE, _TEETH, _TONGUE = 1.0, 2.0, 3.0  # kinds, as in the shader
 _LASH_OPACITY = {"upper": 1.0, "lower": 0.3}
 
 

@@ -1,4 +1,4 @@
-"""What a drawn frame tells: its picture, the share of hair, and which landmarks are visible."""
+"""Image and labels read back from a drawn frame: share of hair, visible landmarks."""
 
 from __future__ import annotations
 

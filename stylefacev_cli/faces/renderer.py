@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stylefacev_cli.datasets.clips import HAIR_BLOCK_PX
 from stylefacev_cli.faces import lighting
 from stylefacev_cli.faces.brows import brow_color, brow_opacity
 from stylefacev_cli.faces.camera import NECK_PIVOT
@@ -38,12 +39,11 @@ from stylefacev_cli.faces.readback import hair_share, shrink, visible_landmarks
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-HAIR_BLOCK_PX = 4  # side of the blocks of `FaceFrame.hair`
 _NO_RIM = (0.0, 0.0, 99.0)  # the plane of `Hat.rim` for those without a hat: above everything
 
 
 class FaceFrame(NamedTuple):
-    """A rendered frame and what is known about it."""
+    """A rendered frame and its labels."""
 
     image: U8  # [S, S, 3] sRGB
     landmarks: F32  # [98, 2] fractions of the frame, x right, y down
@@ -113,7 +113,7 @@ class FaceRenderer:
     # --- loading -----------------------------------------------------------------------------
 
     def _load_head(self, head: Head) -> None:
-        """Write what stays the same in all poses."""
+        """Upload what does not depend on the pose."""
         if head is self._head:
             return
         self._head = head
@@ -143,7 +143,7 @@ class FaceRenderer:
             self._gl.set_uniforms(lighting.scene_uniforms(scene, identity))
 
     def _load_pose(self, posed: PosedHead) -> None:
-        """Write what changes with every frame."""
+        """Upload what depends on the pose."""
         head, vertices, view = posed.head, posed.vertices, posed.view
         self._skin.load_vertices(vertices)
         self._mouth_and_eyes.load_vertices(head, vertices)

@@ -91,7 +91,7 @@ def vertex_shader(body: str) -> str:
 
 
 def fragment_shader(body: str) -> str:
-    """A fragment shader that knows the lights, `lit` and `tone`: version, shared chunk, `body`."""
+    """A fragment shader with the lights, `lit` and `tone`: version, shared chunk, `body`."""
     return VERSION + _LIGHT + body
 
 

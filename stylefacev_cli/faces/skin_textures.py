@@ -343,7 +343,7 @@ def _square_roots() -> U8:
 
 
 @njit(cache=True)
-def _blend(
+def _blend(  # noqa: PLR0913 - a compiled loop, which takes arrays and numbers only
     low: I16,
     detail: I16,
     mean_detail: I16,

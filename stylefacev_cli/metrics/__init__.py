@@ -1,1 +1,1 @@
-"""Laboratory: iterables of frames in, numbers out; each number names its protocol."""
+"""Metrics: iterables of frames in, numbers out; each number names its protocol."""

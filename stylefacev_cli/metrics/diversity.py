@@ -1,6 +1,6 @@
-"""How different videos are: of different people, and of one person in different motions.
+"""Diversity of videos: between people, and between motions of one person.
 
-Which videos are compared is drawn by a seed; a number comes with that of its pairs.
+The pairs of videos that are compared are drawn by a seed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class PairStatistics:
-    """What pairs of videos are apart: mean and sd over pairs, and how many of them there are."""
+    """Mean and sd of a distance over pairs of videos, and the number of pairs."""
 
     mean: float
     sd: float
@@ -27,25 +27,25 @@ class PairStatistics:
 
 @dataclass(frozen=True)
 class VideoPairs:
-    """Which videos are compared, by their numbers."""
+    """Pairs of videos to compare, as indices."""
 
     people: list[Pair]  # different ones
     motions: list[Pair]  # of one person
 
 
 def draw_pairs(people: list[str], num_pairs: int, seed: int) -> VideoPairs:
-    """Draw at most `num_pairs` pairs of each kind, each pair once.
+    """At most `num_pairs` random pairs of each kind, without repetition.
 
     Args:
-        people: who is in each video.
+        people: the person in each video.
         num_pairs: of each kind.
         seed: of the draw.
     """
-    who = np.unique(people, return_inverse=True)[1]
-    upper = np.triu(np.ones((len(who), len(who)), bool), k=1)
-    same = who[:, None] == who[None]
+    person_index = np.unique(people, return_inverse=True)[1]
+    upper = np.triu(np.ones((len(person_index), len(person_index)), bool), k=1)
+    same = person_index[:, None] == person_index[None]
     random = np.random.default_rng(seed)
-    kinds = [_drawn(np.argwhere(upper & kind), num_pairs, random) for kind in (~same, same)]
+    kinds = [_sample(np.argwhere(upper & kind), num_pairs, random) for kind in (~same, same)]
     return VideoPairs(*kinds)
 
 
@@ -59,13 +59,13 @@ def key_point_distance(first: Track, second: Track) -> float:
 
 def pair_statistics(values: Iterable[float]) -> PairStatistics | None:
     """Mean and sd of the values of pairs; None if there are none. The sd of a single one is 0."""
-    found = np.fromiter(values, np.float64)
-    if not len(found):
+    distances = np.fromiter(values, np.float64)
+    if not len(distances):
         return None
-    sd = float(found.std(ddof=1)) if len(found) > 1 else 0.0
-    return PairStatistics(float(found.mean()), sd, len(found))
+    sd = float(distances.std(ddof=1)) if len(distances) > 1 else 0.0
+    return PairStatistics(float(distances.mean()), sd, len(distances))
 
 
-def _drawn(pairs: NDArray[np.intp], count: int, random: np.random.Generator) -> list[Pair]:
+def _sample(pairs: NDArray[np.intp], count: int, random: np.random.Generator) -> list[Pair]:
     chosen = random.permutation(len(pairs))[:count]
     return [(int(a), int(b)) for a, b in pairs[np.sort(chosen)]]

@@ -1,25 +1,12 @@
-"""The networks that tell people apart, by their names.
+"""Face recognition networks of the identity metrics, by name.
 
-Faces are found by the landmark detector of the default model and aligned to the network's template
-(see `alignment`); dlib's own 68-point detector is not for commercial use and not used.
+Faces are detected by the landmark detector of the default model and aligned to the network's own
+template (see `alignment`): dlib's chip by five points, ArcFace's crop. dlib's 68-point detector is
+not for commercial use and not used. Cosines of different networks are not comparable; those of
+dlib's descriptors are all positive, and say something only beside the cosine of different people.
 
-dlib-face, measured on faces rendered by this project – cosines of two frames of one person, and of
-different people (mean ± sd of all pairs; `AUC`: how often the former is the higher one):
-
-    400-clip set, 64 px: 40 people, 8 frames each   same person     different people    AUC
-      chip by five points, padding 0.25             0.984 ± 0.008   0.917 ± 0.030       0.998
-      square crop, 1.25 × the landmarks' box        0.973 ± 0.014   0.911 ± 0.029       0.984
-      square crop, the landmarks' box               0.966 ± 0.017   0.921 ± 0.023       0.951
-      the whole frame                               0.971 ± 0.014   0.943 ± 0.018       0.893
-    stills, 128 px: 100 people, 3 scenes and poses each
-      chip by five points, padding 0.25             0.972 ± 0.013   0.912 ± 0.029       0.977
-      square crop, 1.25 × the landmarks' box        0.959 ± 0.016   0.910 ± 0.027       0.948
-
-So it is the chip by five points, which dlib itself takes. All of dlib's descriptors have positive
-cosines: a cosine says something only beside that of different people.
-
-arcface-iresnet50 is built by its paper and by the names of the released file, but was never run
-with genuine weights here: nobody could download them.
+arcface-iresnet50 is built by its paper and by the names of the released file; it is not tested with
+the released weights.
 """
 
 from __future__ import annotations
@@ -50,14 +37,14 @@ Embeddings = NDArray[np.float32]  # [N, D]
 
 DLIB_ENTRY = "dlib-face"
 ARCFACE_ENTRY = "arcface-iresnet50"
-# What torch.load raises for a damaged file.
-_DAMAGES = (RuntimeError, ValueError, KeyError, AttributeError, TypeError, EOFError)
+# Errors of torch.load for a damaged file.
+_DAMAGED = (RuntimeError, ValueError, KeyError, AttributeError, TypeError, EOFError)
 NAMES = ("auto", ARCFACE_ENTRY, DLIB_ENTRY)
 
 
 @dataclass(frozen=True)
 class FaceNetwork:
-    """A network that gives faces of one person similar features.
+    """A network of identity features.
 
     Attributes:
         name: goes into the metric's name.
@@ -72,11 +59,11 @@ class FaceNetwork:
 
 
 def face_network(name: str = "auto") -> FaceNetwork:
-    """A network by its name in the registry.
+    """A face recognition network by its name in the registry.
 
     Args:
-        name: one of `NAMES`; `auto` is ArcFace if its weights are there, else dlib's, which are
-            downloaded if need be. ArcFace's come under a licence that is to be accepted first.
+        name: one of `NAMES`; `auto` is ArcFace if its weights are present, else dlib's, which are
+            downloaded if needed. The licence of ArcFace's has to be accepted first.
 
     Raises:
         UsageError: no such network, or its licence has to be accepted first.
@@ -86,17 +73,17 @@ def face_network(name: str = "auto") -> FaceNetwork:
     if name not in NAMES:
         raise UsageError(f"no face network {name!r}; there are {', '.join(NAMES)}")
     if name == "auto":
-        name = ARCFACE_ENTRY if _is_there(ARCFACE_ENTRY) else DLIB_ENTRY
+        name = ARCFACE_ENTRY if _is_present(ARCFACE_ENTRY) else DLIB_ENTRY
     path = fetch_entry(find_entry(name))[0]
     if name == DLIB_ENTRY:
-        template, describe = DLIB_CHIP, _load_dlib(path)
+        template, embed_aligned = DLIB_CHIP, _load_dlib(path)
     else:
-        template, describe = ARCFACE_CROP, arcface_features(read_arcface(path))
+        template, embed_aligned = ARCFACE_CROP, arcface_features(read_arcface(path))
     detector = needed(load_bundle(DEFAULT_MODEL).networks.finder, "landmarks")
 
     def embed(frames: Frames) -> Embeddings:
         parts = [frames[first : first + BATCH] for first in range(0, len(frames), BATCH)]
-        return np.concatenate([describe(aligned_faces(detector, p, template)) for p in parts])
+        return np.concatenate([embed_aligned(aligned_faces(detector, p, template)) for p in parts])
 
     return FaceNetwork(name, sha256_of(path), embed)
 
@@ -115,13 +102,13 @@ def aligned_faces(detector: LandmarkDetector, frames: Frames, template: Template
 def arcface_features(network: IResNet50) -> Callable[[Frames], Embeddings]:
     """The function from aligned faces uint8 [N, 112, 112, 3] to features [N, 512]."""
 
-    def describe(faces: Frames) -> Embeddings:
+    def embed_aligned(faces: Frames) -> Embeddings:
         with torch.inference_mode():
             inputs = torch.tensor(faces).permute(0, 3, 1, 2).float()
-            found: Embeddings = network((inputs - 127.5) / 127.5).numpy()
-        return found
+            features: Embeddings = network((inputs - 127.5) / 127.5).numpy()
+        return features
 
-    return describe
+    return embed_aligned
 
 
 def read_arcface(path: Path) -> IResNet50:
@@ -133,7 +120,7 @@ def read_arcface(path: Path) -> IResNet50:
     network = IResNet50()
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (*_DAMAGES, pickle.UnpicklingError) as error:
+    except (*_DAMAGED, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:200]
         raise IntegrityError(f"{path} does not hold IResNet-50's weights: {reason}") from error
     return network.eval().requires_grad_(False)
@@ -152,11 +139,11 @@ def _load_dlib(path: Path) -> Callable[[Frames], Embeddings]:
     except RuntimeError as error:
         raise IntegrityError(f"{path} does not hold dlib's face network: {error}") from error
 
-    def describe(faces: Frames) -> Embeddings:
+    def embed_aligned(faces: Frames) -> Embeddings:
         return np.array(network.compute_face_descriptor(list(faces)), np.float32)
 
-    return describe
+    return embed_aligned
 
 
-def _is_there(entry: str) -> bool:
+def _is_present(entry: str) -> bool:
     return all(cache.path_of(file).is_file() for file in find_entry(entry).files)

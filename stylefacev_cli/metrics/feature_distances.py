@@ -1,4 +1,4 @@
-"""Distances of two sets of features, and how much of one set the other covers.
+"""Distances of two sets of features: Fréchet, kernel, precision and recall.
 
 Rows are samples, columns are features; everything is computed in float64.
 """
@@ -19,7 +19,7 @@ KERNEL_SUBSET = 1000  # as in Bińkowski et al. 2018
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and the spread around it: of resamples, or of the pairs that were measured."""
+    """A mean and a standard deviation, over resamples or over measured pairs."""
 
     mean: float
     sd: float
@@ -32,7 +32,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many made samples look real, and how many real ones could have been made."""
+    """Precision and recall: shares of generated samples that look real, and the reverse."""
 
     precision: float
     recall: float
@@ -74,23 +74,27 @@ def frechet_distance(fake: Features, real: Features) -> float:
 
 @dataclass(frozen=True)
 class Floor:
-    """The Fréchet distance of real from real: what no made set can be expected to beat."""
+    """Fréchet distance of two halves of the real samples: the best expectable value."""
 
     distance: float
     count: int  # samples in each of the two sets
 
     def warning(self, num_compared: int, what: str) -> list[str]:
-        """What is to be said if the floor is that of fewer samples than were compared."""
+        """A warning where the floor is of fewer samples than were compared; else none."""
         if self.count >= num_compared:
             return []
         return [
-            f"the floor is that of {self.count} {what} a side, for want of real ones: at the size "
-            "of this measurement it would be lower"
+            f"the floor is that of {self.count} {what} a side, since there are no more real ones; "
+            "at the size of this measurement it would be lower"
         ]
 
 
 def frechet_floor(real: Features, at_most: int) -> Floor:
-    """The floor from real samples [N, D] in random order, with `at_most` in each set.
+    """Fréchet distance of two disjoint sets of real samples, of at most `at_most` each.
+
+    Args:
+        real: [N, D] in random order.
+        at_most: samples in each of the two sets.
 
     Raises:
         DataError: there are too few, or values that are not finite.
@@ -130,12 +134,12 @@ def kernel_distance(
     a = check_features(fake, "fake", subset_size)
     b = check_features(real, "real", subset_size)
     random = np.random.RandomState(seed)
-    found = []
+    values = []
     for _ in range(num_subsets):
         x = a[random.choice(len(a), subset_size, replace=False)]
         y = b[random.choice(len(b), subset_size, replace=False)]
-        found.append(_mmd2(x, y))
-    return Estimate(float(np.mean(found)), float(np.std(found)))
+        values.append(_mmd2(x, y))
+    return Estimate(float(np.mean(values)), float(np.std(values)))
 
 
 def _mmd2(x: Features, y: Features) -> float:
@@ -151,9 +155,10 @@ def _mmd2(x: Features, y: Features) -> float:
 
 
 def precision_recall(fake: Features, real: Features, *, neighbours: int = 3) -> Coverage:
-    """Improved precision and recall: shares within the other set's balls.
+    """Improved precision and recall: shares within the other set's manifold.
 
-    A sample's ball reaches to its `neighbours`-th nearest of the same set.
+    The manifold is the union of balls around samples, each reaching to the `neighbours`-th nearest
+    sample of the same set.
     Source: Kynkäänniemi et al. 2019.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The networks of images that FID looks through, by their names."""
+"""Feature networks of FID, by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = (INCEPTION_ENTRY, EFFICIENTNET_ENTRY)
 
 
 def image_network(name: str) -> FeatureNetwork:
-    """A network by its name in the registry.
+    """A feature network of images by its name in the registry.
 
     Raises:
         UsageError: no such network.

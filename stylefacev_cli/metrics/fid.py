@@ -29,7 +29,7 @@ from stylefacev_cli.metrics.feature_distances import (
 )
 from stylefacev_cli.networks.features.i3d import legacy_bilinear
 
-Picture = NDArray[np.uint8]  # [H, W, 3]
+RgbImage = NDArray[np.uint8]  # [H, W, 3]
 RESIZES = {
     "clean": "bicubic with antialiasing, in float (clean-fid)",
     "tensorflow1": "bilinear, TensorFlow 1 (no half pixel, no antialias)",
@@ -40,7 +40,7 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """A network of images, and what it wants to see.
+    """A feature network of images and the format of its input.
 
     Attributes:
         name: goes into the metric's name.
@@ -57,20 +57,20 @@ class FeatureNetwork:
 
 @dataclass(frozen=True)
 class FidResult:
-    """What was found, and how far it can be trusted."""
+    """FID, KID, precision and recall of two sets, with their floors and warnings."""
 
     num_fake: int
     num_real: int
     fid: float
     kid: Estimate
-    kid_floor: Estimate  # KID of two halves of the real images: about 0, and how far it scatters
+    kid_floor: Estimate  # KID of two halves of the real images: about 0, with its sd
     coverage: Coverage
     floor: float  # FID of two halves of the real images
     floor_images: int  # in each of the halves
     warnings: tuple[str, ...]
 
 
-def resized(image: Picture, size_px: int, resize: str) -> torch.Tensor:
+def resized(image: RgbImage, size_px: int, resize: str) -> torch.Tensor:
     """An image at a network's size: float32 [3, S, S], 0 to 255.
 
     Raises:
@@ -94,7 +94,7 @@ def resized(image: Picture, size_px: int, resize: str) -> torch.Tensor:
 
 
 def image_features(
-    network: FeatureNetwork, images: Iterable[Picture], resize: str = "clean"
+    network: FeatureNetwork, images: Iterable[RgbImage], resize: str = "clean"
 ) -> Features:
     """Features of images: float32 [N, D]; arguments as for `feature_rows`."""
     rows = list(feature_rows(network, images, resize))
@@ -102,7 +102,7 @@ def image_features(
 
 
 def feature_rows(
-    network: FeatureNetwork, images: Iterable[Picture], resize: str = "clean"
+    network: FeatureNetwork, images: Iterable[RgbImage], resize: str = "clean"
 ) -> Iterator[Features]:
     """Features of one image after the other, `BATCH` at a time: float32 [D].
 
@@ -111,15 +111,15 @@ def feature_rows(
         images: uint8 [H, W, 3], of any sizes.
         resize: one of `RESIZES`.
     """
-    for some in _batches(images):
-        inputs = torch.stack([resized(image, network.size_px, resize) for image in some])
+    for batch in _batches(images):
+        inputs = torch.stack([resized(image, network.size_px, resize) for image in batch])
         with torch.inference_mode():
             rows = network.features(inputs).float().numpy()
         yield from rows
 
 
 def even_mix(parts: list[Features]) -> Features:
-    """Features of several sets in turn, one of each, until the first set ends: an even mix."""
+    """Features of several sets, interleaved until the shortest set ends."""
     shortest = min(len(part) for part in parts)
     mixed: Features = np.stack([part[:shortest] for part in parts], axis=1)
     return mixed.reshape(-1, *parts[0].shape[1:])
@@ -138,10 +138,10 @@ def compare_images(fake: Features, real: Features, num_images: int, seed: int = 
     Raises:
         DataError: there are too few images, or features that are not finite.
     """
-    every, fake, real = real, fake[:num_images], real[:num_images]
+    all_real, fake, real = real, fake[:num_images], real[:num_images]
     fewest = min(len(fake), len(real))
-    floor = frechet_floor(every, len(real))
-    halves = every[: floor.count], every[floor.count : 2 * floor.count]
+    floor = frechet_floor(all_real, len(real))
+    halves = all_real[: floor.count], all_real[floor.count : 2 * floor.count]
     warnings = []
     if fewest < RELIABLE_IMAGES:
         warnings.append(
@@ -164,7 +164,7 @@ def compare_images(fake: Features, real: Features, num_images: int, seed: int = 
     )
 
 
-def _batches(images: Iterable[Picture]) -> Iterator[list[Picture]]:
+def _batches(images: Iterable[RgbImage]) -> Iterator[list[RgbImage]]:
     iterator = iter(images)
-    while some := list(islice(iterator, BATCH)):
-        yield some
+    while batch := list(islice(iterator, BATCH)):
+        yield batch

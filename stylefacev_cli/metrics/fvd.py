@@ -25,21 +25,21 @@ from stylefacev_cli.metrics.feature_distances import (
 from stylefacev_cli.networks.features.i3d import MIN_FRAMES, NUM_LOGITS, preprocess
 
 Clip = NDArray[np.uint8]  # [T, H, W, 3]
-RELIABLE_CLIPS = 2048  # below, the number says more of the sample's size than of the videos
+RELIABLE_CLIPS = 2048  # below, the value depends more on the sample size than on the videos
 MIN_CLIPS = 16
 NUM_RESAMPLES = 10
 
 
 @dataclass(frozen=True)
 class FvdProtocol:
-    """How clips are taken; numbers of different protocols are not comparable."""
+    """Number and sampling of clips; values of different protocols are not comparable."""
 
     num_clips: int
     num_frames: int
     stride: int = 1
 
     def __post_init__(self) -> None:
-        """Check the values once."""
+        """Check the values."""
         if self.num_frames < MIN_FRAMES:
             raise UsageError(f"a clip has at least {MIN_FRAMES} frames: {self.num_frames} given")
         if self.num_clips < MIN_CLIPS:
@@ -49,7 +49,7 @@ class FvdProtocol:
 
     @property
     def id(self) -> str:
-        """Its name, as in StyleGAN-V."""
+        """The protocol's name, as in StyleGAN-V."""
         every = f"_subsample{self.stride}f" if self.stride > 1 else ""
         return f"fvd{self.num_clips}_{self.num_frames * self.stride}f{every}"
 
@@ -63,7 +63,7 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class FvdResult:
-    """What was found, and how far it can be trusted."""
+    """FVD and KVD of two sets of clips, with their floor and warnings."""
 
     num_fake: int
     num_real: int
@@ -102,7 +102,7 @@ def feature_rows(
 
 
 def compare(fake: Features, real: Features, num_clips: int, seed: int = 0) -> FvdResult:
-    """FVD and KVD of two sets of features, with the floor that sets of this size have.
+    """FVD and KVD of two sets of features, with the floor of sets of this size.
 
     Args:
         fake: [N, 400].
@@ -114,11 +114,11 @@ def compare(fake: Features, real: Features, num_clips: int, seed: int = 0) -> Fv
     Raises:
         DataError: there are too few clips, or features that are not finite.
     """
-    every, fake, real = real, fake[:num_clips], real[:num_clips]
+    all_real, fake, real = real, fake[:num_clips], real[:num_clips]
     fewest = min(len(fake), len(real))
     if fewest < MIN_CLIPS:
         raise DataError(f"FVD needs at least {MIN_CLIPS} clips of each side; there are {fewest}")
-    floor = frechet_floor(every, len(real))
+    floor = frechet_floor(all_real, len(real))
     warnings = []
     if fewest < RELIABLE_CLIPS:
         warnings.append(
@@ -126,11 +126,13 @@ def compare(fake: Features, real: Features, num_clips: int, seed: int = 0) -> Fv
             "floor, and compare it with none of another size"
         )
     if len(fake) != len(real):
-        warnings.append(f"{len(fake)} made and {len(real)} real clips: the sides are not equal")
+        warnings.append(
+            f"{len(fake)} generated and {len(real)} real clips: the numbers are not equal"
+        )
     warnings += floor.warning(fewest, "clips")
     random = np.random.default_rng(seed)
     resampled = [
-        frechet_distance(_some(fake, fewest // 2, random), _some(real, fewest // 2, random))
+        frechet_distance(_subset(fake, fewest // 2, random), _subset(real, fewest // 2, random))
         for _ in range(NUM_RESAMPLES)
     ]
     return FvdResult(
@@ -145,18 +147,18 @@ def compare(fake: Features, real: Features, num_clips: int, seed: int = 0) -> Fv
     )
 
 
-def _some(features: Features, count: int, random: np.random.Generator) -> Features:
+def _subset(features: Features, count: int, random: np.random.Generator) -> Features:
     chosen: Features = features[random.choice(len(features), count, replace=False)]
     return chosen
 
 
 def frozen(clip: Clip) -> Clip:
-    """The control without motion: the first frame, again and again."""
+    """The control without motion: the first frame, repeated."""
     return np.broadcast_to(clip[:1], clip.shape)
 
 
 def shuffled(clip: Clip) -> Clip:
-    """The control without order: the frames, mixed, each clip in an order of its own."""
+    """The control without order: the frames in random order, another one for each clip."""
     seed = zlib.crc32(clip.tobytes())
     mixed: Clip = clip[np.random.default_rng(seed).permutation(len(clip))]
     return mixed

@@ -1,17 +1,14 @@
-"""Whether a person stays the same: cosines of identity features over time.
+"""Identity over time: cosines of a video's identity features.
 
-The numbers carry the name of the network that gave the features: cosines of different networks are
-not comparable, and say something only beside the cosine of different people.
+The numbers carry the name of the network of the features: cosines of different networks are not
+comparable, and are to be read beside the cosine of different people.
 
 ACD, the average content distance, comes from MoCoGAN (Tulyakov et al. 2018): the mean L2 distance
-of all pairs of frames of a video, in OpenFace's features, which are of unit length. MoCoGAN-HD's
-maintainers did not put their code for it into their repository; asked in its issue 13, they said
-that they follow MoCoGAN, and posted a script: facenet-pytorch's InceptionResnetV1 (VGGFace2; unit
-length as well), 1,024 videos of 16 frames, halved by averaging to 128 px. Only the beginning of
-that script could be read here, not how it goes from features to the number, so `acd` is MoCoGAN's
-formula: all pairs of frames, L2, unit length, mean over videos. It is that variant in the features
-of the network named beside it, and not comparable with either paper's numbers. (Another thing goes
-by the same name for talking heads: the distance to a reference picture.)
+of all pairs of frames of a video, in OpenFace's features, which are of unit length. `acd` is
+MoCoGAN's formula in the features of the network named beside it, and not comparable with the
+numbers of MoCoGAN or MoCoGAN-HD, which use other networks (OpenFace; facenet-pytorch's
+InceptionResnetV1 on 1,024 videos of 16 frames at 128 px, by issue 13 of its repository). For
+talking heads, the distance to a reference image goes by the same name.
 """
 
 from __future__ import annotations
@@ -26,13 +23,13 @@ from stylefacev_cli.metrics.feature_distances import Estimate
 
 Embeddings = NDArray[np.floating]  # [T, D]
 MIN_FRAMES = 2
-NUMBERS = ("mean_to_first", "last_to_first", "neighbours", "acd")  # of a video, without its curves
+NUMBERS = ("mean_to_first", "last_to_first", "neighbours", "acd")  # scalars of a video
 NUM_EXTREMES = 3
 
 
 @dataclass(frozen=True)
 class Identity:
-    """How a face stays who it is, or the means over several.
+    """Identity preservation of one video, or the means over several.
 
     Attributes:
         to_first: cosine of each frame to the first one, from the second frame on.
@@ -54,19 +51,19 @@ class Identity:
 
 @dataclass(frozen=True)
 class OtherPeople:
-    """Cosines of different people: what a video that changes its person comes down to."""
+    """Cosines of different people: the floor of all identity cosines."""
 
     mean: float
     sd: float
     num_pairs: int
 
     def kept(self, cosine: float) -> float | None:
-        """How much of the way from other people's cosine (0) to the same picture's (1) is left."""
+        """A cosine rescaled so that different people are at 0 and the same image is at 1."""
         return (cosine - self.mean) / (1 - self.mean) if self.mean < 1 else None
 
 
 def measure_identity(embeddings: Embeddings) -> Identity:
-    """Measure one video.
+    """Identity preservation of one video.
 
     Args:
         embeddings: identity features of each frame [T, D], of any length but 0.
@@ -91,37 +88,34 @@ def measure_identity(embeddings: Embeddings) -> Identity:
     )
 
 
-def mean_identity(found: list[Identity]) -> Identity:
+def mean_identity(videos: list[Identity]) -> Identity:
     """The mean over videos of the same length."""
-    assert found and len({len(one.to_first) for one in found}) == 1
+    assert videos and len({len(one.to_first) for one in videos}) == 1
     return Identity(
-        to_first=_mean_curve([one.to_first for one in found]),
-        to_previous=_mean_curve([one.to_previous for one in found]),
-        **{name: estimate.mean for name, estimate in spread(found).items()},
+        to_first=_mean_curve([one.to_first for one in videos]),
+        to_previous=_mean_curve([one.to_previous for one in videos]),
+        **{name: estimate.mean for name, estimate in spread(videos).items()},
     )
 
 
-def spread(found: list[Identity]) -> dict[str, Estimate]:
+def spread(videos: list[Identity]) -> dict[str, Estimate]:
     """Mean and sd over videos of each of `NUMBERS`; of a single video the sd is 0."""
-    values = {name: [getattr(one, name) for one in found] for name in NUMBERS}
-    return {
-        name: Estimate(float(np.mean(some)), float(np.std(some, ddof=1)) if len(some) > 1 else 0.0)
-        for name, some in values.items()
-    }
+    values = {name: [getattr(one, name) for one in videos] for name in NUMBERS}
+    return {name: Estimate.of(numbers) for name, numbers in values.items()}
 
 
-def other_people(pictures: list[NDArray[np.floating]], people: list[str]) -> OtherPeople | None:
+def other_people(features: list[NDArray[np.floating]], people: list[str]) -> OtherPeople | None:
     """The cosines of all pairs of different people; None if there are not two of them.
 
     Args:
-        pictures: identity features [D] of one picture of each.
-        people: who is in it.
+        features: identity features [D] of one image of each video.
+        people: the person in it.
 
     Raises:
         DataError: features without direction.
     """
-    directions, who = _directions(np.stack(pictures)), np.array(people)
-    cosines = (directions @ directions.T)[np.triu(who[:, None] != who[None], k=1)]
+    directions, person = _directions(np.stack(features)), np.array(people)
+    cosines = (directions @ directions.T)[np.triu(person[:, None] != person[None], k=1)]
     if not len(cosines):
         return None
     return OtherPeople(float(cosines.mean()), float(cosines.std()), len(cosines))

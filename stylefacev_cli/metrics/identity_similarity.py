@@ -1,8 +1,7 @@
-"""Whether recomposed faces keep who they show: cosines of an identity network.
+"""Identity similarity of recomposed faces: cosines of a face recognition network.
 
-The paper's reconstruction similarity, and what is needed to read it: how like each other different
-people are to the same network, and whose identity a face in another's pose has. Cosines of
-different networks are not comparable.
+The paper's reconstruction similarity, and beside it the cosine of different people (the floor) and
+those of a face in another person's pose. Cosines of different networks are not comparable.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Embed = Callable[[Images], NDArray[np.float32]]  # [N, H, W, 3] → [N, D]
 
 @dataclass(frozen=True)
 class IdentityPair:
-    """Images of two people [S, S, 3]."""
+    """Images [S, S, 3] of two people."""
 
     a: Images
     b: Images
@@ -32,7 +31,7 @@ class IdentityPair:
 
 @dataclass(frozen=True)
 class Similarities:
-    """Cosines of one couple."""
+    """Identity cosines of one pair."""
 
     reconstruction: float  # A and A's appearance in A's pose: the paper's number
     kept: float  # A and A's appearance in B's pose
@@ -42,28 +41,28 @@ class Similarities:
 
 
 def measure_similarity(
-    couples: Iterable[IdentityPair], recompose: Recompose, embed: Embed, *, batch: int = 8
+    pairs: Iterable[IdentityPair], recompose: Recompose, embed: Embed, *, batch: int = 8
 ) -> Iterator[Similarities]:
-    """Measure one couple after the other; `batch` of them are in memory.
+    """Identity cosines of one pair after the other; `batch` of them are in memory.
 
     Args:
-        couples: with images of one size.
+        pairs: with images of one size.
         recompose: the model.
         embed: the identity network.
-        batch: couples recomposed at once.
+        batch: pairs recomposed at once.
 
     Raises:
         DataError: the network gave features without direction.
     """
-    iterator = iter(couples)
-    while some := list(islice(iterator, batch)):
-        a, b = np.stack([one.a for one in some]), np.stack([one.b for one in some])
+    iterator = iter(pairs)
+    while group := list(islice(iterator, batch)):
+        a, b = np.stack([one.a for one in group]), np.stack([one.b for one in group])
         at_a, at_b = _directions(embed(a)), _directions(embed(b))
         again, crossed = _directions(embed(recompose(a, a))), _directions(embed(recompose(a, b)))
-        for i, couple in enumerate(some):
+        for i, pair in enumerate(group):
             same = None
-            if couple.truth is not None:
-                same = float(at_a[i] @ _directions(embed(couple.truth[None]))[0])
+            if pair.truth is not None:
+                same = float(at_a[i] @ _directions(embed(pair.truth[None]))[0])
             yield Similarities(
                 reconstruction=float(at_a[i] @ again[i]),
                 kept=float(at_a[i] @ crossed[i]),
@@ -73,11 +72,11 @@ def measure_similarity(
             )
 
 
-def mean_similarities(found: list[Similarities]) -> dict[str, Estimate]:
-    """Mean and sd over the couples of each number that there is."""
-    assert found
-    names = [name for name, value in asdict(found[0]).items() if value is not None]
-    return {name: Estimate.of([getattr(one, name) for one in found]) for name in names}
+def mean_similarities(measured: list[Similarities]) -> dict[str, Estimate]:
+    """Mean and sd over the pairs, of each cosine that was measured."""
+    assert measured
+    names = [name for name, value in asdict(measured[0]).items() if value is not None]
+    return {name: Estimate.of([getattr(one, name) for one in measured]) for name in names}
 
 
 def _directions(features: NDArray[np.float32]) -> NDArray[np.float64]:

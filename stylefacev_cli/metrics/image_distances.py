@@ -1,9 +1,9 @@
-"""How far apart two pictures look, by the names of the networks that say so.
+"""Perceptual distances of image pairs, by name of their network.
 
-LPIPS (Zhang et al. 2018) where the weights of its backbone lie in torch hub's cache – lpips ships
-the linear layers, never the backbone –, else the perceptual distance of `perceptual`, whose network
-comes from the package index. They are not comparable, so the metric bears the network's name.
-LPIPS was not run with genuine weights here: nobody could download them.
+LPIPS (Zhang et al. 2018) where the weights of its backbone are in torch hub's cache (lpips ships
+only the linear layers), else the distance of `perceptual`, whose network comes from the package
+index. They are not comparable, so the metric carries the network's name. LPIPS is not tested with
+the released weights.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class ImageDistance:
-    """A distance of pictures.
+    """A perceptual distance of images.
 
     Attributes:
         name: goes into the metric's name.
@@ -52,21 +52,21 @@ class ImageDistance:
     measure: Callable[[Tensor, Tensor], Tensor]
 
     def between(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Distances of the pictures uint8 [N, S, S, 3] of two rows: [N]."""
-        assert first.shape == second.shape
-        found = []
+        """Distances [N] of images uint8 [N, S, S, 3] to as many others."""
+        assert first.shape == second.shape, f"{list(first.shape)} and {list(second.shape)}"
+        distances = []
         with torch.inference_mode():
             for some in range(0, len(first), BATCH):
                 sides = (side[some : some + BATCH] for side in (first, second))
-                found.append(self.measure(*map(_as_images, sides)))
-        return torch.cat(found).double().numpy()
+                distances.append(self.measure(*map(_as_tensor, sides)))
+        return torch.cat(distances).double().numpy()
 
 
 def image_distance(name: str = "auto") -> ImageDistance:
-    """A distance by its name.
+    """A perceptual distance by its name.
 
     Args:
-        name: one of `NAMES`; `auto` is LPIPS (AlexNet, else VGG16) if its weights are there, else
+        name: one of `NAMES`; `auto` is LPIPS (AlexNet, else VGG16) if its weights are present, else
             efficientnet-lite0.
 
     Raises:
@@ -74,10 +74,10 @@ def image_distance(name: str = "auto") -> ImageDistance:
         MissingWeightsError: its weights are not there and cannot be fetched.
     """
     if name not in NAMES:
-        raise UsageError(f"no distance of pictures {name!r}; there are {', '.join(NAMES)}")
+        raise UsageError(f"no image distance {name!r}; there are {', '.join(NAMES)}")
     if name == "auto":
-        there = [known for known in BACKBONES if _backbone_file(known).is_file()]
-        name = there[0] if there else EFFICIENTNET_ENTRY
+        present = [known for known in BACKBONES if _backbone_file(known).is_file()]
+        name = present[0] if present else EFFICIENTNET_ENTRY
     if name == EFFICIENTNET_ENTRY:
         loss = PerceptualLoss(load_efficientnet(EFFICIENTNET_GROUPS), name)
         (file,) = find_entry(EFFICIENTNET_ENTRY).files
@@ -91,7 +91,7 @@ def image_distance(name: str = "auto") -> ImageDistance:
 
 
 def lpips_measure(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-    """LPIPS as a function of two rows of images [N, 3, S, S] → [N]; small ones are enlarged."""
+    """LPIPS as a function of images [N, 3, S, S] and others → [N]; small ones are enlarged."""
 
     def measure(images: Tensor, others: Tensor) -> Tensor:
         if images.shape[-1] < MIN_SIZE_PX:
@@ -118,5 +118,5 @@ def _backbone_file(name: str) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / BACKBONES[name]
 
 
-def _as_images(pictures: NDArray[np.uint8]) -> Tensor:
-    return torch.tensor(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+def _as_tensor(images: NDArray[np.uint8]) -> Tensor:
+    return torch.tensor(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1

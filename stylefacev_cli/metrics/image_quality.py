@@ -1,4 +1,4 @@
-"""How near images are to others, pixel by pixel, in the whole frame or in a part of it."""
+"""PSNR and SSIM of images, in the whole frame or inside a mask."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LEAST_ERROR = 1e-10  # mean square; keeps the PSNR of equal images at 106 dB
 
 
 def face_box(landmarks: Tensor, size_px: int) -> Tensor:
-    """1 inside the bounding box of landmarks [N, 98, 2], else 0: [N, 1, size_px, size_px]."""
+    """Mask of the bounding box of landmarks [N, 98, 2]: [N, 1, size_px, size_px] of 0 and 1."""
     axis = (torch.arange(size_px, device=landmarks.device) + 0.5) / size_px
     low, high = landmarks.amin(dim=1)[..., None], landmarks.amax(dim=1)[..., None]  # [N, 2, 1]
     inside = ((axis >= low) & (axis <= high)).float()  # [N, 2, S]

@@ -1,4 +1,4 @@
-"""From frames to landmarks and key points over time."""
+"""Landmarks and key points of the frames of a clip."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def detect_landmarks(detector: LandmarkDetector, frames: NDArray[np.uint8]) -> N
     """The 98 WFLW points of each frame.
 
     Args:
-        detector: gives them as heatmaps; on any device.
+        detector: of any device.
         frames: uint8 [T, S, S, 3].
 
     Returns:
@@ -34,12 +34,12 @@ def detect_landmarks(detector: LandmarkDetector, frames: NDArray[np.uint8]) -> N
     if height != width:
         raise DataError(f"frames of {width}×{height} pixels: landmarks need square ones; crop them")
     device = next(detector.parameters()).device
-    found = []
+    parts = []
     with torch.inference_mode():
-        for some in torch.split(torch.tensor(frames).permute(0, 3, 1, 2), BATCH):
-            heatmaps = detector(some.to(device).float() / 255)
-            found.append(landmarks_from_heatmaps(heatmaps).cpu())
-    return torch.cat(found).numpy()
+        for batch in torch.split(torch.tensor(frames).permute(0, 3, 1, 2), BATCH):
+            heatmaps = detector(batch.to(device).float() / 255)
+            parts.append(landmarks_from_heatmaps(heatmaps).cpu())
+    return torch.cat(parts).numpy()
 
 
 def key_point_track(detector: LandmarkDetector, clip: NDArray[np.uint8]) -> Track:

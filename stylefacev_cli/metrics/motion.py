@@ -1,8 +1,7 @@
-"""How faces move: speed, jitter, range, blinks, mouth and drift, from key points over time.
+"""Motion statistics from key points over time: speed, jitter, range, blinks, mouth, drift.
 
-Lengths are in distances between the eyes, so that size and resolution of the face do not matter,
-and times in seconds. A frozen video has no motion energy at all; jitter and energy belong together,
-since smoothing lowers both.
+Lengths are in eye distances, so that size and resolution of the face do not matter, and times in
+seconds. Jitter is to be read beside speed, since smoothing lowers both.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ MIN_FRAMES = 8
 LEFT_EYE = (2, 3, 4)  # upper lid, pupil, lower lid
 RIGHT_EYE = (5, 6, 7)
 MOUTH_TOP, MOUTH_BOTTOM = 9, 10
-CLOSED_SHARE = 0.6  # of its usual opening: an eye that is closed further blinks
+CLOSED_SHARE = 0.6  # of the median opening; below, the eye is closed
 DRIFT_SHARE = 0.25  # of the video at either end
 
 
 @dataclass(frozen=True)
 class Motion:
-    """How one face moves, or the means over several."""
+    """Motion statistics of one video, or the means over several."""
 
     speed: float  # mean of the key points, eye distances / s
     jitter: float  # mean acceleration, eye distances / s²
@@ -38,7 +37,7 @@ class Motion:
 
 
 def measure_motion(track: Track, fps: float) -> Motion:
-    """Measure one video.
+    """Motion statistics of one video.
 
     Args:
         track: key points [T, 14, 2] as fractions of the frame.
@@ -73,7 +72,7 @@ def measure_motion(track: Track, fps: float) -> Motion:
 
 
 def mean_motion(motions: list[Motion]) -> Motion:
-    """The mean of every number over several videos."""
+    """The mean of every statistic over several videos."""
     assert motions
     return Motion(
         **{f.name: float(np.mean([getattr(m, f.name) for m in motions])) for f in fields(Motion)}

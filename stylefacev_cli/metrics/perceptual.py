@@ -1,9 +1,9 @@
-"""Perceptual distance: the L1 distance of two images in the features of a trained image network.
+"""Perceptual distance: L1 distance of images in the features of an image network.
 
-Training takes it as a loss, `eval diversity` as a measure.
+It is a loss of training and the distance of `eval diversity`.
 
-The paper uses VGG16. Where its weights are at hand (the entry `vgg16`, or torch hub's cache) it is
-taken, as lpips cuts it; else EfficientNet-Lite0 from the package index, a named offline network.
+The paper uses VGG16. Where its weights are present (the entry `vgg16`, or torch hub's cache) it is
+used, in the blocks of lpips; else EfficientNet-Lite0 from the package index.
 Both are compared with channels brought to unit length at each place, as LPIPS does, averaged over
 the layers and scaled so that two unrelated faces are about 0.02 apart: the paper's weight of 100
 makes it a few times L1.
@@ -23,7 +23,7 @@ from stylefacev_cli.weights.convert.efficientnet_weights import load_efficientne
 from stylefacev_cli.weights.convert.vgg16_weights import read_vgg16_features, vgg16_file
 
 EFFICIENTNET_GROUPS = 4  # the deepest of them sees 16 px cells; the later ones hardly see a face
-MIN_SIZE_PX = 64  # smaller images are enlarged first, or the deep layers have nothing to look at
+MIN_SIZE_PX = 64  # smaller images are enlarged first, for the deep layers
 SCALE = 0.02
 NAMES = ("auto", "vgg16", "efficientnet-lite0", "none")
 VGG_MEAN = (0.485, 0.456, 0.406)
@@ -44,7 +44,7 @@ class PerceptualLoss(nn.Module):
         self._min_size_px = min_size_px
 
     def train(self, mode: bool = True) -> PerceptualLoss:
-        """Stay in evaluation mode: running statistics must not move."""
+        """Does nothing: the network stays in evaluation mode."""
         return super().train(False)
 
     def forward(self, images: Tensor, targets: Tensor) -> Tensor:
@@ -54,10 +54,10 @@ class PerceptualLoss(nn.Module):
     def distances(self, images: Tensor, targets: Tensor) -> Tensor:
         """Distance of each image [N, 3, S, S] in [−1, 1] to its target: [N]."""
         with torch.no_grad():
-            wanted = self._features(targets)
+            target_features = self._features(targets)
         distances = [
             (a - b).abs().sum(dim=1).mean(dim=(1, 2))
-            for a, b in zip(self._features(images), wanted, strict=True)
+            for a, b in zip(self._features(images), target_features, strict=True)
         ]  # of each layer, [N]
         return SCALE * torch.stack(distances).mean(dim=0)
 
@@ -71,10 +71,10 @@ class PerceptualLoss(nn.Module):
 
 
 def load_perceptual(name: str) -> PerceptualLoss | None:
-    """Get a perceptual loss by name.
+    """The perceptual loss of that name; None for `none`.
 
     Args:
-        name: `vgg16`, `efficientnet-lite0`, `none`, or `auto`: vgg16 if its weights are there.
+        name: `vgg16`, `efficientnet-lite0`, `none`, or `auto`: vgg16 if its weights are present.
 
     Raises:
         UsageError: another name.
@@ -89,7 +89,7 @@ def load_perceptual(name: str) -> PerceptualLoss | None:
 
 
 def resolve_perceptual(name: str) -> str:
-    """The network that a name stands for; nothing is loaded.
+    """The network that a name stands for, with `auto` resolved; nothing is loaded.
 
     Raises:
         UsageError: no such name.
@@ -102,7 +102,7 @@ def resolve_perceptual(name: str) -> str:
 
 
 class _Vgg16(nn.Module):
-    """VGG16's features after the five blocks, as lpips cuts it."""
+    """VGG16's features after its five blocks, as in lpips."""
 
     mean: Tensor
     std: Tensor
@@ -120,7 +120,7 @@ class _Vgg16(nn.Module):
             lacking = set(names.values()) - weights.keys()
             if lacking:
                 raise IntegrityError(f"{vgg16_file()} lacks features.{min(lacking)}")
-            self.slices.load_state_dict({name: weights[there] for name, there in names.items()})
+            self.slices.load_state_dict({name: weights[source] for name, source in names.items()})
         self.register_buffer("mean", torch.tensor(VGG_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(VGG_STD)[:, None, None])
 

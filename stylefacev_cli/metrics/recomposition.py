@@ -1,10 +1,10 @@
-"""How near a recomposed face is to the face that was to be made, where that is known.
+"""Recomposition metrics: recomposed faces against rendered ground truth.
 
-    A's image, B's image → made          measured against the truth: A in the pose of B
+    A's image, B's image → recomposed image, measured against the truth: A in the pose of B
 
-Beside what a model makes stands what others would get: the copy of A, one image for all, … and at
-the top the truth itself, whose errors of landmarks are those of the detector. Lengths are in
-distances between the outer corners of the true eyes.
+The scores of a model stand beside those of baselines (a copy of A, one image for all, …) and of the
+truth itself, whose landmark errors are those of the detector. Lengths are in distances between the
+outer corners of the true eyes.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from stylefacev_cli.networks.stylefacev.landmarks import key_points_from_landmar
 Images = NDArray[np.uint8]  # [N, S, S, 3], of one: [S, S, 3]
 Points = NDArray[np.floating]  # [N, K, 2] fractions of the frame, of one: [K, 2]
 
-# Who shows the appearance, who shows the pose → the images made, one for each two.
+# Images of the appearances, images of the poses → the recomposed images.
 Recompose = Callable[[Images, Images], Images]
 
 OUTER_CORNERS = (60, 72)  # of the eyes, in the 98 WFLW points
 BROWS, NOSE_TIP = (0, 1), 8  # in the 14 key points
-LEAST_CORRELATED = 8  # pairs; of fewer, a correlation is chance
+LEAST_CORRELATED = 8  # pairs; fewer give no meaningful correlation
 GESTURES = ("turn", "eyes", "mouth", "brows")
 
-# What is measured of each pair. All but `self` are measured against A in the pose of B.
+# Images measured for each pair. All but `self` are compared with A in the pose of B.
 ROWS = {
     "recomposed": "A's appearance, B's pose",
     "same_person": "A's appearance, the pose from A's image in that pose",
@@ -50,19 +50,19 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Pair:
-    """Two faces, and what is to be made of them."""
+    """Two faces and the ground truth of their recomposition."""
 
-    a: Images  # who it is
-    b: Images  # how it looks and where
+    a: Images  # the appearance
+    b: Images  # the pose
     truth: Images  # A in the pose of B
     a_landmarks: Points  # [98, 2]
     truth_landmarks: Points
-    generated: Images | None = None  # what the generator makes of the truth's own latent
+    generated: Images | None = None  # the generator's image of the truth's latent
 
 
 @dataclass(frozen=True)
 class ImageMeasures:
-    """What looks at images.
+    """The networks that measure images.
 
     Attributes:
         find_landmarks: images → [N, 98, 2].
@@ -75,7 +75,7 @@ class ImageMeasures:
 
 @dataclass(frozen=True)
 class Gestures:
-    """What key points say of an expression, in eye distances."""
+    """Measures of head turn and expression from key points, in eye distances."""
 
     turn: float  # of the head: the nose's tip aside of the middle of the eyes, along their line
     eyes: float  # their opening, the mean of both
@@ -85,7 +85,7 @@ class Gestures:
 
 @dataclass(frozen=True)
 class Scores:
-    """One image against what it should be."""
+    """Scores of one image against its ground truth."""
 
     psnr: float  # dB; 106 for equal images
     ssim: float
@@ -100,24 +100,24 @@ class Scores:
     eyes: float
     mouth: float
     brows: float
-    made: Gestures
-    true: Gestures
+    generated_gestures: Gestures
+    true_gestures: Gestures
 
 
 def measure_pairs(
     pairs: Iterable[Pair],
     recompose: Recompose,
-    instruments: ImageMeasures,
+    measures: ImageMeasures,
     constant: Images,
     *,
     batch: int = 8,
 ) -> Iterator[dict[str, Scores]]:
-    """Measure one pair after the other; `batch` of them are in memory.
+    """Scores of one pair after the other; `batch` of them are in memory.
 
     Args:
         pairs: with images of one size, at least 7 px.
         recompose: the model.
-        instruments: what looks at the images.
+        measures: the networks that measure images.
         constant: one image [S, S, 3] for all pairs.
         batch: pairs recomposed at once.
 
@@ -125,90 +125,90 @@ def measure_pairs(
         The scores of each of `ROWS`, without `generator` where the pair has no such image.
     """
     iterator = iter(pairs)
-    while some := list(islice(iterator, batch)):
-        a, b = np.stack([pair.a for pair in some]), np.stack([pair.b for pair in some])
-        truth = np.stack([pair.truth for pair in some])
-        own = np.stack([pair.a_landmarks for pair in some])
-        wanted = np.stack([pair.truth_landmarks for pair in some])
-        made = {
+    while group := list(islice(iterator, batch)):
+        a, b = np.stack([pair.a for pair in group]), np.stack([pair.b for pair in group])
+        truth = np.stack([pair.truth for pair in group])
+        own = np.stack([pair.a_landmarks for pair in group])
+        truth_landmarks = np.stack([pair.truth_landmarks for pair in group])
+        images_of = {
             "recomposed": recompose(a, b),
             "same_person": recompose(a, truth),
             "self": recompose(a, a),
             "copy": a,
             "donor": b,
-            "constant": np.repeat(constant[None], len(some), axis=0),
-            "generator": _stacked([pair.generated for pair in some]),
+            "constant": np.repeat(constant[None], len(group), axis=0),
+            "generator": _stacked([pair.generated for pair in group]),
             "truth": truth,
         }
         rows = {
             row: score_images(
-                images, *((a, own) if row == "self" else (truth, wanted)), instruments
+                images, *((a, own) if row == "self" else (truth, truth_landmarks)), measures
             )
-            for row, images in made.items()
+            for row, images in images_of.items()
             if images is not None
         }
-        for i in range(len(some)):
+        for i in range(len(group)):
             yield {row: scores[i] for row, scores in rows.items()}
 
 
 def _stacked(images: list[Images | None]) -> Images | None:
-    there = [image for image in images if image is not None]
-    return np.stack(there) if len(there) == len(images) else None
+    present = [image for image in images if image is not None]
+    return np.stack(present) if len(present) == len(images) else None
 
 
 def score_images(
-    made: Images, truth: Images, landmarks: Points, instruments: ImageMeasures
+    images: Images, truth: Images, landmarks: Points, measures: ImageMeasures
 ) -> list[Scores]:
-    """Each image against its truth.
+    """Scores of images against their ground truth.
 
     Args:
-        made: [N, S, S, 3].
+        images: [N, S, S, 3].
         truth: [N, S, S, 3].
         landmarks: of the truth [N, 98, 2].
-        instruments: what looks at them.
+        measures: the networks that measure images.
     """
-    x, y = _as_tensor(made), _as_tensor(truth)
+    x, y = _as_tensor(images), _as_tensor(truth)
     face = face_box(torch.from_numpy(landmarks.astype(np.float32)), truth.shape[1])
-    everywhere = torch.ones_like(face)
-    similar = psnr(x, y, everywhere), ssim(x, y, everywhere)
-    face_similar = psnr(x, y, face), ssim(x, y, face)
-    found = instruments.find_landmarks(made)
+    frame = torch.ones_like(face)
+    of_frame = psnr(x, y, frame), ssim(x, y, frame)
+    of_face = psnr(x, y, face), ssim(x, y, face)
+    detected = measures.find_landmarks(images)
     return [
         Scores(
-            psnr=float(similar[0][i]),
-            ssim=float(similar[1][i]),
-            face_psnr=float(face_similar[0][i]),
-            face_ssim=float(face_similar[1][i]),
-            perceptual=_perceptual(instruments, x[i : i + 1], y[i : i + 1]),
-            **point_errors(found[i], landmarks[i]),
+            psnr=float(of_frame[0][i]),
+            ssim=float(of_frame[1][i]),
+            face_psnr=float(of_face[0][i]),
+            face_ssim=float(of_face[1][i]),
+            perceptual=_perceptual(measures, x[i : i + 1], y[i : i + 1]),
+            **point_errors(detected[i], landmarks[i]),
         )
-        for i in range(len(made))
+        for i in range(len(images))
     ]
 
 
-def point_errors(made: Points, true: Points) -> dict[str, Any]:
+def point_errors(generated: Points, true: Points) -> dict[str, Any]:
     """The fields of `Scores` that come from landmarks [98, 2], by name."""
     unit = float(np.linalg.norm(true[OUTER_CORNERS[0]] - true[OUTER_CORNERS[1]]))
     assert unit > 0, "the true eyes are at one place"
-    made, true = made.astype(np.float64) / unit, true.astype(np.float64) / unit
-    distances = np.linalg.norm(made - true, axis=1)
+    generated, true = generated.astype(np.float64) / unit, true.astype(np.float64) / unit
+    distances = np.linalg.norm(generated - true, axis=1)
     points, true_points = (
-        key_points_from_landmarks(torch.from_numpy(marks)).numpy() for marks in (made, true)
+        key_points_from_landmarks(torch.from_numpy(marks)).numpy() for marks in (generated, true)
     )
-    has, wants = gestures(points), gestures(true_points)
+    of_generated, of_truth = gestures(points), gestures(true_points)
     return {
         "landmarks": float(distances.mean()),
         "outline": float(distances[:33].mean()),
         "points": float(np.linalg.norm(points - true_points, axis=1).mean()),
         "position": float(np.linalg.norm((points - true_points).mean(axis=0))),
-        **{name: abs(getattr(has, name) - getattr(wants, name)) for name in GESTURES},
-        "made": has,
-        "true": wants,
+        **{name: abs(getattr(of_generated, name) - getattr(of_truth, name)) for name in GESTURES},
+        "generated_gestures": of_generated,
+        "true_gestures": of_truth,
     }
 
 
 def gestures(points: Points) -> Gestures:
-    """What 14 key points [14, 2] in eye distances say of an expression."""
+    """Head turn and expression from 14 key points [14, 2] in eye distances."""
     left, right = points[LEFT_EYE[1]], points[RIGHT_EYE[1]]  # pupils
     line = (right - left) / max(float(np.linalg.norm(right - left)), 1e-9)
 
@@ -224,37 +224,38 @@ def gestures(points: Points) -> Gestures:
 
 
 def summary(scores: list[Scores]) -> dict[str, Any]:
-    """Of one row: mean and sd over the pairs, and how gestures follow the true ones.
+    """Summary of one row: mean and sd over the pairs, and correlations of gestures.
 
     Returns:
-        Each number of `Scores` as {mean, sd}, and `correlation` of each gesture, made with true;
-        None where one of both is always the same, or there are fewer than 8 pairs.
+        Each number of `Scores` as {mean, sd}, and `correlation` of each gesture with the true
+        one; None where either is constant, or there are fewer than 8 pairs.
     """
     assert scores
     plain = [name for name, value in asdict(scores[0]).items() if isinstance(value, float)]
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         name: asdict(Estimate.of([getattr(one, name) for one in scores])) for name in plain
     }
-    found["correlation"] = {
+    result["correlation"] = {
         name: _correlation(
-            [getattr(one.made, name) for one in scores], [getattr(one.true, name) for one in scores]
+            [getattr(one.generated_gestures, name) for one in scores],
+            [getattr(one.true_gestures, name) for one in scores],
         )
         for name in GESTURES
     }
-    return found
+    return result
 
 
-def _correlation(made: list[float], true: list[float]) -> float | None:
-    if len(made) < LEAST_CORRELATED or min(np.ptp(made), np.ptp(true)) < 1e-6:
+def _correlation(generated: list[float], true: list[float]) -> float | None:
+    if len(generated) < LEAST_CORRELATED or min(np.ptp(generated), np.ptp(true)) < 1e-6:
         return None
-    return float(np.corrcoef(made, true)[0, 1])
+    return float(np.corrcoef(generated, true)[0, 1])
 
 
-def _perceptual(instruments: ImageMeasures, made: Tensor, true: Tensor) -> float | None:
-    if instruments.perceptual is None:
+def _perceptual(measures: ImageMeasures, images: Tensor, true: Tensor) -> float | None:
+    if measures.perceptual is None:
         return None
     with torch.inference_mode():
-        return float(instruments.perceptual(made, true))
+        return float(measures.perceptual(images, true))
 
 
 def _as_tensor(images: Images) -> Tensor:

@@ -1,7 +1,7 @@
-"""Edits of pose tracks: other rates, joints, loops, smoothing, more or less motion.
+"""Edits of pose tracks: resampling, cross-fades, loops, smoothing, transfer to another face.
 
-A pose is not an image: the 8×8 numbers of two near poses can be mixed, and give a pose between
-them. All of this is arithmetic on tracks; `pose_parts` changes single parts of the face.
+Poses can be interpolated: a mix of two near poses is a pose between them. All of this is arithmetic
+on tracks; `pose_parts` scales single parts of the face.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 SMOOTHING_ORDER = 2  # of the polynomials of Savitzky and Golay
-_LOOP_ENDS = 100  # so many ends of a loop are tried, one frame apart
+_LOOP_ENDS = 100  # ends of a loop that are tried, one frame apart
 _WELL_CLOSED = 0.8  # of the median step: pixels follow poses only roughly
 _ON_TIME = 1e-6  # of a frame
 
@@ -22,14 +22,14 @@ def resample(poses: Iterable[Tensor], step: float) -> Iterator[Tensor]:
     """Poses at other times, by cubic interpolation (Catmull and Rom 1974), as a stream.
 
     Args:
-        poses: [1, 1, 8, 8] each; may have no end, only four are held.
+        poses: [1, 1, 8, 8] each; may be endless, since only four are held.
         step: from one result to the next, in frames of `poses`: 0.5 doubles their number.
 
     Yields:
-        The poses at 0, step, 2·step … as long as there are poses on both sides. None lies below
-        both 0 and the poses around it, as mixing may otherwise give.
+        The poses at 0, step, 2·step …, while there are poses on both sides. None lies below both 0
+        and its neighbours, which interpolation may otherwise give.
     """
-    assert step > 0, f"a step of {step} frames leads nowhere"
+    assert step > 0, f"a step of {step} frames is not above 0"
     source = iter(poses)
     here = next(source, None)
     if here is None:
@@ -47,36 +47,36 @@ def resample(poses: Iterable[Tensor], step: float) -> Iterator[Tensor]:
             yield here
         else:
             around = (before, here, ahead, ahead if beyond is None else beyond)
-            yield _between(around, max(time - at, 0.0))
+            yield _interpolate(around, max(time - at, 0.0))
 
 
 def crossfaded(first: Tensor, second: Tensor, num_fade: int) -> Tensor:
-    """One track after another, the end of the one fading into the beginning of the other.
+    """Two tracks joined by a cross-fade.
 
     Args:
         first: [A, 1, 8, 8].
         second: [B, 1, 8, 8].
-        num_fade: frames in which both are there; cut to what the shorter one has.
+        num_fade: frames of the overlap, at most the length of the shorter one.
 
     Returns:
         [A + B − num_fade, 1, 8, 8].
     """
     num = min(num_fade, len(first), len(second))
-    fading = _faded(first[len(first) - num :], second[:num])
+    fading = _cross_fade(first[len(first) - num :], second[:num])
     return torch.cat([first[: len(first) - num], fading, second[num:]])
 
 
 def looped(poses: Tensor, num_fade: int) -> Tensor:
-    """A track that goes on from its last frame to its first one as if nothing were there.
+    """A track whose last frame leads into its first one without a jump.
 
-    What comes after the end fades into the beginning. The end is put where the poses resemble
-    those of the beginning most (up to 100 frames, or a quarter of the track, are given up), among
-    the ends from which the step to the first frame is no larger than the median step. Where there
-    is none, frames are put between the last and the first one until that holds.
+    The frames after the end fade into the beginning. The end is where the poses are nearest to
+    those of the beginning (up to 100 frames, or a quarter of the track, are dropped), among the
+    ends from which the step to the first frame is no larger than the median step. Where there is
+    none, frames are inserted between the last and the first one until that holds.
 
     Args:
         poses: [T, 1, 8, 8].
-        num_fade: frames that fade; cut to a third of the track.
+        num_fade: frames of the cross-fade, at most a third of the track.
 
     Returns:
         [L, 1, 8, 8].
@@ -86,7 +86,7 @@ def looped(poses: Tensor, num_fade: int) -> Tensor:
     shortest = len(poses) - min(_LOOP_ENDS, len(poses) // 4)
     for end in range(len(poses), shortest - 1, -1):
         window = poses[:end]
-        tried.append((_apart(window, num_fade), _faded_into_itself(window, num_fade)))
+        tried.append((_end_distance(window, num_fade), _cross_fade_ends(window, num_fade)))
     for _, loop in sorted(tried, key=lambda one: one[0]):
         if _closes(loop):
             return loop
@@ -98,16 +98,16 @@ def looped(poses: Tensor, num_fade: int) -> Tensor:
 
 
 def loop_of_length(poses: Tensor, num: int, num_fade: int) -> Tensor:
-    """A loop of just so many poses, from where a longer track closes best.
+    """A loop of exactly `num` poses, cut out of a longer track where it closes best.
 
-    As in `looped`, what comes after the end fades into the beginning; here the beginning is moved.
-    Where no beginning closes, the loop is shortened, and frames between its last and its first pose
-    make up for it.
+    As in `looped`, the frames after the end fade into the beginning; here the beginning is moved.
+    Where no beginning closes, the loop is shortened, and interpolated frames between its last and
+    its first pose fill it up.
 
     Args:
         poses: [T, K, 8, 8], of one track or of K that are to begin and end together.
         num: L, from 1 to T.
-        num_fade: frames that fade; cut to a third of the loop and to what the track has over.
+        num_fade: frames of the cross-fade; at most a third of the loop, and the rest of the track.
 
     Returns:
         [L, K, 8, 8].
@@ -120,21 +120,23 @@ def loop_of_length(poses: Tensor, num: int, num_fade: int) -> Tensor:
             poses[start : start + body + num_fade]
             for start in range(len(poses) - body - num_fade + 1)
         ]
-        by_distance = sorted((_apart(window, num_fade), i) for i, window in enumerate(windows))
+        by_distance = sorted(
+            (_end_distance(window, num_fade), i) for i, window in enumerate(windows)
+        )
         for margin in (_WELL_CLOSED, 1.0):
             for _, i in by_distance[: 2 * _LOOP_ENDS]:
-                loop = _bridged(_faded_into_itself(windows[i], num_fade), num_bridge)
+                loop = _bridged(_cross_fade_ends(windows[i], num_fade), num_bridge)
                 if _closes(loop, margin):
                     return loop
-    raise AssertionError("one pose and its repetitions close")
+    raise AssertionError("a single repeated pose always closes")
 
 
 def smoothed(poses: Tensor, window: int) -> Tensor:
-    """Each number of the pose fitted by parabolas over time (Savitzky and Golay 1964).
+    """Poses smoothed over time by local parabolas (Savitzky and Golay 1964).
 
     Args:
         poses: [T, 1, 8, 8].
-        window: frames of each fit, odd, from 3 to T.
+        window: frames of each parabola, odd, from 3 to T.
 
     Returns:
         [T, 1, 8, 8]; nothing lies below both 0 and the lowest of `poses`.
@@ -148,26 +150,26 @@ def smoothed(poses: Tensor, window: int) -> Tensor:
 
 
 def transfer_motion(first_pose: Tensor, poses: Tensor, start: Tensor) -> Tensor:
-    """The motion of a driver on top of another face's first pose.
+    """The motion of a driver, added to another face's first pose.
 
     Args:
-        first_pose: [1, 1, 8, 8], of the face that is to move.
+        first_pose: [1, 1, 8, 8], of the animated face.
         poses: [T, 1, 8, 8], of the driver.
-        start: [1, 1, 8, 8], the driver's pose that stands for `first_pose`.
+        start: [1, 1, 8, 8], the driver's pose that corresponds to `first_pose`.
 
     Returns:
-        first_pose + (poses − start), not below 0, as poses of E_pose.
+        [T, 1, 8, 8]: first_pose + (poses − start), clamped at 0 like the pose extractor's.
     """
     return (first_pose + (poses - start)).clamp(min=0)
 
 
 def step_sizes(poses: Tensor) -> Tensor:
-    """How far each pose [T, 1, 8, 8] is from the one before: [T − 1]."""
+    """Distances [T − 1] between successive poses [T, 1, 8, 8]."""
     steps: Tensor = (poses[1:] - poses[:-1]).flatten(1).norm(dim=1)
     return steps
 
 
-def _between(around: tuple[Tensor, Tensor, Tensor, Tensor], share: float) -> Tensor:
+def _interpolate(around: tuple[Tensor, Tensor, Tensor, Tensor], share: float) -> Tensor:
     """p(s) of the cubic with p(0) = p_1, p(1) = p_2 and slopes (p_2 − p_0)/2, (p_3 − p_1)/2."""
     if share == 0:
         return around[1]
@@ -175,32 +177,32 @@ def _between(around: tuple[Tensor, Tensor, Tensor, Tensor], share: float) -> Ten
     cubic = (3 * (p1 - p2) + p3 - p0) * share + (2 * p0 - 5 * p1 + 4 * p2 - p3)
     pose = p1 + 0.5 * share * ((p2 - p0) + share * cubic)
     lowest = torch.cat(around).amin(dim=0, keepdim=True).clamp(max=0)
-    between: Tensor = torch.maximum(pose, lowest)
-    return between
+    interpolated: Tensor = torch.maximum(pose, lowest)
+    return interpolated
 
 
-def _faded(leaving: Tensor, coming: Tensor) -> Tensor:
-    """From one [N, 1, 8, 8] to the other, gently at both ends; begins with `leaving` itself."""
+def _cross_fade(leaving: Tensor, coming: Tensor) -> Tensor:
+    """Eased cross-fade of poses [N, 1, 8, 8]; begins with `leaving` itself."""
     share = torch.arange(len(leaving), dtype=leaving.dtype, device=leaving.device)
     share = (share / max(len(leaving), 1)).view(-1, 1, 1, 1)
     return torch.lerp(leaving, coming, share.square() * (3 - 2 * share))
 
 
-def _apart(window: Tensor, num_fade: int) -> float:
-    """How little the end of a window resembles its beginning: the mean square over the fade."""
+def _end_distance(window: Tensor, num_fade: int) -> float:
+    """Mean squared distance of a window's end from its beginning, over the cross-fade."""
     if num_fade == 0:
         return float((window[-1] - window[0]).square().mean())
     return float((window[len(window) - num_fade :] - window[:num_fade]).square().mean())
 
 
-def _faded_into_itself(window: Tensor, num_fade: int) -> Tensor:
-    """[T, …] → [T − num_fade, …]: the end fades into the beginning, and goes before the rest."""
+def _cross_fade_ends(window: Tensor, num_fade: int) -> Tensor:
+    """[T, …] → [T − num_fade, …]: the end fades into the beginning and precedes the rest."""
     end = len(window) - num_fade
-    return torch.cat([_faded(window[end:], window[:num_fade]), window[num_fade:end]])
+    return torch.cat([_cross_fade(window[end:], window[:num_fade]), window[num_fade:end]])
 
 
 def _bridged(loop: Tensor, num: int) -> Tensor:
-    """So many frames more, straight from the last pose to the first."""
+    """A loop with `num` more frames, interpolated from the last pose to the first."""
     shares = torch.linspace(0, 1, num + 2, dtype=loop.dtype, device=loop.device)[1:-1]
     return torch.cat([loop, torch.lerp(loop[-1:], loop[:1], shares.view(-1, 1, 1, 1))])
 

@@ -1,23 +1,23 @@
-"""Parts of a face that move more, less or not at all, in pose space.
+"""Scaling of the motion of parts of a face, in pose space.
 
-Key points K_t [14, 2] of a track are taken apart into how the head moves and what its parts do:
+Key points K_t [14, 2] of a track are decomposed into the motion of the head and of its parts:
 
     K_t = place_t + turn_t · (shape + B · nose_t + local_t)
 
 place, in-plane rotation and scale (the complex number turn_t) are those of three stable points:
-the middles of the eyes and the tip of the nose. What the nose does in that frame shows turns out of
-the plane; B says how the other points follow it, fitted to the track. `local` is the rest: mouth,
-eyes, brows. Each part is scaled on its own, which gives the wanted key points.
+the middles of the eyes and the tip of the nose. The motion of the nose in that frame shows rotation
+out of the plane; B, fitted to the track, says how the other points follow it. `local` is the rest:
+mouth, eyes, brows. Each part is scaled on its own, which gives the target key points.
 
-The pose that has them is found by Gauss-Newton on the pose extractor's key-point head: of all
-changes the one that is smallest in units of how poses usually vary (Mahalanobis distance), damped.
-The smallest in plain numbers leads to poses that no face has, and half of the wanted motion does
-not arrive in the frames.
+The pose with these key points is found by damped Gauss-Newton on the pose extractor's key-point
+head: of all changes, the one of smallest Mahalanobis distance under the usual variation of poses.
+(The change of smallest L2 norm leads to poses that no face has.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from stylefacev_cli.motion.pose_edits import smoothed
 from stylefacev_cli.networks.stylefacev.landmarks import NUM_KEY_POINTS
 from stylefacev_cli.networks.stylefacev.pose import POSE_SIZE, PoseExtractor
 
-# Places in the 14 key points, see `landmarks.key_points_from_landmarks`.
+# Indices of the 14 key points, see `landmarks.key_points_from_landmarks`.
 GROUPS: dict[str, tuple[int, ...]] = {
     "head": (8,),  # and place, rotation and scale of all
     "mouth": (9, 10, 11, 12, 13),
@@ -34,12 +34,12 @@ GROUPS: dict[str, tuple[int, ...]] = {
     "brows": (0, 1),
 }
 _EYES, _NOSE = ((2, 3, 4), (5, 6, 7)), 8
-_NOSE_NOISE = 0.002  # of the frame: the nose's movements below that explain nothing
+_NOSE_NOISE = 0.002  # of the frame: smaller movements of the nose are noise
 # Squared fractions of the frame, for one standard deviation of the pose.
 FIRST_DAMPING, LEAST_DAMPING = 1e-6, 1e-6
-_STEADY_FRAMES = 9  # over which the change of a pose is smoothed
-_STEADY_HEAD_FRAMES = 15  # the same, where the head alone is changed: it is slower
-_ROUNDS = 2  # of asking for key points: smoothing takes some of what was found away
+_SMOOTHING_FRAMES = 9  # over which the change of a pose is smoothed
+_SMOOTHING_HEAD_FRAMES = 15  # the same, where the head alone is changed: it is slower
+_ROUNDS = 2  # of solving and smoothing, since smoothing takes back a part of the change
 _NUM_ITERATIONS = 10
 _CLOSE_ENOUGH = 1e-5  # of the frame
 _BATCH = 256  # frames
@@ -57,16 +57,16 @@ def scaled_key_points(key_points: Tensor, scales: Mapping[str, float]) -> Tensor
         [T, 14, 2].
     """
     assert set(scales) <= set(GROUPS), f"groups are {', '.join(GROUPS)}"
-    place, turn, shape, nose, follow, local = _taken_apart(key_points)
+    d = _decompose(key_points)
     factor = torch.ones(NUM_KEY_POINTS, dtype=key_points.dtype, device=key_points.device)
     for name, scale in scales.items():
         factor[list(GROUPS[name])] = scale
     of_head = float(scales.get("head", 1.0))
-    log_turn = turn.log()
+    log_turn = d.turn.log()
     middle = log_turn.mean(dim=0)
     turn = (middle + of_head * (log_turn - middle)).exp()
-    place = place.mean(dim=0) + of_head * (place - place.mean(dim=0))
-    inside = shape + of_head * (nose @ follow).view_as(local) + factor[:, None] * local
+    place = d.place.mean(dim=0) + of_head * (d.place - d.place.mean(dim=0))
+    inside = d.shape + of_head * (d.nose @ d.follow).view_as(d.local) + factor[:, None] * d.local
     return torch.view_as_real(place[:, None] + turn[:, None] * torch.view_as_complex(inside))
 
 
@@ -77,20 +77,19 @@ def amplitudes(key_points: Tensor) -> dict[str, float]:
         key_points: [T, 14, 2].
 
     Returns:
-        By group; of the head that of its place, of the others what is left when the head's
-        movements are taken away.
+        By group: of the head's place, and of the other parts relative to the head.
     """
-    place, _, _, _, _, local = _taken_apart(key_points)
-    found = {
-        name: float(local[:, list(points)].square().sum(dim=2).mean().sqrt())
+    d = _decompose(key_points)
+    of_parts = {
+        name: float(d.local[:, list(points)].square().sum(dim=2).mean().sqrt())
         for name, points in GROUPS.items()
         if name != "head"
     }
-    return {"head": float((place - place.mean(dim=0)).abs().square().mean().sqrt()), **found}
+    return {"head": float((d.place - d.place.mean(dim=0)).abs().square().mean().sqrt()), **of_parts}
 
 
 def pose_covariance(poses: Tensor) -> Tensor:
-    """Covariance [64, 64] of poses [N, 1, 8, 8], with a little of every direction."""
+    """Covariance [64, 64] of poses [N, 1, 8, 8], with a small ridge."""
     covariance = torch.cov(poses.flatten(1).T)
     size = len(covariance)
     eye = torch.eye(size, dtype=poses.dtype, device=poses.device)
@@ -98,65 +97,65 @@ def pose_covariance(poses: Tensor) -> Tensor:
 
 
 def poses_with_key_points(
-    extractor: PoseExtractor, poses: Tensor, wanted: Tensor, variation: Tensor
+    extractor: PoseExtractor, poses: Tensor, targets: Tensor, covariance: Tensor
 ) -> Tensor:
-    """The poses nearest to given ones that have the wanted key points.
+    """The poses nearest to given ones whose key points are the targets.
 
-        min_δ |K(p + δ) − wanted|² + damping · δᵀ C⁻¹ δ
+        min_δ |K(p + δ) − targets|² + damping · δᵀ C⁻¹ δ
 
     Args:
         extractor: whose head reads the key points K.
         poses: [T, 1, 8, 8].
-        wanted: [T, 14, 2].
-        variation: C [64, 64], how poses usually vary.
+        targets: [T, 14, 2], fractions of the frame.
+        covariance: C [64, 64] of poses, see `pose_covariance`.
 
     Returns:
-        [T, 1, 8, 8], nothing below both 0 and what was there.
+        [T, 1, 8, 8]; no number falls below both 0 and its former value.
     """
-    assert wanted.shape == (len(poses), NUM_KEY_POINTS, 2), list(wanted.shape)
-    parts = zip(torch.split(poses, _BATCH), torch.split(wanted, _BATCH), strict=True)
-    return torch.cat([_solved(extractor, some, goal, variation) for some, goal in parts])
+    assert targets.shape == (len(poses), NUM_KEY_POINTS, 2), list(targets.shape)
+    parts = zip(torch.split(poses, _BATCH), torch.split(targets, _BATCH), strict=True)
+    return torch.cat([_solve(extractor, batch, goals, covariance) for batch, goals in parts])
 
 
 def scale_parts(
-    extractor: PoseExtractor, poses: Tensor, scales: Mapping[str, float], variation: Tensor
+    extractor: PoseExtractor, poses: Tensor, scales: Mapping[str, float], covariance: Tensor
 ) -> Tensor:
-    """A track with the motion of some parts of the face made larger, smaller or frozen.
+    """A track with the motion of some parts of the face scaled or frozen.
 
-    The change of key points is asked for, not the key points themselves: what the head reads
-    wrongly stays as wrong as it was, and factors of 1 change nothing.
+    Key points are changed relative to those that the head reads, so that its errors cancel and
+    factors of 1 change nothing.
 
     Args:
         extractor: as in `poses_with_key_points`.
         poses: [T, 1, 8, 8].
         scales: by group of `GROUPS`.
-        variation: as in `poses_with_key_points`.
+        covariance: as in `poses_with_key_points`.
 
     Returns:
         [T, 1, 8, 8].
     """
     head = {name: factor for name, factor in scales.items() if name == "head"}
     others = {name: factor for name, factor in scales.items() if name != "head"}
-    for some, window in ((head, _STEADY_HEAD_FRAMES), (others, _STEADY_FRAMES)):
+    for some, window in ((head, _SMOOTHING_HEAD_FRAMES), (others, _SMOOTHING_FRAMES)):
         if some:
-            wanted = scaled_key_points(read_key_points(extractor, poses), some)
-            poses = _asked_for(extractor, poses, wanted, variation, window)
+            targets = scaled_key_points(read_key_points(extractor, poses), some)
+            poses = _move_towards(extractor, poses, targets, covariance, window)
     return poses
 
 
 def scale_motion(
-    extractor: PoseExtractor, poses: Tensor, factor: float, variation: Tensor
+    extractor: PoseExtractor, poses: Tensor, factor: float, covariance: Tensor
 ) -> Tensor:
-    """All movement of a track made larger or smaller around its mean pose.
+    """A track with all motion scaled around its mean pose.
 
-    Every deviation from the mean pose is multiplied. Poses far from the mean show less than that,
-    so for factors above 1 the key points are then asked to move as much more as the factor says.
+    Every deviation from the mean pose is multiplied. Poses far from the mean move the face by less
+    than that, so for factors above 1 the scaled key points are then solved for.
 
     Args:
         extractor: as in `poses_with_key_points`.
         poses: [T, 1, 8, 8].
         factor: 0 stands still, 1 changes nothing, 2 doubles every deviation.
-        variation: as in `poses_with_key_points`.
+        covariance: as in `poses_with_key_points`.
 
     Returns:
         [T, 1, 8, 8]; nothing lies below both 0 and the lowest of `poses`.
@@ -167,31 +166,31 @@ def scale_motion(
         return moved
     read = read_key_points(extractor, poses)
     middle = read.mean(dim=0)
-    wanted = middle + factor * (read - middle)
-    return _asked_for(extractor, moved, wanted, variation, _STEADY_FRAMES)
+    targets = middle + factor * (read - middle)
+    return _move_towards(extractor, moved, targets, covariance, _SMOOTHING_FRAMES)
 
 
 def read_key_points(extractor: PoseExtractor, poses: Tensor) -> Tensor:
-    """Key points [T, 14, 2] that the extractor's head reads off poses [T, 1, 8, 8], in batches."""
+    """Key points [T, 14, 2] of poses [T, 1, 8, 8] by the extractor's head, in batches."""
     with torch.no_grad():
         return torch.cat([extractor.key_points(some) for some in torch.split(poses, _BATCH)])
 
 
-def _asked_for(
-    extractor: PoseExtractor, poses: Tensor, wanted: Tensor, variation: Tensor, window: int
+def _move_towards(
+    extractor: PoseExtractor, poses: Tensor, targets: Tensor, covariance: Tensor, window: int
 ) -> Tensor:
-    """`poses` changed towards the wanted key points [T, 14, 2], steadily over `window` frames."""
+    """Poses moved towards target key points [T, 14, 2], smoothed over `window` frames."""
     for _ in range(_ROUNDS):
-        found = poses_with_key_points(extractor, poses, wanted, variation)
-        poses = _steady(poses, found, window)
+        solved = poses_with_key_points(extractor, poses, targets, covariance)
+        poses = _smooth_change(poses, solved, window)
     return poses
 
 
-def _steady(poses: Tensor, changed: Tensor, num_frames: int) -> Tensor:
-    """`poses` with their changes smoothed over so many frames.
+def _smooth_change(poses: Tensor, changed: Tensor, num_frames: int) -> Tensor:
+    """`poses` with their changes smoothed over `num_frames` frames.
 
-    Each frame was solved on its own, and the many poses with nearly the same key points do not
-    look the same: what was changed has to be steady in time, or the picture flickers.
+    Each frame is solved on its own, and poses with nearly equal key points do not look equal:
+    without smoothing of the change, frames flicker.
     """
     window = min(num_frames, (len(poses) - 1) // 2 * 2 + 1)
     if window < 3:
@@ -199,8 +198,21 @@ def _steady(poses: Tensor, changed: Tensor, num_frames: int) -> Tensor:
     return torch.maximum(poses + smoothed(changed - poses, window), poses.clamp(max=0))
 
 
-def _taken_apart(key_points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Place [T] and turn [T] (complex), shape [14, 2], nose [T, 2], B [2, 28], local [T, 14, 2]."""
+class _Decomposition(NamedTuple):
+    """Key points of a track as motion of the head and of its parts (see the module)."""
+
+    place: Tensor  # [T] complex
+    turn: Tensor  # [T] complex: in-plane rotation and scale
+    shape: Tensor  # [14, 2]
+    nose: Tensor  # [T, 2]
+    follow: Tensor  # B [2, 28]
+    local: Tensor  # [T, 14, 2]
+
+
+def _decompose(key_points: Tensor) -> _Decomposition:
+    assert key_points.ndim == 3 and key_points.shape[1:] == (NUM_KEY_POINTS, 2), (
+        f"key points [T, {NUM_KEY_POINTS}, 2] expected, got {list(key_points.shape)}"
+    )
     points = torch.view_as_complex(key_points.contiguous())  # [T, 14]
     stable = torch.stack([*(points[:, list(eye)].mean(1) for eye in _EYES), points[:, _NOSE]], 1)
     place = stable.mean(dim=1)
@@ -216,38 +228,38 @@ def _taken_apart(key_points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Te
     ridge = len(nose) * _NOSE_NOISE**2 * torch.eye(2, dtype=nose.dtype, device=nose.device)
     follow = torch.linalg.solve(nose.T @ nose + ridge, nose.T @ moved.flatten(1))
     local = moved - (nose @ follow).view_as(moved)
-    return place, turn, shape, nose, follow, local
+    return _Decomposition(place, turn, shape, nose, follow, local)
 
 
-def _solved(extractor: PoseExtractor, poses: Tensor, wanted: Tensor, variation: Tensor) -> Tensor:
-    """Gauss-Newton, damped more where a step did not help (Levenberg and Marquardt), each frame."""
+def _solve(extractor: PoseExtractor, poses: Tensor, targets: Tensor, covariance: Tensor) -> Tensor:
+    """Levenberg-Marquardt, for each frame separately: Gauss-Newton with adaptive damping."""
 
     def read(pose: Tensor) -> Tensor:
         return extractor.key_points(pose.view(1, 1, POSE_SIZE, POSE_SIZE)).flatten()
 
-    def missing_at(found: Tensor) -> Tensor:
+    def residual_at(candidate: Tensor) -> Tensor:
         with torch.no_grad():
-            return (wanted - extractor.key_points(found.view_as(poses))).flatten(1)
+            return (targets - extractor.key_points(candidate.view_as(poses))).flatten(1)
 
     start = poses.flatten(1)  # [N, 64]
-    lowest, best, missing = start.clamp(max=0), start, missing_at(start)
+    lowest, best, residual = start.clamp(max=0), start, residual_at(start)
     damping = torch.full_like(start[:, :1, None], FIRST_DAMPING)  # [N, 1, 1]
     free = torch.ones_like(start)  # 0 where the pose stands at its lowest
     eye = torch.eye(2 * NUM_KEY_POINTS, dtype=poses.dtype, device=poses.device)
-    slopes = torch.func.vmap(torch.func.jacrev(read))
+    jacobians = torch.func.vmap(torch.func.jacrev(read))
     for _ in range(_NUM_ITERATIONS):
-        if float(missing.abs().max()) < _CLOSE_ENOUGH:
+        if float(residual.abs().max()) < _CLOSE_ENOUGH:
             break
-        jacobian = slopes(best)  # [N, 28, 64]
-        goal = missing + ((best - start)[:, None] @ jacobian.mT)[:, 0]
-        spread = free[..., None] * (variation @ (free[:, None] * jacobian).mT)  # C Jᵀ [N, 64, 28]
+        jacobian = jacobians(best)  # [N, 28, 64]
+        goal = residual + ((best - start)[:, None] @ jacobian.mT)[:, 0]
+        spread = free[..., None] * (covariance @ (free[:, None] * jacobian).mT)  # C Jᵀ [N, 64, 28]
         weights = torch.linalg.solve(jacobian @ spread + damping * eye, goal[..., None])
-        wished = start + (spread @ weights)[..., 0]
-        tried = torch.maximum(wished, lowest)
-        left = missing_at(tried)
-        better = left.square().sum(1, keepdim=True) < missing.square().sum(1, keepdim=True)
-        best, missing = torch.where(better, tried, best), torch.where(better, left, missing)
-        free = torch.where(wished < lowest, 0.0, free)
+        proposed = start + (spread @ weights)[..., 0]
+        tried = torch.maximum(proposed, lowest)
+        left = residual_at(tried)
+        better = left.square().sum(1, keepdim=True) < residual.square().sum(1, keepdim=True)
+        best, residual = torch.where(better, tried, best), torch.where(better, left, residual)
+        free = torch.where(proposed < lowest, 0.0, free)
         change = torch.where(better, 0.3, 10.0)[..., None]
         damping = (damping * change).clamp(LEAST_DAMPING, 1.0)
     return best.view_as(poses)

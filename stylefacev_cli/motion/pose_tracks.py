@@ -1,6 +1,6 @@
-"""Pose tracks: the motion of a video without its person, as a file.
+"""Pose tracks: the motion of a video without its identity, as a file.
 
-A track is a safetensors file with `poses` [T, 1, 8, 8] and, if wanted, `key_points` [T, 14, 2],
+A track is a safetensors file with `poses` [T, 1, 8, 8] and optionally `key_points` [T, 14, 2],
 both float32; its metadata holds one JSON text under `stylefacev_track` with the format's version,
 frames a second, the pose space (`Manifest.pose_space`), whether it is a loop, and where it is from.
 """
@@ -32,10 +32,10 @@ class PoseTrack:
         poses: float32 [T, 1, 8, 8].
         fps: frames a second.
         pose_space: of the model that the poses are from.
-        key_points: float32 [T, 14, 2], fractions of the frame, as the model reads them off the
-            poses; None if nobody has.
+        key_points: float32 [T, 14, 2], fractions of the frame, by the model's key-point head;
+            None: not computed.
         loops: the first frame may follow the last.
-        origin: where the track is from, and what was done to it; plain values.
+        origin: source and edits of the track; plain values.
     """
 
     poses: F32
@@ -50,7 +50,7 @@ class PoseTrack:
 
 
 def write_track(path: Path, track: PoseTrack) -> None:
-    """Write a track; it bears its name only when it is whole, and equal tracks are equal files.
+    """Write a track atomically; equal tracks are equal files.
 
     Raises:
         StyleFaceVError: the file cannot be written.
@@ -68,15 +68,15 @@ def write_track(path: Path, track: PoseTrack) -> None:
 
 
 def read_track(path: Path, manifest: Manifest | None = None) -> PoseTrack:
-    """Read a track that somebody made.
+    """A track read from an untrusted file.
 
     Args:
         path: the file.
-        manifest: of the model that is to play it; None: any.
+        manifest: of the model that plays it; None: any.
 
     Raises:
-        UsageError: there is no such file, or its poses mean nothing to the model.
-        IntegrityError: the file is no track, or damaged.
+        UsageError: there is no such file, or it is from a model with another pose extractor.
+        IntegrityError: the file is not a track, or damaged.
     """
 
     def check(headers: Headers, about: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ def read_track(path: Path, manifest: Manifest | None = None) -> PoseTrack:
 
 
 def check_pose_space(track: PoseTrack, manifest: Manifest, path: Path) -> None:
-    """Check that a model understands a track.
+    """Check that a track is from the pose extractor of a model.
 
     Raises:
         UsageError: the track is from a model with another pose extractor.
@@ -119,10 +119,10 @@ def _check_headers(path: Path, headers: Headers) -> None:
             f"{path}: {num_frames} poses; a track has from 1 to {MAX_TRACK_FRAMES}"
         )
     for name, (shape, kind) in headers.items():
-        wanted = (num_frames, *_SHAPES[name])
-        if shape != wanted or kind != "F32":
+        expected = (num_frames, *_SHAPES[name])
+        if shape != expected or kind != "F32":
             raise IntegrityError(
-                f"{path}: {name} is {kind} {list(shape)}, but a track has F32 {list(wanted)}"
+                f"{path}: {name} is {kind} {list(shape)}, but a track has F32 {list(expected)}"
             )
 
 

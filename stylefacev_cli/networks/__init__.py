@@ -1,1 +1,1 @@
-"""Engine room: nn.Modules and pure operations. No files, no prints, no devices chosen."""
+"""Networks as nn.Modules, and pure operations: no files, no output, no choice of device."""

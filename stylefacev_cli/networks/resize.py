@@ -1,4 +1,4 @@
-"""The door of the image encoders: any square frame becomes the size a network was built for."""
+"""Resizing of square images to the input size of an image encoder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def resize_square(images: Tensor, size_px: int) -> Tensor:
-    """Resize square images to `size_px`; images of that size pass unchanged.
+    """Square images at the size `size_px`; images of that size are returned unchanged.
 
     Shrinking takes the mean over each target pixel's area (which is the antialiasing); enlarging is
     bilinear between pixel centres (`align_corners=False`), without further filtering. The authors

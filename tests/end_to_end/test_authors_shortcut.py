@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from discs import SET_DISCS, draw_frames, tiny_architecture, write_discs
+from discs import SET_DISCS, draw_frames, write_discs
 from released_files import write_released
 
 from stylefacev_cli.cli.app import run
@@ -35,7 +35,7 @@ def test_the_shortcut_ends_in_a_model_that_generates(
     torch.manual_seed(2)  # some random pose extractors give one pose for all
     folder = tmp_path / "pretrained_models"
     folder.mkdir()
-    write_released(folder, tiny_architecture(), filled=False)
+    write_released(folder(), filled=False)
     for name in ("latest_net_FE.pth", "latest_net_FE_lm.pth", "latest_net_FE_pose.pth"):
         (folder / name).unlink()  # these lie elsewhere, and were not fetched
     assert run(["weights", "import", "pre", "--archive", str(folder)]) == 0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from drawn_surface import surface_distance
 
+from stylefacev_cli.datasets.clips import HAIR_BLOCK_PX
 from stylefacev_cli.faces.hair_cards import STYLES, fit_hair, hair_style, scalp_cover
 from stylefacev_cli.faces.head import Head, build_head
 from stylefacev_cli.faces.latent_renderer import LatentRenderer
@@ -16,7 +17,6 @@ from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.parameters import HAIR_STYLES, Pose
 from stylefacev_cli.faces.posed_head import pose_head
 from stylefacev_cli.faces.readback import camera_distance
-from stylefacev_cli.faces.renderer import HAIR_BLOCK_PX
 
 pytestmark = pytest.mark.render
 

@@ -20,7 +20,7 @@ def picture(size: int) -> np.ndarray:
 
 def face_in(template: Template, factor: complex, shift: complex) -> np.ndarray:
     """98 points, of which those of the template are its places, turned, scaled and moved."""
-    places = np.array(template.places_px)
+    places = np.array(template.points_px)
     moved = (places[:, 0] + 1j * places[:, 1]) * factor + shift
     points = np.zeros((98, 2))
     points[list(template.landmarks)] = np.stack([moved.real, moved.imag], axis=1)
@@ -29,7 +29,7 @@ def face_in(template: Template, factor: complex, shift: complex) -> np.ndarray:
 
 def test_a_similarity_is_found_again() -> None:
     points = face_in(DLIB_CHIP, 0.5 + 0.2j, 30 - 4j)[list(DLIB_CHIP.landmarks)]
-    factor, shift = similarity(np.array(DLIB_CHIP.places_px), points)
+    factor, shift = similarity(np.array(DLIB_CHIP.points_px), points)
     assert (factor, shift) == (pytest.approx(0.5 + 0.2j), pytest.approx(30 - 4j))
     assert similarity(np.zeros((5, 2)), points)[0] == 1  # no face at all: no crash
 

@@ -16,7 +16,7 @@ from stylefacev_cli.metrics.feature_distances import frechet_distance, kernel_di
 from stylefacev_cli.metrics.feature_networks import inception_network
 from stylefacev_cli.metrics.fid import (
     FeatureNetwork,
-    Picture,
+    RgbImage,
     compare_images,
     image_features,
     resized,
@@ -24,7 +24,7 @@ from stylefacev_cli.metrics.fid import (
 from stylefacev_cli.networks.features.inception import InceptionV3
 
 
-def pictures(count: int, seed: int, size: int = 48) -> list[Picture]:
+def pictures(count: int, seed: int, size: int = 48) -> list[RgbImage]:
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, size=(count, 6, 6, 3), dtype=np.uint8)
     return [np.asarray(Image.fromarray(one).resize((size, size))) for one in coarse]

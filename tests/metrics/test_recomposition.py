@@ -145,8 +145,8 @@ def test_summary_has_means_spreads_and_correlations(pairs: list[Pair]) -> None:
         replace(
             one,
             psnr=float(i),
-            made=replace(true, mouth=2.0 * i, eyes=-i),
-            true=Gestures(i, i, i, i),
+            generated_gestures=replace(true, mouth=2.0 * i, eyes=-i),
+            true_gestures=Gestures(i, i, i, i),
         )
         for i in range(9)
     ]

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tiny import DISC_GENERATOR
 
 from stylefacev_cli.datasets.clips import ClipEntry, write_clip
-from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig
 from stylefacev_cli.training.batches.clip_frames import Frames
 from stylefacev_cli.training.settings import TrainingConfig, load_settings
 
-SIZE_PX = 16
-Z_DIM = 12
-DISCS = [f"{stage}.architecture.z_dim={Z_DIM}" for stage in ("generator", "finish")]
+SIZE_PX = DISC_GENERATOR.img_resolution
+DISCS = [f"{stage}.architecture.z_dim={DISC_GENERATOR.z_dim}" for stage in ("generator", "finish")]
 SET_DISCS = [word for one in DISCS for word in ("--set", one)]  # for the command line
 
 
@@ -63,20 +62,6 @@ def tiny_settings(overrides: Sequence[str] = ()) -> TrainingConfig:
 def enlarged(frames: Frames) -> Frames:
     """The same frames at twice the size."""
     return replace(frames, images=frames.images.repeat(2, axis=1).repeat(2, axis=2))
-
-
-def tiny_architecture() -> GeneratorConfig:
-    """A generator of these discs."""
-    return GeneratorConfig(
-        z_dim=Z_DIM,
-        w_dim=16,
-        img_resolution=SIZE_PX,
-        channel_base=256,
-        channel_max=16,
-        num_layers=4,
-        margin_size=2,
-        filter_size=4,
-    )
 
 
 def write_discs(clips: Frames, folder: Path) -> Path:

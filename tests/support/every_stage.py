@@ -7,24 +7,30 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
-from discs import draw_frames, tiny_architecture
+from discs import draw_frames
+from tiny import (
+    DISC_APPEARANCE,
+    DISC_GENERATOR,
+    DISC_LANDMARKS,
+    DISC_MOTION,
+    DISC_MOTION_DISCRIMINATOR,
+    DISC_POSE,
+)
 from torch import nn
 
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.features.efficientnet_lite import EfficientNetLite0
 from stylefacev_cli.networks.initial_weights import init_residual
-from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
-from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
-from stylefacev_cli.networks.stylefacev.motion import MotionSamplerConfig
-from stylefacev_cli.networks.stylefacev.motion_discriminator import MotionDiscriminatorConfig
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylefacev.patch_discriminator import PatchDiscriminatorConfig
-from stylefacev_cli.networks.stylefacev.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
 from stylefacev_cli.networks.stylegan3.generator import Generator
 from stylefacev_cli.networks.stylegan3.stylegan2_discriminator import DiscriminatorConfig
-from stylefacev_cli.training.batches import recomposition_pairs
 from stylefacev_cli.training.batches.clip_frames import ClipWindow, Frames
 from stylefacev_cli.training.batches.pose_cache import PoseTracks, extract_poses
 from stylefacev_cli.training.batches.pose_features import heatmaps_of
@@ -43,31 +49,11 @@ from stylefacev_cli.training.stages.motion import MotionStage
 from stylefacev_cli.training.stages.motion_settings import MotionStageConfig
 from stylefacev_cli.training.stages.pose import PoseStage, PoseStageConfig
 
-ARCHITECTURE = tiny_architecture()
-DETECTOR = LandmarkDetectorConfig(input_size=64, stem_stride=1, width=8, depth=1)
-POSE = PoseExtractorConfig((8, 8, 1), (8, 8, 4), 8, 8, 1)
-APPEARANCE = AppearanceConfig(
-    input_size=64,
-    stem_stride=1,
-    base_channels=4,
-    expansion=2,
-    inner_ratio=1,
-    encoder_blocks=(1, 1, 1, 1),
-    recomposer_blocks=(1, 1, 1, 1),
-    lift_blocks=1,
-    appearance_channels=8,
-    num_ws=6,
-    w_dim=16,
-)
-PER_IMAGE = replace(APPEARANCE, normalisation="per_image")
+PER_IMAGE = replace(DISC_APPEARANCE, normalisation="per_image")
 AUGMENTATION = AugmentationConfig(  # moves p in every step
     start=0.5, target=0.1, images_to_full=20, every=1
 )
 NUM_FRAMES = 6  # of a training sequence
-recomposition_pairs.VIEW_SAMPLES = (
-    2 * recomposition_pairs.CHUNK
-)  # for the linear view: how good it is does not matter
-eye_mouth_opening._STEPS = 2  # nor of these; of many steps rounding makes another network
 
 
 @cache
@@ -97,8 +83,8 @@ def per_image_appearance() -> AppearanceRecomposer:
 @cache
 def _frozen_networks() -> Networks:
     torch.manual_seed(0)
-    networks = Generator(ARCHITECTURE), LandmarkDetector(DETECTOR), PoseExtractor(POSE)
-    appearance = AppearanceRecomposer(APPEARANCE)
+    networks = Generator(DISC_GENERATOR), LandmarkDetector(DISC_LANDMARKS), PoseExtractor(DISC_POSE)
+    appearance = AppearanceRecomposer(DISC_APPEARANCE)
     frames = clips().image_batch(np.arange(0, 96, 8))
     with torch.no_grad():
         for _ in range(20):
@@ -116,7 +102,7 @@ def _frozen_networks() -> Networks:
 def generator_stage(name: str, **settings: Any) -> NetworkStage:
     discriminator = DiscriminatorConfig(img_resolution=16, channel_base=64)
     config = GeneratorStageConfig(
-        ARCHITECTURE,
+        DISC_GENERATOR,
         objective="adversarial" if name == "finish" else "paired",
         discriminator=discriminator,
         muon_lr=0.0 if name == "finish" else 0.6,
@@ -134,13 +120,13 @@ def generator_stage(name: str, **settings: Any) -> NetworkStage:
 
 
 def detector_stage(**settings: Any) -> NetworkStage:
-    config = DetectorStageConfig(DETECTOR, batch_size=4, lr=3e-3)
+    config = DetectorStageConfig(DISC_LANDMARKS, batch_size=4, lr=3e-3)
     return DetectorStage(replace(config, **settings), clips(), 1, frozen_networks()[0])
 
 
 def pose_stage(**settings: Any) -> NetworkStage:
     generator, detector, *_ = frozen_networks()
-    config = PoseStageConfig(POSE, batch_size=8, lr=3e-3)
+    config = PoseStageConfig(DISC_POSE, batch_size=8, lr=3e-3)
     kinds = replace(clips(), moving=np.arange(5) % 2 == 0)  # some are stills
     frames = clips() if settings.get("video_share") is None else kinds
     return PoseStage(replace(config, **settings), frames, 1, detector, generator)
@@ -149,7 +135,7 @@ def pose_stage(**settings: Any) -> NetworkStage:
 def appearance_stage(**settings: Any) -> NetworkStage:
     generator, detector, pose, _, perceptual = frozen_networks()
     config = AppearanceStageConfig(
-        APPEARANCE,
+        DISC_APPEARANCE,
         batch_size=8,
         num_pool_images=32,
         pair_share=0.375,  # no even number: parts of a batch need not split, only the batch does
@@ -200,8 +186,8 @@ def tracks() -> PoseTracks:
 def motion_stage(supervise: str, **settings: Any) -> NetworkStage:
     generator, detector, pose, appearance, _ = frozen_networks()
     config = MotionStageConfig(
-        MotionSamplerConfig(hidden_dim=16),
-        MotionDiscriminatorConfig(base_channels=4, max_channels=8, num_layers=2),
+        DISC_MOTION,
+        DISC_MOTION_DISCRIMINATOR,
         supervise=supervise,
         num_clips=4,
         num_frames=NUM_FRAMES,
@@ -209,7 +195,21 @@ def motion_stage(supervise: str, **settings: Any) -> NetworkStage:
     )
     renderer = Renderer(generator, appearance, clips().image_batch(np.arange(1)))
     whole = replace(config, **settings)
-    return MotionStage(whole, tracks(), 1, renderer, clips(), pose, detector)
+    stage = MotionStage(whole, tracks(), 1, renderer, clips(), pose, detector)
+    if stage._shown_openings is not None:
+        shorten_fit(stage._shown_openings)
+    return stage
+
+
+def shorten_fit(shown: eye_mouth_opening.ShownOpenings) -> None:
+    """Let it be fitted in two steps: over many, rounding makes another network."""
+    learn = shown._learn
+
+    def learn_a_little(*arguments: Any) -> None:
+        with patch.object(eye_mouth_opening, "_STEPS", 2):
+            learn(*arguments)
+
+    shown._learn = learn_a_little  # type: ignore[method-assign]
 
 
 STAGES: dict[str, Callable[..., NetworkStage]] = {

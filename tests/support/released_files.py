@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from persistence_pickles import snapshot_of
+from tiny import RELEASED_GENERATOR
 
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
@@ -15,10 +16,6 @@ from stylefacev_cli.networks.stylefacev.motion import MotionSampler
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.weights.convert.file_names import EXPORT_NAMES, PRETRAINED_NAMES
-
-SMALL = GeneratorConfig(
-    z_dim=16, w_dim=8, img_resolution=32, channel_base=512, channel_max=16, num_layers=6
-)
 
 
 def fill(module: torch.nn.Module, seed: int = 0) -> None:
@@ -29,7 +26,9 @@ def fill(module: torch.nn.Module, seed: int = 0) -> None:
             tensor.copy_(torch.rand(tensor.shape, generator=random) * 0.2 + 0.01)
 
 
-def released_networks(generator: GeneratorConfig = SMALL) -> dict[str, torch.nn.Module]:
+def released_networks(
+    generator: GeneratorConfig = RELEASED_GENERATOR,
+) -> dict[str, torch.nn.Module]:
     """All but the generator: published strides, small widths."""
     sizes = {"num_ws": generator.num_layers + 2, "w_dim": generator.w_dim}
     return {
@@ -45,7 +44,9 @@ def released_networks(generator: GeneratorConfig = SMALL) -> dict[str, torch.nn.
     }
 
 
-def write_released(folder: Path, config: GeneratorConfig = SMALL, *, filled: bool = True) -> Path:
+def write_released(
+    folder: Path, config: GeneratorConfig = RELEASED_GENERATOR, *, filled: bool = True
+) -> Path:
     """Write the files.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +71,10 @@ def test_a_good_run_passes_and_says_what_it_needs(clip_folder: Path, tmp_path: P
 
 
 def test_short_clips_are_told_before_the_first_stage(clip_folder: Path, tmp_path: Path) -> None:
-    start = time.monotonic()
     long = settings("motion.num_frames=30")
     with pytest.raises(DataError, match=r"motion needs clips of 30 frames .*longest .* has 24"):
         train(long, [clip_folder], tmp_path / "run")
-    assert time.monotonic() - start < 5 and not (tmp_path / "run").exists()
+    assert not (tmp_path / "run").exists()
     one = {"held_out_permille": 0}
     overrides = [f"{key}={value}" for key, value in one.items()]
     stills = write_set(tmp_path / "stills", 30, labels(30), kind="still")

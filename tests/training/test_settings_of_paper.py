@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from discs import draw_frames, enlarged, tiny_architecture, write_discs
+from discs import draw_frames, enlarged, write_discs
 from notes import Notes
+from tiny import DISC_GENERATOR, DISC_LANDMARKS
 
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylegan3.generator import Generator
 from stylefacev_cli.training.engine.optim import Schedule
 from stylefacev_cli.training.named_configs import find_config
@@ -179,7 +180,7 @@ def test_all_stages_end_in_a_model_when_shrunken(name: str, tmp_path: Path) -> N
 def test_images_are_brought_down_to_the_mean_over_areas() -> None:
     """With a gradient, whatever else is asked of the generator."""
     torch.manual_seed(0)
-    generator = Generator(tiny_architecture())
+    generator = Generator(DISC_GENERATOR)
     z = torch.randn(2, 12)
     whole = generator(z)
     reduce_images(generator, 4)
@@ -206,7 +207,7 @@ def start_model(config: TrainingConfig, folder: Path) -> Path:
     torch.manual_seed(0)
     networks = Networks(
         generator=Generator(config.generator.architecture),
-        detector=LandmarkDetector(LandmarkDetectorConfig(64, 1, 8, 1)),
+        detector=LandmarkDetector(DISC_LANDMARKS),
     )
     save_bundle(folder, networks, name="start", fps=25, licence="CC0-1.0", provenance={})
     return folder

@@ -1,1 +1,1 @@
-"""Networks whose features metrics and losses compare."""
+"""Feature networks of metrics and perceptual losses."""

@@ -18,7 +18,7 @@ STEM_CHANNELS = 32
 
 @dataclass(frozen=True)
 class Group:
-    """A row of table 1 of the paper: like blocks, the first of them with the stride."""
+    """A row of table 1 of the paper: equal blocks, the first of which has the stride."""
 
     num_blocks: int
     kernel: int
@@ -82,7 +82,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self, num_groups: int = 5) -> None:
         super().__init__()
-        assert 1 <= num_groups <= len(GROUPS)
+        assert 1 <= num_groups <= len(GROUPS), f"{num_groups} of {len(GROUPS)} groups"
         self._conv_stem = nn.Conv2d(3, STEM_CHANNELS, 3, stride=2, bias=False)
         self._bn0 = nn.BatchNorm2d(STEM_CHANNELS, eps=BATCH_NORM_EPSILON)
         blocks: list[Block] = []
@@ -105,7 +105,9 @@ class EfficientNetLite0(nn.Module):
             After the stem [N, 32, H/2, W/2] and after each group: [N, 16, H/2, W/2],
             [N, 24, H/4, W/4], [N, 40, H/8, W/8], [N, 80, H/16, W/16], [N, 112, H/16, W/16], …
         """
-        assert images.ndim == 4 and images.shape[1] == 3, tuple(images.shape)
+        assert images.ndim == 4 and images.shape[1] == 3, (
+            f"images [N, 3, H, W] expected, got {list(images.shape)}"
+        )
         x = F.relu6(self._bn0(self._conv_stem(same_padding(images, 3, 2))))
         features = [x]
         for index, block in enumerate(self._blocks):

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 INPUT_SIZE_PX = 224
-MIN_FRAMES = 9  # fewer leave the average pool nothing to look at
+MIN_FRAMES = 9  # fewer leave the average pool no input
 NUM_LOGITS = 400
 BATCH_NORM_EPSILON = 1e-3
 
@@ -73,7 +73,7 @@ class Unit(nn.Module):
 
 
 class InceptionModule(nn.Module):
-    """Four branches side by side, their channels joined."""
+    """Four parallel branches, concatenated along the channels."""
 
     def __init__(self, in_channels: int, channels: tuple[int, int, int, int, int, int]) -> None:
         super().__init__()
@@ -117,8 +117,8 @@ class I3D(nn.Module):
         Returns:
             [N, 400], no softmax.
         """
-        wanted = (3, INPUT_SIZE_PX, INPUT_SIZE_PX)
-        assert clips.ndim == 5 and (clips.shape[1], *clips.shape[3:]) == wanted, (
+        shape = (3, INPUT_SIZE_PX, INPUT_SIZE_PX)
+        assert clips.ndim == 5 and (clips.shape[1], *clips.shape[3:]) == shape, (
             f"clips [N, 3, T, {INPUT_SIZE_PX}, {INPUT_SIZE_PX}] expected, got {list(clips.shape)}"
         )
         assert clips.shape[2] >= MIN_FRAMES, f"{clips.shape[2]} frames; at least {MIN_FRAMES}"
@@ -158,5 +158,5 @@ def legacy_bilinear(frames: Tensor, size_px: int = INPUT_SIZE_PX) -> Tensor:
 
 
 def preprocess(frames: Tensor) -> Tensor:
-    """What the network sees of frames [T, 3, H, W] with values from 0 to 255: [3, T, 224, 224]."""
+    """The network's input [3, T, 224, 224] from frames [T, 3, H, W] with values from 0 to 255."""
     return (legacy_bilinear(frames.float()) / 255 * 2 - 1).permute(1, 0, 2, 3)

@@ -153,7 +153,7 @@ class ModuleE(nn.Module):
 
 
 class InceptionV3(nn.Module):
-    """The network up to its pooled features; `fc` is there because its weights are."""
+    """The network up to its pooled features; `fc` is unused, but in the weights' file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -184,8 +184,7 @@ class InceptionV3(nn.Module):
         Returns:
             [N, 2048].
         """
-        wanted = (3, INPUT_SIZE_PX, INPUT_SIZE_PX)
-        assert tuple(images.shape[1:]) == wanted, (
+        assert images.shape[1:] == (3, INPUT_SIZE_PX, INPUT_SIZE_PX), (
             f"images [N, 3, {INPUT_SIZE_PX}, {INPUT_SIZE_PX}] expected, got {list(images.shape)}"
         )
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(images)))

@@ -1,4 +1,4 @@
-"""IResNet-50: an aligned face → its identity features, trained with the ArcFace loss.
+"""IResNet-50: aligned face → identity features, trained with the ArcFace loss.
 
 Source: Deng et al. 2019, "ArcFace", with the residual block of its section 3.1 (BN, convolution,
 BN, PReLU, convolution, BN) and no pooling before the last layer. Names of parameters are those of
@@ -61,7 +61,14 @@ class IResNet50(nn.Module):
         self.features = nn.BatchNorm1d(NUM_FEATURES)
 
     def forward(self, faces: Tensor) -> Tensor:
-        """Aligned faces [N, 3, 112, 112], RGB in [−1, 1] → [N, 512], of any length."""
+        """Identity features.
+
+        Args:
+            faces: aligned, [N, 3, 112, 112] RGB in [−1, 1].
+
+        Returns:
+            [N, 512], not normalised.
+        """
         assert faces.shape[1:] == (3, INPUT_SIZE_PX, INPUT_SIZE_PX), (
             f"faces [N, 3, {INPUT_SIZE_PX}, {INPUT_SIZE_PX}] expected, got {list(faces.shape)}"
         )

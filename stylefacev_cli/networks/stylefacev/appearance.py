@@ -1,7 +1,7 @@
-"""The appearance network: a frame → the appearance that stays; appearance and pose → ws.
+"""The appearance network: encoder (frame → appearance) and recomposer (appearance, pose → ws).
 
-Two arrows of one network, since both are trained and published together (StyleFaceV, "decomposing
-and recomposing"):
+Both are one network, since they are trained and published together (StyleFaceV, "decomposing and
+recomposing"):
 
     encode      frame [3, S, S] → appearance [C, 8, 8]         a = E_app(x)
     recompose   appearance, pose [1, 8, 8] → ws [num_ws, w]    w = R(a, p)
@@ -41,7 +41,7 @@ class AppearanceConfig:
     channels outside its bottlenecks and base_channels · 2^i · inner_ratio inside.
     """
 
-    input_size: int = 256  # frames are resized to this many pixels at the door
+    input_size: int = 256  # px; frames of other sizes are resized
     stem_stride: int = 4  # 4 (convolution and max-pool), 2 or 1; input_size / stem_stride is 64
     base_channels: int = 64  # of the stem
     expansion: int = 4  # of the bottlenecks
@@ -53,7 +53,7 @@ class AppearanceConfig:
     num_ws: int = 16  # of the generator
     w_dim: int = 512
     normalisation: str = RUNNING  # or per_image, as the authors train and sample
-    landmarks: LandmarkDetectorConfig | None = None  # of a branch that sees the face's form
+    landmarks: LandmarkDetectorConfig | None = None  # of the landmark branch; None: no branch
 
     def __post_init__(self) -> None:
         check_normalisation(self.normalisation, "appearance: normalisation")
@@ -74,7 +74,7 @@ class AppearanceConfig:
 
     @property
     def shape_channels(self) -> int:
-        """Channels of the appearance that hold what form adds to each w: w_dim numbers."""
+        """Channels of the appearance that hold the landmark branch's offset of the ws."""
         return 0 if self.landmarks is None else -(-self.w_dim // POSE_SIZE**2)
 
     @property
@@ -92,7 +92,7 @@ class AppearanceRecomposer(nn.Module):
     """E_app and R. The state dict is that of the released `latest_net_FE.pth`, which holds both.
 
     conv1, bn1, layer1 … layer5 encode; layer5_b lifts the pose, layer1_a … layer4_a and fc_a
-    recompose. A network with a branch for landmarks has that too (`branch`).
+    recompose; `branch` is the optional landmark branch.
     """
 
     def __init__(self, config: AppearanceConfig | None = None) -> None:
@@ -131,7 +131,7 @@ class AppearanceRecomposer(nn.Module):
 
     @property
     def num_features(self) -> int:
-        """Of what the branch for landmarks sees of the picture beside these."""
+        """Channels of the encoder's features, an input of the landmark branch."""
         return (self.config.base_channels << 3) * self.config.expansion
 
     def centre_on(self, mean_w: Tensor) -> None:
@@ -145,20 +145,23 @@ class AppearanceRecomposer(nn.Module):
             self.fc_a.bias.copy_(mean_w.expand(config.num_ws, config.w_dim).flatten())
 
     def with_landmarks(self, detector: LandmarkDetector) -> AppearanceRecomposer:
-        """A copy with a branch for landmarks, which adds nothing to any w before it learns."""
-        grown = AppearanceRecomposer(replace(self.config, landmarks=detector.config))
-        grown.load_state_dict(self.state_dict(), strict=False)
-        assert grown.branch is not None
-        grown.branch.finder.load_state_dict(detector.state_dict())
-        nn.init.zeros_(grown.branch.added.weight)
-        return grown.to(self.fc_a.weight.device).train(self.training)
+        """A copy with a landmark branch, whose offsets are 0 until it is trained."""
+        extended = AppearanceRecomposer(replace(self.config, landmarks=detector.config))
+        extended.load_state_dict(self.state_dict(), strict=False)
+        assert extended.branch is not None
+        extended.branch.finder.load_state_dict(detector.state_dict())
+        nn.init.zeros_(extended.branch.added.weight)
+        return extended.to(self.fc_a.weight.device).train(self.training)
 
     def landmark_inputs(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the branch for landmarks learns from: frames [N, 3, S, S] in [−1, 1].
+        """Inputs of the landmark branch, and the appearance without the branch's channels.
+
+        Args:
+            frames: [N, 3, S, S] in [−1, 1].
 
         Returns:
-            landmarks [N, 98, 2], features [N, F], and the appearance [N, appearance_channels, 8, 8]
-            without what form adds.
+            landmarks [N, 98, 2] as fractions of the frame, features [N, num_features] and the
+            appearance [N, appearance_channels, 8, 8].
         """
         assert self.branch is not None
         features = self._features(frames)
@@ -168,11 +171,11 @@ class AppearanceRecomposer(nn.Module):
         """The appearance of each frame.
 
         Args:
-            frames: [N, 3, S, S] in [−1, 1]; any S, resized at the door.
+            frames: [N, 3, S, S] in [−1, 1]; any S, resized to `input_size`.
 
         Returns:
             appearance [N, num_channels, 8, 8]. The first `appearance_channels` are not negative;
-            with a branch for landmarks, the others hold what form adds to each w.
+            with a landmark branch, the others hold its offset of the ws.
         """
         assert frames.ndim == 4 and frames.shape[1] == 3, (
             f"frames [N, 3, S, S] expected, got {list(frames.shape)}"
@@ -180,13 +183,14 @@ class AppearanceRecomposer(nn.Module):
         if self.branch is None:
             return self.layer5(self._features(frames))  # type: ignore[no-any-return]
         landmarks, features, appearance = self.landmark_inputs(frames)
-        form = self.branch.shape_offsets(landmarks, features)  # [N, w_dim]
+        offsets = self.branch.shape_offsets(landmarks, features)  # [N, w_dim]
         places = self.config.shape_channels * POSE_SIZE**2
-        form = F.pad(form, (0, places - form.shape[1])).view(len(form), -1, POSE_SIZE, POSE_SIZE)
-        return torch.cat([appearance.float(), form], dim=1)
+        offsets = F.pad(offsets, (0, places - offsets.shape[1]))
+        maps = offsets.view(len(offsets), -1, POSE_SIZE, POSE_SIZE)
+        return torch.cat([appearance.float(), maps], dim=1)
 
     def _features(self, frames: Tensor) -> Tensor:
-        """[N, C, 8, 8], of which the appearance is made."""
+        """Features [N, num_features, 8, 8] of the encoder's last stage but one."""
         x = resize_square(frames, self.config.input_size)
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         if self.config.stem_stride == 4:
@@ -206,9 +210,9 @@ class AppearanceRecomposer(nn.Module):
             ws [N, num_ws, w_dim].
         """
         config = self.config
-        wanted = (config.num_channels, POSE_SIZE, POSE_SIZE)
-        assert appearance.ndim == 4 and appearance.shape[1:] == wanted, (
-            f"appearance [N, {', '.join(map(str, wanted))}] expected, got {list(appearance.shape)}"
+        shape = (config.num_channels, POSE_SIZE, POSE_SIZE)
+        assert appearance.ndim == 4 and appearance.shape[1:] == shape, (
+            f"appearance [N, {', '.join(map(str, shape))}] expected, got {list(appearance.shape)}"
         )
         assert poses.ndim == 4 and poses.shape[1:] == (1, POSE_SIZE, POSE_SIZE), (
             f"poses [N, 1, {POSE_SIZE}, {POSE_SIZE}] expected, got {list(poses.shape)}"
@@ -223,8 +227,8 @@ class AppearanceRecomposer(nn.Module):
         ws = ws.view(-1, config.num_ws, config.w_dim)
         if not config.shape_channels:
             return ws
-        form = appearance[:, config.appearance_channels :].flatten(1)[:, : config.w_dim]
-        return ws + form[:, None]
+        offsets = appearance[:, config.appearance_channels :].flatten(1)[:, : config.w_dim]
+        return ws + offsets[:, None]
 
     def forward(self, frames: Tensor, poses: Tensor) -> Tensor:
         """`recompose(encode(frames), poses)`: ws [N, num_ws, w_dim]."""

@@ -1,4 +1,4 @@
-"""Batch normalisation whose batch is that of all processes together, or each image alone.
+"""Batch normalisation over the batch of all processes, or over each image alone.
 
 Source: Ioffe and Szegedy 2015, "Batch Normalization"; torch's own synchronised one needs a GPU.
 """
@@ -16,7 +16,7 @@ from stylefacev_cli.common.distributed import gathered, num_processes
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """torch's, and the same over the whole batch when several processes train on parts of it.
+    """torch's module, over the whole batch when several processes train on parts of it.
 
     The parts are of the same size. With means m_r and variances v_r of the parts,
 
@@ -35,14 +35,14 @@ class BatchNorm2d(nn.BatchNorm2d):
         variance = (variances + (means - mean).square()).mean(dim=0)
         if self.track_running_stats:
             count = num_processes() * x.numel() // x.shape[1]
-            self._note(mean.detach(), variance.detach(), count)
+            self._update_statistics(mean.detach(), variance.detach(), count)
         scale = self.weight * (variance + self.eps).rsqrt()
         shift = self.bias - mean * scale
         return (x * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
 
     @torch.no_grad()
-    def _note(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Move the running statistics; the variance without the bias of a sample of `count`."""
+    def _update_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Move the running statistics; the variance is corrected for its bias, n / (n − 1)."""
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None and self.momentum is not None
         self.running_mean.lerp_(mean, self.momentum)

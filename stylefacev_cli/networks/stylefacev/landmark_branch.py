@@ -1,11 +1,9 @@
-"""What landmarks tell of a face's form: a second way from the picture to the ws, past the poses.
+"""The landmark branch: landmarks of a frame → an offset of its ws for the shape of the face.
 
-An appearance encoder learns colours, hair and light first, and next to nothing of form: whose brows
-are high or whose nose is long the default model's did not know at all, and whoever was given
-another's pose got an average face's proportions in it. Landmarks measure form, and the method has a
-detector of them. What form does to w is nearly the same in every pose (people's and poses' parts of
-w, added, explained 99 % of its variance), so it is added, and poses need not be multiplied with it.
-Neither the paper nor the original code has this branch; released networks are without it.
+The appearance encoder learns colour, hair and light first and little of a face's proportions, which
+landmarks measure directly. The shape of a face moves w by nearly the same offset in every pose, so
+the branch's output is added to the ws and not multiplied with poses. Neither the paper nor the
+original code has this branch; released networks are without it.
 """
 
 from __future__ import annotations
@@ -21,25 +19,24 @@ from stylefacev_cli.networks.stylefacev.landmarks import (
 )
 
 _NUM_COORDINATES = 2 * NUM_LANDMARKS
-_DIRECTIONS = 96  # of how faces differ, of the 196
+_DIRECTIONS = 96  # principal components of the 196 coordinates
 _HIDDEN = 256
-# Fraction of the frame: differences below are noise of the detector, and are not blown up to 1.
-_NOISE = 0.001
-_SHARPNESS = 4  # power of the heatmaps: 1 would take the haze around a point for a part of it
+_NOISE = 0.001  # of the frame: the detector's noise, which whitening must not amplify
+_SHARPNESS = 4  # power of the heatmaps: 1 would count the background around a point
 
 
 class LandmarkBranch(nn.Module):
-    """Landmarks of a frame, and what else is seen in it → what a face's form adds to its ws.
+    """Landmarks and encoder features of a frame → the offset of its ws for the face's shape.
 
-    The detector does not learn here; the linear layers do.
+    The detector (`finder`) is frozen; the linear layers are trained.
     """
 
     def __init__(self, config: LandmarkDetectorConfig, num_features: int, w_dim: int) -> None:
-        """Untrained.
+        """Build an untrained branch.
 
         Args:
             config: of the detector.
-            num_features: of what else is seen.
+            num_features: channels of the encoder's features.
             w_dim: of the generator.
         """
         super().__init__()
@@ -51,16 +48,16 @@ class LandmarkBranch(nn.Module):
 
     @property
     def layers(self) -> nn.ModuleList:
-        """Those that learn."""
+        """The layers that are trained."""
         return nn.ModuleList([self.directions, self.hidden1, self.hidden2, self.added])
 
     def landmarks(self, frames: Tensor) -> Tensor:
-        """Where the heatmaps' mass is, without a gradient, in single precision everywhere.
+        """Centres of mass of the heatmaps, without a gradient, always in float32.
 
-        Steadier than where they are highest, which is told in quarters of a heatmap's pixel.
+        Steadier than the positions of the maxima, which have steps of a quarter of a heatmap pixel.
 
         Args:
-            frames: [N, 3, S, S] in [−1, 1].
+            frames: [N, 3, S, S] in [−1, 1]; any S, resized to the detector's input size.
 
         Returns:
             [N, 98, 2] x and y, fractions of the frame.
@@ -76,13 +73,14 @@ class LandmarkBranch(nn.Module):
 
     @torch.no_grad()
     def init_from(self, landmarks: Tensor, features: Tensor) -> None:
-        """See how faces differ, and add nothing yet.
+        """Initialise the first two layers by whitening the data; the output layer is zero.
 
         Args:
-            landmarks: [N, 98, 2] of many people; their principal components, of variance 1, are the
-                first layer at the start.
-            features: [N, num_features] of the same frames, which the second layer scales likewise.
+            landmarks: [N, 98, 2] of many people, fractions of the frame; the first layer gives
+                their principal components at variance 1.
+            features: [N, num_features] of the same frames, normalised by the second layer.
         """
+        self._check(landmarks, features)
         points = landmarks.flatten(1)
         mean = points.mean(dim=0)
         _, spread, components = torch.linalg.svd(points - mean, full_matrices=False)
@@ -103,15 +101,19 @@ class LandmarkBranch(nn.Module):
         nn.init.zeros_(self.added.bias)
 
     def shape_offsets(self, landmarks: Tensor, features: Tensor, dropout: float = 0.0) -> Tensor:
-        """What to add to each w [N, w_dim].
+        """The offset of every w of a face.
 
-        In single precision everywhere: forms differ by less than bfloat16 can tell of a coordinate.
+        Always in float32: shapes differ by less than bfloat16 resolves of a coordinate.
 
         Args:
             landmarks: [N, 98, 2] fractions of the frame.
-            features: [N, num_features] that the encoder sees there.
-            dropout: share of the hidden values that is left out, while the layers are fitted.
+            features: [N, num_features] of the encoder, averaged over the frame.
+            dropout: share of hidden values that is dropped, for training.
+
+        Returns:
+            [N, w_dim] float32.
         """
+        self._check(landmarks, features)
         with torch.autocast(landmarks.device.type, enabled=False):
             directions = self.directions(landmarks.flatten(1))
             x = torch.cat([directions, features.float()], dim=1)
@@ -119,3 +121,12 @@ class LandmarkBranch(nn.Module):
             x = F.dropout(F.silu(self.hidden2(x)), dropout)
             added: Tensor = self.added(x)
         return added
+
+    def _check(self, landmarks: Tensor, features: Tensor) -> None:
+        num_features = self.hidden1.in_features - _DIRECTIONS
+        assert landmarks.ndim == 3 and landmarks.shape[1:] == (NUM_LANDMARKS, 2), (
+            f"landmarks [N, {NUM_LANDMARKS}, 2] expected, got {list(landmarks.shape)}"
+        )
+        assert features.shape == (len(landmarks), num_features), (
+            f"features [{len(landmarks)}, {num_features}] expected, got {list(features.shape)}"
+        )

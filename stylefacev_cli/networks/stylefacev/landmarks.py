@@ -70,7 +70,7 @@ _BOUNDARIES: tuple[tuple[int, int, bool], ...] = (
 class LandmarkDetectorConfig:
     """Sizes of the landmark detector; the defaults are the released ones (6.3 M parameters)."""
 
-    input_size: int = 256  # frames are resized to this many pixels at the door
+    input_size: int = 256  # px; frames of other sizes are resized
     stem_stride: int = 4  # 4, 2 or 1: input_size / stem_stride is the heatmaps' side
     width: int = 256  # channels of the hourglass; a multiple of 8
     depth: int = 4  # halvings inside the hourglass
@@ -93,7 +93,7 @@ class LandmarkDetectorConfig:
 
 
 class CoordConv(nn.Module):
-    """A convolution that also sees where it is: row, column (−1 … 1) and radius (0 … 1)."""
+    """A convolution with coordinate channels: row, column (−1 … 1) and radius (0 … 1)."""
 
     coordinates: Tensor
 
@@ -145,7 +145,7 @@ class ConvBlock(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Blocks on the map and, below, on its halvings; each level is added to the one above."""
+    """A symmetric hourglass: blocks at each of `depth` halvings, added on the way up."""
 
     def __init__(self, width: int, depth: int, size: int) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ class LandmarkDetector(nn.Module):
         """Heatmaps of the 98 WFLW points.
 
         Args:
-            images: [N, 3, S, S] in [0, 1] (not [−1, 1]); any S, resized at the door.
+            images: [N, 3, S, S] in [0, 1] (not [−1, 1]); any S, resized to `input_size`.
 
         Returns:
             [N, 98, H, H] with H = `config.heatmap_size`; about 1 at a point and 0 elsewhere.
@@ -219,7 +219,7 @@ class LandmarkDetector(nn.Module):
 
 
 def landmarks_from_heatmaps(heatmaps: Tensor, size: float = 1.0) -> Tensor:
-    """The point where each heatmap is highest, moved a quarter pixel to its higher neighbours.
+    """The maximum of each heatmap, moved a quarter pixel towards its higher neighbours.
 
     Args:
         heatmaps: [N, K, H, H] float.
@@ -270,7 +270,7 @@ def key_points_from_landmarks(landmarks: Tensor, size: float = 1.0) -> Tensor:
 
 
 def heatmap_targets(landmarks: Tensor, heatmap_size: int, sigma_px: float = 1.0) -> Tensor:
-    """Gaussians of height 1 around landmarks, the targets of the detector.
+    """Target heatmaps of the detector: Gaussians of height 1 around landmarks.
 
     Args:
         landmarks: [N, K, 2] fractions of the frame; points outside it leave their map near 0.
@@ -287,7 +287,9 @@ def heatmap_targets(landmarks: Tensor, heatmap_size: int, sigma_px: float = 1.0)
 
 
 def boundary_target(landmarks: Tensor, heatmap_size: int, sigma_px: float = 1.0) -> Tensor:
-    """exp(−d² / 2σ²) of the distance d to the curves of the face: outline, brows, nose, eyes, lips.
+    """Target boundary map of the detector: exp(−d² / 2σ²) of the distance d to the face's curves.
+
+    The curves are the outline, brows, nose, eyes and lips.
 
     Args:
         landmarks: [N, 98, 2] fractions of the frame.
@@ -295,7 +297,7 @@ def boundary_target(landmarks: Tensor, heatmap_size: int, sigma_px: float = 1.0)
         sigma_px: standard deviation in heatmap pixels.
 
     Returns:
-        [N, 1, heatmap_size, heatmap_size] in [0, 1], the target of the detector's boundary map.
+        [N, 1, heatmap_size, heatmap_size] in [0, 1].
     """
     assert landmarks.ndim == 3 and landmarks.shape[1:] == (NUM_LANDMARKS, 2), (
         f"landmarks [N, {NUM_LANDMARKS}, 2] expected, got {list(landmarks.shape)}"
@@ -318,7 +320,7 @@ def _boundary_segments() -> list[tuple[int, int]]:
 
 
 def _squared_distance(pixels: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """Of every pixel [H, H, 2] to the segment from start [N, 2] to end [N, 2] → [N, H, H]."""
+    """Squared distances [N, H, H] of pixels [H, H, 2] to segments from start to end [N, 2]."""
     start, along = start[:, None, None], (end - start)[:, None, None]
     to_pixel = pixels - start  # [N, H, H, 2]
     length_squared = along.square().sum(-1).clamp_min(1e-12)

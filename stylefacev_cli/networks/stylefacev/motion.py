@@ -1,4 +1,4 @@
-"""The motion sampler: a first pose and noise → the poses that follow.
+"""The motion sampler, an LSTM: a first pose and noise → the poses that follow.
 
     (h_0, c_0) = LSTM_enc(p_0)        (h_t, c_t) = LSTM(e_t, h_{t−1}, c_{t−1})
     p_t = p_{t−1} + step · tanh(h_t W + b)
@@ -23,11 +23,11 @@ class MotionSamplerConfig:
 
     pose_dim: int = 64  # numbers in a pose (8 × 8), and in the noise of a step
     hidden_dim: int = 64  # of the LSTM cells
-    step_size: float = 0.2  # the most that a number of the pose changes from frame to frame
+    step_size: float = 0.2  # largest change of a number of the pose from frame to frame
 
 
 class MotionState(NamedTuple):
-    """All that a step needs to know of the past."""
+    """State of the sampler between two steps."""
 
     pose: Tensor  # [N, pose_dim], of the last frame
     hidden: Tensor  # [N, hidden_dim]
@@ -50,7 +50,7 @@ class MotionSampler(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Orthogonal cells (each gate) and head, small normal W, as the authors train from."""
+        """Initialise as the authors do: orthogonal cells (each gate) and head, small normal W."""
         for cell in (self.enc_cell, self.cell):
             for weight in (cell.weight_ih, cell.weight_hh):
                 for gate in weight.data.chunk(4):
@@ -89,7 +89,7 @@ class MotionSampler(nn.Module):
         return pose, MotionState(pose, hidden, cell)
 
     def reconstruct_noise(self, state: MotionState) -> Tensor:
-        """What the state tells of the noise of its last step: [N, pose_dim]."""
+        """The noise of the last step, reconstructed from the state after it: [N, pose_dim]."""
         memory = torch.cat([state.hidden, state.cell], dim=1)
         noise: Tensor = self.fc2(F.relu(self.fc1(memory)))
         return noise

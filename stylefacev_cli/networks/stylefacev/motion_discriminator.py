@@ -1,7 +1,7 @@
-"""The motion discriminators: does this move like a face?
+"""The motion discriminators, on pairs of frames (2D) and on whole clips (3D).
 
-One looks at pairs of frames (2D), one at whole clips (3D), each at two scales, on 8×8 poses or on
-images. To both, a frame is shown beside the first one, so that they judge change and not looks
+Each works at two scales, on 8×8 poses or on images. Every frame is concatenated with the first one,
+so that they judge motion and not appearance
 (MoCoGAN-HD, Tian et al. 2021; pix2pixHD's multi-scale discriminator, Wang et al. 2018).
 """
 
@@ -28,11 +28,11 @@ class MotionDiscriminatorConfig:
     max_channels: int = 512
     num_layers: int = 3  # of stride 2
     num_scales: int = 2
-    num_frames: int = 30  # in a clip; only the clip discriminator asks
+    num_frames: int = 30  # in a clip; used by the clip discriminator only
 
 
 def pair_with_first(clips: Tensor, frame: int) -> Tensor:
-    """The first frame and another one, side by side in the channels.
+    """The first frame and another one, concatenated along the channels.
 
     Args:
         clips: [N, T, C, H, W].
@@ -46,7 +46,7 @@ def pair_with_first(clips: Tensor, frame: int) -> Tensor:
 
 
 def clip_with_first(clips: Tensor) -> Tensor:
-    """Every later frame with the first one beside it, time after channels.
+    """Every later frame concatenated with the first one, as a clip.
 
     Args:
         clips: [N, T, C, H, W].
@@ -60,7 +60,7 @@ def clip_with_first(clips: Tensor) -> Tensor:
 
 
 class _MultiScale(nn.Module):
-    """Equal patch discriminators on the input and on its halvings; the last one sees it whole."""
+    """Patch discriminators of equal architecture, on the input and on its halvings."""
 
     def __init__(self, config: MotionDiscriminatorConfig, downsample: nn.Module, dims: int) -> None:
         super().__init__()
@@ -84,10 +84,9 @@ class _MultiScale(nn.Module):
 
 
 class _Conv3d(nn.Conv3d):
-    """Pads clips that are shorter in time than the kernel itself; the result is the same.
+    """A convolution that pads clips shorter than its kernel beforehand, with equal results.
 
-    Where PyTorch 2.14 pads them on a CPU, in bfloat16, the gradient of the weights is anything, up
-    to 1e37, and not finite at times.
+    PyTorch 2.14's own padding of such clips gives wrong gradients in bfloat16 on a CPU.
     """
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -168,9 +167,9 @@ class ClipDiscriminator(nn.Module):
         Returns:
             `num_scales` maps [N, 1, t, h, w].
         """
-        wanted = (2 * self.config.frame_channels, self.config.num_frames - 1)
-        assert clips.ndim == 5 and clips.shape[1:3] == wanted, (
-            f"clips [N, {wanted[0]}, {wanted[1]}, H, W] expected, got {list(clips.shape)}"
+        shape = (2 * self.config.frame_channels, self.config.num_frames - 1)
+        assert clips.ndim == 5 and clips.shape[1:3] == shape, (
+            f"clips [N, {shape[0]}, {shape[1]}, H, W] expected, got {list(clips.shape)}"
         )
         logits: list[Tensor] = self.netD(clips)
         return logits

@@ -1,4 +1,4 @@
-"""The two ways the appearance network normalises, by name; for manifests and settings, no torch."""
+"""Names of the appearance network's normalisations, for manifests and settings; needs no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image discriminator of the joint stage: PatchGAN, real or not, patch by patch.
+"""The image discriminator of the joint stage: PatchGAN.
 
 Source: Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks".
 """

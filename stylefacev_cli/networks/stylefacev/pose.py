@@ -1,7 +1,7 @@
-"""The pose extractor: landmark heatmaps → an 8×8 map that says how a face is turned and moves.
+"""The pose extractor: landmark heatmaps → an 8×8 map of head pose and expression.
 
-Being one small non-negative map, the pose has no room for who the person is (StyleFaceV, section
-"pose extraction"). A head predicts 14 key points from it, the target of the pose stage.
+The pose is one small non-negative map, which leaves no room for identity (StyleFaceV, section "pose
+extraction"). A head predicts 14 key points from it, the target of the pose stage.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class PoseExtractor(nn.Module):
         return pose
 
     def key_points(self, poses: Tensor) -> Tensor:
-        """The key points that a pose stands for.
+        """The key points that the head reads off poses.
 
         Args:
             poses: [N, 1, 8, 8] float.

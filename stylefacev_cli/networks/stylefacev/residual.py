@@ -1,4 +1,4 @@
-"""Bottleneck residual blocks, the bricks of the pose extractor and the appearance network.
+"""Bottleneck residual blocks of the pose extractor and the appearance network.
 
 Source: He et al. 2016, "Deep Residual Learning for Image Recognition", in the form that puts the
 stride at the 3×3 convolution. Names of parameters follow that family of networks, so that

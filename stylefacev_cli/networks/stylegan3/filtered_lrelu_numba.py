@@ -62,7 +62,7 @@ def rows_source_checksum() -> int:
 
 
 @cache
-def kernel(
+def kernel(  # noqa: C901 - holds the compiled loop
     taps: int,
     down: int,
     up_rank: int,
@@ -77,7 +77,7 @@ def kernel(
     is done to the upsampled samples; `signs_stride` the
     distance in the sign map of samples that are neighbours modulo `down`.
 
-    The kernel's arguments (float32 unless told otherwise):
+    The kernel's arguments (float32 unless stated otherwise):
         x [P, H, W] planes, x_scale [P], x_bias [P]: the signal is x_scale x + x_bias.
         up_y [up_rank, up, 2 taps]: correlation taps of each phase, twice in a row.
         up_x [up_rank, up, taps]: the same, once.
@@ -98,7 +98,7 @@ def kernel(
     rows_source = rows_source_checksum()  # numba's cache sees changes of this file alone
 
     @numba.njit(nogil=True, cache=True, fastmath=FAST_MATH, error_model="numpy")
-    def run(
+    def run(  # noqa: C901, PLR0913 - a compiled loop, which takes arrays and numbers only
         x: Any,
         x_scale: Any,
         x_bias: Any,

@@ -55,7 +55,7 @@ class GeneratorConfig:
 
 @dataclass(frozen=True)
 class LayerGeometry:
-    """What a synthesis layer takes and gives: channels, size, sampling rate and band."""
+    """Channels, size, sampling rate and band of a synthesis layer's output."""
 
     channels: int
     size: int  # px, with margins
@@ -65,7 +65,7 @@ class LayerGeometry:
 
 
 def layer_geometries(config: GeneratorConfig) -> list[LayerGeometry]:
-    """Outputs of the layers L0 ... ToRGB (section 3.2 and appendix C.2 of the paper).
+    """Geometries of the outputs of layers L0 ... ToRGB (section 3.2, appendix C.2 of the paper).
 
     Cutoffs and stopbands grow geometrically until the critically sampled layers; sampling rates are
     the powers of two that hold the stopband.
@@ -113,10 +113,9 @@ class SynthesisInput(nn.Module):
         self.register_buffer("phases", torch.rand(channels) - 0.5)
 
     def forward(self, w: torch.Tensor, transforms: torch.Tensor | None = None) -> torch.Tensor:
-        """Draw the features for w [N, w_dim]: [N, C, size, size].
+        """The features [N, C, size, size] for w.
 
-        Angles are computed in double precision: they are few, and what they lose is not made good
-        by any later layer.
+        Angles are computed in double precision: no later layer corrects their errors.
 
         Args:
             w: [N, w_dim].
@@ -135,7 +134,9 @@ class SynthesisInput(nn.Module):
         translation = matrices([[one, zero, -shift_x], [zero, one, -shift_y], [zero, zero, one]])
         placed = rotation @ translation @ self.transform.to(wide)  # [N, 3, 3]
         if transforms is not None:
-            assert transforms.ndim == 3 and transforms.shape[1:] == (3, 3), transforms.shape
+            assert transforms.ndim == 3 and transforms.shape[1:] == (3, 3), (
+                f"transforms [N, 3, 3] expected, got {list(transforms.shape)}"
+            )
             assert len(transforms) in (1, len(w)), f"{len(transforms)} transforms, {len(w)} images"
             placed = placed @ transforms.to(wide).to(w.device)
 
@@ -211,7 +212,7 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("up_filter", up_filter)
         self.register_buffer("down_filter", down_filter)
 
-        # Size wanted before downsampling minus size had; split so that the samples stay centred
+        # Size before downsampling minus the size so far; split so that the samples stay centred
         # (appendix C.3).
         total = (after.size - 1) * self.down + 1
         total -= (before.size + kernel - 1) * self.up
@@ -285,7 +286,7 @@ class SynthesisNetwork(nn.Module):
         conv_dtype: torch.dtype | None = None,
         transforms: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Draw images.
+        """Images of ws.
 
         Args:
             ws: [N, num_ws, w_dim].
@@ -298,7 +299,10 @@ class SynthesisNetwork(nn.Module):
         Returns:
             images [N, img_channels, img_resolution, img_resolution] float32, about in [-1, 1].
         """
-        assert ws.ndim == 3 and ws.shape[1:] == (self.num_ws, self.config.w_dim), tuple(ws.shape)
+        w_dim = self.config.w_dim
+        assert ws.ndim == 3 and ws.shape[1:] == (self.num_ws, w_dim), (
+            f"ws [N, {self.num_ws}, {w_dim}] expected, got {list(ws.shape)}"
+        )
         first, *others = ws.to(self.input.weight.dtype).unbind(dim=1)
         x = self.input(first, transforms)
         for name, w in zip(self.layer_names, others, strict=True):
@@ -333,7 +337,7 @@ class Generator(nn.Module):
         update_emas: bool = False,
         conv_dtype: torch.dtype | None = None,
     ) -> torch.Tensor:
-        """Draw images [N, img_channels, R, R] for z [N, z_dim]; arguments as in the parts."""
+        """Images [N, img_channels, R, R] of latents z [N, z_dim]; arguments as in the parts."""
         ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas)
         images: torch.Tensor = self.synthesis(ws, update_emas, conv_dtype)
         return images

@@ -1,10 +1,9 @@
-"""Where the picture stands: turned, shifted and zoomed through the generator's Fourier features.
+"""Rotation, translation and zoom of images through the generator's Fourier features.
 
 The input of StyleGAN3 takes any affine transform of the plane (Karras et al. 2021, section 3.2,
-"Transformed Fourier features"), and its layers carry it to the picture: translations by design,
-rotations as far as kernels and filters are the same in all directions (configuration R), zooms as
-far as training has seen faces of other sizes. What comes into the picture at a border is drawn as
-everything else is.
+"Transformed Fourier features"). Its layers are equivariant to translation by design, to rotation in
+configuration R, and to zoom as far as training has seen faces of other sizes. What enters the image
+at a border is synthesised like everything else.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig, matrice
 
 
 def camera_transforms(rotate_deg: Tensor, shift: Tensor, zoom: Tensor) -> Tensor:
-    """What `SynthesisNetwork` takes to draw pictures turned about their centre, zoomed and shifted.
+    """Inverse transforms for `SynthesisNetwork`: rotation about the centre, zoom and shift.
 
-    A point p of the plain picture goes to  zoom · R(rotate) p + shift;  these are the inverses.
+    A point p of the plain image goes to  zoom · R(rotate) p + shift;  these are the inverses.
 
     Args:
         rotate_deg: [N] degrees, anti-clockwise.
-        shift: [N, 2] to the right and downwards, in widths of the picture.
+        shift: [N, 2] to the right and downwards, in image widths.
         zoom: [N] above 0; 2 shows everything twice as large.
 
     Returns:
-        [N, 3, 3] float64, from places in the picture to places in the plain one.
+        [N, 3, 3] float64, from points of the image to points of the plain image.
     """
     assert rotate_deg.ndim == 1 and shift.shape == (len(rotate_deg), 2), list(shift.shape)
     assert zoom.shape == rotate_deg.shape and bool((zoom > 0).all()), "a zoom is above 0"
@@ -42,19 +41,19 @@ def camera_transforms(rotate_deg: Tensor, shift: Tensor, zoom: Tensor) -> Tensor
 
 
 def is_rotation_equivariant(config: GeneratorConfig) -> bool:
-    """Tell whether a generator's layers treat all directions alike, as those of R do."""
+    """True where a generator's layers are equivariant to rotation, as in configuration R."""
     return config.conv_kernel == 1 and config.use_radial_filters
 
 
 def eased(keys: Tensor, share: float) -> Tensor:
-    """The value of a course at a share of its time: from key to key, at rest in each of them.
+    """Eased interpolation between keyframes: the value at a share of the time.
 
     Args:
-        keys: [K, …], evenly spread over the time.
-        share: 0 (the first) to 1 (the last).
+        keys: [K, …] keyframes, evenly spaced in time.
+        share: 0 (the first keyframe) to 1 (the last).
 
     Returns:
-        […], by the cubic 3s² − 2s³ of the share s of the way between two keys.
+        […], by the cubic 3s² − 2s³ of the share s between two keyframes, with zero speed at each.
     """
     position = min(max(share, 0.0), 1.0) * (len(keys) - 1)
     before = min(int(position), max(len(keys) - 2, 0))

@@ -74,11 +74,11 @@ class MappingNetwork(nn.Module):
         truncation_cutoff: int | None = None,
         update_emas: bool = False,
     ) -> torch.Tensor:
-        """Map latents to the ws of all layers.
+        """The ws of all layers for latents.
 
         Args:
             z: [N, z_dim]; its length does not matter, only its direction.
-            c: [N, c_dim] class labels, if the network knows any.
+            c: [N, c_dim] class labels, for a network with labels.
             truncation_psi: 1 = as sampled, 0 = the mean w.
             truncation_cutoff: Number of layers that are truncated, None for all.
             update_emas: Let this batch move the mean w (training).
@@ -86,10 +86,14 @@ class MappingNetwork(nn.Module):
         Returns:
             ws [N, num_ws, w_dim] float32.
         """
-        assert z.ndim == 2 and z.shape[1] == self.z_dim, tuple(z.shape)
+        assert z.ndim == 2 and z.shape[1] == self.z_dim, (
+            f"z [N, {self.z_dim}] expected, got {list(z.shape)}"
+        )
         x = normalize(z.to(self.w_avg.dtype))
         if self.c_dim > 0:
-            assert c is not None and c.shape == (len(z), self.c_dim)
+            assert c is not None and c.shape == (len(z), self.c_dim), (
+                f"labels c [{len(z)}, {self.c_dim}] expected"
+            )
             x = torch.cat([x, normalize(self.embed(c.to(self.w_avg.dtype)))], dim=1)
         for index in range(self.num_layers):
             x = self.get_submodule(f"fc{index}")(x)

@@ -7,11 +7,11 @@ Both factors are constant over the image, so the same result is
     y_o = d_o * sum_i w_oi * (s_i x_i),    d_o = 1 / sqrt(sum_i s_i^2 sum_k w_oik^2)
 
 with one shared weight: scale the planes that come in, convolve, scale the planes that go out.
-The last factor is handed to the filtered leaky ReLU, which applies it on the way in for nothing.
+The last factor is applied by the filtered leaky ReLU, at no cost.
 
-On CPUs two things are done by hand, because the libraries behind PyTorch are half as fast with the
-obvious calls (measured with oneDNN 3.12 on AVX-512): 3x3 convolutions get their zero padding
-beforehand, and 1x1 convolutions are matrix products of oneDNN instead of the BLAS.
+On CPUs two calls differ from the obvious ones, because the libraries behind PyTorch are faster so:
+3x3 convolutions get their zero padding beforehand, and 1x1 convolutions are matrix products of
+oneDNN instead of the BLAS.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EPSILON = 1e-8  # of the original, in the demodulation
 
 
 def demodulation(weight: torch.Tensor, styles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scales that stand in for per-sample weights.
+    """Scales of the planes that replace per-sample weights.
 
     As in StyleGAN3, weights are first brought to RMS 1 per output channel and styles to RMS 1
     (per sample; the original takes the batch's mean, which the demodulation cancels, but which
@@ -138,11 +138,15 @@ class _ScaledConv(torch.autograd.Function):
 
 
 def _conv_backward(
-    grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, pad: int, wanted: tuple[bool, ...]
+    grad: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    pad: int,
+    output_mask: tuple[bool, ...],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     gradients: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = (
         torch.ops.aten.convolution_backward(
-            grad, x, weight, None, (1, 1), (pad, pad), (1, 1), False, (0, 0), 1, wanted
+            grad, x, weight, None, (1, 1), (pad, pad), (1, 1), False, (0, 0), 1, output_mask
         )
     )
     return gradients

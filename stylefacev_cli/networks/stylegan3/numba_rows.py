@@ -39,7 +39,7 @@ def whole_blocks(length: int) -> int:
     return -(-length // LANES) * LANES
 
 
-def _filter_row(
+def _filter_row(  # noqa: C901 - writes the code of one compiled loop
     typing_context: Any,
     out: Any,
     source: Any,
@@ -70,11 +70,11 @@ def _filter_row(
     stride = finish[5].literal_value if has_activation else 1
     signature = types.void(out, source, outer, inner, weights, finish)
 
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        def member(tuple_index: int, index: int, wanted: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: C901
+        def member(tuple_index: int, index: int, dtype: Any) -> Any:
             kind = sig.args[tuple_index][index]
             number = builder.extract_value(args[tuple_index], index)
-            return context.cast(builder, number, kind, wanted)
+            return context.cast(builder, number, kind, dtype)
 
         def integer(tuple_index: int, index: int) -> Any:
             return member(tuple_index, index, types.intp)
@@ -178,8 +178,8 @@ def _filter_row(
             return y
 
         def is_code(code: Any, number: int) -> Any:
-            wanted = ir.VectorType(_BYTE, LANES)([_BYTE(number)] * LANES)
-            return builder.icmp_unsigned("==", code, wanted)
+            codes = ir.VectorType(_BYTE, LANES)([_BYTE(number)] * LANES)
+            return builder.icmp_unsigned("==", code, codes)
 
         blocks = integer(0, 2)
         done = intp(0)

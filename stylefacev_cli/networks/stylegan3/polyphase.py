@@ -1,4 +1,4 @@
-"""Polyphase form of resampling filters: which taps meet which samples, without inserted zeros.
+"""Polyphase form of resampling filters, without inserted zeros.
 
 With z the signal x spread out (z[up i] = x[i], zeros between), an upsampling filter gives
 
@@ -58,7 +58,7 @@ _keys: MutableMapping[torch.Tensor, tuple[int, FilterKey]] = WeakTensorKeyDictio
 
 
 def filter_key(taps: torch.Tensor | None) -> FilterKey | None:
-    """A filter's values and shape, to look things up by."""
+    """A filter's values and shape, as a key of caches."""
     if taps is None:
         return None
     known = _keys.get(taps)

@@ -29,8 +29,8 @@ class DiscriminatorConfig:
     channel_base: int = 32768  # channels = channel_base / resolution, at most channel_max
     channel_max: int = 512
     conv_clamp: float | None = 256.0  # largest magnitude of an activation
-    mbstd_group_size: int = 4  # images whose spread is shown to the last layers
-    mbstd_num_channels: int = 1  # channels that tell it, 0 = none
+    mbstd_group_size: int = 4  # images of a group of the minibatch standard deviation
+    mbstd_num_channels: int = 1  # channels of the minibatch standard deviation, 0 = none
 
 
 def blur_filter() -> torch.Tensor:
@@ -181,12 +181,15 @@ class ImageDiscriminator(nn.Module):
         self.b4 = DiscriminatorEpilogue(config, channels(4), resolution=4)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Judge images [N, img_channels, R, R] in [-1, 1]: logits [N, 1].
+        """Logits [N, 1] of images [N, img_channels, R, R] in [-1, 1].
 
         N must be divisible by the group size, or be smaller. Differentiable twice (R1 penalty).
         """
         size = self.config.img_resolution
-        assert images.shape[1:] == (self.config.img_channels, size, size), tuple(images.shape)
+        channels = self.config.img_channels
+        assert images.ndim == 4 and images.shape[1:] == (channels, size, size), (
+            f"images [N, {channels}, {size}, {size}] expected, got {list(images.shape)}"
+        )
         x = images.to(self.b4.out.weight.dtype)
         for resolution in self.block_resolutions:
             x = self.get_submodule(f"b{resolution}")(x)

@@ -7,7 +7,7 @@ import platform
 
 import pytest
 import torch
-from tiny_generators import TINY_R, TINY_T, make
+from tiny import TINY_R, TINY_T, make_generator
 
 from stylefacev_cli.common.memory import keep_freed_memory
 from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig, layer_geometries
@@ -15,7 +15,7 @@ from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig, layer_g
 
 @pytest.mark.parametrize("config", [TINY_T, TINY_R], ids=["T", "R"])
 def test_shapes_and_independence_of_the_batch(config: GeneratorConfig) -> None:
-    generator = make(config)
+    generator = make_generator(config)
     z = torch.randn(3, config.z_dim)
     with torch.no_grad():
         ws = generator.mapping(z)
@@ -35,7 +35,7 @@ def test_geometry_of_the_released_face_generator() -> None:
 
 
 def test_truncation() -> None:
-    generator = make(TINY_T)
+    generator = make_generator(TINY_T)
     generator.mapping.w_avg.copy_(torch.randn(12))
     z = torch.randn(2, 8)
     ws = generator.mapping(z)
@@ -48,7 +48,7 @@ def test_truncation() -> None:
 
 def test_running_means_move_in_training_only() -> None:
     config = dataclasses.replace(TINY_T, w_avg_beta=0.9, magnitude_ema_beta=0.75)
-    generator = make(config)
+    generator = make_generator(config)
     z = torch.randn(4, 8)
     first = generator.synthesis.get_submodule(generator.synthesis.layer_names[0])
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_running_means_move_in_training_only() -> None:
 
 
 def test_class_labels() -> None:
-    generator = make(dataclasses.replace(TINY_T, c_dim=2))
+    generator = make_generator(dataclasses.replace(TINY_T, c_dim=2))
     z = torch.randn(2, 8)
     one, other = torch.eye(2)
     assert not torch.allclose(
@@ -73,7 +73,7 @@ def test_class_labels() -> None:
 @pytest.mark.parametrize("config", [TINY_T, TINY_R], ids=["T", "R"])
 def test_translation_equivariance(config: GeneratorConfig) -> None:
     """Moving the Fourier features by five pixels moves the image by five pixels."""
-    generator = make(config)
+    generator = make_generator(config)
     with torch.no_grad():
         ws = generator.mapping(torch.randn(2, config.z_dim))
         images = generator.synthesis(ws)
@@ -86,7 +86,7 @@ def test_translation_equivariance(config: GeneratorConfig) -> None:
 
 def test_training_step_reaches_every_parameter() -> None:
     for config in (TINY_T, TINY_R):
-        generator = make(config)
+        generator = make_generator(config)
         generator(torch.randn(2, 8), update_emas=True).square().mean().backward()
         without = [n for n, p in generator.named_parameters() if p.grad is None]
         assert not without
@@ -95,7 +95,7 @@ def test_training_step_reaches_every_parameter() -> None:
 
 @pytest.mark.parametrize("config", [TINY_T, TINY_R], ids=["T", "R"])
 def test_bfloat16_convolutions(config: GeneratorConfig) -> None:
-    generator = make(config)
+    generator = make_generator(config)
     z = torch.randn(2, 8)
     with torch.no_grad():
         exact, rough = generator(z), generator(z, conv_dtype=torch.bfloat16)
@@ -104,7 +104,7 @@ def test_bfloat16_convolutions(config: GeneratorConfig) -> None:
 
 
 def test_wrong_shapes_are_refused() -> None:
-    generator = make(TINY_T)
+    generator = make_generator(TINY_T)
     with pytest.raises(AssertionError):
         generator.mapping(torch.randn(2, 9))
     with pytest.raises(AssertionError):

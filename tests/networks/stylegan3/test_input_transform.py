@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_generators import TINY_R, TINY_T, make
+from tiny import TINY_R, TINY_T, make_generator
 
 from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig
 from stylefacev_cli.networks.stylegan3.input_transform import (
@@ -34,7 +34,7 @@ def test_where_points_go() -> None:
 
 @pytest.mark.parametrize("config", [TINY_T, TINY_R], ids=["T", "R"])
 def test_shifts_move_the_picture(config: GeneratorConfig) -> None:
-    generator = make(config)
+    generator = make_generator(config)
     with torch.no_grad():
         ws = generator.mapping(torch.randn(2, config.z_dim))
         plain = generator.synthesis(ws)
@@ -48,7 +48,7 @@ def test_a_quarter_turn_of_configuration_r() -> None:
     """Filters and 1×1 kernels look the same from all four sides: the picture is turned exactly."""
     images = {}
     for name, config in (("R", TINY_R), ("T", TINY_T)):
-        generator = make(config)
+        generator = make_generator(config)
         with torch.no_grad():
             ws = generator.mapping(torch.randn(1, config.z_dim))
             plain = generator.synthesis(ws)
@@ -61,7 +61,7 @@ def test_a_quarter_turn_of_configuration_r() -> None:
 
 def test_zooms_of_the_features() -> None:
     """Three times as large: the middle of every third place is a place of the plain grid."""
-    layer = make(TINY_T).synthesis.input
+    layer = make_generator(TINY_T).synthesis.input
     with torch.no_grad():
         w = torch.randn(1, 12)
         plain, zoomed = layer(w), layer(w, camera(zoom=3.0))
@@ -76,7 +76,7 @@ def test_zooms_of_the_features() -> None:
 
 
 def test_each_picture_of_a_batch_has_its_own_camera() -> None:
-    generator = make(TINY_T)
+    generator = make_generator(TINY_T)
     cameras = torch.cat([camera(10.0 * i, (0.1 * i, 0.0), 1 + 0.1 * i) for i in range(3)])
     with torch.no_grad():
         ws = generator.mapping(torch.randn(3, 8))

@@ -12,14 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from every_stage import (
-    ARCHITECTURE,
-    STAGES,
-    frozen_networks,
-    tensors_of,
-    tracks,
-    without_pictures,
-)
+from every_stage import STAGES, frozen_networks, tensors_of, tracks, without_pictures
+from tiny import DISC_GENERATOR
 
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.training.engine import checkpoint
@@ -51,7 +45,7 @@ def train_until_killed(folder: Path, names: list[str]) -> None:
     torch.set_num_threads(1)
     with torch.no_grad():  # what the children need not do again; a backward pass may start threads
         tracks()
-        frozen_networks()[0](torch.randn(2, ARCHITECTURE.z_dim))
+        frozen_networks()[0](torch.randn(2, DISC_GENERATOR.z_dim))
     for number, name in enumerate(names):
         child = os.fork()
         if child == 0:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from discs import SET_DISCS, draw_frames, enlarged, tiny_architecture, write_discs
+from discs import SET_DISCS, draw_frames, enlarged, write_discs
+from tiny import DISC_GENERATOR
 from torch import Tensor
 
 from stylefacev_cli.cli.app import run
@@ -21,7 +22,7 @@ from stylefacev_cli.training.extensions.growing import MAX_CUTOFF_RATIO, grow
 from stylefacev_cli.training.stages.generator import GeneratorStage
 from stylefacev_cli.training.stages.generator_settings import GeneratorStageConfig
 
-SMALL = tiny_architecture()  # 16 px, 4 layers
+SMALL = DISC_GENERATOR  # 16 px, 4 layers
 LARGE = replace(SMALL, img_resolution=32, num_layers=5)
 
 

@@ -7,13 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny import (
+    DISC_APPEARANCE,
+    DISC_LANDMARKS,
+    DISC_MOTION,
+    DISC_MOTION_DISCRIMINATOR,
+    DISC_POSE,
+)
 
 from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
-from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
-from stylefacev_cli.networks.stylefacev.motion import MotionSamplerConfig
-from stylefacev_cli.networks.stylefacev.motion_discriminator import MotionDiscriminatorConfig
-from stylefacev_cli.networks.stylefacev.pose import PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
+from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
 from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.training.batches.clip_frames import Frames
 from stylefacev_cli.training.batches.pose_cache import PoseTracks, cached_poses
@@ -34,8 +39,8 @@ from stylefacev_cli.training.stages.motion import MotionStage
 from stylefacev_cli.training.stages.motion_settings import MotionStageConfig
 
 CONFIG = MotionStageConfig(
-    MotionSamplerConfig(hidden_dim=16),
-    MotionDiscriminatorConfig(base_channels=4, max_channels=8, num_layers=2),
+    DISC_MOTION,
+    DISC_MOTION_DISCRIMINATOR,
     num_clips=4,
     num_frames=8,
     lr=2e-3,
@@ -46,10 +51,9 @@ CONFIG = MotionStageConfig(
 def renderer(tiny_generator: GeneratorConfig) -> Renderer:
     torch.manual_seed(0)  # with some weights no gradient reaches the poses: all units are off
     generator = Generator(tiny_generator).eval()
-    config = AppearanceConfig(
-        64, 1, 4, 2, 1, (1, 1, 1, 1), (1, 1, 1, 1), 1, 8, generator.num_ws, tiny_generator.w_dim
+    return Renderer(
+        generator, AppearanceRecomposer(DISC_APPEARANCE).eval(), torch.zeros(1, 3, 16, 16)
     )
-    return Renderer(generator, AppearanceRecomposer(config).eval(), torch.zeros(1, 3, 16, 16))
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +102,7 @@ def test_numbers_and_sheet(tracks: PoseTracks, renderer: Renderer, clips: Frames
 def test_critics_see_how_far_eyes_and_mouth_are_open(
     tracks: PoseTracks, renderer: Renderer, clips: Frames
 ) -> None:
-    pose_extractor = (
-        PoseExtractor(PoseExtractorConfig((8, 8, 1), (8, 8, 4), 8, 8, 1))
-        .eval()
-        .requires_grad_(False)
-    )
+    pose_extractor = PoseExtractor(DISC_POSE).eval().requires_grad_(False)
     # Of these random weights the numbers hardly depend on the pose: the scale makes up for it.
     planes = opening_maps(heights_by(pose_extractor), tracks.poses, scale=0.5)
     shown = planes.of(tracks.poses.view(12, 20, 64))
@@ -143,8 +143,8 @@ def test_gradient_penalty_is_zero_for_unit_slope() -> None:
 
 
 def test_poses_are_extracted_once(clips: Frames, tmp_path: Path) -> None:
-    detector = LandmarkDetector(LandmarkDetectorConfig(64, 1, 8, 1)).eval()
-    pose_extractor = PoseExtractor(PoseExtractorConfig((8, 8, 1), (8, 8, 4), 8, 8, 1)).eval()
+    detector = LandmarkDetector(DISC_LANDMARKS).eval()
+    pose_extractor = PoseExtractor(DISC_POSE).eval()
     path = tmp_path / "poses.ckpt"
     first = cached_poses(path, clips, detector, pose_extractor, 8)
     assert first.poses.shape == (4 * 24, 64) and first.spans.tolist()[1] == [24, 24]

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 import torch
-from released_files import SMALL, fill
+from released_files import fill
 from safetensors.torch import load_file
+from tiny import RELEASED_GENERATOR
 
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import IntegrityError
@@ -31,7 +32,9 @@ from stylefacev_cli.weights.convert.generator_pickle import generator_pickle
 from stylefacev_cli.weights.convert.importer import ImportWishes, import_model
 from stylefacev_cli.weights.untrusted.foreign_file import read_checkpoint
 
-RADIAL = GeneratorConfig(**{**vars(SMALL), "conv_kernel": 1, "use_radial_filters": True})
+RADIAL = GeneratorConfig(
+    **{**vars(RELEASED_GENERATOR), "conv_kernel": 1, "use_radial_filters": True}
+)
 
 
 def pickled(config: GeneratorConfig) -> tuple[bytes, Generator]:
@@ -74,7 +77,7 @@ def original_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize("config", [SMALL, RADIAL])
+@pytest.mark.parametrize("config", [RELEASED_GENERATOR, RADIAL])
 def test_a_loader_as_the_original_makes_the_original_class(
     original_code: None, config: GeneratorConfig
 ) -> None:
@@ -86,13 +89,13 @@ def test_a_loader_as_the_original_makes_the_original_class(
     assert not made.training and not any(p.requires_grad for p in made.parameters())
     state = made.state_dict()
     assert all(torch.equal(state[name], value) for name, value in generator.state_dict().items())
-    z = torch.randn(1, SMALL.z_dim, generator=torch.Generator().manual_seed(0))
+    z = torch.randn(1, RELEASED_GENERATOR.z_dim, generator=torch.Generator().manual_seed(0))
     assert torch.equal(made.mapping(z), generator.mapping(z))
     assert isinstance(loaded["D"], torch.nn.Module) and not list(loaded["D"].parameters())
 
 
 def test_it_holds_nothing_but_weights_arguments_and_our_lines() -> None:
-    data, _ = pickled(SMALL)
+    data, _ = pickled(RELEASED_GENERATOR)
     named: set[str] = set()
     texts: set[str] = set()
     for opcode, argument, _ in pickletools.genops(data):
@@ -113,7 +116,7 @@ def test_it_holds_nothing_but_weights_arguments_and_our_lines() -> None:
     compile(source, "source", "exec")
 
 
-@pytest.mark.parametrize("config", [SMALL, RADIAL])
+@pytest.mark.parametrize("config", [RELEASED_GENERATOR, RADIAL])
 def test_our_reader_reads_it_and_runs_nothing(tmp_path: Path, config: GeneratorConfig) -> None:
     data, generator = pickled(config)
     path = tmp_path / "generator.pkl"

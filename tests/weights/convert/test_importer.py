@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 import torch
 from persistence_pickles import snapshot_of
-from released_files import SMALL, fill, write_released
+from released_files import fill, write_released
 from safetensors.torch import load_file, save_file
-from tiny import tiny_networks
+from tiny import RELEASED_GENERATOR, tiny_networks
 
 from stylefacev_cli import load_model
 from stylefacev_cli.cli.app import run
@@ -209,7 +209,7 @@ def test_a_file_that_was_trained_further_after_its_export(
 def test_a_generator_alone(home: Path, tmp_path: Path, radial: bool) -> None:
     """From a snapshot, from its state dict without arguments, and from safetensors: the same."""
     settings = {"conv_kernel": 1, "use_radial_filters": True} if radial else {}
-    generator = Generator(GeneratorConfig(**{**vars(SMALL), **settings}))
+    generator = Generator(GeneratorConfig(**{**vars(RELEASED_GENERATOR), **settings}))
     fill(generator)
     (tmp_path / "a.pkl").write_bytes(snapshot_of(generator))
     torch.save(generator.state_dict(), tmp_path / "a.pt")
@@ -237,7 +237,9 @@ def test_a_generator_alone(home: Path, tmp_path: Path, radial: bool) -> None:
 
 
 def test_what_state_dicts_cannot_tell_is_not_guessed(home: Path, tmp_path: Path) -> None:
-    generator = Generator(GeneratorConfig(**{**vars(SMALL), "first_cutoff": 2.2, "channel_max": 4}))
+    generator = Generator(
+        GeneratorConfig(**{**vars(RELEASED_GENERATOR), "first_cutoff": 2.2, "channel_max": 4})
+    )
     torch.save(generator.state_dict(), tmp_path / "a.pt")
     with pytest.raises(IntegrityError, match=r"_filter is not the filter of its arch.* give the"):
         import_model(ImportWishes("m", {"generator": tmp_path / "a.pt"}))
@@ -275,7 +277,7 @@ def test_arguments_are_checked(
         return kwargs
 
     monkeypatch.setattr(persistence_pickles, "generator_kwargs", lying)
-    (tmp_path / "a.pkl").write_bytes(snapshot_of(Generator(SMALL)))
+    (tmp_path / "a.pkl").write_bytes(snapshot_of(Generator(RELEASED_GENERATOR)))
     with pytest.raises(IntegrityError, match=told) as caught:
         import_model(ImportWishes("m", {"generator": tmp_path / "a.pkl"}))
     assert "\n" not in str(caught.value)
@@ -491,7 +493,7 @@ def test_downloaded_weights_go_by_their_names(
     assert "run `stylefacev weights download stylegan3-t-ffhqu-256`" in capsys.readouterr().err
     (file,) = find_entry("stylegan3-t-ffhqu-256").files
     path_of(file).parent.mkdir(parents=True)
-    generator = Generator(SMALL)
+    generator = Generator(RELEASED_GENERATOR)
     fill(generator)
     path_of(file).write_bytes(snapshot_of(generator))
     assert run(command) == 0
