@@ -15,10 +15,8 @@ Rendered and prepared sets are the same thing to whatever reads them.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -30,6 +28,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
+from stylefacev_cli.common.files import atomic_path
 from stylefacev_cli.common.hashing import sha256_of
 from stylefacev_cli.errors import DataError
 
@@ -267,24 +266,11 @@ def write_clip(
     strip.parent.mkdir(parents=True, exist_ok=True)
     if entry.labels is not None:
         path = folder / entry.labels
-        with _whole(path) as part, part.open("wb") as file:
+        with atomic_path(path) as part, part.open("wb") as file:
             np.savez(file, allow_pickle=False, **labels)
     picture = Image.fromarray(np.ascontiguousarray(frames).reshape(num * size, size, 3))
-    with _whole(strip) as part:
+    with atomic_path(strip) as part:
         picture.save(part, format="PNG", compress_level=4)
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A temporary path, renamed when the block ends well and removed when it does not."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        part.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
 
 
 def _is_inside(name: str) -> bool:

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from stylefacev_cli.common.files import atomic_path, writing
 from stylefacev_cli.datasets.clips import ClipSet
 from stylefacev_cli.datasets.set_builder import read_sources, skipped_by_reason
 from stylefacev_cli.datasets.splits import is_held_out
 from stylefacev_cli.detection.head_pose import head_poses
-from stylefacev_cli.errors import DataError, IntegrityError
+from stylefacev_cli.errors import IntegrityError
 
 MAX_LABELS_READ = 1000  # clips whose poses are looked at; evenly spread over the set
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -146,15 +147,10 @@ def save_sheet(sheet: U8, path: Path) -> None:
     """Write a contact sheet as a PNG; it bears its name only when it is whole.
 
     Raises:
-        DataError: it cannot be written.
+        StyleFaceVError: it cannot be written.
     """
-    part = path.with_name(path.name + ".part")
-    try:
+    with writing(path), atomic_path(path) as part:
         Image.fromarray(sheet).save(part, format="PNG")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _cell(frame: U8, landmarks: NDArray[np.floating] | None) -> U8:

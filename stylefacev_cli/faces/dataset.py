@@ -14,6 +14,7 @@ import yaml
 from numpy.typing import NDArray
 
 from stylefacev_cli import __version__
+from stylefacev_cli.common.files import write_atomic
 from stylefacev_cli.datasets.clips import (
     INDEX_NAME,
     MANIFEST_NAME,
@@ -212,10 +213,8 @@ def _claim(folder: Path, settings: RenderSettings) -> None:
     """Write the manifest."""
     path = folder / MANIFEST_NAME
     folder.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    manifest = _manifest(settings)
-    part.write_text(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    part.replace(path)
+    text = yaml.safe_dump(_manifest(settings), sort_keys=False, allow_unicode=True)
+    write_atomic(path, text.encode())
 
 
 def _manifest(settings: RenderSettings) -> dict[str, Any]:
@@ -281,9 +280,7 @@ def _resume(folder: Path) -> int:
         if entry.identity != i or not all(file.exists() for file in files):
             raise DataError(f"{index}: clip {i} is missing; delete {folder} and render it again")
     if whole + end != text:
-        part = index.with_name(index.name + ".part")
-        part.write_text(whole + end, encoding="utf-8")
-        part.replace(index)
+        write_atomic(index, (whole + end).encode())
     return len(entries)
 
 

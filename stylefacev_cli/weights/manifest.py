@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stylefacev_cli.common.hashing import sha256_of
-from stylefacev_cli.common.settings import build
-from stylefacev_cli.common.yaml_text import MAX_BYTES, parse_yaml
+from stylefacev_cli.common.settings import MAX_BYTES, build, parse_yaml
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.networks.stylefacev.normalisation import PER_IMAGE, RUNNING
 from stylefacev_cli.weights.locate import MANIFEST_NAME, find_bundle, is_model_name

@@ -31,6 +31,7 @@ from stylefacev_cli.common.distributed import (
     process_index,
     wait_for_all,
 )
+from stylefacev_cli.common.files import atomic_path
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.training.engine.best import BestSave, Measure
 from stylefacev_cli.training.engine.checkpoint import (
@@ -353,10 +354,9 @@ class _Logger:
         folder = self._folder / "sheets"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"step-{step:09d}.png"
-        part = path.with_suffix(".part")
         sheet = self._stage.sheet()
-        Image.fromarray(sheet).save(part, format="PNG")
-        part.replace(path)
+        with atomic_path(path) as part:
+            Image.fromarray(sheet).save(part, format="PNG")
         if self._board is not None:
             self._board.picture(step, sheet)
         return numbers

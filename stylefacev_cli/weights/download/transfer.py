@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import re
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from pathlib import Path
 import requests
 import urllib3
 
+from stylefacev_cli.common.files import write_atomic
 from stylefacev_cli.common.settings import build
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.weights.download.connection import (
@@ -258,7 +258,4 @@ def _read_claims(part: Path) -> Claims | None:
 
 
 def _write_claims(part: Path, claims: Claims) -> None:
-    path = _claims_path(part)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(asdict(claims)), encoding="utf-8")
-    os.replace(fresh, path)
+    write_atomic(_claims_path(part), json.dumps(asdict(claims)).encode())
