@@ -157,6 +157,7 @@ def write_bundle(
     fps: float,
     licence: str,
     provenance: Mapping[str, Any],
+    aliases: tuple[str, ...] = (),
 ) -> Manifest:
     """Write a model from tensors, bit for bit as they are; otherwise as `save_bundle`.
 
@@ -169,6 +170,7 @@ def write_bundle(
         fps: frames per second that the motion was learnt at.
         licence: of the weights.
         provenance: how the weights came to be.
+        aliases: hashes of earlier manifests of the same weights, see `Manifest`.
 
     Raises:
         StyleFaceVError: the folder cannot be written.
@@ -189,6 +191,7 @@ def write_bundle(
             "resolution": configs["generator"].img_resolution,
             "fps": float(fps),
             "licence": licence,
+            **({"aliases": list(aliases)} if aliases else {}),
             "provenance": dict(provenance),
             "architecture": {network: to_plain(configs[network]) for network in names},
             "files": files,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,8 @@ from stylefacev_cli.weights.convert.generator_pickle import generator_pickle
 from stylefacev_cli.weights.manifest import (
     NETWORK_NAMES,
     Manifest,
+    check_aliases,
+    is_sha256,
     read_manifest,
     verify_files,
     weights_path,
@@ -49,6 +50,7 @@ class Description:
         provenance: how the weights came to be.
         files: name and SHA-256 of each network's file, by network.
         configs: the settings of each network.
+        aliases: hashes of earlier manifests of the model.
     """
 
     fps: float
@@ -56,6 +58,7 @@ class Description:
     provenance: Mapping[str, Any]
     files: Mapping[str, tuple[str, str]]
     configs: Mapping[str, Any]
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class _PlainKeys:
     name: str
     fps: float
     licence: str
+    aliases: tuple[str, ...] = ()
 
 
 def export_model(name_or_folder: str | Path, folder: Path, *, force: bool = False) -> list[Path]:
@@ -128,6 +132,7 @@ def read_description(folder: Path) -> Description | None:
         top = read_yaml(path)
         sections = {key: top.pop(key, None) for key in ("provenance", "files", "arguments")}
         plain = build(_PlainKeys, top, str(path))
+        check_aliases(plain.aliases, str(path))
         provenance, files = sections["provenance"], sections["files"]
         if plain.format != _FORMAT or not 0 < plain.fps <= 240:
             raise UsageError(f"{path}: format {plain.format} or fps {plain.fps:g} is unknown")
@@ -139,7 +144,7 @@ def read_description(folder: Path) -> Description | None:
             if network not in NETWORK_NAMES or not isinstance(record, dict):
                 raise UsageError(f"{path}: files: no such network: {str(network)[:40]!r}")
             name, sha256 = record.get("name"), str(record.get("sha256"))
-            if name != EXPORT_NAMES[network] or not re.fullmatch("[0-9a-f]{64}", sha256):
+            if name != EXPORT_NAMES[network] or not is_sha256(sha256):
                 raise UsageError(f"{path}: files.{network} is malformed")
             hashes[network] = (EXPORT_NAMES[network], sha256)
             where = f"{path}: files.{network}.architecture"
@@ -149,7 +154,7 @@ def read_description(folder: Path) -> Description | None:
             configs[network] = read_config(network, settings, where)
     except UsageError as error:
         raise IntegrityError(f"{error}; delete it, or export the model again") from error
-    return Description(plain.fps, plain.licence, provenance, hashes, configs)
+    return Description(plain.fps, plain.licence, provenance, hashes, configs, plain.aliases)
 
 
 def _torch_bytes(state: Mapping[str, Any]) -> bytes:
@@ -164,6 +169,7 @@ def _description(manifest: Manifest, configs: Mapping[str, Any], files: Mapping[
         "name": manifest.name,
         "fps": manifest.fps,
         "licence": manifest.licence,
+        **({"aliases": list(manifest.aliases)} if manifest.aliases else {}),
         "provenance": dict(manifest.provenance),
         "arguments": {"generator": original_arguments(to_plain(configs["generator"]))},
         "files": dict(files),

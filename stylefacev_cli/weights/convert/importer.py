@@ -162,6 +162,7 @@ def _convert(wishes: ImportWishes, files: Mapping[str, Path], folder: Path) -> t
         fps=wishes.fps or (export.fps if export else PUBLISHED_FPS),
         licence=wishes.licence or (export.licence if export else licence),
         provenance=provenance,
+        aliases=export.aliases if export and wishes.normalisation is None else (),
     )
     return tuple(f"{name}: {note}" for name in networks for note in notes[name])
 
