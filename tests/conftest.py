@@ -29,6 +29,8 @@ with contextlib.suppress(ImportError):
 
 from tiny import TINY_FPS, tiny_networks  # noqa: E402
 
+pytest_plugins = ["command_fixtures", "footage_fixtures"]
+
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_motion_metrics import FACE
+from face_points import FACE
 
 from stylefacev_cli.errors import MissingWeightsError, UsageError
 from stylefacev_cli.metrics.diversity import choose_pairs, key_point_distance, over_pairs

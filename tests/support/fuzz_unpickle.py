@@ -1,6 +1,6 @@
 """Fuzz target of the pickle reader: mutated files and random instructions.
 
-    python tests/weights/fuzz_unpickle.py --inputs 200000
+    python tests/support/fuzz_unpickle.py --inputs 200000
 
 Every input has to be read or refused: another exception is a crash, and an audit hook sees
 whether anything was run, imported or opened. Prints one JSON object: inputs, how many were read and

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from persistence_pickles import EasyDict, persistent, snapshot_bytes
 
 from stylefacev_cli.errors import DataError, IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig
@@ -19,9 +19,6 @@ from stylefacev_cli.training.batches.clip_frames import Frames
 from stylefacev_cli.training.extensions.augmentation import AugmentationConfig
 from stylefacev_cli.training.stages.generator import GeneratorStage
 from stylefacev_cli.training.stages.generator_settings import GeneratorStageConfig
-
-sys.path.append(str(Path(__file__).parents[1] / "weights"))
-from persistence_pickles import EasyDict, persistent, snapshot_bytes  # noqa: E402
 
 
 def radial(config: GeneratorConfig) -> GeneratorConfig:

@@ -21,7 +21,7 @@ from stylefacev_cli.training.extensions.growing import MAX_CUTOFF_RATIO, grow
 from stylefacev_cli.training.stages.generator import GeneratorStage
 from stylefacev_cli.training.stages.generator_settings import GeneratorStageConfig
 
-TINY = Path(__file__).parents[2] / "examples" / "tiny.yaml"
+TINY = Path(__file__).parents[3] / "examples" / "tiny.yaml"
 SMALL = tiny_architecture()  # 16 px, 4 layers
 LARGE = replace(SMALL, img_resolution=32, num_layers=5)
 

@@ -2,20 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from face_points import FACE
 
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.metrics.motion import Track, mean_motion, measure_motion
 
 FPS = 25.0
-FACE = np.array(
-    [
-        [0.35, 0.35], [0.65, 0.35],  # brows
-        [0.4, 0.41], [0.4, 0.43], [0.4, 0.45],
-        [0.6, 0.41], [0.6, 0.43], [0.6, 0.45],
-        [0.5, 0.55],
-        [0.5, 0.64], [0.5, 0.70], [0.44, 0.67], [0.56, 0.67], [0.5, 0.67],
-    ]
-)  # fmt: skip
 
 
 def swaying(num_frames: int = 100, reach: float = 0.05, period_s: float = 2.0) -> Track:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_generator import TINY_R, TINY_T, make
+from tiny_generators import TINY_R, TINY_T, make
 
 from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig
 from stylefacev_cli.networks.stylegan3.input_transform import camera_transforms, eased, turns_well

@@ -161,7 +161,7 @@ def test_one_command_interrupted_everywhere_ends_in_videos(
 def test_without_a_terminal_the_licence_has_to_be_accepted_by_a_flag(
     site: PublishedSite, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
-    tiny = Path(__file__).parents[2] / "examples" / "tiny.yaml"
+    tiny = Path(__file__).parents[3] / "examples" / "tiny.yaml"
     command = [str(tiny) if word == "CONFIG" else word for word in command]
     assert run(command) == 3
     out, err = capsys.readouterr()

@@ -7,26 +7,10 @@ import platform
 
 import pytest
 import torch
+from tiny_generators import TINY_R, TINY_T, make
 
 from stylefacev_cli.common.memory import keep_freed_memory
-from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig, layer_geometries
-
-TINY_T = GeneratorConfig(
-    z_dim=8,
-    w_dim=12,
-    img_resolution=32,
-    channel_base=256,
-    channel_max=8,
-    num_layers=6,
-    margin_size=4,
-    filter_size=4,
-)
-TINY_R = dataclasses.replace(TINY_T, conv_kernel=1, use_radial_filters=True, filter_size=6)
-
-
-def make(config: GeneratorConfig, seed: int = 0) -> Generator:
-    torch.manual_seed(seed)
-    return Generator(config).eval()
+from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig, layer_geometries
 
 
 @pytest.mark.parametrize("config", [TINY_T, TINY_R], ids=["T", "R"])

@@ -36,7 +36,7 @@ from stylefacev_cli.weights.bundle import load_bundle
 
 pytestmark = [pytest.mark.slow, pytest.mark.render]
 
-CONFIG = Path(__file__).parents[2] / "examples" / "default-64.yaml"
+CONFIG = Path(__file__).parents[3] / "examples" / "default-64.yaml"
 HELD_OUT_PERMILLE = 250
 SMALL_GENERATOR = {
     "z_dim": 256, "w_dim": 256, "img_resolution": 64, "num_layers": 8, "channel_base": 1024,

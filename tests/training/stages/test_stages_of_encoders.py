@@ -440,7 +440,7 @@ def test_a_swap_is_somebody_in_the_pose_of_another() -> None:
     made = where.swapped(torch.from_numpy(a), torch.from_numpy(b))
     wanted = np.stack([factors.combine(*pair) for pair in zip(a, b, strict=True)])
     np.testing.assert_allclose(made, wanted, atol=1e-5)
-    path = Path(__file__).parents[2] / "examples" / "default-128.yaml"
+    path = Path(__file__).parents[3] / "examples" / "default-128.yaml"
     config = build(TrainingConfig, yaml.safe_load(path.read_text()), "config")
     assert config.appearance.pose_factors == where
     assert config.joint is not None and config.joint.pose_factors == where

@@ -20,7 +20,7 @@ from tiny import TINY_RESOLUTION_PX
 from stylefacev_cli.media import read_frames
 
 REAL = [sys.executable, "-m", "stylefacev_cli"]
-LIGHT = [sys.executable, str(Path(__file__).with_name("light_main.py"))]
+LIGHT = [sys.executable, str(Path(__file__).parents[1] / "support" / "light_main.py")]
 ENDLESS = "9999999"
 
 

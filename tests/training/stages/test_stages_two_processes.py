@@ -17,7 +17,8 @@ from two_processes import train
 from stylefacev_cli.training.engine.best import BEST_NAME
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 
-SCRIPT = Path(__file__).with_name("two_processes.py")
+SUPPORT = Path(__file__).parents[2] / "support"
+SCRIPT = SUPPORT / "two_processes.py"
 # Of a loss. Seen: 2e-5 relative in the first step, 1e-4 in the second (appearance: features of an
 # untrained network are divided by lengths near 0; other stages 1e-5); 2e-6 absolute for a mean of
 # cosines that cancel out.
@@ -36,9 +37,9 @@ def free_port() -> int:
 
 def environment(rank: int, port: int) -> dict[str, str]:
     """As torchrun sets it."""
-    tests = Path(__file__).parents[1]
+    root = SUPPORT.parents[1]
     return os.environ | {
-        "PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}", "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{root}{os.pathsep}{SUPPORT}", "OMP_NUM_THREADS": "1",
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
         "WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank),
     }  # fmt: skip
