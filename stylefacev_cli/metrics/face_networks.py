@@ -40,9 +40,9 @@ from stylefacev_cli.metrics.tracks import BATCH, landmarks_of
 from stylefacev_cli.networks.features.iresnet import IResNet50
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.weights.bundle import load_bundle, needed
-from stylefacev_cli.weights.download import cache
-from stylefacev_cli.weights.download.fetch import fetch_entry
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads import cache
+from stylefacev_cli.weights.downloads.fetch import fetch_entry
+from stylefacev_cli.weights.downloads.registry import find_entry
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 Frames = NDArray[np.uint8]  # [N, H, W, 3]

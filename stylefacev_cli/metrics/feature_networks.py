@@ -10,9 +10,9 @@ from stylefacev_cli.metrics.fid import FeatureNetwork
 from stylefacev_cli.networks.features import inception
 from stylefacev_cli.weights.convert.efficientnet_weights import ENTRY as EFFICIENTNET_ENTRY
 from stylefacev_cli.weights.convert.efficientnet_weights import load_efficientnet
-from stylefacev_cli.weights.download.cache import hash_of
-from stylefacev_cli.weights.download.fetch import fetch_entry
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.cache import hash_of
+from stylefacev_cli.weights.downloads.fetch import fetch_entry
+from stylefacev_cli.weights.downloads.registry import find_entry
 
 INCEPTION_ENTRY = "inception-2015"
 EFFICIENTNET_SIZE_PX = 224

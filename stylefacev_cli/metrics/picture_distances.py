@@ -29,8 +29,8 @@ from stylefacev_cli.metrics.perceptual import (
 from stylefacev_cli.weights.convert.efficientnet_weights import ENTRY as EFFICIENTNET_ENTRY
 from stylefacev_cli.weights.convert.efficientnet_weights import load_efficientnet
 from stylefacev_cli.weights.convert.vgg16_weights import FILE_NAME as VGG16_NAME
-from stylefacev_cli.weights.download.cache import path_of
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.cache import path_of
+from stylefacev_cli.weights.downloads.registry import find_entry
 
 BACKBONES = {"lpips-alex": "alexnet-owt-7be5be79.pth", "lpips-vgg": VGG16_NAME}
 NAMES = ("auto", *BACKBONES, EFFICIENTNET_ENTRY)

@@ -15,7 +15,7 @@ import pytest
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.faces import derived, mesh
 from stylefacev_cli.faces.derived import has_derived, read_derived, write_derived
-from stylefacev_cli.weights.download.cache import assets_folder
+from stylefacev_cli.weights.downloads.cache import assets_folder
 
 DAY_S = 24 * 3600
 

@@ -14,8 +14,8 @@ from stylefacev_cli.metrics.perceptual import (
 )
 from stylefacev_cli.networks.features.efficientnet_lite import EfficientNetLite0
 from stylefacev_cli.weights.convert.vgg16_weights import vgg16_file
-from stylefacev_cli.weights.download.cache import path_of
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.cache import path_of
+from stylefacev_cli.weights.downloads.registry import find_entry
 
 
 def test_features_have_the_documented_shapes_and_stay_frozen() -> None:

@@ -25,8 +25,8 @@ from stylefacev_cli.cli.app import run
 from stylefacev_cli.errors import MissingWeightsError
 from stylefacev_cli.weights import bundle
 from stylefacev_cli.weights.convert.released_models import released_models
-from stylefacev_cli.weights.download.cache import accepted_licences, assets_folder, path_of
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.cache import accepted_licences, assets_folder, path_of
+from stylefacev_cli.weights.downloads.registry import find_entry
 from stylefacev_cli.weights.locate import find_bundle, imported_models
 from stylefacev_cli.weights.manifest import read_manifest
 

@@ -25,7 +25,7 @@ import urllib3
 from stylefacev_cli.common.files import write_atomic
 from stylefacev_cli.common.settings import build
 from stylefacev_cli.errors import StyleFaceVError, UsageError
-from stylefacev_cli.weights.download.connection import (
+from stylefacev_cli.weights.downloads.connection import (
     Limits,
     Page,
     Remote,
@@ -34,7 +34,7 @@ from stylefacev_cli.weights.download.connection import (
     open_remote,
     told,
 )
-from stylefacev_cli.weights.download.failures import SourceError, TryAgain
+from stylefacev_cli.weights.downloads.failures import SourceError, TryAgain
 
 _BLOCK_BYTES = 2**18
 _PROGRESS_BYTES = 2**20  # so much further than ever before is worth another round of tries

@@ -31,7 +31,7 @@ from stylefacev_cli.errors import (
     StyleFaceVError,
     UsageError,
 )
-from stylefacev_cli.weights.download.registry import Entry, WeightFile
+from stylefacev_cli.weights.downloads.registry import Entry, WeightFile
 
 INDEX_NAME = "index.json"
 PARTS_NAME = ".parts"
