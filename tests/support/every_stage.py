@@ -15,7 +15,7 @@ from torch import nn
 
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.features.efficientnet_lite import EfficientNetLite0
-from stylefacev_cli.networks.initial_weights import start_residual
+from stylefacev_cli.networks.initial_weights import init_residual
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
 from stylefacev_cli.networks.stylefacev.motion import MotionSamplerConfig
@@ -88,7 +88,7 @@ def per_image_appearance() -> AppearanceRecomposer:
     """As the appearance stage starts it: the smaller weights of others make rounding large here."""
     torch.manual_seed(0)
     network = AppearanceRecomposer(PER_IMAGE)
-    start_residual(network)
+    init_residual(network)
     return network.eval().requires_grad_(False)
 
 
@@ -250,6 +250,7 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     "motion-shown": lambda **settings: motion_stage(
         "poses", shown_people=2, openings_scale=0.5, **settings
     ),
+    "motion-batch": lambda **settings: motion_stage("images", batch_statistics=True, **settings),
     "motion-images": lambda **settings: motion_stage("images", **settings),
 }
 

@@ -23,7 +23,7 @@ from stylefacev_cli.faces import assets, bake, kernels
 from stylefacev_cli.faces.mesh import FaceMesh, load_mesh
 from stylefacev_cli.faces.palette import average_tone, skin_color, smooth_step
 from stylefacev_cli.faces.parameters import Identity
-from stylefacev_cli.faces.skin import average_hairline
+from stylefacev_cli.faces.skin_paint import average_hairline
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
