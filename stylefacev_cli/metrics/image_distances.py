@@ -8,6 +8,7 @@ LPIPS was not run with genuine weights here: nobody could download them.
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def image_distance(name: str = "auto") -> ImageDistance:
     if name not in NAMES:
         raise UsageError(f"no distance of pictures {name!r}; there are {', '.join(NAMES)}")
     if name == "auto":
-        there = [known for known in BACKBONES if _backbone_file(known).is_file()]
+        there = [known for known in BACKBONES if _has_lpips() and _backbone_file(known).is_file()]
         name = there[0] if there else EFFICIENTNET_ENTRY
     if name == EFFICIENTNET_ENTRY:
         loss = PerceptualLoss(load_efficientnet(EFFICIENTNET_GROUPS), name)
@@ -105,7 +106,17 @@ def lpips_measure(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     return measure
 
 
+def _has_lpips() -> bool:
+    """Whether the optional package is installed."""
+    return importlib.util.find_spec("lpips") is not None
+
+
 def _load_lpips(name: str) -> nn.Module:
+    if not _has_lpips():
+        raise MissingWeightsError(
+            f"{name} needs the package lpips: pip install 'stylefacev[lpips]', or take "
+            f"{EFFICIENTNET_ENTRY}"
+        )
     import lpips  # slow to import, and seldom needed
 
     with warnings.catch_warnings():
