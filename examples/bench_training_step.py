@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from bench_generator import stand_in_for_old_packages
 
-from stylefacev_cli.benchmarks import stand_in_for_old_packages
 from stylefacev_cli.common.memory import keep_freed_memory
 from stylefacev_cli.common.threads import set_num_threads
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
