@@ -12,11 +12,11 @@ import shutil
 import sys
 from pathlib import Path
 
+from stylefacev_cli.common.files import move_synced
 from stylefacev_cli.common.hashing import sha256_of
-from stylefacev_cli.common.locking import replace_synced
 from stylefacev_cli.faces.assets import LOOK_ENTRY
-from stylefacev_cli.weights.download.cache import folder_of, path_of, read_records, state_of
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.cache import folder_of, path_of, read_records, state_of
+from stylefacev_cli.weights.downloads.registry import find_entry
 
 
 def place(source: Path) -> int:
@@ -34,7 +34,7 @@ def place(source: Path) -> int:
         part = path.with_name(f"{path.name}.part-{os.getpid()}")
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(found, part)
-        replace_synced(part, path)
+        move_synced(part, path)
         num_placed += 1
     print(f"{LOOK_ENTRY}: {num_placed} of {len(entry.files)} files placed in {folder_of(entry)}")
     return num_placed

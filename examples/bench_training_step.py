@@ -22,18 +22,18 @@ import statistics
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from bench_generator import stand_in_for_old_packages
 
-from stylefacev_cli.benchmarks import stand_in_for_old_packages
 from stylefacev_cli.common.memory import keep_freed_memory
 from stylefacev_cli.common.threads import set_num_threads
-from stylefacev_cli.metrics.perceptual import PerceptualLoss, _Vgg16
+from stylefacev_cli.metrics.perceptual import PerceptualLoss
+from stylefacev_cli.networks.features.vgg16 import Vgg16
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
@@ -141,9 +141,7 @@ def one_side(options: argparse.Namespace) -> None:
         keep_freed_memory()  # as `stylefacev train` does
     set_num_threads(options.threads)
     torch.manual_seed(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # lpips asks torchvision in an old way
-        vgg = PerceptualLoss(_Vgg16(), "vgg16, random")
+    vgg = PerceptualLoss(Vgg16(), "vgg16, random")
     if options.side == "original":
         step = original_step(*options.original, vgg)
     else:

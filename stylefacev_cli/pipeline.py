@@ -26,7 +26,7 @@ from stylefacev_cli.media import Frame
 from stylefacev_cli.motion.drift import DriftControl
 from stylefacev_cli.motion.pose_edits import transfer_motion
 from stylefacev_cli.weights.bundle import Networks, load_bundle, needed
-from stylefacev_cli.weights.download.interaction import CallFromPython, interacting, interaction
+from stylefacev_cli.weights.downloads.interaction import CallFromPython, interacting, interaction
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 from stylefacev_cli.weights.manifest import Manifest
 

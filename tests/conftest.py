@@ -77,8 +77,8 @@ def server(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 def look() -> Path:
     """The folder of the photographic look's files, for tests of it; skipped where they are not."""
     from stylefacev_cli.faces.assets import LOOK_ENTRY
-    from stylefacev_cli.weights.download.cache import folder_of, read_records, state_of
-    from stylefacev_cli.weights.download.registry import find_entry
+    from stylefacev_cli.weights.downloads.cache import folder_of, read_records, state_of
+    from stylefacev_cli.weights.downloads.registry import find_entry
 
     entry, records = find_entry(LOOK_ENTRY), read_records()
     folder = folder_of(entry)

@@ -35,7 +35,7 @@ from stylefacev_cli.cli.terminal import (
     stopping_on_signals,
 )
 from stylefacev_cli.errors import StyleFaceVError, UsageError
-from stylefacev_cli.weights.download.interaction import interacting
+from stylefacev_cli.weights.downloads.interaction import interacting
 
 # typer once stood on click and now carries its own copy: take the class from what typer exports.
 _CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]

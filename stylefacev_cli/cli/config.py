@@ -44,7 +44,7 @@ def read_defaults(known: Options) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for path in (user_config(), Path(PROJECT_CONFIG)):
         if path.is_file():
-            from stylefacev_cli.common.yaml_text import read_yaml
+            from stylefacev_cli.common.settings import read_yaml
 
             _merge(merged, _checked(read_yaml(path), known, str(path)))
     return merged

@@ -12,7 +12,7 @@ from stylefacev_cli.cli.terminal import Terminal, is_terminal
 from stylefacev_cli.common.signals import holding_signals
 
 if TYPE_CHECKING:
-    from stylefacev_cli.weights.download.registry import Entry
+    from stylefacev_cli.weights.downloads.registry import Entry
 
 
 class TerminalListener:

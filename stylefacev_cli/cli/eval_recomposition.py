@@ -247,7 +247,7 @@ def _perceptual_distance(
     from stylefacev_cli.metrics import perceptual
     from stylefacev_cli.weights.convert.efficientnet_weights import ENTRY
     from stylefacev_cli.weights.convert.vgg16_weights import vgg16_file
-    from stylefacev_cli.weights.download.registry import find_entry
+    from stylefacev_cli.weights.downloads.registry import find_entry
 
     distance = perceptual.load_perceptual(name)
     if distance is None:

@@ -5,42 +5,42 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stylefacev_cli.cli import weights_import
 from stylefacev_cli.cli.options import AsJson
+from stylefacev_cli.cli.request_options import takes
 from stylefacev_cli.cli.terminal import Terminal
-from stylefacev_cli.errors import IntegrityError, MissingWeightsError
+from stylefacev_cli.weights import api
 from stylefacev_cli.weights.model_inventory import (
-    all_models,
-    model_facts,
-    model_folder,
-    model_names,
-    remove_model,
+    check_rows,
+    folder_of_many,
+    fps_text,
     summed_rows,
-    verified_file,
-    verified_model,
-    weight_facts,
+)
+from stylefacev_cli.weights.requests import (
+    DownloadRequest,
+    ExportRequest,
+    ImportRequest,
+    NamedRequest,
+    RemoveRequest,
+    VerifyRequest,
 )
 
 if TYPE_CHECKING:
-    from stylefacev_cli.weights.download.registry import Entry
+    from stylefacev_cli.weights.manifest import Manifest
 
 app = typer.Typer(
     name="weights", help="Fetch, check, import and export weights.", no_args_is_help=True
 )
 
-Name = Annotated[str, typer.Argument(help="As `weights list` shows it.")]
 
-
+@app.command("list")
 def list_weights(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List models and released weights: name, role, size, licence, whether they are here."""
-    from stylefacev_cli.weights.download.registry import read_registry
-
     terminal: Terminal = ctx.obj
-    rows = all_models() + [weight_facts(entry) for entry in read_registry().values()]
+    rows = api.list_models() + api.list_entries()
     if as_json:
         terminal.result(json.dumps(rows))
         return
@@ -54,13 +54,12 @@ def list_weights(ctx: typer.Context, as_json: AsJson = False) -> None:
         terminal.result(line)
 
 
-def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
+@app.command()
+@takes(NamedRequest)
+def show(ctx: typer.Context, request: NamedRequest, as_json: AsJson = False) -> None:
     """Tell all about released weights or a model: files, hashes, sources, licence."""
-    from stylefacev_cli.weights.download.registry import read_registry
-
     terminal: Terminal = ctx.obj
-    entry = read_registry().get(name)
-    facts = model_facts(model_folder(name)) if entry is None else weight_facts(entry, details=True)
+    facts = api.show(request)
     if as_json:
         terminal.result(json.dumps(facts))
         return
@@ -76,134 +75,100 @@ def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
             terminal.result(f"  source: {source}")
 
 
-def path(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
+@app.command()
+@takes(NamedRequest)
+def path(ctx: typer.Context, request: NamedRequest, as_json: AsJson = False) -> None:
     """Print where the files of downloaded weights, or the folder of a model, are."""
-    from stylefacev_cli.weights.download.cache import path_of
-    from stylefacev_cli.weights.download.fetch import by_hand
-    from stylefacev_cli.weights.download.registry import read_registry
-
-    entry = read_registry().get(name)
-    missing = [file for file in entry.files if not path_of(file).is_file()] if entry else []
-    if entry is None or (missing and name in model_names()):
-        paths = [model_folder(name)]
-    elif missing:
-        raise MissingWeightsError(
-            f"{missing[0].name} is not there: run `stylefacev weights download {name}`, "
-            f"or {by_hand(missing[0])}"
-        )
-    else:
-        paths = [path_of(file) for file in entry.files]
-        paths = paths if as_json else _shown_paths(entry, paths)
-    _print_paths(ctx.obj, paths, as_json)
+    paths = api.paths(request)
+    _print_paths(ctx.obj, paths if as_json else folder_of_many(request.name, paths), as_json)
 
 
-def verify(
-    ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="By default all that is here.")] = None,
-    as_json: AsJson = False,
-) -> None:
+@app.command()
+@takes(VerifyRequest)
+def verify(ctx: typer.Context, request: VerifyRequest, as_json: AsJson = False) -> None:
     """Read files again and compare their SHA-256; a damaged one ends with code 4."""
-    from stylefacev_cli.weights.download.registry import read_registry
-
     terminal: Terminal = ctx.obj
-    registry, models = read_registry(), model_names()
-    rows: list[dict[str, Any]] = []
-    for each in [name] if name is not None else list(dict.fromkeys([*models, *registry])):
-        if each in models or each not in registry:
-            rows.append(verified_model(each, model_folder(each), terminal))
-        if each in registry:
-            rows += [verified_file(each, file, terminal) for file in registry[each].files]
-    if name is None or name in models:
-        rows = [row for row in rows if row["state"] != "missing"]
+    rows = api.verify(request, terminal)
     if as_json:
         terminal.result(json.dumps(rows))
     else:
         for line in _aligned(summed_rows(rows)):
             terminal.result(line)
-    for state, kind in (("damaged", IntegrityError), ("missing", MissingWeightsError)):
-        bad = [row["path"] for row in rows if row["state"] == state]
-        if bad:
-            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-            raise kind(
-                f"{state}: {bad[0]}{more}; `stylefacev weights remove` and `download` fetch it anew"
-            )
+    check_rows(rows)
 
 
-def remove(
-    ctx: typer.Context,
-    name: Name,
-    forget: Annotated[
-        bool, typer.Option("--forget", help="Also forget hashes trusted on first use.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
+@app.command()
+@takes(RemoveRequest)
+def remove(ctx: typer.Context, request: RemoveRequest, as_json: AsJson = False) -> None:
     """Delete downloaded weights or an imported model; both, where they have one name."""
-    from stylefacev_cli.weights.download import cache
-    from stylefacev_cli.weights.download.fetch import remove_archives
-    from stylefacev_cli.weights.download.registry import read_registry
-    from stylefacev_cli.weights.locate import imported_models, models_folder
-
-    removed: list[Path] = []
-    if name in imported_models():
-        removed.append(models_folder() / name)
-        remove_model(removed[0])
-    if not removed or name in read_registry():
-        entry = _entry(name)
-        files = cache.remove(entry, forget=forget)
-        remove_archives(entry)
-        removed += files if as_json else _shown_paths(entry, files)
+    removed = api.remove(request)
     if not removed:
-        ctx.obj.note(f"nothing of {name} was there")
-    _print_paths(ctx.obj, removed, as_json)
+        ctx.obj.note(f"nothing of {request.name} was there")
+    _print_paths(ctx.obj, removed if as_json else folder_of_many(request.name, removed), as_json)
 
 
-def download(
-    ctx: typer.Context,
-    names: Annotated[list[str], typer.Argument(help="As `weights list` shows them.")],
-    mirror: Annotated[
-        str | None,
-        typer.Option(
-            envvar="STYLEFACEV_MIRROR", help="https address tried first; hashes are checked."
-        ),
-    ] = None,
-    retries: Annotated[
-        int, typer.Option(min=0, help="Tries without getting further, before the next source.")
-    ] = 4,
-    stall: Annotated[
-        float, typer.Option(help="Seconds without bytes, after which a connection is given up.")
-    ] = 60.0,
-    as_json: AsJson = False,
-) -> None:
+@app.command()
+@takes(DownloadRequest)
+def download(ctx: typer.Context, request: DownloadRequest, as_json: AsJson = False) -> None:
     """Fetch released weights, check their SHA-256, and print where they are."""
-    from stylefacev_cli.weights.download.fetch import check_consent, fetch_entry
-    from stylefacev_cli.weights.download.fetch_options import Options
-    from stylefacev_cli.weights.download.interaction import interaction
+    paths = api.download(request)
+    if not as_json:
+        paths = [path for name in dict.fromkeys(request.names) for path in _shown(name)]
+    _print_paths(ctx.obj, paths, as_json)
 
+
+@app.command("import")
+@takes(ImportRequest)
+def import_bundle(ctx: typer.Context, request: ImportRequest, as_json: AsJson = False) -> None:
+    """Make a model of files that were fetched by hand; no code in them is run.
+
+    A generator alone makes a model that can render single images and be trained on, but no videos.
+
+    A name that `weights download` knows stands for what it fetched.
+
+    Example: stylefacev weights import mine --generator stylegan3-r-ffhqu-256
+    """
     terminal: Terminal = ctx.obj
-    options = Options(mirror=mirror or None, retries=retries, stall_timeout_s=stall)
-    entries = [_entry(name) for name in dict.fromkeys(names)]
-    for entry in entries:
-        check_consent(entry, options)
-    paths: list[Path] = []
-    with interaction().listening() as listener:
-        for entry in entries:
-            fetched = fetch_entry(entry, options, listener)
-            paths += fetched if as_json else _shown_paths(entry, fetched)
-    _print_paths(terminal, paths, as_json)
+    imported = api.import_model(request)
+    manifest = imported.manifest
+    for note in imported.notes:
+        terminal.note(note)
+    terminal.note(f"licence: {manifest.licence}")
+    if manifest.fps_is_only_written:
+        terminal.note(f"{fps_text(manifest)}; --fps says another one")
+    if manifest.missing:
+        terminal.note(
+            f"{manifest.name} can render images (generate --frames 1) and be trained on "
+            f"(train --start-from), but make no videos: it lacks {', '.join(manifest.missing)}"
+        )
+        if {"pose", "appearance"} <= set(manifest.files):
+            start = f"--start-from {manifest.name}"
+            terminal.note(f"`train joint {start}`, then `train motion {start}` make the rest")
+    if as_json:
+        terminal.result(json.dumps({**_facts(manifest), "notes": list(imported.notes)}, indent=2))
+    else:
+        terminal.result(str(manifest.folder))
 
 
-def _entry(name: str) -> Entry:
-    from stylefacev_cli.weights.download.registry import find_entry
+@app.command("export")
+@takes(ExportRequest)
+def export_bundle(ctx: typer.Context, request: ExportRequest, as_json: AsJson = False) -> None:
+    """Write a model as files under the original names, for the original code.
 
-    return find_entry(name)
+    State dicts, and the generator also as a .pkl that StyleGAN3's own loader reads.
+
+    `weights import NAME --archive FOLDER` makes the same model of them again, bit for bit.
+    """
+    paths = api.export_model(request)
+    if as_json:
+        ctx.obj.result(json.dumps({"files": [str(path) for path in paths]}, indent=2))
+    else:
+        _print_paths(ctx.obj, paths, as_json=False)
 
 
-def _shown_paths(entry: Entry, paths: list[Path]) -> list[Path]:
-    """The paths of an entry's files; of many files their folder."""
-    from stylefacev_cli.weights.download.cache import folder_of
-    from stylefacev_cli.weights.download.fetch import MANY_FILES
-
-    return [folder_of(entry)] if len(paths) > MANY_FILES else paths
+def _shown(name: str) -> list[Path]:
+    """What is printed of an entry: its files, or the folder of very many."""
+    return folder_of_many(name, api.paths(name))
 
 
 def _print_paths(terminal: Terminal, paths: list[Path], as_json: bool) -> None:
@@ -229,11 +194,16 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     ]
 
 
-app.command("list")(list_weights)
-app.command()(show)
-app.command()(path)
-app.command()(verify)
-app.command()(remove)
-app.command()(download)
-app.command("import")(weights_import.import_bundle)
-app.command("export")(weights_import.export_bundle)
+def _facts(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "folder": str(manifest.folder),
+        "sha256": manifest.sha256,
+        "resolution": manifest.resolution,
+        "fps": manifest.fps,
+        "fps_is_only_written": manifest.fps_is_only_written,
+        "normalisation": manifest.normalisation,
+        "licence": manifest.licence,
+        "networks": list(manifest.files),
+        "missing": list(manifest.missing),
+    }

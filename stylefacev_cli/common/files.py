@@ -1,4 +1,4 @@
-"""Files that bear their final name only when they are complete."""
+"""Atomic writes – a file bears its final name only when it is complete – and locks between runs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from stylefacev_cli.errors import StyleFaceVError
+from stylefacev_cli.errors import MissingWeightsError, StyleFaceVError
 
 _PART = ".part"
+_POLL_S = 0.1  # between two looks at a lock that another run holds
 
 
 @contextlib.contextmanager
@@ -34,15 +38,58 @@ def replacing(target: Path) -> Iterator[Path]:
     Raises:
         StyleFaceVError: the folder cannot be written or the rename failed.
     """
-    part = target.with_name(f".{target.name}.{os.getpid()}{_PART}")
-    with writing(target):
+    with _replacing(target, synced=False, guard=lambda: writing(target)) as part:
+        yield part
+
+
+@contextlib.contextmanager
+def atomic_path(target: Path, *, synced: bool = False) -> Iterator[Path]:
+    """As `replacing`, for callers with an error message of their own: `OSError` is left as it is.
+
+    Args:
+        target: the file, or the folder, that is to appear.
+        synced: have all of a file on the disk before it gets its name; a power cut then leaves the
+            old file or the new one.
+
+    Yields:
+        The path to write to.
+    """
+    with _replacing(target, synced=synced, guard=contextlib.nullcontext) as part:
+        yield part
+
+
+@contextlib.contextmanager
+def _replacing(
+    target: Path, *, synced: bool, guard: Callable[[], AbstractContextManager[None]]
+) -> Iterator[Path]:
+    part = _part_of(target)
+    with guard():
         _remove_orphans(target)
     try:
         yield part
-        with writing(target):
+        with guard():
+            if synced:
+                sync_file(part)
             _move(part, target)
     finally:
         remove(part)
+
+
+def move_synced(part: Path, target: Path) -> None:
+    """Give a finished file, such as a download, its final name once all of it is on the disk.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sync_file(part)
+    _move(part, target)
+
+
+def sync_file(path: Path) -> None:
+    """Have the content of a file on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -72,7 +119,17 @@ def write_file(target: Path, content: bytes) -> None:
     Raises:
         StyleFaceVError: the file cannot be written.
     """
-    with replacing(target) as part, writing(target):
+    with writing(target):
+        write_atomic(target, content)
+
+
+def write_atomic(target: Path, content: bytes, *, synced: bool = False) -> None:
+    """As `write_file`, for callers with an error message of their own; see `atomic_path`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with atomic_path(target, synced=synced) as part:
         part.write_bytes(content)
 
 
@@ -91,6 +148,46 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
+@contextlib.contextmanager
+def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a lock that other runs respect; it goes with the process, however that ends.
+
+    Args:
+        path: of the lock file, made if need be.
+        on_wait: called once when another run holds the lock.
+
+    Raises:
+        MissingWeightsError: the lock file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+    except OSError as error:
+        raise MissingWeightsError(f"cannot write to {path.parent}: {error.strerror}") from error
+    with file:
+        if sys.platform != "win32":  # there, two runs at once may fetch a file twice
+            import fcntl
+
+            waits = False
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if not waits:
+                        on_wait()
+                    waits = True
+                    time.sleep(_POLL_S)
+        yield
+
+
+def _part_of(target: Path) -> Path:
+    """The temporary path of a target; of a temporary one, a second for the same final name."""
+    final = final_name(target)
+    again = "" if final == target else ".again"
+    return target.with_name(f".{final.name}.{os.getpid()}{again}{_PART}")
+
+
 def _move(part: Path, target: Path) -> None:
     """Rename; a folder first makes way for its successor, which `os.replace` cannot do."""
     if not (part.is_dir() and target.is_dir()):
@@ -104,7 +201,7 @@ def _move(part: Path, target: Path) -> None:
 
 def _remove_orphans(target: Path) -> None:
     """Remove what a killed process left of the same target, unless that process still lives."""
-    prefix = f".{target.name}."
+    prefix = f".{final_name(target).name}."
     for path in target.parent.iterdir():
         if path.name.startswith(prefix) and path.name.endswith(_PART):
             pid = path.name[len(prefix) :].split(".")[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -36,7 +36,10 @@ class Listener(Protocol):
 
 
 class LogListener:
-    """Notes go to the log `stylefacev_cli` as information, details as debugging."""
+    """The listener of Python's callers: notes go to the log `stylefacev_cli`, progress to a bar.
+
+    Notes are logged as information, details as debugging.
+    """
 
     def note(self, text: str) -> None:
         """Log it."""
@@ -51,10 +54,15 @@ class LogListener:
         LOGGER.debug("%s", what)
         return contextlib.nullcontext()
 
-    def progress(self, total: int, unit: str) -> AbstractContextManager[Advance]:
-        """Show nothing."""
-        return contextlib.nullcontext(_show_nothing)
+    @contextlib.contextmanager
+    def progress(self, total: int, unit: str) -> Iterator[Advance]:
+        """Show a bar while stderr is a terminal."""
+        from tqdm import tqdm
 
+        with tqdm(total=total, unit=f" {unit}", disable=None, leave=False) as bar:
 
-def _show_nothing(what: str) -> None:
-    pass
+            def advance(what: str) -> None:
+                bar.set_postfix_str(what, refresh=False)
+                bar.update()
+
+            yield advance

@@ -12,9 +12,16 @@ maps onto them, and a caller in Python constructs the dataclass.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+import inspect
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, field
-from typing import Any, get_type_hints
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+Result = TypeVar("Result")
+_BY_PLACE = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
 _KEY = "stylefacev_option"
 _GROUP = "stylefacev_group"
@@ -126,3 +133,107 @@ def _construct(request: type, left: dict[str, Any]) -> Any:
         elif one.metadata.get(_GROUP):
             given[one.name] = _construct(hints[one.name], left)
     return request(**given)
+
+
+def flat_values(request: Any) -> dict[str, Any]:
+    """The values of all options of a request and of its groups, by name: `request_from` undone."""
+    return {
+        one.name: functools.reduce(getattr, one.path, request)
+        for one in option_fields(type(request))
+    }
+
+
+def with_keywords(kind: type) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Let a function of a request be called with its options, as Python's callers do.
+
+        @with_keywords(DownloadRequest)
+        def download(request: DownloadRequest, listener: Listener | None = None) -> list[Path]:
+
+        download(DownloadRequest(("anny",)))       # by the command line
+        download("anny", retries=0)                # by people
+
+    Options are named as on the command line; those without flags may stand first, by place.
+
+    Args:
+        kind: the dataclass of the function's first parameter.
+    """
+
+    def decorate(job: Callable[..., Result]) -> Callable[..., Result]:
+        own = list(inspect.signature(job).parameters.values())[1:]
+
+        @functools.wraps(job)
+        def call(*by_place: Any, **by_name: Any) -> Result:
+            if by_place and isinstance(by_place[0], kind):
+                return job(*by_place, **by_name)
+            more = {one.name: by_name.pop(one.name) for one in own if one.name in by_name}
+            return job(request_from(kind, _by_field(kind, by_place, by_name)), **more)
+
+        call.__signature__ = _signature(kind, own)  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+def keyword_of(one: OptionField) -> str:
+    """What an option is called in Python: as on the command line, without dashes before it."""
+    flag = (one.option.flags or (one.name,))[0].partition("/")[0]
+    return flag.lstrip("-").replace("-", "_")
+
+
+def _by_field(kind: type, by_place: tuple[Any, ...], by_name: dict[str, Any]) -> dict[str, Any]:
+    """What a caller gave, by the names of fields."""
+    fields = list(option_fields(kind))
+    arguments = [one for one in fields if one.option.flags is None]
+    if arguments and _is_many(arguments[-1]) and len(by_place) >= len(arguments):
+        last = len(arguments) - 1
+        by_place = (*by_place[:last], by_place[last:])
+    if len(by_place) > len(arguments):
+        raise TypeError(f"{len(arguments)} values may be given by place, not {len(by_place)}")
+    names = {keyword_of(one): one.name for one in fields}
+    values = {names.get(name, name): value for name, value in by_name.items()}
+    for one, value in zip(arguments, by_place, strict=False):
+        if one.name in values:
+            raise TypeError(f"{one.name} is given twice")
+        values[one.name] = value
+    kinds = {one.name: one for one in fields}
+    values = {
+        name: _converted(value, kinds[name]) if name in kinds else value
+        for name, value in values.items()
+    }
+    missing = [one for one in fields if one.default is MISSING and one.name not in values]
+    if missing:
+        raise TypeError(f"{keyword_of(missing[0])} is missing")
+    return values
+
+
+def _is_many(one: OptionField) -> bool:
+    return get_origin(one.type) is tuple
+
+
+def _converted(value: Any, one: OptionField) -> Any:
+    """A text where a path is wanted, and one value or a list where a tuple is."""
+    if _is_many(one):
+        if isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], list | tuple):
+            value = value[0]
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
+    if isinstance(value, str) and (one.type is Path or Path in get_args(one.type)):
+        return Path(value)
+    return value
+
+
+def _signature(kind: type, own: list[inspect.Parameter]) -> inspect.Signature:
+    """What `help` shows: arguments, then options with their defaults, then the job's own."""
+    parameters = []
+    for one in option_fields(kind):
+        is_argument = one.option.flags is None
+        place = (
+            inspect.Parameter.POSITIONAL_OR_KEYWORD
+            if is_argument
+            else inspect.Parameter.KEYWORD_ONLY
+        )
+        default = inspect.Parameter.empty if one.default is MISSING else one.default
+        parameters.append(
+            inspect.Parameter(keyword_of(one), place, default=default, annotation=one.type)
+        )
+    parameters += [one.replace(kind=_BY_NAME) for one in own]
+    return inspect.Signature(sorted(parameters, key=lambda one: one.kind))

@@ -19,7 +19,6 @@ from stylefacev_cli.common.threads import set_num_threads
 from stylefacev_cli.datasets.clips import ClipEntry, write_clip
 from stylefacev_cli.datasets.footage_sources import KINDS, Source
 from stylefacev_cli.datasets.splits import identity_number, is_held_out
-from stylefacev_cli.datasets.videos import read_image
 from stylefacev_cli.detection.crop_window import (
     NO_FACE,
     TOO_SMALL,
@@ -36,6 +35,7 @@ from stylefacev_cli.detection.crop_window import (
 from stylefacev_cli.detection.face_finders import FaceFinder, follow_face, open_finder
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.media import frame_rate, read_frames
+from stylefacev_cli.media.images import read_image
 from stylefacev_cli.networks.stylefacev.landmarks import key_points_from_landmarks
 
 U8 = NDArray[np.uint8]

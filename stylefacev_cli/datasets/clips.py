@@ -15,10 +15,8 @@ Rendered and prepared sets are the same thing to whatever reads them.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -26,12 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
+from stylefacev_cli.common.files import atomic_path
 from stylefacev_cli.common.hashing import sha256_of
-from stylefacev_cli.errors import DataError
+from stylefacev_cli.common.settings import read_yaml
+from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.media.images import open_image
 
 U8 = NDArray[np.uint8]
 
@@ -87,17 +87,14 @@ class Clip:
         """
         path = self.folder / self.entry.file
         size, num = self.entry.size_px, self.entry.num_frames
-        try:
-            with Image.open(path) as strip:
-                # Checked before decoding: a damaged header must not fill the memory.
-                if strip.size != (size, size * num):
-                    raise DataError(
-                        f"{path}: {strip.width}×{strip.height} pixels, but the index says "
-                        f"{num} frames of {size}×{size}; render or prepare the set again"
-                    )
-                pixels = np.asarray(strip.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read as a PNG ({error})") from error
+        with open_image(path, ("PNG",)) as strip:
+            # Checked before decoding: a damaged header must not fill the memory.
+            if strip.size != (size, size * num):
+                raise DataError(
+                    f"{path}: {strip.width}×{strip.height} pixels, but the index says "
+                    f"{num} frames of {size}×{size}; render or prepare the set again"
+                )
+            pixels = np.asarray(strip.convert("RGB"))
         return pixels.reshape(num, size, size, 3)
 
     def labels(self) -> dict[str, NDArray[Any]]:
@@ -243,12 +240,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
         DataError: it is damaged.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: cannot be read as YAML") from error
-    if not isinstance(values, dict):
-        raise DataError(f"{path}: a manifest is a mapping")
-    return values
+        return read_yaml(path)
+    except UsageError as error:
+        raise DataError(str(error)) from error
 
 
 def write_clip(
@@ -268,24 +262,11 @@ def write_clip(
     strip.parent.mkdir(parents=True, exist_ok=True)
     if entry.labels is not None:
         path = folder / entry.labels
-        with _whole(path) as part, part.open("wb") as file:
+        with atomic_path(path) as part, part.open("wb") as file:
             np.savez(file, allow_pickle=False, **labels)
     picture = Image.fromarray(np.ascontiguousarray(frames).reshape(num * size, size, 3))
-    with _whole(strip) as part:
+    with atomic_path(strip) as part:
         picture.save(part, format="PNG", compress_level=4)
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A temporary path, renamed when the block ends well and removed when it does not."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        part.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
 
 
 def _is_inside(name: str) -> bool:

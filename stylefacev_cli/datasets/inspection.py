@@ -9,16 +9,42 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from stylefacev_cli.common.files import atomic_path, writing
 from stylefacev_cli.datasets.clips import ClipSet
+from stylefacev_cli.datasets.requests import InspectRequest
 from stylefacev_cli.datasets.set_builder import read_sources, skipped_by_reason
 from stylefacev_cli.datasets.splits import is_held_out
 from stylefacev_cli.detection.head_pose import head_poses
-from stylefacev_cli.errors import DataError, IntegrityError
+from stylefacev_cli.errors import IntegrityError, UsageError
 
 MAX_LABELS_READ = 1000  # clips whose poses are looked at; evenly spread over the set
 PERCENTILES = (5, 25, 50, 75, 95)
 SHEET_CELL_PX = 128
 U8 = NDArray[np.uint8]
+
+
+def inspect_set(request: InspectRequest) -> dict[str, Any]:
+    """What a set holds, as plain values; writes a contact sheet if one is wanted.
+
+    Raises:
+        UsageError: the sheet exists.
+        DataError: the folder holds no set, or something in it is missing or damaged.
+        IntegrityError: the set is not what its manifest says.
+        StyleFaceVError: the sheet cannot be written.
+    """
+    sheet = request.sheet
+    if sheet is not None and sheet.exists() and not request.force:
+        raise UsageError(f"{sheet} exists; choose another --sheet or give --force")
+    clips = ClipSet(request.folder)
+    facts = facts_of(clips, request.val_permille)
+    if request.check:
+        facts |= {"content_sha256": check_content(clips), "checked": True}
+    if request.poses:
+        facts["head_pose"] = pose_distribution(clips)
+    if sheet is not None:
+        save_sheet(contact_sheet(clips, request.rows, request.columns), sheet)
+        facts["sheet"] = str(sheet)
+    return facts
 
 
 def facts_of(clips: ClipSet, val_permille: int) -> dict[str, Any]:
@@ -146,15 +172,10 @@ def save_sheet(sheet: U8, path: Path) -> None:
     """Write a contact sheet as a PNG; it bears its name only when it is whole.
 
     Raises:
-        DataError: it cannot be written.
+        StyleFaceVError: it cannot be written.
     """
-    part = path.with_name(path.name + ".part")
-    try:
+    with writing(path), atomic_path(path) as part:
         Image.fromarray(sheet).save(part, format="PNG")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _cell(frame: U8, landmarks: NDArray[np.floating] | None) -> U8:

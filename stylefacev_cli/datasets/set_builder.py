@@ -7,7 +7,6 @@ looks whole.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,8 +16,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from stylefacev_cli.common.locking import locked
-from stylefacev_cli.common.workers import share_out
+from stylefacev_cli.common.files import locked, write_atomic
 from stylefacev_cli.datasets.clip_maker import Prepared, PrepareSettings, start_worker
 from stylefacev_cli.datasets.clips import (
     INDEX_NAME,
@@ -29,6 +27,7 @@ from stylefacev_cli.datasets.clips import (
     read_manifest,
 )
 from stylefacev_cli.datasets.footage_sources import Source
+from stylefacev_cli.datasets.workers import map_in_processes
 from stylefacev_cli.detection.crop_window import RESIZE_RULE
 from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
 
@@ -188,18 +187,7 @@ def _plain(settings: PrepareSettings) -> dict[str, Any]:
 
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True)
-    _write_text(folder / MANIFEST_NAME, text)
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
+    write_atomic(folder / MANIFEST_NAME, text.encode())
 
 
 def _refuse(folder: Path) -> None:
@@ -225,7 +213,7 @@ def _resume(folder: Path) -> dict[str, Prepared]:
     ]
     lines = "".join(map(_to_line, kept))
     if lines != text:
-        _write_text(path, lines)
+        write_atomic(path, lines.encode())
     return {prepared.source: prepared for prepared in kept}
 
 
@@ -234,7 +222,7 @@ def _finish(folder: Path, done: list[Prepared], settings: PrepareSettings) -> Re
     skipped = skipped_by_reason(done)
     entries = [entry for prepared in done for entry in prepared.clips]
     hashes = [pair for prepared in done for pair in prepared.hashes]
-    _write_text(folder / SOURCES_NAME, "".join(map(_to_line, done)))
+    write_atomic(folder / SOURCES_NAME, "".join(map(_to_line, done)).encode())
     if not entries:
         why = ", ".join(f"{number} {reason}" for reason, number in skipped.items())
         raise DataError(
@@ -253,7 +241,7 @@ def _finish(folder: Path, done: list[Prepared], settings: PrepareSettings) -> Re
     manifest |= {"totals": totals, "content_sha256": content_hash(entries, hashes)}
     _write_manifest(folder, manifest)
     index = folder / INDEX_NAME
-    _write_text(index, "".join(entry.to_line() for entry in entries))
+    write_atomic(index, "".join(entry.to_line() for entry in entries).encode())
     return Report(index, len(entries), num_frames, len(done), skipped)
 
 
@@ -296,5 +284,5 @@ def _prepare_all(
             yield left_aside
     tasks = [source for source in waiting if source.skip is None]
     arguments = (settings, folder, folder.resolve().name, device)
-    for _, prepared in share_out(start_worker, arguments, tasks, num_workers):
+    for _, prepared in map_in_processes(start_worker, arguments, tasks, num_workers):
         yield prepared

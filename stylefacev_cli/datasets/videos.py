@@ -14,17 +14,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from stylefacev_cli.common.hashing import sha256_of
 from stylefacev_cli.datasets.clips import INDEX_NAME, ClipSet
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.media import read_frames
+from stylefacev_cli.media.images import read_image
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".gif")
 LOSSY_SUFFIXES = (".mp4", ".webm", ".mov", ".avi", ".gif")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_FRAMES = 100_000  # of a video; a longer one is read no further
 U8 = NDArray[np.uint8]
 
@@ -159,30 +158,6 @@ def _of_images(paths: list[Path]) -> Callable[[int, int, int], U8]:
         return np.stack(frames)
 
     return read
-
-
-def read_image(path: Path, *, upright: bool = False, max_pixels: int | None = None) -> U8:
-    """An image as uint8 [H, W, 3].
-
-    Args:
-        path: of the file.
-        upright: turn it as its camera noted.
-        max_pixels: that are decoded; None: as many as Pillow does.
-
-    Raises:
-        DataError: it is damaged, too large, or of another format than its name may have.
-    """
-    try:
-        with Image.open(path, formats=IMAGE_FORMATS) as image:
-            if max_pixels is not None and image.width * image.height > max_pixels:
-                raise DataError(
-                    f"{path}: {image.width}×{image.height} pixels are too many; make it smaller"
-                )
-            shown = ImageOps.exif_transpose(image) if upright else image
-            pixels: U8 = np.asarray(shown.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be read as an image ({error})") from error
-    return pixels
 
 
 def run_of(video: Video, rule: ClipRule, random: np.random.Generator | None) -> U8 | None:

@@ -22,7 +22,7 @@ from safetensors.numpy import save
 
 from stylefacev_cli.common.files import write_file
 from stylefacev_cli.errors import StyleFaceVError
-from stylefacev_cli.weights.download.cache import assets_folder
+from stylefacev_cli.weights.downloads.cache import assets_folder
 
 VERSION = 1  # of what is computed from the same key
 _KEY = "key"

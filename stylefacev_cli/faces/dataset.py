@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +15,11 @@ import yaml
 from numpy.typing import NDArray
 
 from stylefacev_cli import __version__
+from stylefacev_cli.common.files import write_atomic
+from stylefacev_cli.common.listener import Advance, Listener
 from stylefacev_cli.datasets.clips import (
     INDEX_NAME,
     MANIFEST_NAME,
-    SPLITS,
     ClipEntry,
     parse_entry,
     read_manifest,
@@ -25,57 +27,22 @@ from stylefacev_cli.datasets.clips import (
 )
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.faces.camera import FIELD_OF_VIEW_DEG
-from stylefacev_cli.faces.factors import FRAMINGS, Z_DIM, FaceFactors, FramingRange
+from stylefacev_cli.faces.factors import Z_DIM, FaceFactors, FramingRange
 from stylefacev_cli.faces.latent_renderer import LatentRenderer
 from stylefacev_cli.faces.looks import (
-    PHOTOGRAPHIC,
     assets_of,
-    check_look,
     content_of,
     fetch_assets,
 )
-from stylefacev_cli.faces.motion import NATIVE_FPS, sample_motion
+from stylefacev_cli.faces.motion import sample_motion
 from stylefacev_cli.faces.parameters import flatten
+from stylefacev_cli.faces.render_request import RenderRequest, RenderSettings
+from stylefacev_cli.weights.downloads.interaction import interaction
 
 F32 = NDArray[np.float32]
 
 RECIPE = 3  # counts up when the same seed gives other pictures
-MAX_SIZE_PX = 1024
-MAX_FRAMES = 10_000
-
-
-@dataclass(frozen=True)
-class RenderSettings:
-    """What to render."""
-
-    num_identities: int
-    num_frames: int  # frames a clip, or stills a person
-    size_px: int
-    seed: int = 0
-    kind: str = "clips"  # "clips": talking heads; "stills": a new scene and pose in each frame
-    fps: float = NATIVE_FPS
-    framing: str = "canonical"  # one of factors.FRAMINGS
-    look: str = PHOTOGRAPHIC  # one of looks.LOOKS
-    split: str | None = None  # "train" or "val" for all people; None: training decides
-
-    def __post_init__(self) -> None:
-        limits = {
-            "identities": (self.num_identities, 1, 10_000_000),
-            "frames": (self.num_frames, 1, MAX_FRAMES),
-            "size": (self.size_px, 16, MAX_SIZE_PX),
-            "seed": (self.seed, 0, 2**63 - 1),
-            "fps": (self.fps, 1, 240),
-        }
-        for name, (value, low, high) in limits.items():
-            if not low <= value <= high:
-                raise UsageError(f"--{name} {value}: give a number from {low} to {high}")
-        if self.kind not in ("clips", "stills"):
-            raise UsageError(f"--kind {self.kind}: choose clips or stills")
-        if self.framing not in FRAMINGS:
-            raise UsageError(f"--framing {self.framing}: choose one of {', '.join(FRAMINGS)}")
-        check_look(self.look)
-        if self.split not in (None, *SPLITS):
-            raise UsageError(f"--split {self.split}: choose {' or '.join(SPLITS)}")
+_NOTE_EVERY_S = 60.0
 
 
 class Progress(NamedTuple):
@@ -83,6 +50,54 @@ class Progress(NamedTuple):
 
     num_done: int  # clips finished, also by earlier runs
     num_clips: int
+
+
+def render(request: RenderRequest, listener: Listener) -> Path:
+    """Render a set of clips or stills; an interrupted run goes on where it stopped.
+
+    Args:
+        request: what to render, and where to.
+        listener: shown how many clips are done; told the pace once a minute.
+
+    Returns:
+        The path of the index.
+
+    Raises:
+        As `render_set`.
+    """
+    settings = request.settings
+    check_folder(request.out, settings)
+    with interaction().listening() as transfers:
+        fetch_assets(settings.look, transfers)
+    with listener.progress(settings.num_identities, "clips") as advance:
+        report = _reporter(listener, advance)
+        return render_set(settings, request.out, num_processes=request.processes, report=report)
+
+
+def _reporter(listener: Listener, advance: Advance) -> Callable[[Progress], None]:
+    """Count clips; and note where things stand once a minute, for logs without a bar."""
+    num_shown = 0
+    first: tuple[int, float] | None = None
+    noted_s = time.perf_counter()
+
+    def report(progress: Progress) -> None:
+        nonlocal num_shown, first, noted_s
+        now_s = time.perf_counter()
+        first = first or (progress.num_done, now_s)
+        for _ in range(progress.num_done - num_shown):
+            advance("rendering")
+        num_shown = progress.num_done
+        if now_s - noted_s < _NOTE_EVERY_S:
+            return
+        noted_s = now_s
+        rate = (progress.num_done - first[0]) / (now_s - first[1])
+        left_min = (progress.num_clips - progress.num_done) / rate / 60 if rate else 0.0
+        listener.note(
+            f"{progress.num_done} of {progress.num_clips} clips, {rate:.1f} clips/s, "
+            f"{left_min:.0f} min left"
+        )
+
+    return report
 
 
 def render_set(
@@ -214,10 +229,8 @@ def _write_manifest(folder: Path, settings: RenderSettings) -> None:
     """Write the manifest."""
     path = folder / MANIFEST_NAME
     folder.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    manifest = _manifest(settings)
-    part.write_text(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    part.replace(path)
+    text = yaml.safe_dump(_manifest(settings), sort_keys=False, allow_unicode=True)
+    write_atomic(path, text.encode())
 
 
 def _manifest(settings: RenderSettings) -> dict[str, Any]:
@@ -283,9 +296,7 @@ def _resume(folder: Path) -> int:
         if entry.identity != i or not all(file.exists() for file in files):
             raise DataError(f"{index}: clip {i} is missing; delete {folder} and render it again")
     if whole + end != text:
-        part = index.with_name(index.name + ".part")
-        part.write_text(whole + end, encoding="utf-8")
-        part.replace(index)
+        write_atomic(index, (whole + end).encode())
     return len(entries)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stylefacev_cli.common.locking import replace_synced
+from stylefacev_cli.common.files import atomic_path
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.faces.assets import assets_folder
 
@@ -52,15 +52,11 @@ def write_derived(kind: str, key: str, arrays: Mapping[str, NDArray[Any]]) -> No
         StyleFaceVError: the file cannot be written.
     """
     path = _path_of(kind, key)
-    part = path.with_suffix(f".part-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with atomic_path(path, synced=True) as part, part.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
-        replace_synced(part, path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise StyleFaceVError(f"cannot write {path}: {error.strerror}") from error
     _prune(path.parent, kind)
 
@@ -68,7 +64,7 @@ def write_derived(kind: str, key: str, arrays: Mapping[str, NDArray[Any]]) -> No
 def _prune(folder: Path, kind: str) -> None:
     long_ago_s = time.time() - KEPT_S
     files = sorted(folder.glob(f"{kind}-*.npz"), key=_used_s, reverse=True)
-    parts = list(folder.glob(f"{kind}-*.part-*"))  # of processes that were killed
+    parts = list(folder.glob(f".{kind}-*.part"))  # of processes that were killed
     for path in files[NUM_KEPT:] + parts:
         if _used_s(path) < long_ago_s:
             with contextlib.suppress(OSError):

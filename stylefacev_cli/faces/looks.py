@@ -11,7 +11,7 @@ from typing import Any
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.faces import assets
 from stylefacev_cli.faces.mesh import has_mesh
-from stylefacev_cli.weights.download.interaction import Listener
+from stylefacev_cli.weights.downloads.interaction import TransferListener
 
 PHOTOGRAPHIC = "photographic"
 PROCEDURAL = "procedural"
@@ -37,7 +37,7 @@ def check_look(look: str) -> None:
         raise UsageError(f"--look {look}: choose {' or '.join(LOOKS)}")
 
 
-def fetch_assets(look: str, listener: Listener | None = None) -> None:
+def fetch_assets(look: str, listener: TransferListener | None = None) -> None:
     """Fetch the files that a look needs and that are not here, before anything is rendered.
 
     Args:

@@ -34,7 +34,7 @@ def read_photo(path: Path) -> Picture:
     Raises:
         DataError: there is no such file, it is no picture, damaged, or too large.
     """
-    from stylefacev_cli.datasets.videos import read_image
+    from stylefacev_cli.media.images import read_image
 
     if not path.is_file():
         raise DataError(f"no such photo: {path}")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
 
-from stylefacev_cli.common.files import final_name, remove, writing
+from stylefacev_cli.common.files import final_name, replacing
 from stylefacev_cli.errors import DataError, StyleFaceVError
 from stylefacev_cli.media.ffmpeg import QUIET, as_file, cannot_start, find_ffmpeg, reason_of_failure
 from stylefacev_cli.media.reader import INPUT_LIMITS, input_facts
@@ -41,9 +40,7 @@ def add_sound(video: Path, sound_from: Path, format_name: str) -> None:
     """
     codec, muxer = _CODECS[format_name]
     executable = find_ffmpeg()
-    # Named like the temporary files of `replacing`, so that orphans of a killed process go, too.
     target = final_name(video)
-    mixed = video.with_name(f".{target.name}.{os.getpid()}.sound.part")
     command = [executable, *QUIET, "-xerror", *INPUT_LIMITS, "-i", as_file(video)]
     command += [*INPUT_LIMITS, "-i", as_file(sound_from)]
     command += ["-map", "0:v:0", "-map", "1:a:0", "-c:v", "copy", "-c:a", codec, "-shortest"]
@@ -51,20 +48,17 @@ def add_sound(video: Path, sound_from: Path, format_name: str) -> None:
     command += ["-threads", "1"]
     if muxer == "mp4":
         command += ["-movflags", "+faststart+use_metadata_tags"]
-    command += ["-f", muxer, "-y", as_file(mixed)]
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, check=False,
-            start_new_session=True,
-        )  # fmt: skip
-        if done.returncode != 0:
-            reason = reason_of_failure(done.stderr.decode("utf-8", "replace"), done.returncode)
-            if "space" in reason or "stopped by" in reason:
-                raise StyleFaceVError(f"cannot write {target}: {reason}")
-            raise DataError(f"cannot take the sound of {sound_from}: {reason}")
-        with writing(target):
-            os.replace(mixed, video)
+        with replacing(video) as mixed:
+            command += ["-f", muxer, "-y", as_file(mixed)]
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, check=False,
+                start_new_session=True,
+            )  # fmt: skip
+            if done.returncode != 0:
+                reason = reason_of_failure(done.stderr.decode("utf-8", "replace"), done.returncode)
+                if "space" in reason or "stopped by" in reason:
+                    raise StyleFaceVError(f"cannot write {target}: {reason}")
+                raise DataError(f"cannot take the sound of {sound_from}: {reason}")
     except OSError as error:
         raise cannot_start(executable, error) from error
-    finally:
-        remove(mixed)

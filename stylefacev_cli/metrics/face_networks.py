@@ -11,7 +11,6 @@ the released weights.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,18 +26,19 @@ from stylefacev_cli.metrics.key_point_tracks import BATCH, detect_landmarks
 from stylefacev_cli.networks.features.iresnet import IResNet50
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.weights.bundle import load_bundle, needed
-from stylefacev_cli.weights.download import cache
-from stylefacev_cli.weights.download.fetch import fetch_entry
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads import cache
+from stylefacev_cli.weights.downloads.fetch import fetch_entry
+from stylefacev_cli.weights.downloads.registry import find_entry
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
+from stylefacev_cli.weights.untrusted.foreign_file import read_checkpoint
 
 Frames = NDArray[np.uint8]  # [N, H, W, 3]
 Embeddings = NDArray[np.float32]  # [N, D]
 
 DLIB_ENTRY = "dlib-face"
 ARCFACE_ENTRY = "arcface-iresnet50"
-# Errors of torch.load for a damaged file.
-_DAMAGED = (RuntimeError, ValueError, KeyError, AttributeError, TypeError, EOFError)
+# Errors of loading the weights of another network.
+_MISFITS = (RuntimeError, ValueError, KeyError, AttributeError, TypeError)
 NAMES = ("auto", ARCFACE_ENTRY, DLIB_ENTRY)
 
 
@@ -119,8 +119,8 @@ def read_arcface(path: Path) -> IResNet50:
     """
     network = IResNet50()
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (*_DAMAGED, pickle.UnpicklingError) as error:
+        network.load_state_dict(read_checkpoint(path).load())
+    except _MISFITS as error:
         reason = " ".join(str(error).split())[:200]
         raise IntegrityError(f"{path} does not hold IResNet-50's weights: {reason}") from error
     return network.eval().requires_grad_(False)

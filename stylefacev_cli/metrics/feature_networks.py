@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from stylefacev_cli.errors import IntegrityError, UsageError
@@ -10,9 +9,10 @@ from stylefacev_cli.metrics.fid import FeatureNetwork
 from stylefacev_cli.networks.features import inception
 from stylefacev_cli.weights.convert.efficientnet_weights import ENTRY as EFFICIENTNET_ENTRY
 from stylefacev_cli.weights.convert.efficientnet_weights import load_efficientnet
-from stylefacev_cli.weights.download.cache import hash_of
-from stylefacev_cli.weights.download.fetch import fetch_entry
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.cache import hash_of
+from stylefacev_cli.weights.downloads.fetch import fetch_entry
+from stylefacev_cli.weights.downloads.registry import find_entry
+from stylefacev_cli.weights.untrusted.foreign_file import read_checkpoint
 
 INCEPTION_ENTRY = "inception-2015"
 EFFICIENTNET_SIZE_PX = 224
@@ -57,7 +57,7 @@ def _read_inception() -> inception.InceptionV3:
     (path,) = fetch_entry(find_entry(INCEPTION_ENTRY))
     network = inception.InceptionV3()
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        network.load_state_dict(read_checkpoint(path).load())
     except (RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise IntegrityError(f"{path} does not hold Inception-v3's weights: {reason}") from error

@@ -8,6 +8,7 @@ the released weights.
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,8 +30,8 @@ from stylefacev_cli.metrics.perceptual import (
 from stylefacev_cli.weights.convert.efficientnet_weights import ENTRY as EFFICIENTNET_ENTRY
 from stylefacev_cli.weights.convert.efficientnet_weights import load_efficientnet
 from stylefacev_cli.weights.convert.vgg16_weights import FILE_NAME as VGG16_NAME
-from stylefacev_cli.weights.download.cache import path_of
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.cache import path_of
+from stylefacev_cli.weights.downloads.registry import find_entry
 
 BACKBONES = {"lpips-alex": "alexnet-owt-7be5be79.pth", "lpips-vgg": VGG16_NAME}
 NAMES = ("auto", *BACKBONES, EFFICIENTNET_ENTRY)
@@ -76,7 +77,7 @@ def image_distance(name: str = "auto") -> ImageDistance:
     if name not in NAMES:
         raise UsageError(f"no image distance {name!r}; there are {', '.join(NAMES)}")
     if name == "auto":
-        present = [known for known in BACKBONES if _backbone_file(known).is_file()]
+        present = [one for one in BACKBONES if _has_lpips() and _backbone_file(one).is_file()]
         name = present[0] if present else EFFICIENTNET_ENTRY
     if name == EFFICIENTNET_ENTRY:
         loss = PerceptualLoss(load_efficientnet(EFFICIENTNET_GROUPS), name)
@@ -105,7 +106,17 @@ def lpips_measure(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     return measure
 
 
+def _has_lpips() -> bool:
+    """Whether the optional package is installed."""
+    return importlib.util.find_spec("lpips") is not None
+
+
 def _load_lpips(name: str) -> nn.Module:
+    if not _has_lpips():
+        raise MissingWeightsError(
+            f"{name} needs the package lpips: pip install 'stylefacev[lpips]', or take "
+            f"{EFFICIENTNET_ENTRY}"
+        )
     import lpips  # slow to import, and seldom needed
 
     with warnings.catch_warnings():

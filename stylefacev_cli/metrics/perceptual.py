@@ -11,14 +11,12 @@ makes it a few times L1.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylefacev_cli.errors import IntegrityError, UsageError
+from stylefacev_cli.networks.features.vgg16 import Vgg16
 from stylefacev_cli.weights.convert.efficientnet_weights import load_efficientnet
 from stylefacev_cli.weights.convert.vgg16_weights import read_vgg16_features, vgg16_file
 
@@ -26,8 +24,6 @@ EFFICIENTNET_GROUPS = 4  # the deepest of them sees 16 px cells; the later ones 
 MIN_SIZE_PX = 64  # smaller images are enlarged first, for the deep layers
 SCALE = 0.02
 NAMES = ("auto", "vgg16", "efficientnet-lite0", "none")
-VGG_MEAN = (0.485, 0.456, 0.406)
-VGG_STD = (0.229, 0.224, 0.225)
 
 
 class PerceptualLoss(nn.Module):
@@ -84,7 +80,7 @@ def load_perceptual(name: str) -> PerceptualLoss | None:
     if name == "none":
         return None
     if name == "vgg16":
-        return PerceptualLoss(_Vgg16(read_vgg16_features()), name)
+        return PerceptualLoss(_vgg16(), name)
     return PerceptualLoss(load_efficientnet(EFFICIENTNET_GROUPS), name)
 
 
@@ -101,29 +97,12 @@ def resolve_perceptual(name: str) -> str:
     return name
 
 
-class _Vgg16(nn.Module):
-    """VGG16's features after its five blocks, as in lpips."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, weights: Mapping[str, Tensor] | None = None) -> None:
-        """Build it; without weights of torchvision's `features` they are random."""
-        super().__init__()
-        from lpips.pretrained_networks import vgg16  # slow to import, and seldom needed
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it asks torchvision in an older way
-            self.slices = vgg16(requires_grad=False, pretrained=False)
-        if weights is not None:
-            names = {name: name.partition(".")[2] for name in self.slices.state_dict()}
-            lacking = set(names.values()) - weights.keys()
-            if lacking:
-                raise IntegrityError(f"{vgg16_file()} lacks features.{min(lacking)}")
-            self.slices.load_state_dict({name: weights[source] for name, source in names.items()})
-        self.register_buffer("mean", torch.tensor(VGG_MEAN)[:, None, None])
-        self.register_buffer("std", torch.tensor(VGG_STD)[:, None, None])
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        images = ((images + 1) / 2 - self.mean) / self.std
-        return list(self.slices(images))
+def _vgg16() -> Vgg16:
+    """VGG16 with torchvision's weights."""
+    network, weights = Vgg16(), read_vgg16_features()
+    own = network.layers.state_dict()
+    lacking = set(own) - weights.keys()
+    if lacking:
+        raise IntegrityError(f"{vgg16_file()} lacks features.{min(lacking)}")
+    network.layers.load_state_dict({name: weights[name] for name in own})
+    return network

@@ -16,13 +16,13 @@ import torch
 import yaml
 
 from stylefacev_cli import __version__
+from stylefacev_cli.common.files import write_atomic
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.datasets.clips import INDEX_NAME, MANIFEST_NAME, ClipSet
 from stylefacev_cli.training.artifacts import Checkpoints, checkpoint_of
 from stylefacev_cli.training.engine.best import BEST_NAME
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore, read_checkpoint
 from stylefacev_cli.training.settings import TrainingConfig
-from stylefacev_cli.weights.bundle import write_whole
 from stylefacev_cli.weights.manifest import read_manifest
 
 CARD_NAME = "TRAINING_CARD.md"
@@ -79,8 +79,9 @@ def write_card(
         "config": to_plain(config),
     }
     text = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
-    write_whole(folder / FACTS_NAME, text.encode())
-    write_whole(folder / CARD_NAME, ("\n".join(as_markdown(facts)) + "\n").encode())
+    write_atomic(folder / FACTS_NAME, text.encode(), synced=True)
+    page = "\n".join(as_markdown(facts)) + "\n"
+    write_atomic(folder / CARD_NAME, page.encode(), synced=True)
     return folder / CARD_NAME
 
 

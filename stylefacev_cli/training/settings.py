@@ -9,9 +9,8 @@ from typing import Any
 
 import yaml
 
-from stylefacev_cli.common.files import write_file
-from stylefacev_cli.common.settings import build, to_plain
-from stylefacev_cli.common.yaml_text import read_yaml
+from stylefacev_cli.common.files import write_atomic
+from stylefacev_cli.common.settings import build, read_yaml, to_plain
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.stylefacev.pose import POSE_SIZE
 from stylefacev_cli.training.engine.best import WHICH
@@ -171,7 +170,7 @@ def settings_from(settings: dict[str, Any], overrides: Sequence[str], where: str
 def save_settings(config: TrainingConfig, path: Path) -> None:
     """Write the effective settings, defaults included, as YAML."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, yaml.safe_dump(to_plain(config), sort_keys=False).encode())
+    write_atomic(path, yaml.safe_dump(to_plain(config), sort_keys=False).encode())
 
 
 def budget_of(

@@ -8,7 +8,6 @@ partial: the generator is always there, any other network may be missing.
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import yaml
 from safetensors.torch import save
 from torch import nn
 
+from stylefacev_cli.common.files import write_atomic
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import (
     IntegrityError,
@@ -157,6 +157,7 @@ def write_bundle(
     fps: float,
     licence: str,
     provenance: Mapping[str, Any],
+    aliases: tuple[str, ...] = (),
 ) -> Manifest:
     """Write a model from tensors, bit for bit as they are; otherwise as `save_bundle`.
 
@@ -169,6 +170,7 @@ def write_bundle(
         fps: frames per second that the motion was learnt at.
         licence: of the weights.
         provenance: how the weights came to be.
+        aliases: hashes of earlier manifests of the same weights, see `Manifest`.
 
     Raises:
         StyleFaceVError: the folder cannot be written.
@@ -181,7 +183,7 @@ def write_bundle(
         for network in names:
             path = weights_path(folder, network)
             data = save(dict(tensors[network]))
-            write_whole(path, data)
+            write_atomic(path, data, synced=True)
             files[path.name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         content = {
             "format": FORMAT,
@@ -189,27 +191,18 @@ def write_bundle(
             "resolution": configs["generator"].img_resolution,
             "fps": float(fps),
             "licence": licence,
+            **({"aliases": list(aliases)} if aliases else {}),
             "provenance": dict(provenance),
             "architecture": {network: to_plain(configs[network]) for network in names},
             "files": files,
         }
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        write_whole(folder / MANIFEST_NAME, text.encode())
+        write_atomic(folder / MANIFEST_NAME, text.encode(), synced=True)
     except OSError as error:
         raise StyleFaceVError(f"cannot write the model to {folder}: {error.strerror}") from error
     manifest = read_manifest(folder.absolute())
     read_configs(manifest)
     return manifest
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it bears its name only when all of it is on the disk."""
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
 
 
 def load_bundle(name_or_folder: str | Path) -> Bundle:

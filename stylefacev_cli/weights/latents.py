@@ -40,7 +40,7 @@ class Latent:
         residual: [1, num_ws, w_dim], what the encoder's ws lack: `ws` − R(`appearance`, `pose`).
         placement: [4], turn (rad, anti-clockwise), shift to the right and down (widths of the
             image), logarithm of the zoom: through the generator's input.
-        model: SHA-256 of the model that it belongs to.
+        model: `Manifest.sha256` of the model that it belongs to, as it was at the time.
         tune: [out, r] and [r, in] of each tuned layer, whose product is added to its weights.
         origin: the photograph, its window and the settings; plain values.
     """
@@ -89,7 +89,7 @@ def read_latent(path: Path, manifest: Manifest) -> Latent:
     def check(headers: Headers, about: dict[str, Any]) -> None:
         if not isinstance(about.get("model"), str) or not isinstance(about.get("origin"), dict):
             raise IntegrityError(f"{path}: model or origin is damaged")
-        if about["model"] != manifest.sha256:
+        if not manifest.is_named_by(about["model"]):
             raise UsageError(
                 f"{path} belongs to another model than {manifest.name}; give that one with "
                 "--model, or invert the photo again"

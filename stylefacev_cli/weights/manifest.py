@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stylefacev_cli.common.hashing import sha256_of
-from stylefacev_cli.common.settings import build
-from stylefacev_cli.common.yaml_text import MAX_BYTES, parse_yaml
+from stylefacev_cli.common.settings import MAX_BYTES, build, parse_yaml
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.networks.stylefacev.normalisation import PER_IMAGE, RUNNING
 from stylefacev_cli.weights.locate import MANIFEST_NAME, find_bundle, is_model_name
@@ -60,6 +59,8 @@ class Manifest:
         provenance: how the weights came to be; free text and numbers.
         files: size and hash of each network's file, by network.
         notes: lines for whoever loads it, on what it does not say itself.
+        aliases: `sha256` of earlier manifests of the same weights: where only `bundle.yaml` was
+            rewritten, files that name the model as it was still belong to it.
     """
 
     folder: Path
@@ -72,6 +73,11 @@ class Manifest:
     provenance: Mapping[str, Any]
     files: Mapping[str, FileRecord]
     notes: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    def is_named_by(self, sha256: str) -> bool:
+        """Whether a hash is that of this model's manifest as it is or as it once was."""
+        return sha256 in (self.sha256, *self.aliases)
 
     @property
     def normalisation(self) -> str | None:
@@ -198,6 +204,7 @@ class _PlainKeys:
     resolution: int
     fps: float
     licence: str
+    aliases: tuple[str, ...] = ()
 
 
 def read_manifest(name_or_folder: str | Path, *, for_videos: bool = False) -> Manifest:
@@ -273,6 +280,7 @@ def _parse(folder: Path, data: bytes, where: str) -> Manifest:
         raise UsageError(f"{where}.resolution {plain.resolution} is not from 8 to 4096")
     if not 0 < plain.fps <= 240:
         raise UsageError(f"{where}.fps {plain.fps:g} is not from 0 to 240")
+    check_aliases(plain.aliases, where)
 
     _refuse_unknown(architecture, NETWORK_NAMES, f"{where}: architecture")
     _refuse_unknown(files, FILE_NAMES, f"{where}: files")
@@ -290,7 +298,7 @@ def _parse(folder: Path, data: bytes, where: str) -> Manifest:
         for name in present
     }
     for name, record in records.items():
-        if not re.fullmatch("[0-9a-f]{64}", record.sha256):
+        if not is_sha256(record.sha256):
             raise UsageError(f"{where}: files: the sha256 of {name} must be 64 hexadecimal digits")
         if not 0 < record.bytes <= _MAX_FILE_BYTES:
             raise UsageError(f"{where}: files: {record.bytes} bytes of {name} cannot be")
@@ -315,7 +323,25 @@ def _parse(folder: Path, data: bytes, where: str) -> Manifest:
         provenance=provenance,
         files=records,
         notes=tuple(notes),
+        aliases=plain.aliases,
     )
+
+
+def check_aliases(aliases: tuple[str, ...], where: str) -> None:
+    """Check the hashes of earlier manifests.
+
+    Raises:
+        UsageError: one of them is no SHA-256, or there are absurdly many.
+    """
+    if len(aliases) > _MAX_LIST or not all(is_sha256(text) for text in aliases):
+        raise UsageError(
+            f"{where}.aliases must list at most {_MAX_LIST} hashes of 64 hexadecimal digits"
+        )
+
+
+def is_sha256(text: str) -> bool:
+    """Whether a text is a SHA-256 in lower-case hexadecimal digits."""
+    return re.fullmatch("[0-9a-f]{64}", text) is not None
 
 
 def _section(mapping: dict[str, Any], key: str, where: str) -> dict[str, Any]:

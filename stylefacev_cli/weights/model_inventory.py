@@ -1,4 +1,4 @@
-"""What is in store: the facts that `stylefacev weights` prints of models and released weights."""
+"""Facts of the models and released weights on this machine, as plain values."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.cli.terminal import Terminal
+from stylefacev_cli.common.listener import Listener
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFaceVError
 
 if TYPE_CHECKING:
-    from stylefacev_cli.weights.download.registry import Entry, WeightFile
+    from stylefacev_cli.weights.downloads.registry import Entry, WeightFile
     from stylefacev_cli.weights.manifest import Manifest
 
 
@@ -24,7 +24,7 @@ def weight_facts(entry: Entry, *, details: bool = False) -> dict[str, Any]:
     Raises:
         IntegrityError: the index of the cache is damaged.
     """
-    from stylefacev_cli.weights.download.cache import read_records, state_of
+    from stylefacev_cli.weights.downloads.cache import read_records, state_of
 
     records = read_records()
     states = [state_of(file, records) for file in entry.files]
@@ -50,7 +50,7 @@ def weight_facts(entry: Entry, *, details: bool = False) -> dict[str, Any]:
 
 
 def _file_facts(file: WeightFile, state: str) -> dict[str, Any]:
-    from stylefacev_cli.weights.download.cache import path_of, read_records
+    from stylefacev_cli.weights.downloads.cache import path_of, read_records
 
     record = read_records().get(file.path)
     sha256 = file.sha256 or (record.sha256 if record else None)
@@ -70,20 +70,13 @@ def _file_facts(file: WeightFile, state: str) -> dict[str, Any]:
 
 def _bytes_of(file: WeightFile) -> int | None:
     """The size of a file as published, else as it is here, else about."""
-    from stylefacev_cli.weights.download.cache import path_of
+    from stylefacev_cli.weights.downloads.cache import path_of
 
     if file.bytes is not None:
         return file.bytes
     if path_of(file).is_file():
         return path_of(file).stat().st_size
     return None if file.about_mb is None else round(file.about_mb * 1e6)
-
-
-def all_models() -> list[dict[str, Any]]:
-    """The facts of every model that has a name."""
-    from stylefacev_cli.weights.locate import find_bundle
-
-    return [model_facts(find_bundle(name)) for name in model_names()]
 
 
 def model_names() -> list[str]:
@@ -124,7 +117,7 @@ def model_facts(folder: Path) -> dict[str, Any]:
     except (IntegrityError, MissingWeightsError):
         state = "damaged"
     return facts | {
-        "role": f"model: {manifest.resolution} px, {told_fps(manifest)}",
+        "role": f"model: {manifest.resolution} px, {fps_text(manifest)}",
         "state": state,
         "bytes": sum(record.bytes for record in manifest.files.values()),
         "licence": manifest.licence,
@@ -139,15 +132,15 @@ def model_facts(folder: Path) -> dict[str, Any]:
     }
 
 
-def told_fps(manifest: Manifest) -> str:
+def fps_text(manifest: Manifest) -> str:
     """The frame rate of a model, and whether it is but that of its authors' video writer."""
     of_writer = " (only the rate of the authors' video writer)"
     return f"{manifest.fps:g} fps{of_writer if manifest.fps_is_only_written else ''}"
 
 
-def verified_file(name: str, file: WeightFile, terminal: Terminal) -> dict[str, Any]:
-    """Read one file of an entry again: its name, path and state; what is wrong is noted."""
-    from stylefacev_cli.weights.download.cache import check, path_of
+def verified_file(name: str, file: WeightFile, listener: Listener) -> dict[str, Any]:
+    """Name, path and state of one file of an entry, read again; the listener is told of faults."""
+    from stylefacev_cli.weights.downloads.cache import check, path_of
 
     path = path_of(file)
     row = {"name": name, "path": str(path)}
@@ -155,18 +148,34 @@ def verified_file(name: str, file: WeightFile, terminal: Terminal) -> dict[str, 
         return row | {"state": "missing"}
     try:
         if check(file, path):
-            terminal.note(f"{path}: no hash of it is published; it is kept from now on")
+            listener.note(f"{path}: no hash of it is published; it is kept from now on")
     except IntegrityError as error:
-        terminal.note(str(error))
+        listener.note(str(error))
         return row | {"state": "damaged"}
     return row | {"state": "present"}
 
 
+def check_rows(rows: list[dict[str, Any]]) -> None:
+    """Check the rows of verified files and models.
+
+    Raises:
+        IntegrityError: one of them is damaged.
+        MissingWeightsError: one of them is missing.
+    """
+    for state, kind in (("damaged", IntegrityError), ("missing", MissingWeightsError)):
+        bad = [row["path"] for row in rows if row["state"] == state]
+        if bad:
+            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+            raise kind(
+                f"{state}: {bad[0]}{more}; `stylefacev weights remove` and `download` fetch it anew"
+            )
+
+
 def summed_rows(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     """Name, state and path of verified files; of an entry of many only damaged ones singly."""
-    from stylefacev_cli.weights.download.cache import folder_of
-    from stylefacev_cli.weights.download.fetch import MANY_FILES
-    from stylefacev_cli.weights.download.registry import read_registry
+    from stylefacev_cli.weights.downloads.cache import folder_of
+    from stylefacev_cli.weights.downloads.fetch import MANY_FILES
+    from stylefacev_cli.weights.downloads.registry import read_registry
 
     entries = {name: e for name, e in read_registry().items() if len(e.files) > MANY_FILES}
     counts = Counter((row["name"], row["state"]) for row in rows)
@@ -182,17 +191,28 @@ def summed_rows(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     return summed
 
 
-def verified_model(name: str, folder: Path, terminal: Terminal) -> dict[str, Any]:
-    """Read the files of a model again: its name, path and state; what is wrong is noted."""
+def verified_model(name: str, folder: Path, listener: Listener) -> dict[str, Any]:
+    """Name, path and state of a model, read again; the listener is told of faults."""
     from stylefacev_cli.weights.manifest import read_manifest, verify_files
 
     row = {"name": name, "path": str(folder)}
     try:
         verify_files(read_manifest(folder))
     except StyleFaceVError as error:
-        terminal.note(str(error))
+        listener.note(str(error))
         return row | {"state": "damaged"}
     return row | {"state": "present"}
+
+
+def folder_of_many(name: str, paths: list[Path]) -> list[Path]:
+    """The paths of an entry's files; of very many files their common folder instead."""
+    from stylefacev_cli.weights.downloads.cache import folder_of
+    from stylefacev_cli.weights.downloads.fetch import MANY_FILES
+    from stylefacev_cli.weights.downloads.registry import read_registry
+
+    if len(paths) <= MANY_FILES:
+        return paths
+    return [folder_of(read_registry()[name])]
 
 
 def model_folder(name: str) -> Path:
@@ -201,7 +221,7 @@ def model_folder(name: str) -> Path:
     Raises:
         MissingWeightsError: nobody knows that name; the message lists all.
     """
-    from stylefacev_cli.weights.download.registry import read_registry
+    from stylefacev_cli.weights.downloads.registry import read_registry
     from stylefacev_cli.weights.locate import find_bundle
 
     try:

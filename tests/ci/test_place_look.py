@@ -9,14 +9,14 @@ from pathlib import Path
 
 from small_look import NAME, NUM_FILES, write_registry
 
-from stylefacev_cli.weights.download.cache import assets_folder
+from stylefacev_cli.weights.downloads.cache import assets_folder
 
 ROOT = Path(__file__).parents[2]
 # As the script is run, but with the registry of a dozen small files.
 SCRIPT = """
 import runpy, sys
 from pathlib import Path
-from stylefacev_cli.weights.download import registry
+from stylefacev_cli.weights.downloads import registry
 registry.shipped_folder = lambda: Path(sys.argv[2])
 runpy.run_path(sys.argv[3], run_name="__main__")
 """

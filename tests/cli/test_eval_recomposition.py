@@ -23,8 +23,9 @@ from stylefacev_cli.cli.app import run
 from stylefacev_cli.cli.eval_recomposition import worst_and_best
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.faces.assets import LOOK_ENTRY
-from stylefacev_cli.faces.dataset import RECIPE, RenderSettings, sample_latents
+from stylefacev_cli.faces.dataset import RECIPE, sample_latents
 from stylefacev_cli.faces.factors import FaceFactors
+from stylefacev_cli.faces.render_request import RenderSettings
 from stylefacev_cli.metrics.recomposition import ImageMeasures, Images, measure_pairs, summary
 from stylefacev_cli.pipeline import load_model
 from stylefacev_cli.weights.locate import MANIFEST_NAME

@@ -17,8 +17,8 @@ import pytest
 from faulty_server import Answer, FaultyServer, Handler, honest, send
 
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.weights.download.cache import assets_folder, path_of
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.cache import assets_folder, path_of
+from stylefacev_cli.weights.downloads.registry import find_entry
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 NAME = "stylegan3-t-ffhqu-256"

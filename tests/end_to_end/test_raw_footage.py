@@ -21,8 +21,9 @@ from stylefacev_cli.cli.app import run
 from stylefacev_cli.datasets.clips import ClipSet
 from stylefacev_cli.datasets.set_builder import read_sources
 from stylefacev_cli.detection.crop_window import Window
-from stylefacev_cli.faces.dataset import RenderSettings, render_clip, sample_latents
+from stylefacev_cli.faces.dataset import render_clip, sample_latents
 from stylefacev_cli.faces.latent_renderer import LatentRenderer
+from stylefacev_cli.faces.render_request import RenderSettings
 from stylefacev_cli.media import VideoSettings, frame_rate, read_frames, video_writer
 from stylefacev_cli.training.named_configs import find_config
 from stylefacev_cli.training.settings import STAGES, load_settings

@@ -11,9 +11,10 @@ from stylefacev_cli.cli.app import run
 from stylefacev_cli.datasets.clips import ClipSet
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.faces import dataset
-from stylefacev_cli.faces.dataset import Progress, RenderSettings, render_set
+from stylefacev_cli.faces.dataset import Progress, render_set
 from stylefacev_cli.faces.latent_renderer import LatentRenderer
 from stylefacev_cli.faces.parameters import POSE_NAMES
+from stylefacev_cli.faces.render_request import RenderSettings
 
 SMALL = RenderSettings(num_identities=3, num_frames=4, size_px=32, seed=9, look="procedural")
 

@@ -15,7 +15,7 @@ import pytest
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.faces import derived, mesh
 from stylefacev_cli.faces.derived import has_derived, read_derived, write_derived
-from stylefacev_cli.weights.download.cache import assets_folder
+from stylefacev_cli.weights.downloads.cache import assets_folder
 
 DAY_S = 24 * 3600
 
@@ -46,7 +46,7 @@ def test_a_few_and_those_of_a_day_are_kept(home: Path) -> None:
     assert value("f") == 5  # used again
     write_derived("skin", "z", {"x": np.float32(0)})  # of another kind
     assert all(has_derived("mesh", key) for key in "abcdef")
-    dead = assets_folder() / "mesh-a.part-123"
+    dead = assets_folder() / ".mesh-a.npz.123.part"
     dead.write_bytes(b"")
     os.utime(dead, (0, 0))
     write_derived("mesh", "g", {"x": np.float32(6)})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,22 @@ def test_names(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="lpips-alex, lpips-vgg, efficientnet-lite0"):
         image_distance("ssim")
     with pytest.raises(MissingWeightsError, match="alexnet-owt"):
+        image_distance("lpips-alex")
+    with pytest.raises(MissingWeightsError, match="by hand"):  # of the offline network
+        image_distance("auto")
+
+
+def test_without_the_extra_lpips_is_not_taken_and_named(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(home))
+    monkeypatch.setenv("STYLEFACEV_OFFLINE", "1")
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    place = home / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingWeightsError, match=r"pip install 'stylefacev\[lpips\]'"):
         image_distance("lpips-alex")
     with pytest.raises(MissingWeightsError, match="by hand"):  # of the offline network
         image_distance("auto")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from stylefacev_cli.errors import MissingWeightsError
-from stylefacev_cli.faces.dataset import RenderSettings, render_clip, sample_latents
+from stylefacev_cli.faces.dataset import render_clip, sample_latents
 from stylefacev_cli.faces.latent_renderer import LatentRenderer
+from stylefacev_cli.faces.render_request import RenderSettings
 from stylefacev_cli.metrics.face_networks import FaceNetwork, face_network
 from stylefacev_cli.metrics.fvd import Clip, frozen, shuffled
 from stylefacev_cli.metrics.identity import measure_identity, other_people

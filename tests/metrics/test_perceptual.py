@@ -8,14 +8,14 @@ import torch
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.metrics.perceptual import (
     PerceptualLoss,
-    _Vgg16,
     load_perceptual,
     resolve_perceptual,
 )
 from stylefacev_cli.networks.features.efficientnet_lite import EfficientNetLite0
+from stylefacev_cli.networks.features.vgg16 import Vgg16
 from stylefacev_cli.weights.convert.vgg16_weights import vgg16_file
-from stylefacev_cli.weights.download.cache import path_of
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.cache import path_of
+from stylefacev_cli.weights.downloads.registry import find_entry
 
 
 def test_features_have_the_documented_shapes_and_stay_frozen() -> None:
@@ -62,10 +62,9 @@ def test_torchvisions_file_is_read_where_it_is(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
     monkeypatch.setenv("STYLEFACEV_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    network = _Vgg16()
+    network = Vgg16()
     state = {
-        f"features.{name.partition('.')[2]}": tensor.half()
-        for name, tensor in network.slices.state_dict().items()
+        f"features.{name}": tensor.half() for name, tensor in network.layers.state_dict().items()
     }
     file = vgg16_file()
     file.parent.mkdir(parents=True)

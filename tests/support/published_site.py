@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from faulty_server import FaultyServer, honest, running_server
 
-from stylefacev_cli.weights.download.registry import WeightFile, find_entry
+from stylefacev_cli.weights.downloads.registry import WeightFile, find_entry
 
 HOSTS = ("huggingface.co", "api.ngc.nvidia.com")
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError, UsageError
+from stylefacev_cli.motion.pose_tracks import PoseTrack, read_track, write_track
 from stylefacev_cli.weights import latents
+from stylefacev_cli.weights.convert.exporter import export_model, read_description
 from stylefacev_cli.weights.latents import Latent, read_latent, write_latent
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
 
@@ -106,6 +110,39 @@ def test_wrong_files(tmp_path: Path, manifest: Manifest, monkeypatch: pytest.Mon
     monkeypatch.setattr(latents, "_MAX_BYTES", 100)
     with pytest.raises(IntegrityError, match="too large"):
         read_latent(path, manifest)
+
+
+def test_people_outlive_a_manifest_that_is_only_rewritten(
+    tmp_path: Path, tiny_model: Path, manifest: Manifest
+) -> None:
+    """Latents name the hash of the manifest, tracks those of networks: both still load."""
+    person, motion = tmp_path / "me.safetensors", tmp_path / "track.safetensors"
+    write_latent(person, latent_of(manifest))
+    write_track(motion, PoseTrack(numbers(3, 1, 8, 8), 25.0, str(manifest.pose_space)))
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    content = yaml.safe_load((folder / "bundle.yaml").read_text())
+
+    def rewritten(**changes: Any) -> Manifest:
+        (folder / "bundle.yaml").write_text(yaml.safe_dump(content | changes, sort_keys=False))
+        return read_manifest(folder)
+
+    forgetful = rewritten(fps=24.0)
+    assert forgetful.sha256 != manifest.sha256
+    with pytest.raises(UsageError, match="another model"):
+        read_latent(person, forgetful)
+    older = "0" * 64
+    mindful = rewritten(fps=24.0, aliases=[older, manifest.sha256])
+    assert read_latent(person, mindful).model == manifest.sha256
+    assert len(read_track(motion, mindful)) == 3
+    assert mindful.is_named_by(older) and mindful.is_named_by(mindful.sha256)
+    for wrong in (["x"], ["A" * 64], [older] * 65):
+        with pytest.raises(IntegrityError, match="aliases"):
+            rewritten(aliases=wrong)
+
+    export_model(rewritten(aliases=[older]).folder, tmp_path / "out")
+    description = read_description(tmp_path / "out")
+    assert description is not None and description.aliases == (older,)
 
 
 @given(data=st.data())

@@ -11,7 +11,6 @@ import hashlib
 import io
 import os
 import random
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from stylefacev_cli.common.files import atomic_path
 from stylefacev_cli.common.listener import Listener
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError
 
@@ -90,18 +90,12 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     payload = buffer.getbuffer()
-    part = path.with_suffix(".part")
     try:
-        with part.open("wb") as file:
+        with atomic_path(path, synced=True) as part, part.open("wb") as file:
             file.write(MAGIC)
             file.write(hashlib.sha256(payload).digest())
             file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise StyleFaceVError(
             f"cannot write {path}: {error.strerror or error}; earlier checkpoints are whole: make "
             "room, then run again to go on from them"

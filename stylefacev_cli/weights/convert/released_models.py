@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from stylefacev_cli.common.locking import locked
+from stylefacev_cli.common.files import locked
 from stylefacev_cli.errors import MissingWeightsError, UsageError
-from stylefacev_cli.version import __version__
 from stylefacev_cli.weights.convert.file_names import network_of_file
-from stylefacev_cli.weights.download.fetch import check_consent, fetch_entry
-from stylefacev_cli.weights.download.fetch_options import Options
-from stylefacev_cli.weights.download.interaction import interaction
-from stylefacev_cli.weights.download.registry import Entry, read_registry
+from stylefacev_cli.weights.downloads.fetch import check_consent, fetch_entry
+from stylefacev_cli.weights.downloads.fetch_options import Options
+from stylefacev_cli.weights.downloads.interaction import interaction
+from stylefacev_cli.weights.downloads.registry import Entry, read_registry
 from stylefacev_cli.weights.locate import imported_models, models_folder
 from stylefacev_cli.weights.manifest import NETWORK_NAMES, cannot_make_videos
+from stylefacev_cli.weights.requests import ImportRequest, NetworkFiles
 
 
 def released_models() -> list[str]:
@@ -85,16 +85,15 @@ def _import(entry: Entry, networks: dict[str, int], paths: Sequence[Path]) -> No
     """Make a model of the files of an entry."""
     with interaction().listening() as listener:  # signals that are held go by it, too
         with interaction().importing():
-            from stylefacev_cli.weights.convert.importer import ImportWishes, import_model
+            from stylefacev_cli.weights.convert.importer import import_model
 
-        wishes = ImportWishes(
+        request = ImportRequest(
             name=entry.name,
-            files={network: paths[place] for network, place in networks.items()},
-            tool=f"stylefacev {__version__}",
+            files=NetworkFiles(**{network: paths[place] for network, place in networks.items()}),
             force=True,  # what may be left there of a model that was being deleted
         )
         listener.note(f"importing {entry.name}: from now on it is a model of that name")
-        imported = import_model(wishes)
+        imported = import_model(request)
         for note in imported.notes:
             listener.note(note)
         listener.note(f"{entry.name}: licence {imported.manifest.licence}")

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from stylefacev_cli.errors import MissingWeightsError
-from stylefacev_cli.weights.download.cache import path_of
-from stylefacev_cli.weights.download.fetch import fetch_entry
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.cache import path_of
+from stylefacev_cli.weights.downloads.fetch import fetch_entry
+from stylefacev_cli.weights.downloads.registry import find_entry
 from stylefacev_cli.weights.untrusted.foreign_file import read_checkpoint
 
 ENTRY = "vgg16"

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from stylefacev_cli.common.settings import build, to_plain
 from stylefacev_cli.faces import dataset
-from stylefacev_cli.faces.dataset import RenderSettings, render_set
+from stylefacev_cli.faces.dataset import render_set
 from stylefacev_cli.faces.latent_renderer import LatentRenderer
+from stylefacev_cli.faces.render_request import RenderSettings
 from stylefacev_cli.metrics.feature_distances import frechet_distance
 from stylefacev_cli.metrics.image_quality import psnr
 from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig

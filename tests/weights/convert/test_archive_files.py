@@ -11,12 +11,13 @@ from released_files import write_released
 
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
+from stylefacev_cli.weights.api import import_model
 from stylefacev_cli.weights.convert import archive_files
 from stylefacev_cli.weights.convert.exporter import export_model
 from stylefacev_cli.weights.convert.file_names import EXPORT_NAMES, PRETRAINED_NAMES
-from stylefacev_cli.weights.convert.importer import Imported, ImportWishes, import_model
-from stylefacev_cli.weights.download.cache import path_of
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.convert.importer import Imported
+from stylefacev_cli.weights.downloads.cache import path_of
+from stylefacev_cli.weights.downloads.registry import find_entry
 from stylefacev_cli.weights.manifest import Manifest
 
 SNAPSHOT = "network-snapshot-005000.pkl"
@@ -47,7 +48,7 @@ def sources(manifest: Manifest) -> dict[str, str]:
 
 
 def imported(archive: Path, **files: Path) -> Imported:
-    return import_model(ImportWishes("mine", files, archive=archive, force=True))
+    return import_model("mine", **files, archive=archive, force=True)
 
 
 def test_the_authors_tree(tree: Path, home: Path) -> None:
@@ -78,7 +79,7 @@ def test_a_named_file_goes_before_the_archives(
     (tree / "pretrained_models" / "motion_net.pth").write_bytes(b"not read")
     command = ["weights", "import", "mine", "--archive", str(tree), "--motion", str(own)]
     assert run(command) == 0
-    assert sources(import_model(ImportWishes("b", {"motion": own}, tree)).manifest) == {
+    assert sources(import_model("b", **{"motion": own}, archive=tree).manifest) == {
         **EXPORT_NAMES, "generator": SNAPSHOT, "motion": "own.pth",
     }  # fmt: skip
     (tree / "pretrained_models" / "wing.ckpt").unlink()

@@ -25,11 +25,11 @@ from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import IntegrityError
 from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.networks.stylegan3.stylegan2_discriminator import DiscriminatorConfig
+from stylefacev_cli.weights.api import import_model
 from stylefacev_cli.weights.bundle import load_bundle
 from stylefacev_cli.weights.convert.discriminator_weights import load_discriminator
 from stylefacev_cli.weights.convert.exporter import export_model, original_arguments
 from stylefacev_cli.weights.convert.generator_pickle import generator_pickle
-from stylefacev_cli.weights.convert.importer import ImportWishes, import_model
 from stylefacev_cli.weights.untrusted.foreign_file import read_checkpoint
 
 RADIAL = GeneratorConfig(
@@ -135,9 +135,7 @@ def test_an_exported_pickle_is_the_models_generator(
 ) -> None:
     """Also where the bundle keeps large weights as float16."""
     export_model(tiny_model, tmp_path / "out")
-    made = import_model(
-        ImportWishes("bare", {"generator": tmp_path / "out" / "generator.pkl"})
-    ).manifest
+    made = import_model("bare", **{"generator": tmp_path / "out" / "generator.pkl"}).manifest
     before = load_bundle(tiny_model).manifest
     assert made.architecture["generator"] == before.architecture["generator"]
     one, other = (load_file(m.folder / "generator.safetensors") for m in (made, before))

@@ -32,14 +32,15 @@ from stylefacev_cli.errors import (
 )
 from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.weights import locate
+from stylefacev_cli.weights.api import import_model
 from stylefacev_cli.weights.bundle import load_bundle, save_bundle
 from stylefacev_cli.weights.convert import importer
 from stylefacev_cli.weights.convert.exporter import export_model
 from stylefacev_cli.weights.convert.file_names import EXPORT_NAMES
-from stylefacev_cli.weights.convert.importer import ImportWishes, import_model
-from stylefacev_cli.weights.download.cache import path_of
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.cache import path_of
+from stylefacev_cli.weights.downloads.registry import find_entry
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
+from stylefacev_cli.weights.requests import ImportRequest
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def given(released: Path) -> dict[str, Path]:
 
 
 def test_all_files_make_a_model(released: Path, home: Path) -> None:
-    imported = import_model(ImportWishes("mine", given(released)))
+    imported = import_model("mine", **given(released))
     manifest = imported.manifest
     assert manifest.folder == home / "models" / "mine"
     assert (manifest.resolution, manifest.fps, manifest.missing) == (32, 15.0, ())
@@ -86,17 +87,17 @@ def same_files(one: Path, other: Path) -> bool:
 
 
 def test_export_and_import_are_the_identity(released: Path, home: Path, tmp_path: Path) -> None:
-    first = import_model(ImportWishes("mine", given(released), fps=12, licence="own")).manifest
+    first = import_model("mine", **given(released), fps=12, licence="own").manifest
     paths = export_model("mine", tmp_path / "out")
     assert [path.name for path in paths] == [
         *("generator.pt", "latest_net_FE_lm.pth", "latest_net_FE_pose.pth", "latest_net_FE.pth"),
         *("motion_net.pth", "wing.ckpt", "generator.pkl", "export.yaml"),
     ]
     shutil.copytree(first.folder, tmp_path / "before")
-    import_model(ImportWishes("mine", archive=tmp_path / "out", force=True))
+    import_model("mine", archive=tmp_path / "out", force=True)
     assert same_files(tmp_path / "before", first.folder)
     files = {name: tmp_path / "out" / EXPORT_NAMES[name] for name in EXPORT_NAMES}
-    import_model(ImportWishes("mine", files, force=True))
+    import_model("mine", **files, force=True)
     assert same_files(tmp_path / "before", first.folder)
 
 
@@ -109,7 +110,7 @@ def test_the_identity_holds_for_trained_models(home: Path, tmp_path: Path, half:
         provenance={"made": "here", "steps": {"joint": 3}}, half=half,
     )  # fmt: skip
     export_model(folder, tmp_path / "out")
-    again = import_model(ImportWishes("tiny", archive=tmp_path / "out")).manifest
+    again = import_model("tiny", archive=tmp_path / "out").manifest
     assert same_files(folder, again.folder)
 
 
@@ -123,29 +124,29 @@ def forget_normalisation(path: Path) -> None:
 def test_imported_models_normalise_each_image_by_itself(
     released: Path, home: Path, tmp_path: Path
 ) -> None:
-    manifest = import_model(ImportWishes("mine", given(released))).manifest
+    manifest = import_model("mine", **given(released)).manifest
     assert manifest.normalisation == "per_image" and manifest.notes == ()
     export_model("mine", tmp_path / "out")
     assert "normalisation: per_image" in (tmp_path / "out" / "export.yaml").read_text()
-    wishes = ImportWishes("mine", archive=tmp_path / "out", force=True)
-    other = import_model(replace(wishes, normalisation="running")).manifest
+    request = ImportRequest("mine", archive=tmp_path / "out", force=True)
+    other = import_model(replace(request, normalisation="running")).manifest
     assert other.normalisation == "running" and other.sha256 != manifest.sha256
     export_model("mine", tmp_path / "running")
     for folder, said in (("out", "per_image"), ("running", "running")):
-        again = import_model(replace(wishes, archive=tmp_path / folder)).manifest
+        again = import_model(replace(request, archive=tmp_path / folder)).manifest
         assert again.normalisation == said
         assert load_bundle("mine").networks.appearance.config.normalisation == said
     with pytest.raises(UsageError, match="--normalisation 'batch' is not running or per_image"):
-        import_model(replace(wishes, normalisation="batch"))
+        import_model(replace(request, normalisation="batch"))
     alone = {"generator": released / "network-snapshot-005000.pkl"}
     with pytest.raises(UsageError, match="--normalisation is of an appearance network"):
-        import_model(ImportWishes("bare", alone, normalisation="running"))
+        import_model("bare", **alone, normalisation="running")
 
 
 def test_models_that_do_not_say_how_they_normalise(
     released: Path, home: Path, tmp_path: Path
 ) -> None:
-    manifest = import_model(ImportWishes("mine", given(released))).manifest
+    manifest = import_model("mine", **given(released)).manifest
     forget_normalisation(manifest.folder / "bundle.yaml")
     before = read_manifest("mine")
     assert before.normalisation == "per_image" and len(before.notes) == 1
@@ -154,8 +155,8 @@ def test_models_that_do_not_say_how_they_normalise(
     assert len(told) == 1 and networks.appearance.config.normalisation == "per_image"
     export_model("mine", tmp_path / "out")
     forget_normalisation(tmp_path / "out" / "export.yaml")
-    wishes = ImportWishes("mine", archive=tmp_path / "out", force=True)
-    again = import_model(wishes).manifest
+    request = ImportRequest("mine", archive=tmp_path / "out", force=True)
+    again = import_model(request).manifest
     assert again.normalisation == "per_image" and again.notes == ()
 
     def saved(provenance: dict[str, Any]) -> Manifest:
@@ -177,10 +178,10 @@ def test_models_that_do_not_say_how_they_normalise(
 def test_imported_models_make_as_many_frames_as_the_authors_show(
     released: Path, home: Path, tmp_path: Path
 ) -> None:
-    manifest = import_model(ImportWishes("mine", given(released))).manifest
+    manifest = import_model("mine", **given(released)).manifest
     assert manifest.default_frames == manifest.motion_frames == 60  # stabilising begins after it
     assert manifest.fps == 15 and manifest.fps_is_only_written
-    other = import_model(ImportWishes("other", given(released), fps=30)).manifest
+    other = import_model("other", **given(released), fps=30).manifest
     assert other.fps == 30 and not other.fps_is_only_written
     assert run(["generate", "--model", "mine", "-o", str(tmp_path / "a.mp4"), "-q"]) == 0
     assert json.loads((tmp_path / "a.mp4.json").read_text())["frames"] == 60
@@ -195,13 +196,13 @@ def test_a_file_that_was_trained_further_after_its_export(
     released: Path, home: Path, tmp_path: Path
 ) -> None:
     """Its entry in export.yaml is no longer its own: the shapes tell, the provenance is new."""
-    import_model(ImportWishes("mine", given(released)))
+    import_model("mine", **given(released))
     export_model("mine", tmp_path / "out")
     state = torch.load(tmp_path / "out" / "motion_net.pth", weights_only=True)
     torch.save(
         {name: tensor + 1 for name, tensor in state.items()}, tmp_path / "out/motion_net.pth"
     )
-    manifest = import_model(ImportWishes("other", archive=tmp_path / "out")).manifest
+    manifest = import_model("other", archive=tmp_path / "out").manifest
     assert manifest.provenance["from"]["motion"]["file"] == "motion_net.pth"
 
 
@@ -215,7 +216,7 @@ def test_a_generator_alone(home: Path, tmp_path: Path, radial: bool) -> None:
     torch.save(generator.state_dict(), tmp_path / "a.pt")
     save_file(generator.state_dict(), tmp_path / "a.safetensors")
     made = [
-        import_model(ImportWishes(f"m{i}", {"generator": tmp_path / f"a.{kind}"})).manifest
+        import_model(f"m{i}", **{"generator": tmp_path / f"a.{kind}"}).manifest
         for i, kind in enumerate(("pkl", "pt", "safetensors"))
     ]
     assert made[0].architecture == made[1].architecture == made[2].architecture
@@ -242,9 +243,9 @@ def test_what_state_dicts_cannot_tell_is_not_guessed(home: Path, tmp_path: Path)
     )
     torch.save(generator.state_dict(), tmp_path / "a.pt")
     with pytest.raises(IntegrityError, match=r"_filter is not the filter of its arch.* give the"):
-        import_model(ImportWishes("m", {"generator": tmp_path / "a.pt"}))
+        import_model("m", **{"generator": tmp_path / "a.pt"})
     (tmp_path / "a.pkl").write_bytes(snapshot_of(generator))
-    import_model(ImportWishes("m", {"generator": tmp_path / "a.pkl"}))
+    import_model("m", **{"generator": tmp_path / "a.pkl"})
 
 
 @pytest.mark.parametrize(
@@ -279,7 +280,7 @@ def test_arguments_are_checked(
     monkeypatch.setattr(persistence_pickles, "generator_kwargs", lying)
     (tmp_path / "a.pkl").write_bytes(snapshot_of(Generator(RELEASED_GENERATOR)))
     with pytest.raises(IntegrityError, match=told) as caught:
-        import_model(ImportWishes("m", {"generator": tmp_path / "a.pkl"}))
+        import_model("m", **{"generator": tmp_path / "a.pkl"})
     assert "\n" not in str(caught.value)
     assert not list((home / "models").iterdir())
 
@@ -320,7 +321,7 @@ def test_files_that_do_not_fit(
     shutil.copytree(tiny_model, home / "models" / "mine")
     before = load_bundle("mine").manifest
     with pytest.raises(IntegrityError, match=told) as caught:
-        import_model(ImportWishes("mine", files, force=True))
+        import_model("mine", **files, force=True)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
     assert load_bundle("mine").manifest == before  # the old model survives
     assert [path.name for path in (home / "models").iterdir()] == ["mine"]
@@ -330,14 +331,14 @@ def test_files_in_the_wrong_place(released: Path, home: Path, tmp_path: Path) ->
     files = given(released)
     swapped = files | {"pose": files["motion"]}
     with pytest.raises(IntegrityError, match="no pose network: it looks like one for --motion"):
-        import_model(ImportWishes("m", swapped))
+        import_model("m", **swapped)
     torch.save({"synthesis.b4.const": torch.zeros(1)}, tmp_path / "g.pt")
     with pytest.raises(IntegrityError, match="StyleGAN2 generator"):
-        import_model(ImportWishes("m", {"generator": tmp_path / "g.pt"}))
+        import_model("m", **{"generator": tmp_path / "g.pt"})
     with pytest.raises(MissingWeightsError, match="a model needs a generator"):
-        import_model(ImportWishes("m", {"pose": files["pose"]}))
+        import_model("m", **{"pose": files["pose"]})
     with pytest.raises(MissingWeightsError, match="no such file of weights"):
-        import_model(ImportWishes("m", {"generator": tmp_path / "nothing"}))
+        import_model("m", **{"generator": tmp_path / "nothing"})
 
 
 def test_the_authors_archive(released: Path, home: Path, tmp_path: Path) -> None:
@@ -346,36 +347,36 @@ def test_the_authors_archive(released: Path, home: Path, tmp_path: Path) -> None
         for file in released.iterdir():
             archive.write(file, f"weights/{file.name}")
         archive.writestr("__MACOSX/weights/latest_net_FE.pth", b"not needed")
-    from_zip = import_model(ImportWishes("a", archive=path)).manifest
-    from_files = import_model(ImportWishes("b", given(released))).manifest
+    from_zip = import_model("a", archive=path).manifest
+    from_files = import_model("b", **given(released)).manifest
     assert from_zip.files == from_files.files and from_zip.architecture == from_files.architecture
     assert from_zip.provenance == from_files.provenance
     assert sorted(path.name for path in (home / "models").iterdir()) == ["a", "b"]
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("more/motion_net.pth", b"x")
     with pytest.raises(IntegrityError, match=r"two files for the motion .*more/motion_net\.pth"):
-        import_model(ImportWishes("c", archive=path))
+        import_model("c", archive=path)
     with pytest.raises(MissingWeightsError, match="no such archive"):
-        import_model(ImportWishes("c", archive=tmp_path / "nothing.zip"))
+        import_model("c", archive=tmp_path / "nothing.zip")
     (tmp_path / "b.zip").write_bytes(path.read_bytes()[:5000])
     with pytest.raises(IntegrityError, match="no whole zip"):
-        import_model(ImportWishes("c", archive=tmp_path / "b.zip"))
+        import_model("c", archive=tmp_path / "b.zip")
 
 
 def test_names_of_models(released: Path, home: Path, tmp_path: Path) -> None:
     files = given(released)
     for name in ("", "../x", "a/b", ".hidden", "x" * 65):
         with pytest.raises(UsageError, match="the name"):
-            import_model(ImportWishes(name, files))
+            import_model(name, **files)
     with pytest.raises(UsageError, match="a model of the package"):
-        import_model(ImportWishes("default-64", files))
+        import_model("default-64", **files)
     with pytest.raises(UsageError, match="or an --archive"):
-        import_model(ImportWishes("a"))
+        import_model("a")
     with pytest.raises(UsageError, match="--fps"):
-        import_model(ImportWishes("a", files, fps=0.0))
-    import_model(ImportWishes("a", files))
+        import_model("a", **files, fps=0.0)
+    import_model("a", **files)
     with pytest.raises(UsageError, match="give --force"):
-        import_model(ImportWishes("a", files))
+        import_model("a", **files)
 
 
 def test_where_imported_models_are(
@@ -411,11 +412,11 @@ def test_a_killed_import_leaves_the_old_model(
     tiny_model: Path, home: Path, tmp_path: Path, moment: str
 ) -> None:
     export_model(tiny_model, tmp_path / "out")
-    before = import_model(ImportWishes("mine", archive=tmp_path / "out")).manifest
+    before = import_model("mine", archive=tmp_path / "out").manifest
     victim = "os.replace" if moment == "while it writes" else "pathlib.Path.rename"
     code = f"""
 import os, pathlib, signal
-from stylefacev_cli.weights.convert.importer import ImportWishes, import_model
+from stylefacev_cli.weights.api import import_model
 calls, real = [], {victim}
 def deadly(*paths):
     calls.append(paths)
@@ -424,13 +425,13 @@ def deadly(*paths):
     return real(*paths)
 {victim} = deadly
 archive = pathlib.Path({str(tmp_path / "out")!r})
-import_model(ImportWishes("mine", archive=archive, fps=9, force=True))
+import_model("mine", archive=archive, fps=9, force=True)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False)
     assert done.returncode == -signal.SIGKILL
     assert load_bundle("mine").manifest == before
     assert locate.imported_models() == ["mine"]
-    import_model(ImportWishes("mine", archive=tmp_path / "out", fps=9, force=True))
+    import_model("mine", archive=tmp_path / "out", fps=9, force=True)
     assert load_bundle("mine").manifest.fps == 9
 
 
@@ -442,14 +443,14 @@ def test_leftovers_of_killed_imports_go_after_a_day(
         leftover.mkdir(parents=True)
     os.utime(old, (0, 0))
     export_model(tiny_model, tmp_path / "out")
-    import_model(ImportWishes("mine", archive=tmp_path / "out"))
+    import_model("mine", archive=tmp_path / "out")
     assert new.exists() and not old.exists()
 
 
 def test_a_full_disk_leaves_the_old_model(
     released: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import_model(ImportWishes("mine", given(released)))
+    import_model("mine", **given(released))
     before = load_bundle("mine").manifest
 
     def full(*_: object, **__: object) -> None:
@@ -459,11 +460,11 @@ def test_a_full_disk_leaves_the_old_model(
         with monkeypatch.context() as patch:
             patch.setattr(what, full)
             with pytest.raises(StyleFaceVError, match="No space left"):
-                import_model(ImportWishes("mine", given(released), fps=9, force=True))
+                import_model("mine", **given(released), fps=9, force=True)
     with monkeypatch.context() as patch:
         patch.setattr(importer, "_put_in_place", full)
         with pytest.raises(StyleFaceVError, match="No space left"):
-            import_model(ImportWishes("mine", given(released), fps=9, force=True))
+            import_model("mine", **given(released), fps=9, force=True)
     assert load_bundle("mine").manifest == before
     assert [path.name for path in (home / "models").iterdir()] == ["mine"]
 
@@ -482,7 +483,7 @@ def test_exports(tiny_model: Path, home: Path, tmp_path: Path) -> None:
     for damage in ("format: 9\n", "[", text.replace("generator.pt", "../x"), "a: 1\n"):
         (out / "export.yaml").write_text(damage)
         with pytest.raises(IntegrityError, match="export the model again"):
-            import_model(ImportWishes("m", archive=out))
+            import_model("m", archive=out)
 
 
 def test_downloaded_weights_go_by_their_names(

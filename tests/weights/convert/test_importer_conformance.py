@@ -22,9 +22,10 @@ from stylefacev_cli.networks.stylefacev.motion import MotionSampler
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
 from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.pipeline import Model
+from stylefacev_cli.weights.api import import_model
 from stylefacev_cli.weights.convert.exporter import export_model
 from stylefacev_cli.weights.convert.file_names import EXPORT_NAMES
-from stylefacev_cli.weights.convert.importer import ImportWishes, import_model
+from stylefacev_cli.weights.requests import ImportRequest
 
 pytestmark = pytest.mark.conformance
 
@@ -81,11 +82,11 @@ def test_imported_generators_give_the_vectors_numbers(
 ) -> None:
     vectors = conformance_vectors.load(name)
     write_snapshot(tmp_path / "network-snapshot-005000.pkl", vectors)
-    imported = import_model(ImportWishes("g", {"generator": next(tmp_path.glob("*.pkl"))}))
+    imported = import_model("g", **{"generator": next(tmp_path.glob("*.pkl"))})
     assert imported.manifest.missing
     check_rendering(load_model("g"), vectors)
     export_model("g", tmp_path / "out")
-    again = import_model(ImportWishes("g", archive=tmp_path / "out", force=True)).manifest
+    again = import_model("g", archive=tmp_path / "out", force=True).manifest
     assert again == imported.manifest
 
 
@@ -109,7 +110,7 @@ def test_all_the_released_files_give_the_vectors_numbers(tmp_path: Path, home: P
         state = vectors[network].fill(kind()).state_dict()
         content = {"state_dict": state} if network == "detector" else state
         torch.save(content, folder / EXPORT_NAMES[network])
-    imported = import_model(ImportWishes("stylefacev-256", archive=folder)).manifest
+    imported = import_model("stylefacev-256", archive=folder).manifest
     assert imported.missing == () and imported.resolution == 256
     model = load_model("stylefacev-256")
     check_rendering(model, generator)
@@ -118,7 +119,7 @@ def test_all_the_released_files_give_the_vectors_numbers(tmp_path: Path, home: P
     # As the authors sample; see test_appearance on rounding there.
     own = conformance_vectors.load("stylefacev-appearance-recomposition-per-image")
     check_recomposition(model, own, tolerances=(1e-3, 1e-2))
-    by_training = ImportWishes("running", archive=folder, normalisation="running")
+    by_training = ImportRequest("running", archive=folder, normalisation="running")
     assert import_model(by_training).manifest.normalisation == "running"
     check_recomposition(load_model("running"), vectors["appearance"], tolerances=(1e-4, 1e-4))
     assert model.networks.landmarks is not None and model.networks.pose is not None
@@ -138,5 +139,5 @@ def test_all_the_released_files_give_the_vectors_numbers(tmp_path: Path, home: P
     assert sum(1 for _ in model.sample(seed=0, num_frames=1)) == 1
 
     export_model("stylefacev-256", tmp_path / "out")
-    again = import_model(ImportWishes("stylefacev-256", archive=tmp_path / "out", force=True))
+    again = import_model("stylefacev-256", archive=tmp_path / "out", force=True)
     assert again.manifest == imported

@@ -25,8 +25,8 @@ from stylefacev_cli.cli.app import run
 from stylefacev_cli.errors import MissingWeightsError
 from stylefacev_cli.weights import bundle
 from stylefacev_cli.weights.convert.released_models import released_models
-from stylefacev_cli.weights.download.cache import accepted_licences, assets_folder, path_of
-from stylefacev_cli.weights.download.registry import find_entry
+from stylefacev_cli.weights.downloads.cache import accepted_licences, assets_folder, path_of
+from stylefacev_cli.weights.downloads.registry import find_entry
 from stylefacev_cli.weights.locate import find_bundle, imported_models
 from stylefacev_cli.weights.manifest import read_manifest
 
@@ -110,16 +110,16 @@ def test_one_command_interrupted_everywhere_ends_in_videos(
     assert len(body) // 4 <= int(start.removeprefix("bytes=").removesuffix("-")) <= len(body) // 2
     handlers[place_of(third)] = honest((files / third.name).read_bytes())
 
-    write, written = bundle.write_whole, []
+    write, written = bundle.write_atomic, []
 
-    def interrupted_write(path: Path, data: bytes) -> None:
+    def interrupted_write(path: Path, data: bytes, *, synced: bool) -> None:
         written.append(path)
         if len(written) == 3:
             press_ctrl_c()
-        write(path, data)
+        write(path, data, synced=synced)
 
     with monkeypatch.context() as patch:
-        patch.setattr(bundle, "write_whole", interrupted_write)
+        patch.setattr(bundle, "write_atomic", interrupted_write)
         stopped()  # in the import
     assert len(written) == 3
     num_requests = len(site.server.requests)

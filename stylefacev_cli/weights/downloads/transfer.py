@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import re
 import time
 from collections.abc import Callable
@@ -23,9 +22,10 @@ from pathlib import Path
 import requests
 import urllib3
 
+from stylefacev_cli.common.files import write_atomic
 from stylefacev_cli.common.settings import build
 from stylefacev_cli.errors import StyleFaceVError, UsageError
-from stylefacev_cli.weights.download.connection import (
+from stylefacev_cli.weights.downloads.connection import (
     Limits,
     Page,
     Remote,
@@ -34,7 +34,7 @@ from stylefacev_cli.weights.download.connection import (
     open_remote,
     told,
 )
-from stylefacev_cli.weights.download.failures import SourceError, TryAgain
+from stylefacev_cli.weights.downloads.failures import SourceError, TryAgain
 
 _BLOCK_BYTES = 2**18
 _PROGRESS_BYTES = 2**20  # so much further than ever before is worth another round of tries
@@ -258,7 +258,4 @@ def _read_claims(part: Path) -> Claims | None:
 
 
 def _write_claims(part: Path, claims: Claims) -> None:
-    path = _claims_path(part)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(asdict(claims)), encoding="utf-8")
-    os.replace(fresh, path)
+    write_atomic(_claims_path(part), json.dumps(asdict(claims)).encode())

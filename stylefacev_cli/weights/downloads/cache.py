@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stylefacev_cli.common.files import locked, write_atomic
 from stylefacev_cli.common.hashing import sha256_of
-from stylefacev_cli.common.locking import locked, replace_synced
 from stylefacev_cli.common.paths import home_folder
 from stylefacev_cli.common.settings import build
 from stylefacev_cli.errors import (
@@ -31,7 +31,7 @@ from stylefacev_cli.errors import (
     StyleFaceVError,
     UsageError,
 )
-from stylefacev_cli.weights.download.registry import Entry, WeightFile
+from stylefacev_cli.weights.downloads.registry import Entry, WeightFile
 
 INDEX_NAME = "index.json"
 PARTS_NAME = ".parts"
@@ -321,10 +321,9 @@ def _change_index(change: Callable[[dict[str, Any]], object]) -> None:
     with locked(folder / PARTS_NAME / "index.lock"):
         index = _read_index()
         change(index)
-        part = folder / PARTS_NAME / f"{INDEX_NAME}.part"
+        text = json.dumps(index, indent=1, sort_keys=True)
         try:
-            part.write_text(json.dumps(index, indent=1, sort_keys=True), encoding="utf-8")
-            replace_synced(part, folder / INDEX_NAME)
+            write_atomic(folder / INDEX_NAME, text.encode(), synced=True)
         except OSError as error:
             raise MissingWeightsError(f"cannot write to {folder}: {error.strerror}") from error
 

@@ -16,7 +16,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def share_out(
+def map_in_processes(
     start: Callable[..., Callable[[Task], Result]],
     arguments: tuple[Any, ...],
     tasks: Sequence[Task],

@@ -1,6 +1,6 @@
 """How fast the networks' implementations are, against each other.
 
-For developers: `python -m stylefacev_cli.benchmarks`. Times on shared machines mean little, so that
+For developers: `python examples/bench_generator.py`. Times on shared machines mean little, so that
 all implementations of an operation take turns in one process, and what is printed are ratios of
 medians, with the times of the first.
 
@@ -256,9 +256,7 @@ def benchmark_original(
 
 def main() -> None:
     """Parse the command line and print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stylefacev_cli.benchmarks", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python examples/bench_generator.py", description=__doc__)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each (default: 5)")
     parser.add_argument(

@@ -17,9 +17,9 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from stylefacev_cli.weights.download.drive_page import DownloadForm
-from stylefacev_cli.weights.download.failures import SourceError, TryAgain
-from stylefacev_cli.weights.download.registry import check_url
+from stylefacev_cli.weights.downloads.drive_page import DownloadForm
+from stylefacev_cli.weights.downloads.failures import SourceError, TryAgain
+from stylefacev_cli.weights.downloads.registry import check_url
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # worth another try

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylefacev_cli.common.yaml_text import MAX_BYTES, parse_yaml, read_yaml
+from stylefacev_cli.common.settings import MAX_BYTES, parse_yaml, read_yaml
 from stylefacev_cli.errors import UsageError
 
 PLAIN = st.recursive(

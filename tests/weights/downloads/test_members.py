@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError
-from stylefacev_cli.weights.download.members import choose_member, copy_member
+from stylefacev_cli.weights.downloads.members import choose_member, copy_member
 
 BODY = b"weights" * 100
 

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass, field
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.weights.download.interaction import interaction
-from stylefacev_cli.weights.download.registry import check_url
+from stylefacev_cli.weights.downloads.interaction import interaction
+from stylefacev_cli.weights.downloads.registry import check_url
 
 OFFLINE_VARIABLE = "STYLEFACEV_OFFLINE"
 MIRROR_VARIABLE = "STYLEFACEV_MIRROR"

@@ -26,7 +26,7 @@ from urllib.request import url2pathname
 
 import urllib3
 
-from stylefacev_cli.weights.download.connection import (
+from stylefacev_cli.weights.downloads.connection import (
     Limits,
     Remote,
     Session,
@@ -34,8 +34,8 @@ from stylefacev_cli.weights.download.connection import (
     remote,
     told,
 )
-from stylefacev_cli.weights.download.failures import SourceError, TryAgain
-from stylefacev_cli.weights.download.registry import PackageFile
+from stylefacev_cli.weights.downloads.failures import SourceError, TryAgain
+from stylefacev_cli.weights.downloads.registry import PackageFile
 
 _PIP_TIMEOUT_S = 60
 _PIP_INTERNALS = "pip._internal.models.index"  # the only place that names its default index

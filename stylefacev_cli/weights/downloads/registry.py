@@ -12,8 +12,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from stylefacev_cli.common.paths import shipped_folder
-from stylefacev_cli.common.settings import build
-from stylefacev_cli.common.yaml_text import read_yaml
+from stylefacev_cli.common.settings import build, read_yaml
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 
 REGISTRY_NAME = "registry.yaml"

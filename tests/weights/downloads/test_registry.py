@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError
-from stylefacev_cli.weights.download.registry import (
+from stylefacev_cli.weights.downloads.registry import (
     Source,
     check_path,
     check_url,

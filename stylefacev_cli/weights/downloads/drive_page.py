@@ -5,7 +5,7 @@ from __future__ import annotations
 import html.parser
 from urllib.parse import urlencode, urljoin
 
-from stylefacev_cli.weights.download.failures import SourceError
+from stylefacev_cli.weights.downloads.failures import SourceError
 
 
 class DownloadForm(html.parser.HTMLParser):

@@ -6,19 +6,21 @@ One place says it for all that may have to fetch something, however deep below t
 from __future__ import annotations
 
 import contextlib
-import logging
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
+from stylefacev_cli.common.listener import Advance, Listener, LogListener
+
 if TYPE_CHECKING:
-    from stylefacev_cli.weights.download.registry import Entry
+    from stylefacev_cli.weights.downloads.registry import Entry
 
-LOGGER = logging.getLogger("stylefacev_cli")
+_MB = 10**6
 
 
-class Listener(Protocol):
+class TransferListener(Protocol):
     """Who is told how a download goes."""
 
     def note(self, text: str) -> None:
@@ -38,12 +40,35 @@ class Silence:
         """Drop it."""
 
 
-class LogListener(Silence):
-    """Notes go to the log of this package, as information."""
+class _Transfers:
+    """A listener of the engine, told of downloads: notes as they are, bytes as progress in MB."""
 
-    def note(self, text: str) -> None:
-        """Log it."""
-        LOGGER.info("%s", text)
+    def __init__(self, listener: Listener, stack: contextlib.ExitStack) -> None:
+        self.note = listener.note
+        self._listener, self._stack = listener, stack
+        self._what = ""
+        self._advance: Advance = lambda what: None
+        self._shown = 0
+
+    def bytes(self, what: str, done: int, total: int | None) -> None:
+        """Count the megabytes that have come since the last call."""
+        if total is None:
+            return
+        if what != self._what:
+            self._stack.close()
+            progress = self._listener.progress(math.ceil(total / _MB), "MB")
+            self._advance, self._what, self._shown = self._stack.enter_context(progress), what, 0
+        num_whole = math.ceil(done / _MB) if done == total else done // _MB
+        for _ in range(num_whole - self._shown):
+            self._advance(what)
+        self._shown = max(num_whole, self._shown)
+
+
+@contextlib.contextmanager
+def as_transfers(listener: Listener) -> Iterator[TransferListener]:
+    """Who is told of downloads where there is a listener of the engine; while the block runs."""
+    with contextlib.ExitStack() as stack:
+        yield _Transfers(listener, stack)
 
 
 class Interaction(Protocol):
@@ -56,7 +81,7 @@ class Interaction(Protocol):
     def accepts(self, entry: Entry) -> bool:
         """Whether the licence of an entry is accepted; where somebody is there, they are asked."""
 
-    def listening(self) -> AbstractContextManager[Listener]:
+    def listening(self) -> AbstractContextManager[TransferListener]:
         """Who is told of downloads, and of what is made of them, while the block runs."""
 
     def importing(self) -> AbstractContextManager[None]:
@@ -75,10 +100,9 @@ class CallFromPython:
         """What the caller has said."""
         return self._accept_licence
 
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[Listener]:
-        """The log."""
-        yield LogListener()
+    def listening(self) -> AbstractContextManager[TransferListener]:
+        """The log, and a bar where stderr is a terminal."""
+        return as_transfers(LogListener())
 
     @contextlib.contextmanager
     def importing(self) -> Iterator[None]:
