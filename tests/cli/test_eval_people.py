@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from evaluation_fixtures import Evaluate
 from PIL import Image
-
 from stylefacev_cli.cli.charts import curve_line
 
 

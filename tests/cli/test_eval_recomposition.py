@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from stylefacev_cli.cli.eval_recomposition import worst_and_best
 from tiny import TINY_RESOLUTION_PX
 
 from stylefacev_cli.cli import rendered
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.cli.eval_recomposition import worst_and_best
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.faces.assets import LOOK_ENTRY
 from stylefacev_cli.faces.dataset import RECIPE, RenderSettings, sample_latents

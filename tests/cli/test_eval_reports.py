@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from stylefacev_cli.cli.app import run
 from stylefacev_cli.cli.figures import Figure
 from stylefacev_cli.cli.report_page import Chart, line_chart
+
+from stylefacev_cli.cli.app import run
 
 Evaluate = Callable[..., tuple[int, str, str]]
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-
 from stylefacev_cli.cli.gathering import Laboratory
+
 from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.common.processes import Processes
 from stylefacev_cli.datasets.videos import ClipRule, ItemRule, open_videos
