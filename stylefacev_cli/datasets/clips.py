@@ -44,6 +44,7 @@ PER_FRAME = (
     *("landmarks", "landmarks_68", "key_points", "scores", "visible", "expressions", "head_pose"),
     *("gaze", "camera", "light", "factors", "hair"),
 )
+HAIR_BLOCK_PX = 4  # side of the blocks of pixels whose share of hair the label `hair` holds
 
 
 @dataclass(frozen=True)

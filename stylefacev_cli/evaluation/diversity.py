@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stylefacev_cli.datasets.videos import Video, VideoSet
-    from stylefacev_cli.metrics.diversity import ChosenPairs
-    from stylefacev_cli.metrics.picture_distances import PictureDistance
+    from stylefacev_cli.metrics.diversity import VideoPairs
+    from stylefacev_cli.metrics.image_distances import ImageDistance
 
 DEFAULT_FRAMES = 16
 MOTION_SEEDS = "0-1"  # of a model that is given without: two motions of each person
@@ -75,7 +75,7 @@ class DiversityRequest:
 class _Measures:
     """What videos are compared by."""
 
-    distance: PictureDistance
+    distance: ImageDistance
     detector: ChosenDetector
     num_frames: int
 
@@ -88,12 +88,12 @@ def measure_diversity(session: EvalSession, request: DiversityRequest) -> Report
         DataError: no video is long enough, or one cannot be read.
         MissingWeightsError: a network's weights are not there and cannot be fetched.
     """
-    from stylefacev_cli.metrics.picture_distances import picture_distance
+    from stylefacev_cli.metrics.image_distances import image_distance
 
     detector = choose_detector(request.detector)
     num_needed = request.frames or DEFAULT_FRAMES
     sets = open_sides(request.fake, request.real, num_needed, MOTION_SEEDS)
-    distance = picture_distance(request.features)
+    distance = image_distance(request.features)
     num_frames = frames_in_common(
         session, sets, request.frames,
         default=DEFAULT_FRAMES, minimum=1, num_videos=request.clips,
@@ -137,7 +137,7 @@ def _measure_side(
     if len({clip.shape for clip in clips}) > 1:
         raise DataError(f"{videos.name}: videos of several sizes cannot be compared")
     people = [video.person or video.name for video in used]
-    chosen = metric.choose_pairs(people, request.pairs, request.seed)
+    chosen = metric.draw_pairs(people, request.pairs, request.seed)
     distances = {}
     with session.listener.progress(len(chosen.people) + len(chosen.motions), "pairs") as advance:
         for a, b in chosen.people + chosen.motions:
@@ -149,7 +149,7 @@ def _measure_side(
         "motions_same_index": [distances[pair].mean() for pair in chosen.motions],
         "motions_key_points": _key_point_distances(measures.detector, clips, chosen),
     }
-    over_pairs = {name: metric.over_pairs(values) for name, values in numbers.items()}
+    over_pairs = {name: metric.pair_statistics(values) for name, values in numbers.items()}
     facts = {
         "from": videos.name,
         "codec": videos.codec,
@@ -162,11 +162,11 @@ def _measure_side(
 
 
 def _key_point_distances(
-    detector: ChosenDetector, clips: list[NDArray[np.uint8]], chosen: ChosenPairs
+    detector: ChosenDetector, clips: list[NDArray[np.uint8]], chosen: VideoPairs
 ) -> list[float]:
     """Distances of the key points of each pair of motions, in distances between the eyes."""
     from stylefacev_cli.metrics.diversity import key_point_distance
-    from stylefacev_cli.metrics.tracks import key_point_track
+    from stylefacev_cli.metrics.key_point_tracks import key_point_track
 
     moving = sorted({number for pair in chosen.motions for number in pair})
     tracks = {number: key_point_track(detector.network, clips[number]) for number in moving}
@@ -174,7 +174,7 @@ def _key_point_distances(
 
 
 def _per_video(
-    videos: list[Video], chosen: ChosenPairs, distances: dict[tuple[int, int], Any]
+    videos: list[Video], chosen: VideoPairs, distances: dict[tuple[int, int], Any]
 ) -> Iterator[dict[str, Any]]:
     """The mean distance of each video to those it was paired with."""
     for number, video in enumerate(videos):
@@ -185,7 +185,7 @@ def _per_video(
         yield {"video": video.name, **means}
 
 
-def _warnings(side: str, videos: list[Video], chosen: ChosenPairs) -> Iterator[str]:
+def _warnings(side: str, videos: list[Video], chosen: VideoPairs) -> Iterator[str]:
     if any(video.person is None for video in videos):
         yield f"{side}: who is in a video is not known; each was taken for somebody else"
     if not chosen.people:

@@ -82,7 +82,7 @@ def measure_fid(session: EvalSession, request: FidRequest) -> Report:
             )
             for one in sets
         ]  # fmt: skip
-        mixed[side] = metric.evenly_mixed([part.rows for part in parts])
+        mixed[side] = metric.even_mix([part.rows for part in parts])
         sides[side] = [side_facts(one, part) for one, part in zip(sets, parts, strict=True)]
     with session.listener.doing("comparing features"):
         result = metric.compare_images(mixed["fake"], mixed["real"], images, request.seed)

@@ -67,8 +67,8 @@ def measure_motion(session: EvalSession, request: MotionRequest) -> Report:
         MissingWeightsError: there is no such model.
     """
     from stylefacev_cli.datasets.videos import ClipRule, ItemRule
+    from stylefacev_cli.metrics.key_point_tracks import key_point_track
     from stylefacev_cli.metrics.motion import MIN_FRAMES
-    from stylefacev_cli.metrics.tracks import key_point_track
 
     chosen = choose_detector(request.detector)
     sets = open_sides(request.fake, request.real, request.frames or DEFAULT_FRAMES)

@@ -127,14 +127,14 @@ def _scores(
 
     from stylefacev_cli.evaluation import rendered_pairs
     from stylefacev_cli.metrics import recomposition as metric
-    from stylefacev_cli.metrics.tracks import landmarks_of
+    from stylefacev_cli.metrics.key_point_tracks import detect_landmarks
     from stylefacev_cli.weights.bundle import needed
 
     recompose, name = rendered_pairs.recomposer(model), model.manifest.name
     # The fixed detector, if it is kept: never trained to please the generator.
     detector = needed(model.networks.finder, model.networks.eye)
     distance, perceptual_facts = _perceptual_distance(request.perceptual)
-    instruments = metric.Instruments(partial(landmarks_of, detector), distance)
+    measures = metric.ImageMeasures(partial(detect_landmarks, detector), distance)
     fetch_render_assets(rule.look)
     people = rendered_pairs.RenderedPairs(rule, model.manifest.resolution)
     stream = people.pairs(model if with_generator else None)
@@ -143,7 +143,7 @@ def _scores(
         constant = people.mean_truth()
     with session.listener.progress(rule.num_pairs, "pairs") as advance:
         for one in metric.measure_pairs(
-            stream, recompose, instruments, constant, batch=model.default_batch
+            stream, recompose, measures, constant, batch=model.default_batch
         ):
             for row, score in one.items():
                 scores.setdefault(row, []).append(score)

@@ -22,8 +22,8 @@ from stylefacev_cli.weights.locate import DEFAULT_MODEL
 if TYPE_CHECKING:
     from stylefacev_cli.datasets.videos import Taken, VideoSet
     from stylefacev_cli.evaluation.rendered_pairs import PairRule
+    from stylefacev_cli.metrics.identity_similarity import IdentityPair
     from stylefacev_cli.metrics.recomposition import Images
-    from stylefacev_cli.metrics.similarity import Couple
 
 MEANINGS = {
     "reconstruction": "A and A's appearance in A's pose",
@@ -81,7 +81,7 @@ def measure_reconstruction(session: EvalSession, request: ReconstructionRequest)
     from stylefacev_cli.datasets.videos import Taken
     from stylefacev_cli.evaluation import rendered_pairs
     from stylefacev_cli.metrics.face_networks import face_network
-    from stylefacev_cli.metrics.similarity import mean_similarities, measure_similarity
+    from stylefacev_cli.metrics.identity_similarity import mean_similarities, measure_similarity
     from stylefacev_cli.pipeline import load_model
 
     num_pairs, seed = request.pairs, request.seed
@@ -91,13 +91,13 @@ def measure_reconstruction(session: EvalSession, request: ReconstructionRequest)
     network = face_network(request.identity)
     real = None if request.real is None else _RealImages(open_source(request.real, 1), Taken())
     if real is None:
-        couples = _rendered_couples(rule, manifest.resolution)
+        pairs = _rendered_pairs(rule, manifest.resolution)
     else:
-        couples = _real_couples(session, request, real, manifest.resolution)
+        pairs = _real_pairs(session, request, real, manifest.resolution)
     total = num_pairs if real is None else min(num_pairs, len(real.videos))
     measured = []
     with session.listener.progress(total, "pairs") as advance:
-        for one in measure_similarity(couples, recompose, network.embed, batch=model.default_batch):
+        for one in measure_similarity(pairs, recompose, network.embed, batch=model.default_batch):
             measured.append(one)
             advance(manifest.name)
     if real is not None and len(measured) < 2:
@@ -124,19 +124,19 @@ def measure_reconstruction(session: EvalSession, request: ReconstructionRequest)
     }
 
 
-def _rendered_couples(rule: PairRule, size_px: int) -> Iterator[Couple]:
+def _rendered_pairs(rule: PairRule, size_px: int) -> Iterator[IdentityPair]:
     """A and B of each rendered pair, with the truth."""
     from stylefacev_cli.evaluation.rendered_pairs import RenderedPairs
-    from stylefacev_cli.metrics.similarity import Couple
+    from stylefacev_cli.metrics.identity_similarity import IdentityPair
 
     fetch_render_assets(rule.look)
     people = RenderedPairs(rule, size_px)
-    return (Couple(pair.a, pair.b, pair.truth) for pair in people.pairs())
+    return (IdentityPair(pair.a, pair.b, pair.truth) for pair in people.pairs())
 
 
-def _real_couples(
+def _real_pairs(
     session: EvalSession, request: ReconstructionRequest, real: _RealImages, size_px: int
-) -> Iterator[Couple]:
+) -> Iterator[IdentityPair]:
     """Real images, each with its neighbour in a random order."""
     from stylefacev_cli.datasets.videos import ItemRule, items_of
 
@@ -161,19 +161,19 @@ def reconstruction_table(report: Report) -> Iterator[str]:
     yield f"{'identity':16}{report['network']} {report['network_sha256'][:12]}, cosine; mean ± sd"
 
 
-def _neighbours(images: Iterator[Images]) -> Iterator[Couple]:
-    """Each image with the next one, and the last with the first: as many couples as images."""
-    from stylefacev_cli.metrics.similarity import Couple
+def _neighbours(images: Iterator[Images]) -> Iterator[IdentityPair]:
+    """Each image with the next one, and the last with the first: as many pairs as images."""
+    from stylefacev_cli.metrics.identity_similarity import IdentityPair
 
     first = next(images, None)
     if first is None:
         return
     last = first
     for image in images:
-        yield Couple(last, image)
+        yield IdentityPair(last, image)
         last = image
     if last is not first:
-        yield Couple(last, first)
+        yield IdentityPair(last, first)
 
 
 def _sized(image: Images, size_px: int, source: str) -> Images:

@@ -27,7 +27,7 @@ from stylefacev_cli.weights.manifest import Manifest, read_manifest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from stylefacev_cli.faces.studio import Studio
+    from stylefacev_cli.faces.latent_renderer import LatentRenderer
 
 STREAM = 20220906  # keeps these people apart from those of rendered sets
 SEED_RULE = (
@@ -80,11 +80,11 @@ class RenderedPairs:
             IntegrityError: a render asset is damaged.
         """
         self.rule, self._size_px = rule, size_px
-        self._studio = open_studio(size_px, FramingRange.named(rule.framing), rule.look)
+        self._renderer = open_renderer(size_px, FramingRange.named(rule.framing), rule.look)
 
     def latents(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Z [256] of A and of B."""
-        factors = self._studio.factors
+        factors = self._renderer.factors
         a, b = (
             factors.sample(np.random.default_rng([self.rule.seed, number, person, STREAM]))
             for person in (1, 2)
@@ -94,12 +94,12 @@ class RenderedPairs:
     def truth(self, number: int) -> NDArray[np.float32]:
         """Z [256] of A in the pose of B."""
         a, b = self.latents(number)
-        return self._studio.factors.combine(identity_from=a, pose_from=b)
+        return self._renderer.factors.combine(identity_from=a, pose_from=b)
 
     def pair(self, number: int, generator: Model | None = None) -> Pair:
         """A pair's images and landmarks; with a model, also its generator's image of the truth."""
         a, b = self.latents(number)
-        own, donor, target = (self._studio.render(z) for z in (a, b, self.truth(number)))
+        own, donor, target = (self._renderer.render(z) for z in (a, b, self.truth(number)))
         generated = None
         if generator is not None:
             z = torch.from_numpy(self.truth(number))[None]
@@ -116,22 +116,22 @@ class RenderedPairs:
         """The mean of the true images of all pairs, uint8 [S, S, 3]."""
         total = np.zeros((self._size_px, self._size_px, 3))
         for number in range(self.rule.num_pairs):
-            total += self._studio.render(self.truth(number)).image
+            total += self._renderer.render(self.truth(number)).image
         mean: Images = (total / self.rule.num_pairs).round().astype(np.uint8)
         return mean
 
 
-def open_studio(size_px: int, framing: FramingRange, look: str) -> Studio:
-    """A studio for a process that uses torch, too.
+def open_renderer(size_px: int, framing: FramingRange, look: str) -> LatentRenderer:
+    """A renderer for a process that uses torch, too.
 
     Triton, which torch may import later, crashes if Mesa has loaded its own LLVM before: so it is
     imported first, where it is installed.
     """
     with contextlib.suppress(ImportError):
         import_module("triton")
-    from stylefacev_cli.faces.studio import Studio
+    from stylefacev_cli.faces.latent_renderer import LatentRenderer
 
-    return Studio(size_px, framing, look=look)
+    return LatentRenderer(size_px, framing, look=look)
 
 
 def recomposer(model: Model) -> Recompose:

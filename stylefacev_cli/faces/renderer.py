@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stylefacev_cli.datasets.clips import HAIR_BLOCK_PX
 from stylefacev_cli.faces import lighting
 from stylefacev_cli.faces.brows import brow_color, brow_opacity
 from stylefacev_cli.faces.camera import NECK_PIVOT
@@ -32,13 +33,12 @@ from stylefacev_cli.faces.gl_meshes import (
 from stylefacev_cli.faces.head import Head
 from stylefacev_cli.faces.mesh import FaceMesh
 from stylefacev_cli.faces.parameters import Identity, Pose, Scene
-from stylefacev_cli.faces.posing import PosedHead, pose_head
+from stylefacev_cli.faces.posed_head import PosedHead, pose_head
 from stylefacev_cli.faces.readback import hair_share, shrink, visible_landmarks
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-HAIR_BLOCK_PX = 4  # side of the blocks of `FaceFrame.hair`
 _NO_RIM = (0.0, 0.0, 99.0)  # the plane of `Hat.rim` for those without a hat: above everything
 
 

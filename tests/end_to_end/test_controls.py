@@ -14,8 +14,8 @@ import torch
 
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.media import read_frames
+from stylefacev_cli.metrics.key_point_tracks import key_point_track
 from stylefacev_cli.metrics.motion import measure_motion
-from stylefacev_cli.metrics.tracks import key_point_track
 from stylefacev_cli.motion.pose_parts import amplitudes
 from stylefacev_cli.pipeline import Model, load_model
 

@@ -56,6 +56,7 @@ def test_help_and_version_come_without_torch(environment: dict[str, str]) -> Non
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, env=environment)
 
 
+@pytest.mark.slow  # a measurement; that nothing heavy is imported is tested above
 def test_help_is_fast(environment: dict[str, str]) -> None:
     def seconds(command: list[str]) -> float:
         begin_s = time.perf_counter()

@@ -22,7 +22,7 @@ from stylefacev_cli.datasets.clips import ClipSet
 from stylefacev_cli.datasets.set_builder import read_sources
 from stylefacev_cli.detection.crop_window import Window
 from stylefacev_cli.faces.dataset import RenderSettings, render_clip, sample_latents
-from stylefacev_cli.faces.studio import Studio
+from stylefacev_cli.faces.latent_renderer import LatentRenderer
 from stylefacev_cli.media import VideoSettings, frame_rate, read_frames, video_writer
 from stylefacev_cli.training.run import STAGES
 from stylefacev_cli.training.settings import load_settings
@@ -50,7 +50,7 @@ class Person:
     landmarks: F32  # [T, 98, 2] fractions
 
 
-def rendered_person(studio: Studio, number: int) -> Person:
+def rendered_person(studio: LatentRenderer, number: int) -> Person:
     """Rendered small, as videos of the web are soft too."""
     settings = RenderSettings(
         NUM_PEOPLE, NUM_FRAMES, studio.size_px, seed=31, fps=FPS, look="procedural"
@@ -118,7 +118,7 @@ def shoot(path: Path, scene: Scene, num_frames: int, seed: int) -> F32:
 
 
 @pytest.fixture(scope="module")
-def footage(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Footage:
+def footage(studio: LatentRenderer, tmp_path_factory: pytest.TempPathFactory) -> Footage:
     raw = tmp_path_factory.mktemp("footage")
     a, b, c, d = (rendered_person(studio, number) for number in range(NUM_PEOPLE))
     start, rest, always = range(9), range(9, 24), range(24)

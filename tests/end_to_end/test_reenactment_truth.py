@@ -12,7 +12,7 @@ from PIL import Image
 
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.media import VideoSettings, video_writer
-from stylefacev_cli.motion.pose_edits import relative_to
+from stylefacev_cli.motion.pose_edits import transfer_motion
 from stylefacev_cli.motion.pose_tracks import read_track
 from stylefacev_cli.networks.stylefacev.landmarks import (
     key_points_from_landmarks,
@@ -107,7 +107,7 @@ def test_reenactment_against_renders(model: Model, studio: Any) -> None:
         )
         appearance, first_pose = model.take_apart(truth[:1])
         poses = model.extract_pose(driver)
-        moved = {"absolute": poses, "relative": relative_to(first_pose, poses, poses[:1])}
+        moved = {"absolute": poses, "relative": transfer_motion(first_pose, poses, poses[:1])}
         made = {name: model.render(model.recompose(appearance, p)) for name, p in moved.items()}
         true, driven = points_of(model, truth), points_of(model, driver)
         apart = driven.mean(0) - true.mean(0)  # what B's face has elsewhere than A's

@@ -12,8 +12,8 @@ from stylefacev_cli.datasets.clips import ClipSet
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.faces import dataset
 from stylefacev_cli.faces.dataset import Progress, RenderSettings, render_set
+from stylefacev_cli.faces.latent_renderer import LatentRenderer
 from stylefacev_cli.faces.parameters import POSE_NAMES
-from stylefacev_cli.faces.studio import Studio
 
 SMALL = RenderSettings(num_identities=3, num_frames=4, size_px=32, seed=9, look="procedural")
 
@@ -27,15 +27,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def one_studio(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> Studio:
+def one_studio(studio: LatentRenderer, monkeypatch: pytest.MonkeyPatch) -> LatentRenderer:
     """Let sets use the session's studio at its size: one GL context per process."""
 
-    def shared(size_px: int, framing: object, look: str) -> Studio:
+    def shared(size_px: int, framing: object, look: str) -> LatentRenderer:
         assert (size_px, look) == (64, "procedural")
         studio.factors = type(studio.factors)(framing)  # type: ignore[arg-type]
         return studio
 
-    monkeypatch.setattr(dataset, "Studio", shared)
+    monkeypatch.setattr(dataset, "LatentRenderer", shared)
     return studio
 
 
@@ -46,14 +46,16 @@ def settings(**changes: object) -> RenderSettings:
 
 
 @pytest.mark.render
-def test_a_set_is_the_same_whatever_the_processes(one_studio: Studio, tmp_path: Path) -> None:
+def test_a_set_is_the_same_whatever_the_processes(
+    one_studio: LatentRenderer, tmp_path: Path
+) -> None:
     render_set(settings(), tmp_path / "one")
     render_set(settings(), tmp_path / "two", num_processes=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 @pytest.mark.render
-def test_labels_belong_to_the_frames(one_studio: Studio, tmp_path: Path) -> None:
+def test_labels_belong_to_the_frames(one_studio: LatentRenderer, tmp_path: Path) -> None:
     render_set(settings(fps=15), tmp_path / "set")
     clips = ClipSet(tmp_path / "set")
     clips.check()
@@ -80,7 +82,7 @@ def test_labels_belong_to_the_frames(one_studio: Studio, tmp_path: Path) -> None
 
 @pytest.mark.render
 def test_clips_keep_scene_and_person_and_stills_only_the_person(
-    one_studio: Studio, tmp_path: Path
+    one_studio: LatentRenderer, tmp_path: Path
 ) -> None:
     render_set(settings(num_identities=1), tmp_path / "clips")
     render_set(settings(num_identities=1, kind="stills", framing="wide"), tmp_path / "stills")
@@ -95,7 +97,7 @@ def test_clips_keep_scene_and_person_and_stills_only_the_person(
 
 
 @pytest.mark.render
-def test_an_interrupted_run_goes_on(one_studio: Studio, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on(one_studio: LatentRenderer, tmp_path: Path) -> None:
     render_set(settings(), tmp_path / "whole")
 
     def stop(progress: Progress) -> None:
@@ -183,7 +185,7 @@ def test_wrong_settings_are_named(wrong: dict[str, object]) -> None:
 
 @pytest.mark.render
 def test_the_command(
-    one_studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    one_studio: LatentRenderer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "set"
     arguments = ["--identities", "1", "--frames", "2", "--size", "64", "--out", str(out), "--json"]

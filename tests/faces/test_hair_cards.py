@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from drawn_surface import surface_distance
 
+from stylefacev_cli.datasets.clips import HAIR_BLOCK_PX
 from stylefacev_cli.faces.hair_cards import STYLES, fit_hair, hair_style, scalp_cover
 from stylefacev_cli.faces.head import Head, build_head
+from stylefacev_cli.faces.latent_renderer import LatentRenderer
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.parameters import HAIR_STYLES, Pose
-from stylefacev_cli.faces.posing import pose_head
+from stylefacev_cli.faces.posed_head import pose_head
 from stylefacev_cli.faces.readback import camera_distance
-from stylefacev_cli.faces.renderer import HAIR_BLOCK_PX
-from stylefacev_cli.faces.studio import Studio
 
 pytestmark = pytest.mark.render
 
@@ -29,12 +29,12 @@ POSES = [
 
 
 @pytest.fixture(scope="module")
-def large(photographic_studio: Studio) -> Studio:
-    return Studio(size_px=SIZE, supersampling=2)
+def large(photographic_studio: LatentRenderer) -> LatentRenderer:
+    return LatentRenderer(size_px=SIZE, supersampling=2)
 
 
 def dressed(
-    studio: Studio, style: str, seed: int = 0, **changes: object
+    studio: LatentRenderer, style: str, seed: int = 0, **changes: object
 ) -> tuple[np.ndarray, Head]:
     """A latent and the head of its person, in a style of hair."""
     z = studio.factors.sample(np.random.default_rng(seed))
@@ -44,7 +44,7 @@ def dressed(
 
 
 @pytest.mark.parametrize("style", HAIR_STYLES)
-def test_visible_landmarks_lie_on_what_is_drawn(large: Studio, style: str) -> None:
+def test_visible_landmarks_lie_on_what_is_drawn(large: LatentRenderer, style: str) -> None:
     """A visible landmark is within half a pixel of a place where the surface is as far as it.
 
     The jaw's landmarks lie on the outline, where the surface falls away: another test has them.
@@ -74,14 +74,14 @@ def test_visible_landmarks_lie_on_what_is_drawn(large: Studio, style: str) -> No
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_eyes_nose_and_mouth_are_not_covered(large: Studio, style: str) -> None:
+def test_eyes_nose_and_mouth_are_not_covered(large: LatentRenderer, style: str) -> None:
     z, head = dressed(large, style, seed=20)
     frame = large._renderer.render(head, large.factors.scene_of(z), replace(POSES[0], smile=0.1))
     assert frame.visible[EYES].all() and frame.visible[NOSE_TIP] and frame.visible[MOUTH].all()
 
 
 @pytest.mark.parametrize("style", [name for name in HAIR_STYLES if name != "shaved"])
-def test_the_label_of_hair_is_where_its_colour_shows(large: Studio, style: str) -> None:
+def test_the_label_of_hair_is_where_its_colour_shows(large: LatentRenderer, style: str) -> None:
     pictures = []
     for color in ((0.02, 0.015, 0.012), (0.42, 0.33, 0.2)):
         z, head = dressed(large, style, seed=4, hair_color=color)
@@ -95,13 +95,13 @@ def test_the_label_of_hair_is_where_its_colour_shows(large: Studio, style: str) 
     assert (blocks[pictures[0].hair == 0] > 12).mean() < 0.04
 
 
-def test_a_shaved_head_has_no_hair(large: Studio) -> None:
+def test_a_shaved_head_has_no_hair(large: LatentRenderer) -> None:
     z, head = dressed(large, "shaved")
     assert not large._renderer.render(head, large.factors.scene_of(z), POSES[0]).hair.any()
 
 
 @pytest.mark.parametrize("hat", [1, 2])
-def test_hats_leave_the_face_free(large: Studio, hat: int) -> None:
+def test_hats_leave_the_face_free(large: LatentRenderer, hat: int) -> None:
     for style in ("long01", "afro01", "shells", "short02"):
         z, bare = dressed(large, style, seed=7)
         _, worn = dressed(large, style, seed=7, hat=hat)
@@ -114,7 +114,7 @@ def test_hats_leave_the_face_free(large: Studio, hat: int) -> None:
         assert covered[0] < 0.75 * covered[1]  # what is inside the hat is not drawn
 
 
-def test_hair_of_a_style_differs_continuously(large: Studio) -> None:
+def test_hair_of_a_style_differs_continuously(large: LatentRenderer) -> None:
     _, head = dressed(large, "long01")
     identity = head.identity
     for name, step in (("hair_volume_dm", 0.002), ("hair_length_dm", 0.01), ("hair_curl", 0.01)):
@@ -126,7 +126,7 @@ def test_hair_of_a_style_differs_continuously(large: Studio) -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_styles_are_prepared_soundly(large: Studio, style: str) -> None:
+def test_styles_are_prepared_soundly(large: LatentRenderer, style: str) -> None:
     prepared = hair_style(style)
     for name in ("lift", "press", "drop", "narrow", "wave", "radial", "attributes"):
         assert np.isfinite(getattr(prepared, name)).all(), name
@@ -136,7 +136,7 @@ def test_styles_are_prepared_soundly(large: Studio, style: str) -> None:
     assert 0 <= cover.min() and cover.max() <= 1 and cover.mean() > 0.1
 
 
-def test_frames_do_not_depend_on_what_was_drawn_before(large: Studio) -> None:
+def test_frames_do_not_depend_on_what_was_drawn_before(large: LatentRenderer) -> None:
     latents = [large.factors.sample(np.random.default_rng(seed)) for seed in range(12)]
     first = [large.render(z).image for z in latents]
     for i, j in product((0, 5, 11), (3, 8)):

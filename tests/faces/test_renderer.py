@@ -11,24 +11,26 @@ from stylefacev_cli.faces.accessories import accessory_triangles
 from stylefacev_cli.faces.camera import project, turn_points
 from stylefacev_cli.faces.factors import Z_DIM, FaceFactors
 from stylefacev_cli.faces.landmarks import INNER_LIPS, landmark_points
+from stylefacev_cli.faces.latent_renderer import LatentRenderer
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.parameters import Pose
-from stylefacev_cli.faces.posing import pose_head
-from stylefacev_cli.faces.studio import Studio
+from stylefacev_cli.faces.posed_head import pose_head
 from stylefacev_cli.faces.wrinkles import GROUPS, wrinkle_depths, wrinkle_map
 
 REST = Pose(head_fraction=0.84)
 EYES, MOUTH, NOSE_TIP = slice(60, 76), slice(76, 96), 54
 
 
-def person(studio: Studio, pose: Pose = REST, seed: int = 0, **factors: float) -> np.ndarray:
+def person(
+    studio: LatentRenderer, pose: Pose = REST, seed: int = 0, **factors: float
+) -> np.ndarray:
     """A latent with some factors set by name; short hair, so that nothing covers the face."""
     f = studio.factors
     z = f.with_poses(f.sample(np.random.default_rng(seed)), f.pose_factors(pose)[None])[0]
     return f.with_values(z, **{"hair_length": -3.0, "fringe": -2.0, "glasses": -3.0, **factors})
 
 
-def change(studio: Studio, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def change(studio: LatentRenderer, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Largest difference of channels [S, S] between two latents' pictures."""
     pictures = [studio.render(z).image.astype(int) for z in (a, b)]
     return np.abs(pictures[0] - pictures[1]).max(-1)
@@ -54,7 +56,7 @@ def test_expressions_and_age_deepen_folds(group: str, pose: Pose) -> None:
 
 
 @pytest.mark.render
-def test_folds_are_lines_of_dark_and_light(studio: Studio) -> None:
+def test_folds_are_lines_of_dark_and_light(studio: LatentRenderer) -> None:
     folds = wrinkle_map(load_mesh().paint_positions) / 255 - 0.5
     np.testing.assert_allclose(folds, folds[:, ::-1], atol=0.15)  # the same on both sides
     for k in range(len(GROUPS)):
@@ -63,7 +65,7 @@ def test_folds_are_lines_of_dark_and_light(studio: Studio) -> None:
 
 
 @pytest.mark.render
-def test_glasses_change_the_region_of_the_eyes_only(studio: Studio) -> None:
+def test_glasses_change_the_region_of_the_eyes_only(studio: LatentRenderer) -> None:
     bare, worn = person(studio), person(studio, glasses=3.0)
     changed = change(studio, bare, worn) > 8
     landmarks = studio.render(bare).landmarks * studio.size_px
@@ -76,7 +78,7 @@ def test_glasses_change_the_region_of_the_eyes_only(studio: Studio) -> None:
 
 
 @pytest.mark.render
-def test_glasses_and_earrings_fade_in(studio: Studio) -> None:
+def test_glasses_and_earrings_fade_in(studio: LatentRenderer) -> None:
     for name, low, high in (("glasses", 0.5, 1.5), ("earrings", -2.0, 3.0)):
         steps = [person(studio, **{name: float(value)}) for value in np.linspace(low, high, 41)]
         pictures = [studio.render(z).image.astype(int) for z in steps]
@@ -87,7 +89,7 @@ def test_glasses_and_earrings_fade_in(studio: Studio) -> None:
 
 
 @pytest.mark.render
-def test_earrings_hang_below_the_ears(studio: Studio) -> None:
+def test_earrings_hang_below_the_ears(studio: LatentRenderer) -> None:
     changed = change(studio, person(studio, earrings=-3.0), person(studio, earrings=3.0)) > 8
     rows, columns = np.nonzero(changed)
     landmarks = studio.render(person(studio)).landmarks * studio.size_px
@@ -103,7 +105,7 @@ def test_accessories_are_closed_tubes() -> None:
 
 
 @pytest.mark.render
-def test_teeth_show_when_the_lips_part(studio: Studio) -> None:
+def test_teeth_show_when_the_lips_part(studio: LatentRenderer) -> None:
     mesh, closed = load_mesh(), Pose(smile=0.3, head_fraction=0.84)
     laughing = replace(closed, smile=0.8, jaw=0.3, lips=0.4)
     for seed in range(6):
@@ -117,7 +119,7 @@ def test_teeth_show_when_the_lips_part(studio: Studio) -> None:
 
 
 @pytest.mark.render
-def test_teeth_of_an_open_mouth_are_light(studio: Studio) -> None:
+def test_teeth_of_an_open_mouth_are_light(studio: LatentRenderer) -> None:
     pose = Pose(smile=0.9, jaw=0.35, lips=0.5, head_fraction=0.84)
     open_mouth = studio.render(person(studio, pose, skin_tone=2.5, ancestry_1=-2.0))
     lips = open_mouth.landmarks[88:96] * studio.size_px
@@ -127,7 +129,7 @@ def test_teeth_of_an_open_mouth_are_light(studio: Studio) -> None:
 
 
 @pytest.mark.render
-def test_the_room_belongs_to_the_scene(studio: Studio) -> None:
+def test_the_room_belongs_to_the_scene(studio: LatentRenderer) -> None:
     f = studio.factors
     a, b = person(studio), person(studio, replace(REST, yaw_deg=15.0), seed=1)
     b[f.scene] = a[f.scene]
@@ -140,7 +142,7 @@ def test_the_room_belongs_to_the_scene(studio: Studio) -> None:
 
 @pytest.mark.render
 @pytest.mark.parametrize("yaw_deg", [-35.0, -22.0, 22.0, 35.0])
-def test_jaw_landmarks_lie_on_the_visible_outline(studio: Studio, yaw_deg: float) -> None:
+def test_jaw_landmarks_lie_on_the_visible_outline(studio: LatentRenderer, yaw_deg: float) -> None:
     mesh = load_mesh()
     head = studio.head(person(studio))
     posed = pose_head(mesh, head, replace(REST, yaw_deg=yaw_deg))
@@ -156,7 +158,7 @@ def test_jaw_landmarks_lie_on_the_visible_outline(studio: Studio, yaw_deg: float
 
 
 @pytest.mark.render
-def test_the_far_cheek_is_flagged(studio: Studio) -> None:
+def test_the_far_cheek_is_flagged(studio: LatentRenderer) -> None:
     front = studio.render(person(studio)).visible
     right = studio.render(person(studio, replace(REST, yaw_deg=24.0))).visible
     left = studio.render(person(studio, replace(REST, yaw_deg=-24.0))).visible
@@ -166,7 +168,7 @@ def test_the_far_cheek_is_flagged(studio: Studio) -> None:
 
 
 @pytest.mark.render
-def test_landmarks_of_the_jaw_do_not_jump(studio: Studio) -> None:
+def test_landmarks_of_the_jaw_do_not_jump(studio: LatentRenderer) -> None:
     head = studio.head(person(studio))
     poses = [replace(REST, yaw_deg=float(yaw)) for yaw in np.arange(-25, 25, 0.5)]
     walk = np.stack([studio.landmarks(head, pose)[:33] for pose in poses])

@@ -7,12 +7,12 @@ import pytest
 
 from stylefacev_cli.errors import MissingWeightsError
 from stylefacev_cli.faces.dataset import RenderSettings, render_clip, sample_latents
-from stylefacev_cli.faces.studio import Studio
+from stylefacev_cli.faces.latent_renderer import LatentRenderer
 from stylefacev_cli.metrics.face_networks import FaceNetwork, face_network
 from stylefacev_cli.metrics.fvd import Clip, frozen, shuffled
 from stylefacev_cli.metrics.identity import measure_identity, other_people
+from stylefacev_cli.metrics.key_point_tracks import key_point_track
 from stylefacev_cli.metrics.motion import Motion, measure_motion
-from stylefacev_cli.metrics.tracks import key_point_track
 from stylefacev_cli.weights.bundle import load_bundle
 
 pytestmark = pytest.mark.render
@@ -20,7 +20,7 @@ FPS, NUM_FRAMES, HALF = 25.0, 16, 8
 
 
 @pytest.fixture(scope="module")
-def clips(studio: Studio) -> list[Clip]:
+def clips(studio: LatentRenderer) -> list[Clip]:
     """Two people who talk."""
     settings = RenderSettings(
         num_identities=2, num_frames=NUM_FRAMES, size_px=64, seed=1, look="procedural"

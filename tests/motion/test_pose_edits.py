@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stylefacev_cli.motion.pose_edits import (
-    joined,
+    crossfaded,
     loop_of_length,
     looped,
-    relative_to,
     resample,
     smoothed,
-    steps_of,
+    step_sizes,
+    transfer_motion,
 )
 
 
@@ -66,7 +66,7 @@ def test_loops_close(num: int, num_fade: int, seed: int, smooth: bool) -> None:
     loop = looped(walk(num, seed, smooth), num_fade)
     if len(loop) > 1:
         closing = (loop[0] - loop[-1]).norm()
-        assert closing <= steps_of(loop).median() * (1 + 1e-4)
+        assert closing <= step_sizes(loop).median() * (1 + 1e-4)
     assert torch.isfinite(loop).all()
 
 
@@ -78,15 +78,15 @@ def test_a_loop_is_mostly_the_track() -> None:
     # A ramp: no end is like its beginning, so frames are put between.
     ramp = torch.arange(30.0).square().view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
     loop = looped(ramp, 0)
-    assert (loop[0] - loop[-1]).norm() <= steps_of(loop).median() * (1 + 1e-4)
+    assert (loop[0] - loop[-1]).norm() <= step_sizes(loop).median() * (1 + 1e-4)
 
 
 def test_joints_fade() -> None:
     first, second = walk(20, 1), walk(15, 2)
-    both = joined(first, second, 6)
+    both = crossfaded(first, second, 6)
     assert len(both) == 29
     assert torch.equal(both[:15], first[:15]) and torch.equal(both[20:], second[6:])
-    assert len(joined(first, second, 0)) == 35 and len(joined(first, second, 99)) == 20
+    assert len(crossfaded(first, second, 0)) == 35 and len(crossfaded(first, second, 99)) == 20
 
 
 def test_smoothing_takes_jitter_rather_than_motion() -> None:
@@ -99,10 +99,10 @@ def test_smoothing_takes_jitter_rather_than_motion() -> None:
 
 def test_relative_motion_starts_at_the_source() -> None:
     poses, first = walk(10), walk(1, 5)
-    moved = relative_to(first, poses, poses[:1])
+    moved = transfer_motion(first, poses, poses[:1])
     torch.testing.assert_close(moved[:1], first)
     torch.testing.assert_close(moved[1:] - moved[:-1], poses[1:] - poses[:-1])
-    assert relative_to(torch.zeros(1, 1, 8, 8), poses, poses[:1]).min() >= 0
+    assert transfer_motion(torch.zeros(1, 1, 8, 8), poses, poses[:1]).min() >= 0
 
 
 @given(st.integers(0, 2**16), st.integers(1, 30), st.integers(0, 12), st.integers(0, 20))

@@ -8,10 +8,10 @@ import torch
 from stylefacev_cli.motion.pose_parts import (
     GROUPS,
     amplitudes,
+    pose_covariance,
+    scale_motion,
     scale_parts,
-    usual_variation,
-    wanted_key_points,
-    with_more_motion,
+    scaled_key_points,
 )
 from stylefacev_cli.pipeline import Model, load_model
 
@@ -24,7 +24,7 @@ def case() -> Case:
     model = load_model(device="cpu")
     first_pose = model.extract_pose(model.first_frame(42))
     poses = torch.cat(list(model.motion(first_pose, 42, 64))).clone()
-    return model, poses, usual_variation(model.usual_poses.clone())
+    return model, poses, pose_covariance(model.usual_poses.clone())
 
 
 def read(case: Case, poses: torch.Tensor) -> torch.Tensor:
@@ -45,7 +45,7 @@ def ratios(case: Case, scales: dict[str, float]) -> dict[str, float]:
 
 def test_ones_change_nothing(case: Case) -> None:
     points = read(case, case[1])
-    torch.testing.assert_close(wanted_key_points(points, {}), points, atol=1e-5, rtol=0)
+    torch.testing.assert_close(scaled_key_points(points, {}), points, atol=1e-5, rtol=0)
     found = ratios(case, dict.fromkeys(GROUPS, 1.0))
     assert found == pytest.approx(dict.fromkeys(GROUPS, 1.0), abs=1e-2)
 
@@ -54,7 +54,7 @@ def test_ones_change_nothing(case: Case) -> None:
 @pytest.mark.parametrize("factor", [0.0, 2.0])
 def test_wanted_amplitudes(case: Case, part: str, factor: float) -> None:
     points = read(case, case[1])
-    before, after = amplitudes(points), amplitudes(wanted_key_points(points, {part: factor}))
+    before, after = amplitudes(points), amplitudes(scaled_key_points(points, {part: factor}))
     for name in GROUPS:
         ratio = after[name] / before[name]
         # The eyes are among the points that the head is measured by: they get less.
@@ -85,7 +85,7 @@ def test_parts_follow_as_far_as_poses_can(
 def test_less_motion_around_the_mean(case: Case, factor: float) -> None:
     model, poses, variation = case
     assert model.networks.pose is not None
-    scaled = with_more_motion(model.networks.pose, poses, factor, variation)
+    scaled = scale_motion(model.networks.pose, poses, factor, variation)
     torch.testing.assert_close(scaled.mean(0), poses.mean(0))
     torch.testing.assert_close(scaled.std(0), factor * poses.std(0))
 
@@ -95,7 +95,7 @@ def test_more_motion_is_seen_in_key_points(case: Case, factor: float) -> None:
     """Poses alone that are moved 1.5 times as far show 1.4 times the head's movement."""
     model, poses, variation = case
     assert model.networks.pose is not None
-    scaled = with_more_motion(model.networks.pose, poses, factor, variation)
+    scaled = scale_motion(model.networks.pose, poses, factor, variation)
     before, after = amplitudes(read(case, poses)), amplitudes(read(case, scaled))
     assert after["head"] / before["head"] == pytest.approx(factor, abs=0.05)
     assert (scaled >= poses.min().clamp(max=0) - 1e-6).all()

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from stylefacev_cli.cli.app import run
-from stylefacev_cli.metrics import face_networks, feature_networks, picture_distances
+from stylefacev_cli.metrics import face_networks, feature_networks, image_distances
 from stylefacev_cli.metrics.face_networks import FaceNetwork
 from stylefacev_cli.metrics.fid import FeatureNetwork
-from stylefacev_cli.metrics.picture_distances import PictureDistance
+from stylefacev_cli.metrics.image_distances import ImageDistance
 from stylefacev_cli.weights.convert import i3d_weights
 
 Evaluate = Callable[..., tuple[int, str, str]]
@@ -66,7 +66,7 @@ def straw(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         face_networks, "face_network", lambda name: FaceNetwork("straw", "0", embed)
     )
-    distance = PictureDistance("straw", "0", apart)
-    monkeypatch.setattr(picture_distances, "picture_distance", lambda name: distance)
+    distance = ImageDistance("straw", "0", apart)
+    monkeypatch.setattr(image_distances, "image_distance", lambda name: distance)
     network = FeatureNetwork("means", "", 8, lambda images: images.mean(dim=(2, 3)))
     monkeypatch.setattr(feature_networks, "image_network", lambda name: network)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import nn
 
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.features.efficientnet_lite import EfficientNetLite0
-from stylefacev_cli.networks.initial_weights import start_residual
+from stylefacev_cli.networks.initial_weights import init_residual
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
 from stylefacev_cli.networks.stylefacev.motion import MotionSamplerConfig
@@ -62,10 +63,6 @@ AUGMENTATION = AugmentationConfig(  # moves p in every step
     start=0.5, target=0.1, images_to_full=20, every=1
 )
 NUM_FRAMES = 6  # of a training sequence
-recomposition_pairs.VIEW_SAMPLES = (
-    2 * recomposition_pairs.CHUNK
-)  # for the linear view: how good it is does not matter
-eye_mouth_opening._STEPS = 2  # nor of these; of many steps rounding makes another network
 
 
 @cache
@@ -88,7 +85,7 @@ def per_image_appearance() -> AppearanceRecomposer:
     """As the appearance stage starts it: the smaller weights of others make rounding large here."""
     torch.manual_seed(0)
     network = AppearanceRecomposer(PER_IMAGE)
-    start_residual(network)
+    init_residual(network)
     return network.eval().requires_grad_(False)
 
 
@@ -208,7 +205,21 @@ def motion_stage(supervise: str, **settings: Any) -> NetworkStage:
     )
     renderer = Renderer(generator, appearance, clips().image_batch(np.arange(1)))
     whole = replace(config, **settings)
-    return MotionStage(whole, tracks(), 1, renderer, clips(), pose, detector)
+    stage = MotionStage(whole, tracks(), 1, renderer, clips(), pose, detector)
+    if stage._shown_openings is not None:
+        shorten_fit(stage._shown_openings)
+    return stage
+
+
+def shorten_fit(shown: eye_mouth_opening.ShownOpenings) -> None:
+    """Let it be fitted in two steps: over many, rounding makes another network."""
+    learn = shown._learn
+
+    def learn_a_little(*arguments: Any) -> None:
+        with patch.object(eye_mouth_opening, "_STEPS", 2):
+            learn(*arguments)
+
+    shown._learn = learn_a_little  # type: ignore[method-assign]
 
 
 STAGES: dict[str, Callable[..., NetworkStage]] = {
@@ -250,6 +261,7 @@ STAGES: dict[str, Callable[..., NetworkStage]] = {
     "motion-shown": lambda **settings: motion_stage(
         "poses", shown_people=2, openings_scale=0.5, **settings
     ),
+    "motion-batch": lambda **settings: motion_stage("images", batch_statistics=True, **settings),
     "motion-images": lambda **settings: motion_stage("images", **settings),
 }
 

@@ -25,8 +25,15 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.close_connection = True
         name = self.path.partition("?")[0].lstrip("/")
-        self.server.requests.append((self.path, dict(self.headers)))
-        self.server.handlers.get(name, Answer.nothing)(self)
+        with self.server.lock:
+            self.server.requests.append((self.path, dict(self.headers)))
+            self.server.overlaps.append(self.server.num_open)
+            self.server.num_open += 1
+        try:
+            self.server.handlers.get(name, Answer.nothing)(self)
+        finally:
+            with self.server.lock:
+                self.server.num_open -= 1
 
     def head(self, status: int, **headers: object) -> None:
         self.send_response(status)
@@ -61,6 +68,9 @@ class FaultyServer(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answer)
         self.handlers: dict[str, Handler] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.lock = threading.Lock()
+        self.num_open = 0  # requests that are being answered
+        self.overlaps: list[int] = []  # `num_open` when each request came
         self.open_end = threading.Event()  # set when the test is over: stalled handlers end
         authority = trustme.CA()
         self.ca_path = folder / "ca.pem"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from stylefacev_cli.training import preflight
 from stylefacev_cli.training.artifacts import Saved
 from stylefacev_cli.training.batches.clip_frames import Frames
 from stylefacev_cli.training.card import FACTS_NAME, commit_of, set_facts, write_card
+from stylefacev_cli.training.dry_run import StageCost, line_of, summary
 from stylefacev_cli.training.engine.best import BEST_NAME
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore, write_checkpoint
 from stylefacev_cli.training.preflight import check_run, in_units
@@ -70,11 +71,10 @@ def test_a_good_run_passes_and_says_what_it_needs(clip_folder: Path, tmp_path: P
 
 
 def test_short_clips_are_told_before_the_first_stage(clip_folder: Path, tmp_path: Path) -> None:
-    start = time.monotonic()
     long = settings("motion.num_frames=30")
     with pytest.raises(DataError, match=r"motion needs clips of 30 frames .*longest .* has 24"):
         train(long, [clip_folder], tmp_path / "run", report=pytest.fail)
-    assert time.monotonic() - start < 5 and not (tmp_path / "run").exists()
+    assert not (tmp_path / "run").exists()
     one = {"held_out_permille": 0}
     overrides = [f"{key}={value}" for key, value in one.items()]
     stills = write_set(tmp_path / "stills", 30, labels(30), kind="still")
@@ -208,6 +208,8 @@ def test_dry_run_measures_every_stage_and_writes_nothing(
         (line,) = (text for text in printed.err.splitlines() if text.startswith(f"{stage}: "))
         for word in (" M parameters", "peak", "s a step of", "for the whole stage"):
             assert word in line
+        section = getattr(settings(), stage)
+        assert f" {math.ceil(section.num_images / section.batch_size):,} steps, " in line
     assert not list(tmp_path.iterdir())
     one = [*arguments[:1], "pose", *arguments[1:], "--data", str(clip_folder)]
     assert run(one) == 0  # those before it, of which there are no saves, are built, not measured
@@ -219,6 +221,17 @@ def test_dry_run_measures_every_stage_and_writes_nothing(
     monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun does
     assert run(arguments) == 2
     assert "measures one process: run it without torchrun" in capsys.readouterr().err
+
+
+def test_long_trainings_are_told_in_days() -> None:
+    costs = [
+        StageCost("pose", 1_588_000, 10**9, 0, 0.5, 1, 400_000, total_s)
+        for total_s in (3_600.0, 8_640_000.0)
+    ]
+    lines = [line_of(cost) for cost in costs]
+    assert "0.5 s a step of 1 image (2 images/s) · 400,000 steps, 1:00:00 for the" in lines[0]
+    assert "400,000 steps, 100 days for the whole stage" in lines[1]
+    assert "pose, pose; about 100 days in all, peak memory 1.0 GB" in summary(costs)
 
 
 def test_a_card_tells_what_was_trained(clip_folder: Path, tmp_path: Path) -> None:

@@ -97,14 +97,17 @@ def test_sizes_and_schedule_are_those_of_the_paper(name: str) -> None:
     )  # fmt: skip
     assert (appearance.max_rotation_deg, appearance.max_translation) == (45, 0.25)
     assert appearance.architecture.input_size == 256
-    # Batch statistics of one sample, in training as at sampling.
+    # Statistics of the batch to the end, of one sample at sampling.
     assert (appearance.architecture.normalisation, appearance.batch_size) == ("per_image", 1)
+    assert config.pose.freeze_norms_from == appearance.freeze_norms_from == 1
+    assert config.motion.batch_statistics == (config.motion.supervise == "images")
     assert config.pose.key_point_weight == 10 and config.motion.num_frames == 30
     if joint is not None:
         assert (joint.l1_weight, joint.perceptual_weight, joint.key_point_weight) == (10, 100, 1)
         assert (joint.embedding_weight, joint.image_weight, joint.adversarial_weight) == (
             10, 0.1, 0.01,
         )  # fmt: skip
+        assert joint.freeze_norms_from == 1 and not joint.freeze_detector_norms
         detector, _ = networks_of(config, "joint")[0]
         assert sum(p.numel() for p in detector.parameters()) == 6_333_603
 
@@ -143,7 +146,7 @@ def test_configs_hold_the_values_that_the_document_says() -> None:
     # Both papers' configs are one recipe.
     for stage in ("pose", "appearance", "joint"):
         assert configs["paper-256"][stage] == configs["paper-1024"][stage]
-    motion = configs["paper-256"]["motion"] | {"supervise": "poses"}
+    motion = configs["paper-256"]["motion"] | {"supervise": "poses", "batch_statistics": False}
     assert motion == configs["paper-1024"]["motion"]
 
 
@@ -165,6 +168,7 @@ def test_all_stages_end_in_a_model_when_shrunken(name: str, tmp_path: Path) -> N
     assert bundle.manifest.provenance["steps"] == wanted
     assert len(wanted) == (5 if name == "paper-256" else 4)  # stage 0 is NVIDIA's
     assert bundle.manifest.resolution == size_px
+    assert bundle.manifest.normalisation == "per_image"
     images = bundle.networks.generator(torch.zeros(1, 12))
     assert images.shape == (1, 3, size_px, size_px)
 

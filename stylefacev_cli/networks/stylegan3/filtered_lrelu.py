@@ -32,7 +32,7 @@ from stylefacev_cli.networks.stylegan3.polyphase import (
 )
 
 
-def filtered_lrelu(
+def filtered_lrelu(  # noqa: PLR0913 - the signature of StyleGAN3's operation
     x: torch.Tensor,
     up_filter: torch.Tensor | None,
     down_filter: torch.Tensor | None,
@@ -92,7 +92,7 @@ def _fused() -> Callable[..., torch.Tensor] | None:
     return filtered_lrelu_fused
 
 
-def filtered_lrelu_reference(
+def filtered_lrelu_reference(  # noqa: PLR0913 - as `filtered_lrelu`
     x: torch.Tensor,
     up_filter: torch.Tensor | None,
     down_filter: torch.Tensor | None,
@@ -153,7 +153,7 @@ def convolve(x: torch.Tensor, taps: torch.Tensor | None) -> torch.Tensor:
     return planes.reshape(n, c, *planes.shape[2:])
 
 
-def filtered_lrelu_polyphase(
+def filtered_lrelu_polyphase(  # noqa: PLR0913 - as `filtered_lrelu`
     x: torch.Tensor,
     up_filter: torch.Tensor | None,
     down_filter: torch.Tensor | None,

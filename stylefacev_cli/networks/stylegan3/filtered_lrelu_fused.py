@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -190,31 +190,50 @@ NO_SIGNS = np.zeros((1, 1, 1), np.uint8)
 NO_PARTNER = np.zeros((1, 1, 1), np.float32)
 
 
+class Input(NamedTuple):
+    """Planes of a pass; the signal is scale · planes + bias."""
+
+    planes: Floats  # [P, H, W]
+    scale: Floats  # [P]
+    bias: Floats  # [P]
+
+
+class Signs(NamedTuple):
+    """A sign map and how a pass walks through it."""
+
+    map: NDArray[np.uint8]  # [P, rows, down · width]
+    row: int  # of the map, for the upsampled row 0
+    starts: NDArray[np.int64]  # [down] where in a row the samples of each residue begin
+    stride: int  # distance of samples that are neighbours modulo `down`
+
+
+class Output(NamedTuple):
+    """Where a pass writes scale · result; the gradient's sums it with `partner`."""
+
+    planes: Floats  # [P, OH, OW]
+    scale: Floats  # [P]
+    partner: Floats  # [P, OH, OW]
+
+
 def _run(
     plan: PassPlan,
-    x: Floats,
-    x_scale: Floats,
-    x_bias: Floats,
+    x: Input,
     finish: int,
     activation: tuple[float, float],
-    signs: NDArray[np.uint8],
-    sign_row: int,
-    sign_starts: NDArray[np.int64],
-    signs_stride: int,
-    out: Floats,
-    out_scale: Floats,
-    partner: Floats,
+    signs: Signs,
+    out: Output,
 ) -> Floats:
-    """Run a pass over all planes of x [P, H, W]; returns the sums [P, 2] of the gradient's pass."""
-    sums = np.empty((len(x), 2), np.float32)
-    run = plan.kernel(finish, signs_stride)
+    """Run a pass over all planes; returns the sums [P, 2] of the gradient's pass."""
+    sums = np.empty((len(x.planes), 2), np.float32)
+    run = plan.kernel(finish, signs.stride)
     arguments = (
-        *(x, x_scale, x_bias),
+        *x,
         *(plan.up_y, plan.up_x, plan.up_offset_y, plan.up_offset_x, plan.down_y, plan.down_x),
         *(np.float32(number) for number in activation),
-        *(signs, sign_row, sign_starts, out, out_scale, partner, sums),
+        *(signs.map, signs.row, signs.starts),
+        *(*out, sums),
     )
-    share_out(lambda first, last: run(*arguments, first, last), len(x))
+    share_out(lambda first, last: run(*arguments, first, last), len(x.planes))
     return sums
 
 
@@ -241,26 +260,20 @@ class _FusedFilteredLrelu(torch.autograd.Function):
         out = x.new_empty(n, c, plan.out_height, plan.out_width)
         store = any(ctx.needs_input_grad)
         layout = plan.signs
-        signs = NO_SIGNS
+        signs = Signs(NO_SIGNS, 0, np.zeros(layout.down, np.int64), 1)
         if store:
-            signs = np.empty((n * c, layout.rows, layout.down * layout.width), np.uint8)
+            sign_map = np.empty((n * c, layout.rows, layout.down * layout.width), np.uint8)
+            signs = Signs(sign_map, 0, layout.forward_starts(), 1)
         _run(
             plan.forward,
-            _planes(x),
-            scales,
-            biases,
+            Input(_planes(x), scales, biases),
             ACTIVATE_AND_STORE_SIGNS if store else ACTIVATE,
             activation,
             signs,
-            0,
-            layout.forward_starts() if store else np.zeros(layout.down, np.int64),
-            1,
-            _planes(out),
-            np.ones(n * c, np.float32),
-            NO_PARTNER,
+            Output(_planes(out), np.ones(n * c, np.float32), NO_PARTNER),
         )
         if store:
-            ctx.save_for_backward(x, torch.from_numpy(scales), torch.from_numpy(signs))
+            ctx.save_for_backward(x, torch.from_numpy(scales), torch.from_numpy(signs.map))
             ctx.plan, ctx.activation = plan, activation
         return out
 
@@ -269,22 +282,15 @@ class _FusedFilteredLrelu(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, scales, saved_signs = ctx.saved_tensors
         plan: Plan = ctx.plan
-        signs, starts, stride = _signs_for_backward(plan, saved_signs.numpy())
         grad_x = torch.empty_like(x)
+        ones, zeros = np.ones(len(scales), np.float32), np.zeros(len(scales), np.float32)
         sums = _run(
             plan.backward,
-            _planes(grad),
-            np.ones(len(scales), np.float32),
-            np.zeros(len(scales), np.float32),
+            Input(_planes(grad), ones, zeros),
             MULTIPLY_BY_STORED_SLOPES,
             ctx.activation,
-            signs,
-            plan.signs.base_y,
-            starts,
-            stride,
-            _planes(grad_x),
-            scales.numpy(),
-            _planes(x),
+            _signs_for_backward(plan, saved_signs.numpy()),
+            Output(_planes(grad_x), scales.numpy(), _planes(x)),
         )
         plane_sums = torch.from_numpy(sums).view(*x.shape[:2], 2)  # [N, C, 2]
         needs = ctx.needs_input_grad
@@ -293,13 +299,12 @@ class _FusedFilteredLrelu(torch.autograd.Function):
         return (grad_x if needs[0] else None), grad_scale, grad_bias, None, None
 
 
-def _signs_for_backward(
-    plan: Plan, signs: NDArray[np.uint8]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
-    """The sign map as the backward pass reads it: the map, starts of residues, stride."""
+def _signs_for_backward(plan: Plan, signs: NDArray[np.uint8]) -> Signs:
+    """The sign map as the backward pass reads it."""
     layout = plan.signs
     if plan.up % layout.down == 0:
-        return signs, layout.backward_starts(plan.up), plan.up // layout.down
+        starts = layout.backward_starts(plan.up)
+        return Signs(signs, layout.base_y, starts, plan.up // layout.down)
     # Odd pairs of factors, which no generator has: sort the columns anew.
     planes, rows, _ = signs.shape
     natural = signs.reshape(planes, rows, layout.down, -1).swapaxes(2, 3).reshape(planes, rows, -1)
@@ -307,7 +312,7 @@ def _signs_for_backward(
     width = natural.shape[2] // plan.up
     sorted_anew = natural[:, :, : width * plan.up].reshape(planes, rows, width, plan.up)
     signs = np.ascontiguousarray(sorted_anew.swapaxes(2, 3)).reshape(planes, rows, -1)
-    return signs, np.arange(plan.up) * width, 1
+    return Signs(signs, layout.base_y, np.arange(plan.up) * width, 1)
 
 
 def _plane_numbers(numbers: torch.Tensor | None, n: int, c: int, default: float) -> Floats:
@@ -318,7 +323,7 @@ def _plane_numbers(numbers: torch.Tensor | None, n: int, c: int, default: float)
     return planes
 
 
-def filtered_lrelu_fused(
+def filtered_lrelu_fused(  # noqa: PLR0913 - as `filtered_lrelu`
     x: torch.Tensor,
     up_filter: torch.Tensor | None,
     down_filter: torch.Tensor | None,

@@ -62,7 +62,7 @@ def rows_source_checksum() -> int:
 
 
 @cache
-def kernel(
+def kernel(  # noqa: C901 - holds the compiled loop
     taps: int,
     down: int,
     up_rank: int,
@@ -98,7 +98,7 @@ def kernel(
     rows_source = rows_source_checksum()  # numba's cache sees changes of this file alone
 
     @numba.njit(nogil=True, cache=True, fastmath=FAST_MATH, error_model="numpy")
-    def run(
+    def run(  # noqa: C901, PLR0913 - a compiled loop, which takes arrays and numbers only
         x: Any,
         x_scale: Any,
         x_bias: Any,

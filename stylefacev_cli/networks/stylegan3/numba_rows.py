@@ -39,7 +39,7 @@ def whole_blocks(length: int) -> int:
     return -(-length // LANES) * LANES
 
 
-def _filter_row(
+def _filter_row(  # noqa: C901 - writes the code of one compiled loop
     typing_context: Any,
     out: Any,
     source: Any,
@@ -70,7 +70,7 @@ def _filter_row(
     stride = finish[5].literal_value if has_activation else 1
     signature = types.void(out, source, outer, inner, weights, finish)
 
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: C901
         def member(tuple_index: int, index: int, wanted: Any) -> Any:
             kind = sig.args[tuple_index][index]
             number = builder.extract_value(args[tuple_index], index)

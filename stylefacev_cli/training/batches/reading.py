@@ -19,13 +19,19 @@ import torch
 
 from stylefacev_cli.common.distributed import process_index, wait_for_all
 from stylefacev_cli.common.files import remove, replacing, writing
-from stylefacev_cli.datasets.clips import INDEX_NAME, MANIFEST_NAME, Clip, ClipEntry, ClipSet
+from stylefacev_cli.datasets.clips import (
+    HAIR_BLOCK_PX,
+    INDEX_NAME,
+    MANIFEST_NAME,
+    Clip,
+    ClipEntry,
+    ClipSet,
+)
 from stylefacev_cli.datasets.splits import is_held_out
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.networks.stylefacev.landmarks import key_points_from_landmarks
 from stylefacev_cli.training.batches.clip_frames import CPU, Frames
 
-HAIR_CELL_PX = 4  # of the label `hair`
 _KEY_CHARS = 16
 
 
@@ -120,7 +126,7 @@ Kinds = dict[str, tuple[tuple[int, ...], type[np.generic]]]
 
 def _kinds(num_frames: int, resolution: int, num_factors: int, has_hair: bool) -> Kinds:
     """Shape and type of each array."""
-    cells = resolution // HAIR_CELL_PX
+    cells = resolution // HAIR_BLOCK_PX
     hair: Kinds = {"hair": ((num_frames, cells, cells), np.uint8)} if has_hair else {}
     return {
         "images": ((num_frames, resolution, resolution, 3), np.uint8),

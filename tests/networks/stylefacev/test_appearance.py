@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import conformance_vectors as vectors
@@ -10,7 +11,11 @@ import torch.nn.functional as F
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.resize import resize_square
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
-from stylefacev_cli.networks.stylefacev.batch_norm import PerImageNorm2d
+from stylefacev_cli.networks.stylefacev.batch_norm import (
+    BatchNorm2d,
+    PerImageNorm2d,
+    batch_statistics,
+)
 from stylefacev_cli.networks.stylefacev.landmark_branch import LandmarkBranch
 from stylefacev_cli.networks.stylefacev.landmarks import (
     LandmarkDetector,
@@ -112,26 +117,59 @@ def test_per_image_is_training_mode_with_one_image_at_a_time():
     assert vectors.relative_error(own(frames[:1], poses[:1]), ws[:1]) < 1e-5
 
 
-def test_per_image_trains_as_training_mode_with_one_image():
-    network, own = per_image()
-    frames, poses = torch.rand(2, 3, 64, 64) * 2 - 1, torch.rand(2, 1, 8, 8)
-    own.train()
-    own(frames[:1], poses[:1]).square().sum().backward()
-    network.train()
-    network(frames[:1], poses[:1]).square().sum().backward()
-    theirs = dict(network.named_parameters())
+def as_torch(network):
+    """The same network in training mode with torch's own batch normalisation."""
+    plain = copy.deepcopy(network).train()
+    for parent in list(plain.modules()):
+        for name, module in list(parent.named_children()):
+            if isinstance(module, BatchNorm2d):
+                own = torch.nn.BatchNorm2d(module.num_features)
+                own.load_state_dict(module.state_dict())
+                setattr(parent, name, own)
+    return plain
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_per_image_trains_by_the_statistics_of_the_batch(count):
+    """One appearance in several poses: R's are of all of them, as in the authors' steps."""
+    _, own = per_image()
+    plain = as_torch(own)
+    frame, poses = torch.rand(1, 3, 64, 64) * 2 - 1, torch.rand(count, 1, 8, 8)
+    sampled = own(frame.expand(count, -1, -1, -1), poses)
+    made = own.train().recompose(own.encode(frame), poses)
+    theirs = plain.recompose(plain.encode(frame), poses)
+    torch.testing.assert_close(made, theirs)
+    if count > 1:
+        assert vectors.relative_error(made.detach(), sampled.detach()) > 0.05
+    made.square().sum().backward()
+    theirs.square().sum().backward()
+    gradients = {name: p.grad for name, p in plain.named_parameters()}
     for name, parameter in own.named_parameters():
-        torch.testing.assert_close(parameter.grad, theirs[name].grad, rtol=1e-3, atol=1e-5)
-    for name, value in network.state_dict().items():  # running statistics too
-        torch.testing.assert_close(own.state_dict()[name], value, rtol=1e-5, atol=1e-6)
-    norm = PerImageNorm2d(3).train()
-    x = torch.randn(4, 3, 5, 5) * 2 + 1
-    norm(x)  # they move by the mean over the images
-    torch.testing.assert_close(norm.running_mean, 0.1 * x.mean(dim=(0, 2, 3)))
-    variance = x.var(dim=(2, 3)).mean(dim=0)
-    torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * variance)
-    assert norm.num_batches_tracked == 1
-    for one_place in (PerImageNorm2d(3), torch.nn.BatchNorm2d(3)):
+        torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-3, atol=1e-5)
+    for name, value in plain.state_dict().items():  # running statistics, too, and how many steps
+        torch.testing.assert_close(own.state_dict()[name], value)
+    assert own.bn1.num_batches_tracked == 1
+    # They are not read: with those of before, the network samples what it did.
+    torch.testing.assert_close(own.eval()(frame.expand(count, -1, -1, -1), poses), sampled)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("which", [0, 1])
+def test_batch_statistics_leave_no_trace(which):
+    network = per_image()[which]
+    frames, poses = torch.rand(3, 3, 64, 64), torch.rand(3, 1, 8, 8)
+    before = copy.deepcopy(network.state_dict())
+    sampled = network(frames, poses)
+    with batch_statistics(network):
+        found = network(frames, poses)
+    torch.testing.assert_close(found, as_torch(network)(frames, poses))
+    assert torch.equal(network(frames, poses), sampled)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_one_place_has_no_statistics(training):
+    for one_place in (PerImageNorm2d(3).train(training), torch.nn.BatchNorm2d(3)):
         with pytest.raises(ValueError, match="Expected more than 1"):
             one_place(torch.ones(1, 3, 1, 1))
 
@@ -217,8 +255,8 @@ def test_form_is_part_of_the_appearance_and_the_same_in_every_pose_and_w():
         added = grown.recompose(appearance[:1], poses) - network.recompose(
             appearance[:1, :8], poses
         )
-        landmarks, features, _ = grown.seen(frames)
-        form = grown.branch.form(landmarks, features)
+        landmarks, features, _ = grown.landmark_inputs(frames)
+        form = grown.branch.shape_offsets(landmarks, features)
     assert form.abs().max() > 0.01
     torch.testing.assert_close(added, form[:1, None].expand(3, SMALL.num_ws, -1))
     with pytest.raises(AssertionError, match="appearance"):
@@ -230,7 +268,7 @@ def test_a_branch_starts_from_principal_components_and_scaled_features():
     directions = torch.randn(3, 196, dtype=torch.float64)
     faces = (0.5 + 0.05 * torch.randn(200, 3, dtype=torch.float64) @ directions).float()
     features = torch.tensor([1e-2, 1.0, 30.0, 2.0, 5.0]) * torch.randn(200, 5) + 7
-    branch.start(faces.view(-1, 98, 2), features)
+    branch.init_from(faces.view(-1, 98, 2), features)
     with torch.no_grad():
         seen = branch.directions(faces)
     torch.testing.assert_close(seen.mean(dim=0), torch.zeros(96), atol=1e-3, rtol=0)
@@ -257,7 +295,7 @@ def test_landmarks_are_where_the_heatmaps_mass_is(monkeypatch):
     torch.testing.assert_close(found, points, atol=1.5e-3, rtol=0)  # a tenth of a pixel
     with torch.autocast("cpu", torch.bfloat16):  # its numbers are 0.002 of the frame apart
         assert torch.equal(branch.landmarks(frames), found)
-        assert branch.form(found, features).dtype == torch.float32
+        assert branch.shape_offsets(found, features).dtype == torch.float32
 
 
 @pytest.mark.parametrize(

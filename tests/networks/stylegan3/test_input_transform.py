@@ -7,7 +7,11 @@ import torch
 from tiny_generators import TINY_R, TINY_T, make
 
 from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig
-from stylefacev_cli.networks.stylegan3.input_transform import camera_transforms, eased, turns_well
+from stylefacev_cli.networks.stylegan3.input_transform import (
+    camera_transforms,
+    eased,
+    is_rotation_equivariant,
+)
 
 
 def camera(
@@ -52,7 +56,7 @@ def test_a_quarter_turn_of_configuration_r() -> None:
         error = (turned - torch.rot90(plain, 1, (2, 3))).abs().max() / plain.std()
         images[name] = float(error)
     assert images["R"] < 1e-3 and images["T"] > 0.5, images
-    assert turns_well(TINY_R) and not turns_well(TINY_T)
+    assert is_rotation_equivariant(TINY_R) and not is_rotation_equivariant(TINY_T)
 
 
 def test_zooms_of_the_features() -> None:

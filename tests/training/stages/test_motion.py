@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -210,6 +211,34 @@ def test_poses_rendered_together_are_normalised_each_alone(
     assert all(np.isfinite(value) for value in losses.values())
     for key, value in network.state_dict().items():
         assert torch.equal(own.state_dict()[key], value), key
+
+
+def test_with_batch_statistics_all_poses_of_a_step_are_one_batch(
+    renderer: Renderer, clips: Frames
+) -> None:
+    """As the authors' step: E_app and R in training mode, R on all poses in one call."""
+    network = copy.deepcopy(renderer.appearance_net)
+    own = replace(renderer, appearance_net=network)
+    frames = clips.image_batch(np.arange(1))
+    poses = torch.rand(1, 6, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    appearance = own.appearance_of(frames, as_batch=True)
+    gradients = []
+    for count in (2, 6):  # pictures that are made at once do not matter
+        made = own.clips_of(appearance, poses, count, as_batch=True)
+        gradients.extend(torch.autograd.grad(made.square().mean(), poses))
+    assert all(
+        torch.equal(value, network.state_dict()[key])
+        for key, value in renderer.appearance_net.state_dict().items()
+    )
+    network.train()
+    ws = network.recompose(network.encode(frames), poses.view(6, 1, 8, 8))
+    plain = own.generator.synthesis(ws)
+    torch.testing.assert_close(made[0], plain, atol=1e-5, rtol=1e-4)
+    wanted = torch.autograd.grad(plain.square().mean(), poses)[0]
+    for gradient in gradients:
+        torch.testing.assert_close(gradient, wanted, atol=1e-7, rtol=1e-3)
+    with pytest.raises(UsageError, match="batch_statistics is for supervise: images"):
+        replace(CONFIG, batch_statistics=True)
 
 
 def test_other_supervision_is_refused(

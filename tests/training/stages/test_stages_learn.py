@@ -23,9 +23,9 @@ from torch import Tensor
 from stylefacev_cli.common.settings import build, to_plain
 from stylefacev_cli.faces import dataset
 from stylefacev_cli.faces.dataset import RenderSettings, render_set
-from stylefacev_cli.faces.studio import Studio
-from stylefacev_cli.metrics.distances import frechet_distance
-from stylefacev_cli.metrics.images import psnr
+from stylefacev_cli.faces.latent_renderer import LatentRenderer
+from stylefacev_cli.metrics.feature_distances import frechet_distance
+from stylefacev_cli.metrics.image_quality import psnr
 from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.training.batches.clip_frames import Frames
 from stylefacev_cli.training.batches.reading import load_frames
@@ -53,11 +53,11 @@ Learnt = tuple[Path, Numbers, Numbers]  # the run, numbers before and after
 
 
 @pytest.fixture(scope="module")
-def data(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def data(studio: LatentRenderer, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Stills of 1,000 people and clips of 24 others; a quarter of either is held out."""
     folder = tmp_path_factory.mktemp("faces")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "Studio", lambda *_: studio)  # one GL context per process
+        patch.setattr(dataset, "LatentRenderer", lambda *_: studio)  # one GL context per process
         render_set(
             RenderSettings(1000, 1, 64, seed=21, kind="stills", look="procedural"),
             folder / "stills",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,11 +13,11 @@ from every_stage import STAGES, clips, frozen_networks
 from stylefacev_cli.common.seeding import latent_of_seed
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.training.batches.pose_features import heatmaps_of
-from stylefacev_cli.training.batches.recomposition_pairs import Drawing
+from stylefacev_cli.training.batches.recomposition_pairs import Drawing, Recomposition
 from stylefacev_cli.training.engine.stage import NetworkStage, step_generator
 from stylefacev_cli.training.losses.motion_losses import in_reverse
 from stylefacev_cli.training.stages.appearance import AppearanceStage, AppearanceStageConfig
-from stylefacev_cli.training.stages.joint import JointStage
+from stylefacev_cli.training.stages.joint import JointStage, Recomposed
 from stylefacev_cli.training.stages.joint_settings import JointStageConfig
 from stylefacev_cli.training.stages.motion import Attempt, Batch, MotionStage, MotionStageConfig
 from stylefacev_cli.training.stages.pose import PoseStage, PoseStageConfig
@@ -83,6 +84,39 @@ def test_separate_updates_have_statistics_of_their_own() -> None:
     together = [steps["joint", drawn]["v_l1"] for drawn in (2, 4)]
     assert alone[0] == alone[1] and together[0] != together[1]
     assert set(steps["joint", 2]) == set(steps["joint-separate", 2])
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_statistics_of_a_joint_step_are_of_its_two_updates(stays: bool) -> None:
+    """E_app sees a clip's first frame, R and what is before it its two frames; then one image."""
+    stage = made(
+        "joint-separate", JointStage, num_clips=1, num_drawn=1, adversarial_from=1.0,
+        freeze_detector_norms=stays, lr=0.0,
+    )  # fmt: skip
+    networks = stage.detector, stage.pose_extractor, stage.appearance_net
+    plain = [copy.deepcopy(network).train() for network in networks]
+    if stays:
+        plain[0].eval()
+    seen: list[Recomposition] = []
+    recompose = stage._recompose
+
+    def note(examples: Recomposition, poses: torch.Tensor | None = None) -> Recomposed:
+        seen.append(examples)
+        return recompose(examples, poses)
+
+    stage._recompose = note  # type: ignore[method-assign]
+    stage.step(0, 0.1)
+    assert [len(examples.frames) for examples in seen] == [2, 1]
+    assert torch.equal(*seen[0].appearance_from)
+    for examples in seen:
+        poses = plain[1](heatmaps_of(plain[0], examples.frames))
+        plain[1].key_points(poses)
+        appearance = plain[2].encode(examples.appearance_from[:1])
+        plain[2].recompose(appearance, poses)
+    for network, wanted in zip(networks, plain, strict=True):
+        for key, value in wanted.state_dict().items():
+            unbiased = 0.02 if key.endswith("running_var") else 1e-5  # one frame, seen twice here
+            torch.testing.assert_close(network.state_dict()[key], value, rtol=unbiased, atol=1e-6)
 
 
 def test_separate_updates_are_two_of_the_same_optimisers() -> None:

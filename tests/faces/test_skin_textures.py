@@ -15,8 +15,8 @@ from stylefacev_cli.faces.factors import Z_DIM, FaceFactors
 from stylefacev_cli.faces.parameters import Identity, Pose
 
 if TYPE_CHECKING:
-    from stylefacev_cli.faces import skins as skins_module
-    from stylefacev_cli.faces.studio import Studio
+    from stylefacev_cli.faces import skin_textures as skins_module
+    from stylefacev_cli.faces.latent_renderer import LatentRenderer
 
 pytestmark = pytest.mark.render
 
@@ -25,9 +25,9 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 @pytest.fixture(scope="session")
 def skins(look: Path) -> skins_module.Skins:
-    from stylefacev_cli.faces import skins
+    from stylefacev_cli.faces import skin_textures
 
-    return skins.load_skins()
+    return skin_textures.load_skins()
 
 
 def person(**values: object) -> Identity:
@@ -37,7 +37,7 @@ def person(**values: object) -> Identity:
 
 def albedo(identity: Identity) -> np.ndarray:
     """Linear colours [HEIGHT, WIDTH, 3]."""
-    from stylefacev_cli.faces.skins import blend_skin
+    from stylefacev_cli.faces.skin_textures import blend_skin
 
     return (blend_skin(identity)[..., :3] / 255.0) ** 2
 
@@ -67,7 +67,7 @@ identities = st.builds(
 @settings(max_examples=40, deadline=None)
 @given(identity=identities)
 def test_weights_are_shares(skins: skins_module.Skins, identity: Identity) -> None:
-    from stylefacev_cli.faces.skins import picture_weights
+    from stylefacev_cli.faces.skin_textures import picture_weights
 
     weights = picture_weights(skins, identity)
     assert weights.shape == (20,) and (weights >= 0).all()
@@ -76,7 +76,7 @@ def test_weights_are_shares(skins: skins_module.Skins, identity: Identity) -> No
 
 @pytest.mark.parametrize("name", ["age", "gender", "ancestry", "ruddiness"])
 def test_weights_vary_continuously(skins: skins_module.Skins, name: str) -> None:
-    from stylefacev_cli.faces.skins import picture_weights
+    from stylefacev_cli.faces.skin_textures import picture_weights
 
     rows = []
     for share in np.linspace(0, 1, 801):
@@ -88,7 +88,7 @@ def test_weights_vary_continuously(skins: skins_module.Skins, name: str) -> None
 
 
 def test_those_whom_a_picture_shows_get_it(skins: skins_module.Skins) -> None:
-    from stylefacev_cli.faces.skins import picture_weights
+    from stylefacev_cli.faces.skin_textures import picture_weights
 
     for k, (period, origin, sex) in enumerate(skins.places):
         identity = person(
@@ -103,7 +103,7 @@ def test_those_whom_a_picture_shows_get_it(skins: skins_module.Skins) -> None:
 @settings(max_examples=15, deadline=None)
 @given(identity=identities)
 def test_maps_are_within_bounds(skins: skins_module.Skins, identity: Identity) -> None:
-    from stylefacev_cli.faces import skins as module
+    from stylefacev_cli.faces import skin_textures as module
 
     zones = module._zones(module.load_mesh())
     picture = module.blend_skin(identity)
@@ -121,7 +121,7 @@ def test_maps_are_within_bounds(skins: skins_module.Skins, identity: Identity) -
 def test_people_alike_have_skins_alike(
     skins: skins_module.Skins, identity: Identity, name: str
 ) -> None:
-    from stylefacev_cli.faces.skins import blend_skin
+    from stylefacev_cli.faces.skin_textures import blend_skin
 
     near = replace(identity, **{name: getattr(identity, name) * 0.999})
     gap = np.abs(blend_skin(identity).astype(int) - blend_skin(near))
@@ -132,7 +132,7 @@ def test_people_alike_have_skins_alike(
 def test_darker_tones_are_darker(
     skins: skins_module.Skins, ancestry: tuple[float, float, float]
 ) -> None:
-    from stylefacev_cli.faces import skins as module
+    from stylefacev_cli.faces import skin_textures as module
 
     zones = module._zones(module.load_mesh())
     tones = np.linspace(0, 1, 9)
@@ -145,7 +145,7 @@ def test_darker_tones_are_darker(
 
 
 def test_lips_are_redder_than_skin_in_everybody(skins: skins_module.Skins) -> None:
-    from stylefacev_cli.faces import skins as module
+    from stylefacev_cli.faces import skin_textures as module
 
     zones = module._zones(module.load_mesh())
     for place in skins.places:
@@ -158,7 +158,7 @@ def test_lips_are_redder_than_skin_in_everybody(skins: skins_module.Skins) -> No
 
 
 def test_no_hair_is_left_on_scalps(skins: skins_module.Skins) -> None:
-    from stylefacev_cli.faces import skins as module
+    from stylefacev_cli.faces import skin_textures as module
 
     zones = module._zones(module.load_mesh())
     for ancestry in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
@@ -168,7 +168,7 @@ def test_no_hair_is_left_on_scalps(skins: skins_module.Skins) -> None:
 
 
 def test_head_and_neck_meet_without_a_seam(skins: skins_module.Skins) -> None:
-    from stylefacev_cli.faces import skins as module
+    from stylefacev_cli.faces import skin_textures as module
     from stylefacev_cli.faces.mesh import load_mesh
 
     mesh, places = load_mesh(), {}
@@ -192,7 +192,7 @@ def test_head_and_neck_meet_without_a_seam(skins: skins_module.Skins) -> None:
 
 
 def test_blends_are_repeatable(skins: skins_module.Skins) -> None:
-    from stylefacev_cli.faces import skins as module
+    from stylefacev_cli.faces import skin_textures as module
 
     identity = person(age=0.66, gender=0.4)
     first = module.blend_skin(identity)
@@ -200,7 +200,7 @@ def test_blends_are_repeatable(skins: skins_module.Skins) -> None:
     np.testing.assert_array_equal(module.blend_skin(identity), first)
 
 
-def test_the_renderer_draws_the_picture(photographic_studio: Studio) -> None:
+def test_the_renderer_draws_the_picture(photographic_studio: LatentRenderer) -> None:
     studio = photographic_studio
     z = studio.factors.sample(np.random.default_rng(3))
     z = studio.factors.with_poses(z, studio.factors.pose_factors(Pose())[None])[0]

@@ -17,7 +17,7 @@ from stylefacev_cli.networks.stylefacev.landmarks import (
 BATCH = 16
 
 
-def landmarks_of(detector: LandmarkDetector, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+def detect_landmarks(detector: LandmarkDetector, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The 98 WFLW points of each frame.
 
     Args:
@@ -43,5 +43,5 @@ def landmarks_of(detector: LandmarkDetector, frames: NDArray[np.uint8]) -> NDArr
 
 
 def key_point_track(detector: LandmarkDetector, clip: NDArray[np.uint8]) -> Track:
-    """The 14 key points of each frame of a clip: [T, 14, 2]; arguments as `landmarks_of`."""
-    return key_points_from_landmarks(torch.from_numpy(landmarks_of(detector, clip))).numpy()
+    """The 14 key points of each frame of a clip: [T, 14, 2]; arguments as `detect_landmarks`."""
+    return key_points_from_landmarks(torch.from_numpy(detect_landmarks(detector, clip))).numpy()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stylefacev_cli.errors import DataError
-from stylefacev_cli.metrics.distances import (
+from stylefacev_cli.metrics.feature_distances import (
     Features,
     frechet_distance,
     kernel_distance,

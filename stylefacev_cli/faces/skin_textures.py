@@ -23,7 +23,7 @@ from stylefacev_cli.faces import assets, bake, kernels
 from stylefacev_cli.faces.mesh import FaceMesh, load_mesh
 from stylefacev_cli.faces.palette import average_tone, skin_color, smooth_step
 from stylefacev_cli.faces.parameters import Identity
-from stylefacev_cli.faces.skin import average_hairline
+from stylefacev_cli.faces.skin_paint import average_hairline
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -343,7 +343,7 @@ def _square_roots() -> U8:
 
 
 @njit(cache=True)
-def _blend(
+def _blend(  # noqa: PLR0913 - a compiled loop, which takes arrays and numbers only
     low: I16,
     detail: I16,
     mean_detail: I16,

@@ -5,13 +5,13 @@ import pytest
 from numpy.typing import NDArray
 
 from stylefacev_cli.errors import DataError
-from stylefacev_cli.metrics.recomposition import Images
-from stylefacev_cli.metrics.similarity import (
-    Couple,
+from stylefacev_cli.metrics.identity_similarity import (
+    IdentityPair,
     Similarities,
     mean_similarities,
     measure_similarity,
 )
+from stylefacev_cli.metrics.recomposition import Images
 
 
 def painted(*color: int) -> Images:
@@ -24,7 +24,10 @@ def mean_color(images: Images) -> NDArray[np.float32]:
 
 
 RED, GREEN = painted(200, 0, 0), painted(0, 100, 0)
-COUPLES = [Couple(RED, GREEN, painted(100, 0, 0)), Couple(GREEN, RED, painted(0, 90, 0))] * 3
+COUPLES = [
+    IdentityPair(RED, GREEN, painted(100, 0, 0)),
+    IdentityPair(GREEN, RED, painted(0, 90, 0)),
+] * 3
 
 
 def test_a_model_that_keeps_who_it_is() -> None:
@@ -33,7 +36,7 @@ def test_a_model_that_keeps_who_it_is() -> None:
 
 
 def test_a_model_that_takes_the_face_of_the_other() -> None:
-    bare = [Couple(couple.a, couple.b) for couple in COUPLES]
+    bare = [IdentityPair(couple.a, couple.b) for couple in COUPLES]
     (one, *_) = measure_similarity(bare, lambda a, b: b, mean_color)
     assert one == Similarities(reconstruction=1, kept=0, leaked=1, strangers=0)
 
@@ -42,7 +45,7 @@ def test_half_way() -> None:
     def blend(a: Images, b: Images) -> Images:
         return np.maximum(a, b)
 
-    found = list(measure_similarity([Couple(RED, painted(0, 200, 0))], blend, mean_color))
+    found = list(measure_similarity([IdentityPair(RED, painted(0, 200, 0))], blend, mean_color))
     assert found[0].kept == found[0].leaked == pytest.approx(0.5**0.5)
     means = mean_similarities(found)
     assert set(means) == {"reconstruction", "kept", "leaked", "strangers"}

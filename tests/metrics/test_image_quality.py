@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage import metrics as oracle
 
-from stylefacev_cli.metrics.images import face_box, psnr, ssim
+from stylefacev_cli.metrics.image_quality import face_box, psnr, ssim
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from stylefacev_cli.faces.factors import CANONICAL, UNALIGNED, WIDE
+from stylefacev_cli.faces.latent_renderer import LatentRenderer
 from stylefacev_cli.faces.parameters import Pose
-from stylefacev_cli.faces.studio import Studio
 
 pytestmark = pytest.mark.render
 
@@ -16,13 +16,13 @@ RIGHT_PUPIL, LEFT_PUPIL = 96, 97
 UPPER_LIDS, LOWER_LIDS = [61, 62, 63, 69, 70, 71], [67, 66, 65, 75, 74, 73]
 
 
-def posed(studio: Studio, pose: Pose, seed: int = 0) -> np.ndarray:
+def posed(studio: LatentRenderer, pose: Pose, seed: int = 0) -> np.ndarray:
     factors = studio.factors
     z = factors.sample(np.random.default_rng(seed))
     return factors.with_poses(z, factors.pose_factors(pose)[None])[0]
 
 
-def test_same_latent_same_bytes(studio: Studio) -> None:
+def test_same_latent_same_bytes(studio: LatentRenderer) -> None:
     rng = np.random.default_rng(4)
     a, b = (studio.factors.sample(rng) for _ in range(2))
     first = studio.render(a)
@@ -33,17 +33,17 @@ def test_same_latent_same_bytes(studio: Studio) -> None:
     assert first.image.shape == (64, 64, 3) and first.image.dtype == np.uint8
 
 
-def test_studios_of_two_sizes_can_take_turns(studio: Studio) -> None:
+def test_studios_of_two_sizes_can_take_turns(studio: LatentRenderer) -> None:
     rng = np.random.default_rng(4)
     a, b = (studio.factors.sample(rng) for _ in range(2))
     first = studio.render(a)
-    other = Studio(size_px=32, look="procedural")
+    other = LatentRenderer(size_px=32, look="procedural")
     small = other.render(b)
     np.testing.assert_array_equal(studio.render(a).image, first.image)
     np.testing.assert_array_equal(other.render(b).image, small.image)
 
 
-def test_pictures_show_somebody_well_lit(studio: Studio) -> None:
+def test_pictures_show_somebody_well_lit(studio: LatentRenderer) -> None:
     rng = np.random.default_rng(5)
     for _ in range(12):
         frame = studio.render(studio.factors.sample(rng))
@@ -53,14 +53,14 @@ def test_pictures_show_somebody_well_lit(studio: Studio) -> None:
         assert face.std() > 12
 
 
-def test_filler_does_not_matter(studio: Studio) -> None:
+def test_filler_does_not_matter(studio: LatentRenderer) -> None:
     z = studio.factors.sample(np.random.default_rng(6))
     other = z.copy()
     other[studio.factors.filler] = np.roll(z[studio.factors.filler], 7)
     np.testing.assert_array_equal(studio.render(z).image, studio.render(other).image)
 
 
-def test_a_in_the_pose_of_a_is_a(studio: Studio) -> None:
+def test_a_in_the_pose_of_a_is_a(studio: LatentRenderer) -> None:
     rng = np.random.default_rng(7)
     a, b = (studio.factors.sample(rng) for _ in range(2))
     same = studio.render(studio.factors.combine(identity_from=a, pose_from=a))
@@ -70,7 +70,7 @@ def test_a_in_the_pose_of_a_is_a(studio: Studio) -> None:
     assert not np.array_equal(mixed.image, same.image)
 
 
-def test_landmarks_are_inside_the_frame(studio: Studio) -> None:
+def test_landmarks_are_inside_the_frame(studio: LatentRenderer) -> None:
     rng = np.random.default_rng(8)
     for factors in (type(studio.factors)(framing) for framing in (CANONICAL, UNALIGNED, WIDE)):
         latents = [factors.sample(rng) for _ in range(60)]
@@ -80,7 +80,7 @@ def test_landmarks_are_inside_the_frame(studio: Studio) -> None:
         assert np.min(drawn) > -0.1 and np.max(drawn) < 1.1
 
 
-def test_landmarks_follow_mouth_eyes_and_head(studio: Studio) -> None:
+def test_landmarks_follow_mouth_eyes_and_head(studio: LatentRenderer) -> None:
     rest = Pose(head_fraction=0.84)
 
     def landmarks(pose: Pose) -> np.ndarray:
@@ -114,7 +114,7 @@ def test_landmarks_follow_mouth_eyes_and_head(studio: Studio) -> None:
     assert neutral[0, 0] < neutral[32, 0]
 
 
-def test_the_mouth_in_the_picture_is_where_the_landmarks_say(studio: Studio) -> None:
+def test_the_mouth_in_the_picture_is_where_the_landmarks_say(studio: LatentRenderer) -> None:
     rest = Pose(head_fraction=0.84)
     closed = studio.render(posed(studio, rest))
     opened = studio.render(posed(studio, replace(rest, jaw=0.7)))
@@ -125,7 +125,7 @@ def test_the_mouth_in_the_picture_is_where_the_landmarks_say(studio: Studio) -> 
     assert low[0] < column < high[0] and low[1] < row < high[1]
 
 
-def test_hidden_landmarks_are_flagged(studio: Studio) -> None:
+def test_hidden_landmarks_are_flagged(studio: LatentRenderer) -> None:
     turned = studio.render(posed(studio, Pose(yaw_deg=25.0, head_fraction=0.84), seed=3))
     front = studio.render(posed(studio, Pose(head_fraction=0.84), seed=3))
     assert front.visible[[NOSE_TIP, UPPER_LIP, LOWER_LIP, CHIN]].all()

@@ -38,7 +38,7 @@ BATCH = 16
 
 
 @dataclass(frozen=True)
-class PictureDistance:
+class ImageDistance:
     """A distance of pictures.
 
     Attributes:
@@ -62,7 +62,7 @@ class PictureDistance:
         return torch.cat(found).double().numpy()
 
 
-def picture_distance(name: str = "auto") -> PictureDistance:
+def image_distance(name: str = "auto") -> ImageDistance:
     """A distance by its name.
 
     Args:
@@ -81,13 +81,13 @@ def picture_distance(name: str = "auto") -> PictureDistance:
     if name == EFFICIENTNET_ENTRY:
         loss = PerceptualLoss(load_efficientnet(EFFICIENTNET_GROUPS), name)
         (file,) = find_entry(EFFICIENTNET_ENTRY).files
-        return PictureDistance(f"perceptual-{name}", sha256_of(path_of(file)), loss.distances)
+        return ImageDistance(f"perceptual-{name}", sha256_of(path_of(file)), loss.distances)
     path = _backbone_file(name)
     if not path.is_file():
         raise MissingWeightsError(
             f"{path} is not there: put torchvision's file there, or use {EFFICIENTNET_ENTRY}"
         )
-    return PictureDistance(name, sha256_of(path), lpips_measure(_load_lpips(name)))
+    return ImageDistance(name, sha256_of(path), lpips_measure(_load_lpips(name)))
 
 
 def lpips_measure(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:

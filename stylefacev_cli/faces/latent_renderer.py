@@ -12,7 +12,7 @@ from stylefacev_cli.faces.head import Head, build_head
 from stylefacev_cli.faces.looks import PHOTOGRAPHIC, check_look, fetch_assets
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.parameters import Pose
-from stylefacev_cli.faces.posing import pose_head
+from stylefacev_cli.faces.posed_head import pose_head
 from stylefacev_cli.faces.renderer import FaceFrame, FaceRenderer
 
 F32 = NDArray[np.float32]
@@ -20,7 +20,7 @@ F32 = NDArray[np.float32]
 _HEADS_KEPT = 8
 
 
-class Studio:
+class LatentRenderer:
     """Renders latents: any identity in any scene and pose, on demand.
 
     The picture of A in the pose of B is `render(factors.combine(identity_from=a, pose_from=b))`.

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylefacev_cli.errors import DataError
-from stylefacev_cli.metrics.distances import Estimate
+from stylefacev_cli.metrics.feature_distances import Estimate
 from stylefacev_cli.metrics.recomposition import Images, Recompose
 
 Embed = Callable[[Images], NDArray[np.float32]]  # [N, H, W, 3] → [N, D]
 
 
 @dataclass(frozen=True)
-class Couple:
+class IdentityPair:
     """Images of two people [S, S, 3]."""
 
     a: Images
@@ -42,7 +42,7 @@ class Similarities:
 
 
 def measure_similarity(
-    couples: Iterable[Couple], recompose: Recompose, embed: Embed, *, batch: int = 8
+    couples: Iterable[IdentityPair], recompose: Recompose, embed: Embed, *, batch: int = 8
 ) -> Iterator[Similarities]:
     """Measure one couple after the other; `batch` of them are in memory.
 

@@ -89,7 +89,7 @@ class Floor:
         ]
 
 
-def floor_of(real: Features, at_most: int) -> Floor:
+def frechet_floor(real: Features, at_most: int) -> Floor:
     """The floor from real samples [N, D] in random order, with `at_most` in each set.
 
     Raises:
