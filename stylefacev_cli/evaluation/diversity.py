@@ -102,8 +102,8 @@ def measure_diversity(session: EvalSession, request: DiversityRequest) -> Report
     sides: Report = {}
     warnings: list[str] = []
     for side, videos in sets.items():
-        sides[side], doubts = _measure_side(session, request, measures, side, videos)
-        warnings += doubts
+        sides[side], more = _measure_side(session, request, measures, side, videos)
+        warnings += more
     return {
         "metric": f"diversity-{distance.name}",
         "protocol": f"diversity{request.clips}_{num_frames}f_{request.pairs}pairs",

@@ -66,11 +66,11 @@ def measure_fvd(session: EvalSession, request: FvdRequest) -> Report:
     sets = open_sides(request.fake, request.real, clip_rule.span)
     network, sha256 = load_i3d(), hash_of(find_entry(ENTRY))
 
-    def gather(side: str, count: int, label: str, spoil: Callable[[Any], Any] | None) -> Gathered:
+    def gather(side: str, count: int, label: str, alter: Callable[[Any], Any] | None) -> Gathered:
         return session.gather(
             sets[side], rules[side], count,
-            lambda clips: metric.feature_rows(network, map(spoil, clips) if spoil else clips),
-            {"name": ENTRY, "sha256": sha256, "spoilt": label if spoil else None},
+            lambda clips: metric.feature_rows(network, map(alter, clips) if alter else clips),
+            {"name": ENTRY, "sha256": sha256, "spoilt": label if alter else None},
             label=label, unit="clips",
         )  # fmt: skip
 
@@ -98,15 +98,15 @@ def measure_fvd(session: EvalSession, request: FvdRequest) -> Report:
         **asdict(result),
     }
     if request.controls:
-        # As the floor, of other people than those compared with, but one half of it spoilt. Frozen
+        # As the floor, of other people than those compared with, but one half of it altered. Frozen
         # copies of the very same clips would share their people, rooms and light.
         half, every = result.floor_clips, len(gathered["real"].rows)
         base = gathered["real"].rows[:half]
-        spoilt = {
-            name: gather("real", every, name, spoil).rows[half : 2 * half]
-            for name, spoil in metric.CONTROLS.items()
+        altered = {
+            name: gather("real", every, name, alter).rows[half : 2 * half]
+            for name, alter in metric.CONTROLS.items()
         }
-        report["controls"] = {name: frechet_distance(x, base) for name, x in spoilt.items()}
+        report["controls"] = {name: frechet_distance(x, base) for name, x in altered.items()}
     return report
 
 

@@ -47,7 +47,7 @@ class RecompositionRequest:
 
 
 def fetch_render_assets(look: str) -> None:
-    """Fetch the files of a look that are not here; the caller's interaction is told and asked.
+    """Fetch the files of a look that are not here; the caller's interaction shows and asks.
 
     Raises:
         MissingWeightsError: they cannot be fetched.

@@ -139,8 +139,8 @@ class EvalSession:
         while len(rows) < count and begin < len(videos):
             end = begin + -(-(count - len(rows)) // rule.most)
             parts = self._round(videos, rule, range(begin, end), extract, advance)
-            found = [one for part in parts for one in part.rows]
-            for _, name, row in sorted(found, key=lambda one: one[0]):
+            features = [one for part in parts for one in part.rows]
+            for _, name, row in sorted(features, key=lambda one: one[0]):
                 if len(rows) < count:
                     rows.append(row)
                     gathered.videos.append(name)
@@ -160,7 +160,7 @@ class EvalSession:
         extract: Extract,
         advance: Callable[[], None],
     ) -> list[_Part]:
-        """What each process finds in its share of some places of the order."""
+        """The features of each process, of its share of some places of the order."""
         from stylefacev_cli.datasets.videos import Taken, items_of
 
         share = places[self.processes.rank :: self.processes.count]
@@ -183,7 +183,7 @@ class EvalSession:
 
 @dataclass
 class _Part:
-    """What one process found in one round."""
+    """The features of one process in one round."""
 
     rows: list[tuple[int, str, NDArray[np.floating]]]  # place and name of the video, features
     taken: Taken

@@ -132,7 +132,7 @@ def frames_in_common(
     number that all of them have, and a note says so.
 
     Args:
-        session: is told.
+        session: its listener gets the note.
         sides: the sets.
         requested: the number that was asked for, which always counts; None: none was.
         default: without one.

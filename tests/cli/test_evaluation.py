@@ -34,6 +34,6 @@ from evaluation_fixtures import Evaluate
 def test_bad_input_gets_one_line(
     evaluate: Evaluate, arguments: list[str], code: int, message: str
 ) -> None:
-    found, out, err = evaluate(*arguments)
-    assert (found, out) == (code, "")
+    returned, out, err = evaluate(*arguments)
+    assert (returned, out) == (code, "")
     assert message in err and err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""`eval diversity`, with a distance of straw."""
+"""`eval diversity`, with a cheap distance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`eval fid`, with networks of straw."""
+"""`eval fid`, with cheap networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`eval fvd`, with a network of straw."""
+"""`eval fvd`, with a cheap network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`eval identity`, with a network of straw."""
+"""`eval identity`, with a cheap network."""
 
 from __future__ import annotations
 

@@ -78,13 +78,13 @@ def test_a_generator_trained_on_these_faces_is_asked(
     report = json.loads(out)
     assert code == 0 and report["left_out"] == {}
     assert report["protocol"].startswith(f"recomposition_canonical_faces{RECIPE}_procedural_")
-    found = [pair["generator"]["psnr"] for pair in report["per_pair"]]
-    assert np.mean(found) == report["rows"]["generator"]["psnr"]["mean"]
+    psnr = [pair["generator"]["psnr"] for pair in report["per_pair"]]
+    assert np.mean(psnr) == report["rows"]["generator"]["psnr"]["mean"]
     people = rendered_pairs.RenderedPairs(rendered_pairs.PairRule(2), report["resolution"])
     pair = people.pair(0, load_model(model, device="cpu"))
     assert pair.generated is not None
     error = np.square((pair.generated.astype(float) - pair.truth) / 255).mean()
-    assert found[0] == pytest.approx(-10 * np.log10(error), abs=0.01)
+    assert psnr[0] == pytest.approx(-10 * np.log10(error), abs=0.01)
 
 
 def test_a_generator_of_other_latents_has_no_ceiling(
@@ -130,5 +130,5 @@ def test_a_photographic_model_is_measured_on_photographic_faces(
 def test_bad_input_gets_one_line(
     evaluate_renders: Evaluate, options: list[str], code: int, message: str
 ) -> None:
-    found, out, err = evaluate_renders("recomposition", *options)
-    assert (found, out) == (code, "") and message in err and err.count("\n") == 1
+    returned, out, err = evaluate_renders("recomposition", *options)
+    assert (returned, out) == (code, "") and message in err and err.count("\n") == 1

@@ -55,8 +55,8 @@ def test_perfect_and_copying_models_on_rendered_people(
         lambda images: np.stack([labels.get(image.tobytes(), nowhere) for image in images])
     )
     constant = people.mean_truth()
-    wanted = np.mean([pair.truth for pair in pairs], axis=0)
-    assert np.abs(constant - wanted).max() <= 0.5
+    mean = np.mean([pair.truth for pair in pairs], axis=0)
+    assert np.abs(constant - mean).max() <= 0.5
     for rows in measure_pairs(people.pairs(), perfect, instruments, constant):
         assert rows["recomposed"] == rows["same_person"] == rows["truth"]
         assert rows["self"].psnr > 106 and rows["recomposed"].landmarks == 0
@@ -86,12 +86,12 @@ def test_why_a_generator_has_no_ceiling() -> None:
 
 def test_a_generator_of_another_recipe_has_no_ceiling() -> None:
     manifest = trained_on_these_faces()
-    told = manifest.provenance
+    provenance = manifest.provenance
     assert (
-        rendered_pairs.why_no_generator_row(with_provenance(manifest, **told, recipe=RECIPE))
+        rendered_pairs.why_no_generator_row(with_provenance(manifest, **provenance, recipe=RECIPE))
         is None
     )
-    earlier = with_provenance(manifest, **told, recipe=RECIPE - 1)  # of as many factors
+    earlier = with_provenance(manifest, **provenance, recipe=RECIPE - 1)  # of as many factors
     reason = (
         f"its generator was trained on faces of recipe {RECIPE - 1}, these are of recipe {RECIPE}"
     )
@@ -121,20 +121,20 @@ def test_the_model_that_another_started_from_knows_of_its_generator() -> None:
 
 def test_faces_are_placed_as_the_bundle_says() -> None:
     manifest = read_manifest("default-128")
-    for told, wanted in (("wide", "wide"), ("sideways", "canonical"), (None, "canonical")):
-        assert rendered_pairs.framing_of(with_provenance(manifest, framing=told)) == wanted
+    for framing, expected in (("wide", "wide"), ("sideways", "canonical"), (None, "canonical")):
+        assert rendered_pairs.framing_of(with_provenance(manifest, framing=framing)) == expected
 
 
 def test_people_look_as_the_bundle_says() -> None:
     manifest = read_manifest("default-128")
-    for told, expected in (
+    for look, expected in (
         ("photographic", "photographic"),
         ("procedural", "procedural"),
         ("painted", "procedural"),
         (["photographic"], "procedural"),
         (None, "procedural"),
     ):
-        assert rendered_pairs.look_of(with_provenance(manifest, look=told)) == expected
+        assert rendered_pairs.look_of(with_provenance(manifest, look=look)) == expected
 
 
 @pytest.mark.parametrize(

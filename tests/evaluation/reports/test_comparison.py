@@ -78,8 +78,8 @@ def test_compare_tells_of_other_sources(compare: Evaluate) -> None:
 def test_compare_of_something_else(
     compare: Evaluate, content: Any, code: int, message: str
 ) -> None:
-    found, out, err = compare(content, fvd_report())
-    assert (found, out) == (code, "")
+    returned, out, err = compare(content, fvd_report())
+    assert (returned, out) == (code, "")
     assert message in err and err.count("\n") == 1
 
 
