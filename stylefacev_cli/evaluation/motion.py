@@ -47,6 +47,7 @@ class MotionRequest:
     frames: int | None = option(
         "Frames of each video.",
         default=None,
+        minimum=8,
         shown_default=f"{DEFAULT_FRAMES}; of shorter videos as many as all have",
     )
     fps: float | None = option(

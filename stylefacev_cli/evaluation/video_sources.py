@@ -58,6 +58,8 @@ def open_source(source: str, num_frames: int, motion_seeds: str | None = None) -
         return _videos_of_model(source, name, num_frames, motion_seeds)
     from stylefacev_cli.datasets.videos import open_videos
 
+    if Path(source).is_file():
+        raise DataError(f"{source} is a file: give the folder that it is in")
     videos = open_videos(Path(source))
     known = [
         video if video.person else replace(video, person=_person_of(_record_beside(video.name)))
