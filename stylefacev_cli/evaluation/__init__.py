@@ -1,1 +1,1 @@
-"""From sources to reports: one file for each family of metrics."""
+"""Evaluation: videos and models in, reports with their protocol out."""

@@ -61,8 +61,8 @@ def read_features(key: Mapping[str, Any]) -> Gathered | None:
             facts = file.metadata() or {}
             if facts.get(_KEY) != text:
                 return None
-            found = json.loads(facts[_FACTS])
-            return Gathered(file.get_tensor("rows"), **found, cached=True)
+            kept = json.loads(facts[_FACTS])
+            return Gathered(file.get_tensor("rows"), **kept, cached=True)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylefacev_cli.cli.gathering import Laboratory
-from stylefacev_cli.cli.terminal import Terminal
+from stylefacev_cli.common.listener import LogListener
 from stylefacev_cli.common.processes import Processes
 from stylefacev_cli.datasets.videos import ClipRule, ItemRule, open_videos
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.evaluation.feature_store import features_folder
+from stylefacev_cli.evaluation.session import EvalSession
 
 NUM_VIDEOS = 9
 SHORT, DAMAGED = 3, 5  # one of four frames, one that cannot be read
@@ -51,8 +51,8 @@ class Reader:
 
 def gather(folder: Path, read: Reader, **changes: Any) -> Any:
     settings = {"count": 6, "rule": ItemRule(ClipRule(8)), "network": {"name": "mean"}, **changes}
-    lab = Laboratory(Terminal([]), Processes(), skip_damaged=True)
-    return lab.gather(
+    session = EvalSession(LogListener(), Processes(), skip_damaged=True)
+    return session.gather(
         open_videos(folder), settings["rule"], settings["count"], read, settings["network"],
         label="x", unit="clips",
     )  # fmt: skip
@@ -105,9 +105,9 @@ def test_changed_content_and_damaged_features_are_noticed(folder: Path, home: Pa
 
 
 def test_damage_is_an_error_unless_it_may_be_skipped(folder: Path, home: Path) -> None:
-    lab = Laboratory(Terminal([]), Processes())
+    session = EvalSession(LogListener(), Processes())
     with pytest.raises(DataError, match="00.png"):
-        lab.gather(
+        session.gather(
             open_videos(folder), ItemRule(ClipRule(8)), 6, Reader(), {}, label="x", unit="clips"
         )
 

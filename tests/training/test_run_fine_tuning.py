@@ -14,10 +14,10 @@ import yaml
 from discs import tiny_settings
 from notes import Notes
 
-from stylefacev_cli.cli.detectors import choose_detector
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.datasets.clips import MANIFEST_NAME
 from stylefacev_cli.errors import DataError, MissingWeightsError, UsageError
+from stylefacev_cli.evaluation.landmark_detector import choose_detector
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylefacev.motion import MotionSampler

@@ -1,4 +1,4 @@
-"""Rendered people for evaluation, and a model that recomposes them: faces joined with a model.
+"""Pairs of rendered people whose recomposition is known, and a model that recomposes them.
 
 Pair n of a seed is two people that no rendered set has: `data render` draws its people from
 `default_rng([seed, number])`, evaluation from `default_rng([seed, number, person, STREAM])`.
@@ -38,7 +38,14 @@ SEED_RULE = (
 
 @dataclass(frozen=True)
 class PairRule:
-    """Which people are rendered, and how."""
+    """Which people are rendered, and how.
+
+    Attributes:
+        num_pairs: how many pairs.
+        seed: of all people.
+        framing: one of `FRAMINGS`.
+        look: one of `LOOKS`.
+    """
 
     num_pairs: int = 64
     seed: int = 0
@@ -57,12 +64,12 @@ class PairRule:
 
     @property
     def name(self) -> str:
-        """Which renders they are: faces of another recipe, look or framing are another measure."""
+        """A part of the protocol: faces of another recipe, look or framing are not comparable."""
         return f"{self.framing}_faces{RECIPE}_{self.look}"
 
 
 class RenderedPairs:
-    """People in pairs, with the truth of what a model is to make of them."""
+    """People in pairs, A and B, with the render of A in the pose of B."""
 
     def __init__(self, rule: PairRule, size_px: int) -> None:
         """Open the renderer.
@@ -73,11 +80,11 @@ class RenderedPairs:
             IntegrityError: a render asset is damaged.
         """
         self.rule, self._size_px = rule, size_px
-        self._studio = open_studio(size_px, FramingRange.named(rule.framing), rule.look)
+        self._renderer = open_renderer(size_px, FramingRange.named(rule.framing), rule.look)
 
     def latents(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Z [256] of A and of B."""
-        factors = self._studio.factors
+        factors = self._renderer.factors
         a, b = (
             factors.sample(np.random.default_rng([self.rule.seed, number, person, STREAM]))
             for person in (1, 2)
@@ -87,18 +94,18 @@ class RenderedPairs:
     def truth(self, number: int) -> NDArray[np.float32]:
         """Z [256] of A in the pose of B."""
         a, b = self.latents(number)
-        return self._studio.factors.combine(identity_from=a, pose_from=b)
+        return self._renderer.factors.combine(identity_from=a, pose_from=b)
 
     def pair(self, number: int, generator: Model | None = None) -> Pair:
-        """A pair's images and labels; with a model, also what its generator makes of the truth."""
+        """A pair's images and landmarks; with a model, also its generator's image of the truth."""
         a, b = self.latents(number)
-        own, donor, wanted = (self._studio.render(z) for z in (a, b, self.truth(number)))
+        own, donor, target = (self._renderer.render(z) for z in (a, b, self.truth(number)))
         generated = None
         if generator is not None:
             z = torch.from_numpy(self.truth(number))[None]
             generated = as_pictures(generator.render(generator.map(z, 1.0)))[0]
         return Pair(
-            own.image, donor.image, wanted.image, own.landmarks, wanted.landmarks, generated
+            own.image, donor.image, target.image, own.landmarks, target.landmarks, generated
         )
 
     def pairs(self, generator: Model | None = None) -> Iterator[Pair]:
@@ -109,13 +116,13 @@ class RenderedPairs:
         """The mean of the true images of all pairs, uint8 [S, S, 3]."""
         total = np.zeros((self._size_px, self._size_px, 3))
         for number in range(self.rule.num_pairs):
-            total += self._studio.render(self.truth(number)).image
+            total += self._renderer.render(self.truth(number)).image
         mean: Images = (total / self.rule.num_pairs).round().astype(np.uint8)
         return mean
 
 
-def open_studio(size_px: int, framing: FramingRange, look: str) -> LatentRenderer:
-    """A studio for a process that uses torch, too.
+def open_renderer(size_px: int, framing: FramingRange, look: str) -> LatentRenderer:
+    """A renderer for a process that uses torch, too.
 
     Triton, which torch may import later, crashes if Mesa has loaded its own LLVM before: so it is
     imported first, where it is installed.
@@ -128,7 +135,9 @@ def open_studio(size_px: int, framing: FramingRange, look: str) -> LatentRendere
 
 
 def recomposer(model: Model) -> Recompose:
-    """What a model makes of images that show the appearance and images that show the pose.
+    """The function from images of the appearance and images of the pose to recomposed images.
+
+    All are uint8 [N, S, S, 3].
 
     Raises:
         MissingWeightsError: the model lacks a network.
@@ -146,36 +155,36 @@ def recomposer(model: Model) -> Recompose:
 
 
 def _frames_of(images: Images, model: Model) -> torch.Tensor:
-    """Images [N, R, R, 3] → frames [N, 3, R, R] in [−1, 1], where the model is."""
+    """Images uint8 [N, S, S, 3] → frames [N, 3, S, S] in [−1, 1], on the model's device."""
     return torch.tensor(images, device=model.device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @dataclass(frozen=True)
 class PairPictures:
-    """A pair to look at, each uint8 [S, S, 3]."""
+    """The images of a pair for a report, each uint8 [S, S, 3]."""
 
     a: Images
     b: Images
     truth: Images
-    made: Images
+    recomposed: Images
 
 
 def pair_pictures(pairs: RenderedPairs, number: int, recompose: Recompose) -> PairPictures:
-    """The pictures of a pair, rendered and recomposed anew: for a report, by the pair's number."""
+    """The images of a pair by its number, rendered and recomposed anew."""
     pair = pairs.pair(number)
     return PairPictures(pair.a, pair.b, pair.truth, recompose(pair.a[None], pair.b[None])[0])
 
 
 def framing_of(manifest: Manifest) -> str:
-    """How the faces were placed that a model learnt from, as its bundle says; else canonical."""
-    found = manifest.provenance.get("framing")
-    return found if found in FRAMINGS else "canonical"
+    """The framing of the faces that a model was trained on, as its bundle says; else canonical."""
+    framing = manifest.provenance.get("framing")
+    return framing if framing in FRAMINGS else "canonical"
 
 
 def look_of(manifest: Manifest) -> str:
-    """The look of the faces that a model learnt from, as its bundle says; else procedural."""
-    found = manifest.provenance.get("look")
-    return found if found in LOOKS else PROCEDURAL
+    """The look of the faces that a model was trained on, as its bundle says; else procedural."""
+    look = manifest.provenance.get("look")
+    return look if look in LOOKS else PROCEDURAL
 
 
 def rule_for(
@@ -185,7 +194,7 @@ def rule_for(
     framing: str | None = None,
     look: str | None = None,
 ) -> PairRule:
-    """Which people a model is measured on; None: as `framing_of` and `look_of` say.
+    """The pairs that a model is measured on; framing and look None: as it was trained.
 
     Raises:
         UsageError: a number or a name out of range.
@@ -200,11 +209,11 @@ def rule_for(
     )
 
 
-def why_no_ceiling(manifest: Manifest) -> str | None:
-    """Why a generator cannot be asked for the picture of true factors; None: it can.
+def why_no_generator_row(manifest: Manifest) -> str | None:
+    """Why a generator cannot render the true factors, so that its error is not measured.
 
-    It can if it was trained to make renders of today's recipe from their factors, which its bundle
-    says. Bundles that do not name a recipe are told by the number of factors.
+    None: it can, since it was trained on renders of this recipe from their factors, as its bundle
+    says. Bundles that name no recipe are recognised by the number of factors.
     """
     provenance = manifest.provenance
     z_dim = manifest.architecture["generator"].get("z_dim")
@@ -235,13 +244,15 @@ def _generator_training(provenance: Mapping[str, Any]) -> tuple[dict[str, Any], 
     return _generator_training(earlier) if isinstance(earlier, dict) else None
 
 
-def _why_other_faces(num_learnt: object, recipe: object) -> str | None:
+def _why_other_faces(num_trained: object, recipe: object) -> str | None:
     if isinstance(recipe, int) and recipe != RECIPE:
-        return f"its generator learnt faces of recipe {recipe}, these are of recipe {RECIPE}"
+        return (
+            f"its generator was trained on faces of recipe {recipe}, these are of recipe {RECIPE}"
+        )
     num_known = len(FaceFactors.names)
-    if num_learnt in (None, 0, num_known):  # 0: all of z was learnt, whatever it meant
+    if num_trained in (None, 0, num_known):  # 0: all of z was learnt, whatever it meant
         return None
     return (
-        f"its generator learnt {num_learnt} factors of an earlier renderer's faces, these have "
-        f"{num_known}"
+        f"its generator was trained on {num_trained} factors of an earlier renderer's faces, "
+        f"these have {num_known}"
     )

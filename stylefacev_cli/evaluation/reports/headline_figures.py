@@ -1,9 +1,13 @@
-"""The main figures of a report: what a page shows on top and what `compare` puts side by side."""
+"""The main figures of a report, for the top of a page and for `eval compare`; curves as text."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+CURVE_BARS = "▁▂▃▄▅▆▇█"
+CURVE_WIDTH = 60
 
 
 @dataclass(frozen=True)
@@ -11,8 +15,8 @@ class Figure:
     """One number with what it is to be read against.
 
     Attributes:
-        name: what it is.
-        value: of the made side; None if it could not be measured.
+        name: of the number.
+        value: of the generated side; None if it could not be measured.
         reference: the floor, or the same of the real side; None if there is none.
         aim: `lower` or `higher` is better, or `reference`: the nearer to it, the better.
         unit: of both.
@@ -50,7 +54,7 @@ def _fvd(report: dict[str, Any]) -> list[Figure]:
 
 
 def _fid(report: dict[str, Any]) -> list[Figure]:
-    suffix = report["metric"].removeprefix("fid").removeprefix("kid").replace("-", " ", 1)
+    suffix = report["metric"].removeprefix("fid").replace("-", " ", 1)
     return [
         Figure(f"FID{suffix}", report["fid"], report["floor"], "lower"),
         Figure(f"KID{suffix}", report["kid"]["mean"], None, "lower"),
@@ -70,30 +74,30 @@ MOTION_UNITS = {
 
 
 def _motion(report: dict[str, Any]) -> list[Figure]:
-    made = report["sides"]["fake"]["motion"]
+    fake = report["sides"]["fake"]["motion"]
     real = report["sides"].get("real", {}).get("motion", {})
     return [
-        Figure(name, made[name], real.get(name), "reference", unit)
+        Figure(name, fake[name], real.get(name), "reference", unit)
         for name, unit in MOTION_UNITS.items()
     ]
 
 
 def _identity(report: dict[str, Any]) -> list[Figure]:
-    made = report["sides"]["fake"]
+    fake = report["sides"]["fake"]
     real = report["sides"].get("real")
     names = {"mean_to_first": "cosine to first frame", "neighbours": "cosine of neighbours"}
     figures = [
-        Figure(label, made["identity"][name]["mean"], real and real["identity"][name]["mean"],
+        Figure(label, fake["identity"][name]["mean"], real and real["identity"][name]["mean"],
                "reference")
         for name, label in names.items()
     ]  # fmt: skip
-    return [*figures, Figure("identity kept", made["kept"], real and real["kept"], "higher")]
+    return [*figures, Figure("identity kept", fake["kept"], real and real["kept"], "higher")]
 
 
 def _diversity(report: dict[str, Any]) -> list[Figure]:
     def value(side: str, name: str) -> float | None:
-        found = report["sides"].get(side, {}).get("diversity", {}).get(name)
-        return found["mean"] if found else None
+        numbers = report["sides"].get(side, {}).get("diversity", {}).get(name)
+        return numbers["mean"] if numbers else None
 
     names = {"people_first_frames": "people apart", "motions_same_index": "motions apart"}
     return [
@@ -103,10 +107,10 @@ def _diversity(report: dict[str, Any]) -> list[Figure]:
 
 
 def _recomposition(report: dict[str, Any]) -> list[Figure]:
-    made, copied = report["rows"]["recomposed"], report["rows"]["copy"]
+    recomposed, copied = report["rows"]["recomposed"], report["rows"]["copy"]
     names = {"face_psnr": ("face PSNR", "higher", "dB"), "face_ssim": ("face SSIM", "higher", "")}
     figures = [
-        Figure(f"{label} (copy)", made[name]["mean"], copied[name]["mean"], aim, unit)
+        Figure(f"{label} (copy)", recomposed[name]["mean"], copied[name]["mean"], aim, unit)
         for name, (label, aim, unit) in names.items()
     ]
     share = report["points_to_detector"]
@@ -114,10 +118,10 @@ def _recomposition(report: dict[str, Any]) -> list[Figure]:
 
 
 def _reconstruction(report: dict[str, Any]) -> list[Figure]:
-    found = report["similarities"]
-    strangers = found["strangers"]["mean"]
+    similarities = report["similarities"]
+    strangers = similarities["strangers"]["mean"]
     return [
-        Figure(f"{name} (strangers)", found[name]["mean"], strangers, aim)
+        Figure(f"{name} (strangers)", similarities[name]["mean"], strangers, aim)
         for name, aim in (("reconstruction", "higher"), ("kept", "higher"), ("leaked", "lower"))
     ]
 
@@ -125,10 +129,28 @@ def _reconstruction(report: dict[str, Any]) -> list[Figure]:
 _READERS = {
     "fvd": _fvd,
     "fid": _fid,
-    "kid": _fid,
     "identity": _identity,
     "motion": _motion,
     "diversity": _diversity,
     "recomposition": _recomposition,
     "reconstruction": _reconstruction,
 }
+
+
+def curve_line(values: Sequence[float], low: float, high: float, width: int = CURVE_WIDTH) -> str:
+    """A curve as a row of bars; what lies below `low` or above `high` is drawn at that edge.
+
+    Args:
+        values: over time, at least one.
+        low: the value of the lowest bar.
+        high: that of the highest.
+        width: of the row, at most; of longer curves each bar is the lowest value of its stretch, so
+            that a short drop is not lost.
+    """
+    assert values and width >= 1
+    num_bars = min(width, len(values))
+    edges = [i * len(values) // num_bars for i in range(num_bars + 1)]
+    lowest = [min(values[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    reach = (high - low) or 1.0
+    shares = [min(max((value - low) / reach, 0.0), 1.0) for value in lowest]
+    return "".join(CURVE_BARS[round(share * (len(CURVE_BARS) - 1))] for share in shares)

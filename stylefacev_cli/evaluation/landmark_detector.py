@@ -1,29 +1,31 @@
-"""The landmark detector that measures faces, as several commands of `stylefacev eval` take it."""
+"""The landmark detector that measures faces, chosen by the model it belongs to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from stylefacev_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 
-DetectorOption = Annotated[
-    str, typer.Option("--detector", help="Model whose landmark detector finds the key points.")
-]
+DETECTOR_HELP = "Model whose landmark detector finds the key points."
 
 
 @dataclass(frozen=True)
 class ChosenDetector:
-    """A detector, and what is said of it in reports."""
+    """A detector, and what reports say of it.
+
+    Attributes:
+        network: images [N, 3, S, S] in [0, 1] → heatmaps of 98 landmarks.
+        name: of its model, with the beginning of that one's hash.
+        sha256: of the file of its weights.
+    """
 
     network: LandmarkDetector
-    name: str  # of its model, with the beginning of that one's hash
-    sha256: str  # of the file of its weights
+    name: str
+    sha256: str
 
 
 def choose_detector(model: str) -> ChosenDetector:
@@ -37,12 +39,12 @@ def choose_detector(model: str) -> ChosenDetector:
     from stylefacev_cli.weights.bundle import load_bundle
 
     bundle = load_bundle(model)
-    finder = bundle.networks.finder
-    if finder is None:
+    network = bundle.networks.finder
+    if network is None:
         raise UsageError(f"--detector {model}: this model has no landmark detector")
     manifest = bundle.manifest
     return ChosenDetector(
-        finder,
+        network,
         f"{manifest.name} {manifest.sha256[:12]}",
         manifest.files[bundle.networks.eye].sha256,
     )

@@ -1,99 +1,69 @@
-"""`stylefacev eval recomposition`: A in the pose of B, against the render of A in that pose."""
+"""Recomposition: A in the pose of B, against the render of A in that pose."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from stylefacev_cli.cli.downloads import fetch_render_assets
-from stylefacev_cli.cli.gathering import Laboratory
-from stylefacev_cli.cli.options import AsJson, Threads
-from stylefacev_cli.cli.reports import Report, laboratory, tell
+from stylefacev_cli.common.options import group, option
+from stylefacev_cli.evaluation.session import Compute, EvalSession, Report
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Model = Annotated[
-    str, typer.Option("--model", "-m", metavar="NAME|FOLDER", help="The model to be measured.")
-]
-Framing = Annotated[
-    str | None,
-    typer.Option(
-        "--framing",
-        help="Of renders: canonical, unaligned or wide; else what the bundle says, or canonical.",
-    ),
-]
-Look = Annotated[
-    str | None,
-    typer.Option(
-        "--look",
-        help="Of renders: photographic (a download) or procedural; else what the bundle says, "
-        "or procedural.",
-    ),
-]
+    from stylefacev_cli.evaluation.rendered_pairs import PairRule
+    from stylefacev_cli.pipeline import Model
+
+MODEL_HELP = "The model to be measured."
+FRAMING_HELP = "Of renders: canonical, unaligned or wide; else what the bundle says, or canonical."
+LOOK_HELP = (
+    "Of renders: photographic (a download) or procedural; else what the bundle says, or procedural."
+)
 TRUSTED_CORRELATION = 0.7  # of the detector on true renders
 FEW_PAIRS = 32  # below, worst and best pairs decide the mean
 
 
-def recomposition(
-    ctx: typer.Context,
-    model: Model = DEFAULT_MODEL,
-    pairs: Annotated[int, typer.Option("--pairs", help="Pairs of people, at least 2.")] = 64,
-    seed: Annotated[int, typer.Option("--seed", help="Says who they are.")] = 0,
-    framing: Framing = None,
-    look: Look = None,
-    perceptual: Annotated[
-        str,
-        typer.Option("--perceptual", help="efficientnet-lite0, vgg16, auto or none (no download)."),
-    ] = "efficientnet-lite0",
-    threads: Threads = None,
-    as_json: AsJson = False,
-) -> None:
+@dataclass(frozen=True)
+class RecompositionRequest:
     """How near A in the pose of B comes to the truth, on people rendered on the spot.
 
     Errors of image and key points, beside those of copies, of the mean image, of the generator and
     of the truth itself.
     """
-    with laboratory(ctx.obj, threads, skip_damaged=False) as lab:
-        report = measure_recomposition(
-            lab,
-            model,
-            num_pairs=pairs,
-            seed=seed,
-            framing=framing,
-            look=look,
-            perceptual=perceptual,
-        )
-        tell(lab, report, table, as_json)
+
+    model: str = option(
+        MODEL_HELP, default=DEFAULT_MODEL, flags=("--model", "-m"), metavar="NAME|FOLDER"
+    )
+    pairs: int = option("Pairs of people, at least 2.", default=64)
+    seed: int = option("Of the people.", default=0)
+    framing: str | None = option(FRAMING_HELP, default=None)
+    look: str | None = option(LOOK_HELP, default=None)
+    perceptual: str = option(
+        "efficientnet-lite0, vgg16, auto or none (no download).", default="efficientnet-lite0"
+    )
+    compute: Compute = group(Compute)
 
 
-def measure_recomposition(
-    lab: Laboratory,
-    model_name: str = DEFAULT_MODEL,
-    *,
-    num_pairs: int = 64,
-    seed: int = 0,
-    framing: str | None = None,
-    look: str | None = None,
-    perceptual: str = "efficientnet-lite0",
-) -> Report:
-    """Measure a model.
+def fetch_render_assets(look: str) -> None:
+    """Fetch the files of a look that are not here; the caller's interaction shows and asks.
 
-    Args:
-        lab: shows how far it is.
-        model_name: name or folder.
-        num_pairs: of people.
-        seed: who they are.
-        framing: of the renders; None: as the model was trained, see `rendered.framing_of`.
-        look: of the renders; None: as the model was trained, see `rendered.look_of`.
-        perceptual: network of the perceptual distance; `none` leaves it out.
+    Raises:
+        MissingWeightsError: they cannot be fetched.
+        IntegrityError: one is damaged.
+    """
+    from stylefacev_cli.faces.looks import fetch_assets
+    from stylefacev_cli.weights.download.interaction import interaction
 
-    Returns:
-        The report, plain values; `per_pair` has the scores of each row by the pair's number.
+    with interaction().listening() as listener:
+        fetch_assets(look, listener)
+
+
+def measure_recomposition(session: EvalSession, request: RecompositionRequest) -> Report:
+    """The report of a model's errors on rendered pairs.
+
+    `per_pair` has the scores of each row by the pair's number.
 
     Raises:
         UsageError: a number or a name out of range.
@@ -101,49 +71,31 @@ def measure_recomposition(
         IntegrityError: a render asset is damaged.
         StyleFaceVError: nothing can be rendered on this machine.
     """
-    from functools import partial
-
-    from stylefacev_cli.cli import rendered
+    from stylefacev_cli.evaluation import rendered_pairs
     from stylefacev_cli.metrics import recomposition as metric
-    from stylefacev_cli.metrics.key_point_tracks import detect_landmarks
     from stylefacev_cli.pipeline import load_model
-    from stylefacev_cli.weights.bundle import needed
 
-    rule = rendered.rule_for(model_name, num_pairs, seed, framing, look)
-    model = load_model(model_name)
-    manifest, recompose = model.manifest, rendered.recomposer(model)
-    eye = model.networks.eye  # the fixed one, if it is kept, never learnt to please the generator
-    detector = needed(model.networks.finder, eye)
-    distance, perceptual_facts = _perceptual_distance(perceptual)
-    instruments = metric.ImageMeasures(partial(detect_landmarks, detector), distance)
-    no_ceiling = rendered.why_no_ceiling(manifest)
-    fetch_render_assets(lab.terminal, rule.look)
-    people = rendered.RenderedPairs(rule, manifest.resolution)
-    stream = people.pairs(model if no_ceiling is None else None)
-    found: dict[str, list[metric.Scores]] = {}
-    with lab.terminal.progress(num_pairs, "pairs") as advance:
-        constant = people.mean_truth()
-        for scores in metric.measure_pairs(
-            stream, recompose, instruments, constant, batch=model.default_batch
-        ):
-            for row, one in scores.items():
-                found.setdefault(row, []).append(one)
-            advance(manifest.name)
-    rows = {row: metric.summary(scores) for row, scores in found.items()}
+    num_pairs, seed = request.pairs, request.seed
+    rule = rendered_pairs.rule_for(request.model, num_pairs, seed, request.framing, request.look)
+    model = load_model(request.model)
+    manifest, detector = model.manifest, model.networks.eye
+    no_generator = rendered_pairs.why_no_generator_row(manifest)
+    scores, perceptual_facts = _scores(session, request, rule, model, no_generator is None)
+    rows = {row: metric.summary(ones) for row, ones in scores.items()}
     return {
         "metric": "recomposition",
         "protocol": f"recomposition_{rule.name}_{manifest.resolution}px_{num_pairs}_seed{seed}",
         "model": {"name": manifest.name, "sha256": manifest.sha256},
         "networks": {
             "detector": {
-                "name": f"{eye} of {manifest.name}",
-                "sha256": manifest.files[eye].sha256,
+                "name": f"{detector} of {manifest.name}",
+                "sha256": manifest.files[detector].sha256,
             },
             "perceptual": perceptual_facts,
         },
         "num_pairs": num_pairs,
         "seed": seed,
-        "seed_rule": rendered.SEED_RULE,
+        "seed_rule": rendered_pairs.SEED_RULE,
         "framing": rule.framing,
         "look": rule.look,
         "resolution": manifest.resolution,
@@ -151,16 +103,52 @@ def measure_recomposition(
         "rows": rows,
         "points_to_detector": rows["recomposed"]["points"]["mean"]
         / rows["truth"]["points"]["mean"],
-        "left_out": {} if no_ceiling is None else {"generator": no_ceiling},
+        "left_out": {} if no_generator is None else {"generator": no_generator},
         "warnings": [
             *_warnings(num_pairs, rows["truth"]["correlation"]),
-            *([] if no_ceiling is None else [no_ceiling]),
+            *([] if no_generator is None else [no_generator]),
         ],
         "per_pair": [
-            {"pair": i, **{row: asdict(scores[i]) for row, scores in found.items()}}
+            {"pair": i, **{row: asdict(ones[i]) for row, ones in scores.items()}}
             for i in range(num_pairs)
         ],
     }
+
+
+def _scores(
+    session: EvalSession,
+    request: RecompositionRequest,
+    rule: PairRule,
+    model: Model,
+    with_generator: bool,
+) -> tuple[dict[str, list[Any]], dict[str, str] | None]:
+    """Scores of all pairs in each row, and name and hash of the perceptual network."""
+    from functools import partial
+
+    from stylefacev_cli.evaluation import rendered_pairs
+    from stylefacev_cli.metrics import recomposition as metric
+    from stylefacev_cli.metrics.key_point_tracks import detect_landmarks
+    from stylefacev_cli.weights.bundle import needed
+
+    recompose, name = rendered_pairs.recomposer(model), model.manifest.name
+    # The fixed detector, if it is kept: never trained to please the generator.
+    detector = needed(model.networks.finder, model.networks.eye)
+    distance, perceptual_facts = _perceptual_distance(request.perceptual)
+    measures = metric.ImageMeasures(partial(detect_landmarks, detector), distance)
+    fetch_render_assets(rule.look)
+    people = rendered_pairs.RenderedPairs(rule, model.manifest.resolution)
+    stream = people.pairs(model if with_generator else None)
+    scores: dict[str, list[metric.Scores]] = {}
+    with session.listener.doing("rendering the true images"):
+        constant = people.mean_truth()
+    with session.listener.progress(rule.num_pairs, "pairs") as advance:
+        for one in metric.measure_pairs(
+            stream, recompose, measures, constant, batch=model.default_batch
+        ):
+            for row, score in one.items():
+                scores.setdefault(row, []).append(score)
+            advance(name)
+    return scores, perceptual_facts
 
 
 def worst_and_best(
@@ -174,7 +162,7 @@ def worst_and_best(
     return numbers[:count], numbers[::-1][:count]
 
 
-def table(report: Report) -> Iterator[str]:
+def recomposition_table(report: Report) -> Iterator[str]:
     """The report as lines."""
     from stylefacev_cli.metrics.recomposition import GESTURES, ROWS
 
@@ -184,8 +172,8 @@ def table(report: Report) -> Iterator[str]:
         f"({report['protocol']})"
     )
     columns = {"psnr": 2, "face_psnr": 2, "ssim": 3, "face_ssim": 3, "perceptual": 4}
-    there = {name: digits for name, digits in columns.items() if name in rows["truth"]}
-    yield from _block("images", rows, lambda row: {n: _cell(row[n], d) for n, d in there.items()})
+    shown = {name: digits for name, digits in columns.items() if name in rows["truth"]}
+    yield from _block("images", rows, lambda row: {n: _cell(row[n], d) for n, d in shown.items()})
     errors = ("landmarks", "outline", "points", "position", *GESTURES)
     yield from _block(
         "key points, %", rows, lambda row: {name: _cell(row[name], 1, 100) for name in errors}
@@ -227,22 +215,22 @@ def _cell(number: dict[str, float], digits: int, times: float = 1) -> str:
 
 
 def _warnings(num_pairs: int, detected: dict[str, float | None]) -> list[str]:
-    found = []
+    warnings = []
     if num_pairs < FEW_PAIRS:
-        found.append(f"{num_pairs} pairs are few: read each mean with its spread")
+        warnings.append(f"{num_pairs} pairs are few: read each mean with its spread")
     for gesture, correlation in detected.items():
         if correlation is not None and correlation < TRUSTED_CORRELATION:
-            found.append(
+            warnings.append(
                 f"{gesture}: even on true renders the detector's values go with the true ones at "
                 f"only {correlation:.2f}, so that column says little of the model"
             )
-    return found
+    return warnings
 
 
 def _perceptual_distance(
     name: str,
 ) -> tuple[Callable[[Tensor, Tensor], Tensor] | None, dict[str, str] | None]:
-    """The distance of two images, and the name and hash of the network it looks through."""
+    """The distance of images [N, 3, S, S] → [N], and name and hash of its network; or None."""
     from stylefacev_cli.common.hashing import sha256_of
     from stylefacev_cli.metrics import perceptual
     from stylefacev_cli.weights.convert.efficientnet_weights import ENTRY

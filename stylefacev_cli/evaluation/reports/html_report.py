@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.cli.figures import Figure
+from stylefacev_cli.evaluation.reports.headline_figures import Figure
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --made: #c2571a; --real: #2a78b8; }
+:root { color-scheme: light dark; --line: #8884; --fake: #c2571a; --real: #2a78b8; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; } th { text-align: left; font-weight: 600; }
@@ -29,7 +29,7 @@ figure { margin: 1rem 0; } figcaption { opacity: .8; font-size: .9rem; }
 img { max-width: 100%; image-rendering: pixelated; }
 .warning { border-left: 4px solid #d90; padding-left: .7rem; }
 """
-_COLOURS = ("var(--made)", "var(--real)", "#777", "#3a3")
+_COLOURS = ("var(--fake)", "var(--real)", "#777", "#3a3")
 _CHART_PX = (640, 220)
 _CHART_MARGIN_PX = 46
 MIN_PICTURE_PX = 96  # smaller frames are shown enlarged, whole pixels
@@ -54,19 +54,27 @@ class Chart:
 
 @dataclass(frozen=True)
 class Section:
-    """What one metric has to say."""
+    """The part of a report about one metric.
+
+    Attributes:
+        title: of the section.
+        lines: its table, as in a terminal.
+        warnings: what limits its numbers.
+        charts: curves over time.
+        strips: frames of some videos.
+    """
 
     title: str
-    lines: Sequence[str]  # its table in the terminal
+    lines: Sequence[str]
     warnings: Sequence[str] = ()
     charts: Sequence[Chart] = ()
     strips: Sequence[Strip] = ()
 
 
-def page(
+def html_page(
     title: str, facts: dict[str, str], figures: list[Figure], sections: list[Section], raw: Any
 ) -> str:
-    """The whole page.
+    """The whole page as HTML.
 
     Args:
         title: of the page.
@@ -145,10 +153,11 @@ def _facts(facts: dict[str, str]) -> str:
 
 def _figures(figures: Iterable[Figure]) -> str:
     rows = [
-        "<tr><th>figure</th><th>made</th><th>floor or real</th><th>better is</th><th></th></tr>"
+        "<tr><th>figure</th><th>generated</th><th>floor or real</th><th>better is</th><th></th>"
+        "</tr>"
     ]
     for figure in figures:
-        aim = "near to real" if figure.aim == "reference" else figure.aim
+        aim = "closer to real" if figure.aim == "reference" else figure.aim
         rows.append(
             f"<tr><td>{escape(figure.name)}</td>{_number(figure.value)}{_number(figure.reference)}"
             f"<td>{aim}</td><td>{escape(figure.unit)}</td></tr>"

@@ -1,0 +1,143 @@
+"""How faces move: speed, jitter, range, mouth, blinks and drift of their key points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from stylefacev_cli.common.options import group, option
+from stylefacev_cli.evaluation.landmark_detector import DETECTOR_HELP, choose_detector
+from stylefacev_cli.evaluation.reports.headline_figures import MOTION_UNITS
+from stylefacev_cli.evaluation.session import (
+    EvalSession,
+    Report,
+    StoredReading,
+    side_facts,
+    side_line,
+)
+from stylefacev_cli.evaluation.video_sources import (
+    FAKE_HELP,
+    REAL_HELP,
+    frame_rates,
+    frames_in_common,
+    open_sides,
+    too_short,
+)
+from stylefacev_cli.weights.locate import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from stylefacev_cli.datasets.videos import VideoSet
+    from stylefacev_cli.evaluation.feature_store import Gathered
+
+DEFAULT_FRAMES = 64
+
+
+@dataclass(frozen=True)
+class MotionRequest:
+    """How faces move: speed, jitter, range, mouth, blinks and drift of their key points.
+
+    Lengths are in distances between the eyes. Jitter without speed beside it says nothing:
+    smoothing lowers both.
+    """
+
+    fake: str = option(FAKE_HELP)
+    real: str | None = option(REAL_HELP, default=None)
+    clips: int = option("Videos of each side.", default=100, minimum=1)
+    frames: int | None = option(
+        "Frames of each video.",
+        default=None,
+        minimum=8,
+        shown_default=f"{DEFAULT_FRAMES}; of shorter videos as many as all have",
+    )
+    fps: float | None = option(
+        "Frames a second, where neither the file nor the JSON beside it says.",
+        default=None,
+        minimum=1,
+    )
+    detector: str = option(DETECTOR_HELP, default=DEFAULT_MODEL)
+    compute: StoredReading = group(StoredReading)
+
+
+def measure_motion(session: EvalSession, request: MotionRequest) -> Report:
+    """The report of how the faces of each side move, on the mean and video by video.
+
+    Raises:
+        UsageError: the model has no detector, or a frame rate is not known.
+        DataError: no video is long enough, or one cannot be read.
+        MissingWeightsError: there is no such model.
+    """
+    from stylefacev_cli.datasets.videos import ClipRule, ItemRule
+    from stylefacev_cli.metrics.key_point_tracks import key_point_track
+    from stylefacev_cli.metrics.motion import MIN_FRAMES
+
+    chosen = choose_detector(request.detector)
+    sets = open_sides(request.fake, request.real, request.frames or DEFAULT_FRAMES)
+    for videos in sets.values():
+        frame_rates(videos, [videos.videos[0].name], request.fps)  # before the work, not after it
+    num_frames = frames_in_common(
+        session, sets, request.frames,
+        default=DEFAULT_FRAMES, minimum=MIN_FRAMES, num_videos=request.clips,
+    )  # fmt: skip
+    sides = {}
+    for side, videos in sets.items():
+        tracks = session.gather(
+            videos, ItemRule(ClipRule(num_frames)), request.clips,
+            lambda clips: (key_point_track(chosen.network, clip) for clip in clips),
+            {"name": "key points", "sha256": chosen.sha256},
+            label=side, unit="videos",
+        )  # fmt: skip
+        if not len(tracks.rows):
+            raise too_short(videos, num_frames)
+        sides[side] = {**side_facts(videos, tracks), **_summary(videos, tracks, request.fps)}
+    return {
+        "metric": "motion",
+        "protocol": f"motion{request.clips}_{num_frames}f",
+        "network": f"landmarks of {chosen.name}",
+        "network_sha256": chosen.sha256,
+        "num_frames": num_frames,
+        "sides": sides,
+        "warnings": list(_warnings(sides)),
+    }
+
+
+def _summary(videos: VideoSet, tracks: Gathered, fps: float | None) -> Report:
+    """The numbers of one side; each video is measured at its own frame rate."""
+    from stylefacev_cli.metrics import motion as metric
+
+    rates = frame_rates(videos, tracks.videos, fps)
+    motions = [
+        metric.measure_motion(track, rate) for track, rate in zip(tracks.rows, rates, strict=True)
+    ]
+    return {
+        "fps": rates[0] if len(set(rates)) == 1 else None,
+        "motion": asdict(metric.mean_motion(motions)),
+        "per_video": [
+            {"video": video, **asdict(one)}
+            for video, one in zip(tracks.videos, motions, strict=True)
+        ],
+    }
+
+
+def _warnings(sides: dict[str, Report]) -> Iterator[str]:
+    rates = {side: facts["fps"] for side, facts in sides.items()}
+    for side, rate in rates.items():
+        if rate is None:
+            yield f"{side}: videos of several frame rates; each was measured at its own"
+    known = [rate for rate in rates.values() if rate is not None]
+    if len(set(known)) > 1:
+        yield (
+            f"the sides have {known[0]:g} and {known[1]:g} frames a second: as many frames are "
+            "not as many seconds"
+        )
+
+
+def motion_table(report: Report) -> Iterator[str]:
+    """The report as lines."""
+    sides = report["sides"]
+    yield f"{'':9}" + "".join(f"{side:>10}" for side in sides)
+    for name, unit in MOTION_UNITS.items():
+        values = "".join(f"{facts['motion'][name]:10.3f}" for facts in sides.values())
+        yield f"{name:9}{values}   {unit}"
+    for side, facts in sides.items():
+        yield side_line(side, facts, f"videos of {report['num_frames']} frames")

@@ -1,0 +1,125 @@
+"""What files say of themselves, and how many frames are measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from evaluation_fixtures import Evaluate
+
+from stylefacev_cli.common.processes import Processes
+from stylefacev_cli.datasets.videos import Video, VideoSet
+from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.evaluation.session import EvalSession
+from stylefacev_cli.evaluation.video_sources import (
+    frame_rates,
+    frames_in_common,
+    open_source,
+    too_short,
+)
+from stylefacev_cli.media import VideoSettings, video_writer
+
+
+class Notes:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def __getattr__(self, name: str) -> Any:
+        from stylefacev_cli.common.listener import LogListener
+
+        return getattr(LogListener(), name)
+
+
+def write_movie(path: Path, num_frames: int, fps: float = 20.0, **record: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    random = np.random.default_rng(num_frames)
+    with video_writer(path, "mp4", VideoSettings(32, 32, fps)) as video:
+        for _ in range(num_frames):
+            video.write(random.integers(0, 256, (32, 32, 3), dtype=np.uint8))
+    if record:
+        record = {"software": "stylefacev", **record}
+        path.with_name(f"{path.name}.json").write_text(json.dumps(record))
+
+
+def set_of(*lengths: int) -> VideoSet:
+    def read(first: int, step: int, count: int) -> Any:
+        raise AssertionError("known lengths are not read")
+
+    return VideoSet("here", None, "none", [Video(f"{n}", n, read) for n in lengths])
+
+
+def common(requested: int | None, *sides: VideoSet, minimum: int = 2) -> tuple[int, list[str]]:
+    notes = Notes()
+    session = EvalSession(notes, Processes())
+    sets = {str(number): side for number, side in enumerate(sides)}
+    number = frames_in_common(session, sets, requested, default=64, minimum=minimum, num_videos=100)
+    return number, notes.notes
+
+
+def test_the_default_counts_where_half_of_the_videos_are_long_enough() -> None:
+    assert common(None, set_of(64, 99, 24), set_of(64, 10)) == (64, [])
+
+
+def test_of_shorter_videos_as_many_frames_as_all_have() -> None:
+    number, notes = common(None, set_of(24, 30, 99), set_of(100))
+    assert number == 24 and len(notes) == 1 and "first 24 frames" in notes[0]
+    number, notes = common(None, set_of(24, 4, 30), set_of(40, 40), minimum=8)
+    assert number == 24  # the one of four is left out
+
+
+def test_a_number_that_was_asked_for_counts() -> None:
+    assert common(48, set_of(24)) == (48, [])
+    assert "they have 24: give --frames 24 or fewer" in str(too_short(set_of(20, 24), 48))
+
+
+def test_movies_say_their_rate_and_who_is_in_them(tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    write_movie(folder / "a.mp4", 3, seed=7, fps=12.5)
+    write_movie(folder / "b.mp4", 3, latent={"file": "me", "sha256": "0123456789abcdef"})
+    write_movie(folder / "c.mp4", 3, seed=0, interpolate=[0, 3])
+    write_movie(folder / "d.mp4", 3)
+    (folder / "d.mp4.json").write_text("{")
+    videos = open_source(str(folder), 3)
+    people = ["seed 7", "person 0123456789ab", None, None]
+    assert [video.person for video in videos.videos] == people
+    assert frame_rates(videos, [video.name for video in videos.videos], None) == [12.5, 20, 20, 20]
+
+
+def test_frames_without_a_rate_need_one(frames: Path) -> None:
+    videos = open_source(str(frames), 3)
+    assert frame_rates(videos, [videos.videos[0].name], 9.0) == [9.0]
+    with pytest.raises(UsageError, match="give --fps"):
+        frame_rates(videos, [videos.videos[0].name], None)
+
+
+def test_damaged_movies_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    with pytest.raises(DataError, match="a.mp4"):
+        common(None, open_source(str(tmp_path), 3))
+
+
+def test_our_own_short_videos_are_measured_at_the_first_call(
+    evaluate: Evaluate, straw: None, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "videos"
+    for number in range(3):
+        write_movie(folder / f"{number}.mp4", 12, seed=number, fps=20.0)
+    code, out, err = evaluate(
+        "motion", "--fake", str(folder), "--detector", str(tiny_model), "--json"
+    )
+    report = json.loads(out)
+    assert code == 0 and report["protocol"] == "motion100_12f"
+    assert report["sides"]["fake"]["fps"] == 20 and "first 12 frames" in err
+    code, out, err = evaluate("identity", "--fake", str(folder), "--json")
+    side = json.loads(out)["sides"]["fake"]
+    assert code == 0 and side["people_known"] and side["fps"] == 20
+    code, out, err = evaluate("identity", "--fake", str(folder), "--frames", "13")
+    assert (code, out) == (5, "") and "give --frames 12 or fewer" in err
