@@ -39,7 +39,7 @@ _USUAL_SEEDS = 32  # so many first poses are where faces usually are
 
 
 def load_model(
-    name_or_folder: str | Path = DEFAULT_MODEL,
+    name_or_folder: str | Path | Manifest = DEFAULT_MODEL,
     device: str = "auto",
     dtype: str = "float32",
     *,
@@ -50,7 +50,8 @@ def load_model(
     Args:
         name_or_folder: the name of a shipped, imported or released model, or a folder that holds
             `bundle.yaml`. A released one that is not here yet is downloaded and imported; the log
-            `stylefacev_cli` tells how that goes. A partial model does what its networks can do.
+            `stylefacev_cli` says how that goes. A partial model does what its networks can do. The
+            manifest of a model saves reading it again.
         device: `auto` (CUDA, else Apple's MPS, else the CPU), `cpu`, `cuda` or `mps`.
         dtype: of the generator's convolutions: `float32`, or `bfloat16`, which is coarser.
         accept_licence: of a released model that is to be downloaded.

@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from stylefacev_cli.errors import StyleFaceVError, StyleFaceVWarning
 
@@ -192,6 +192,25 @@ def cannot_write_stdout(error: OSError) -> StyleFaceVError:
     """Make the error of a stdout that takes no more, such as a file on a full disk."""
     give_up_stdout()
     return StyleFaceVError(f"cannot write to the standard output: {error.strerror or error}")
+
+
+@contextlib.contextmanager
+def stdout_stream(is_used: bool) -> Iterator[BinaryIO | None]:
+    """The bytes of stdout, for a video; None where it is not used for one.
+
+    Raises:
+        ClosedPipe: nobody reads it any more.
+        StyleFaceVError: it cannot be written, for another reason.
+    """
+    if not is_used:
+        yield None
+        return
+    try:
+        yield sys.stdout.buffer
+    except BrokenPipeError as error:
+        raise ClosedPipe from error
+    except OSError as error:
+        raise cannot_write_stdout(error) from error
 
 
 def give_up_stdout() -> None:

@@ -12,9 +12,12 @@ maps onto them, and a caller in Python constructs the dataclass.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field
 from typing import Any, get_type_hints
+
+from stylefacev_cli.errors import UsageError
 
 _KEY = "stylefacev_option"
 _GROUP = "stylefacev_group"
@@ -103,18 +106,40 @@ def option_fields(request: type) -> Iterator[OptionField]:
 def request_from(request: type, values: dict[str, Any]) -> Any:
     """Construct a request from flat values: names of its options → values.
 
-    Names that no option has are a TypeError, as those of a function's arguments are.
-
     Args:
         request: the dataclass.
         values: of options of the request and of its groups; the others keep their defaults.
+
+    Raises:
+        TypeError: no option has such a name, as with a function's arguments.
+        UsageError: a value is out of range, or two say the same thing differently.
     """
     left = dict(values)
     made = _construct(request, left)
+    fields = list(option_fields(request))
     if left:
-        known = ", ".join(one.name for one in option_fields(request))
+        known = ", ".join(one.name for one in fields)
         raise TypeError(f"no option {sorted(left)[0]!r}; there are {known}")
+    given = {one.name for one in fields if values.get(one.name, one.default) != one.default}
+    for one in fields:
+        if one.name in given:
+            _check(one, values[one.name], given)
     return made
+
+
+def _check(one: OptionField, value: Any, given: set[str]) -> None:
+    told = one.option
+    for other in told.excludes:
+        if other in given:
+            raise UsageError(f"{one.name} and {other} contradict each other; give one of them")
+    if told.choices and value not in told.choices:
+        raise UsageError(f"{one.name} {value!r}: give one of {', '.join(told.choices)}")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        least = -math.inf if told.minimum is None else told.minimum
+        most = math.inf if told.maximum is None else told.maximum
+        if not least <= value <= most:
+            bounds = f"from {least:g} to {most:g}" if most < math.inf else f"of at least {least:g}"
+            raise UsageError(f"{one.name} {value}: give a number {bounds}")
 
 
 def _construct(request: type, left: dict[str, Any]) -> Any:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.generation.output_paths import (
     Target,
     check_writable,
@@ -15,6 +13,8 @@ from stylefacev_cli.generation.output_paths import (
     plan_targets,
     without_existing,
 )
+
+from stylefacev_cli.errors import StyleFaceVError, UsageError
 
 
 @pytest.mark.parametrize(
