@@ -235,23 +235,22 @@ def appearance_and_poses(
         The appearance [1, C, 8, 8] of a person, or one for each frame; the poses [1, 1, 8, 8].
     """
     seed = own_seed if motion.motion_seed is None else motion.motion_seed
-    if motion.track is not None:
-        moving = people[:1]  # a track moves everybody alike
-    else:
-        moving = people
+    moving = people if motion.track is None else people[:1]  # a track moves everybody alike
     num = plan.num_held or plan.num_frames
     sequences = [
         islice(_unedited(model, motion, person, seed, num, stabilise), num) for person in moving
     ]
     if plan.edits.needs_all_poses:
         sequences = _edited(sequences, plan, model, listener)
-    closed = plan.edits.loop
-    places = positions(plan.num_frames, closed)
-    poses = (interpolated(keys, place) for *keys, place in zip(*sequences, places, strict=False))
+    num_frames, closed = plan.num_frames, plan.edits.loop
+    poses = sequences[0]
+    if len(sequences) > 1:
+        keys_and_places = zip(*sequences, positions(num_frames, closed), strict=False)
+        poses = (interpolated(keys, place) for *keys, place in keys_and_places)
     if len(people) == 1:
         return people[0].appearance, poses
     faces = [person.appearance for person in people]
-    return (interpolated(faces, place) for place in positions(plan.num_frames, closed)), poses
+    return (interpolated(faces, place) for place in positions(num_frames, closed)), poses
 
 
 def _unedited(

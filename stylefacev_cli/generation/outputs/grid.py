@@ -98,8 +98,8 @@ def select(items: Iterable[_T], indices: Container[int]) -> Iterator[_T]:
 
 
 def _picture(tiles: Sequence[Frame], rows: int, columns: int) -> Frame:
-    side = len(tiles[0])
-    picture = np.zeros((rows, side, columns, side, 3), np.uint8)
+    height, width = tiles[0].shape[:2]
+    picture = np.zeros((rows, height, columns, width, 3), np.uint8)
     for index, tile in enumerate(tiles):
         picture[index // columns, :, index % columns] = tile
-    return picture.reshape(rows * side, columns * side, 3)
+    return picture.reshape(rows * height, columns * width, 3)

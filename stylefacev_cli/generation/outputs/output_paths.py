@@ -37,11 +37,6 @@ class Target:
     path: Path
     columns: tuple[int, ...] = (0,)
 
-    @property
-    def sidecar(self) -> Path:
-        """The JSON file beside the video."""
-        return self.path.with_name(self.path.name + ".json")
-
 
 @dataclass(frozen=True)
 class Columns:
