@@ -90,6 +90,7 @@ class _Commands(MutableMapping[str, Any]):
 
     def _load(self, name: str, module_name: str) -> Any:
         module = import_module(f"stylefacev_cli.cli.{module_name}")
+        command: Any
         if (group := getattr(module, "app", None)) is not None:
             command = typer.main.get_group(group)
         else:

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from stylefacev_cli import __version__
 from stylefacev_cli.cli.options import AsJson
 from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.common.signals import holding_signals
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.version import __version__
 
 app = typer.Typer(
     name="prepare",

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from stylefacev_cli import __version__
 from stylefacev_cli.cli import (
     eval_diversity,
     eval_fid,
@@ -29,6 +28,7 @@ from stylefacev_cli.cli.report_sections import section_of
 from stylefacev_cli.cli.reports import Report, laboratory
 from stylefacev_cli.cli.sources import model_of
 from stylefacev_cli.errors import StyleFaceVError
+from stylefacev_cli.version import __version__
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 SHORT_FRAMES = 16  # of clips for FVD and for diversity

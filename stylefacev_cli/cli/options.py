@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-import stylefacev_cli
+from stylefacev_cli.version import __version__
 
 
 def _be_quiet(ctx: typer.Context, value: bool) -> bool:
@@ -36,7 +36,7 @@ def _stay_offline(ctx: typer.Context, value: bool) -> bool:
 
 def _show_version(ctx: typer.Context, value: bool) -> bool:
     if value:
-        ctx.obj.result(f"stylefacev {stylefacev_cli.__version__}")
+        ctx.obj.result(f"stylefacev {__version__}")
         raise typer.Exit
     return value
 

@@ -13,7 +13,6 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from stylefacev_cli import __version__
 from stylefacev_cli.datasets.clips import (
     INDEX_NAME,
     MANIFEST_NAME,
@@ -36,6 +35,7 @@ from stylefacev_cli.faces.looks import (
 from stylefacev_cli.faces.motion import NATIVE_FPS, sample_motion
 from stylefacev_cli.faces.parameters import flatten
 from stylefacev_cli.faces.studio import Studio
+from stylefacev_cli.version import __version__
 
 F32 = NDArray[np.float32]
 

@@ -126,8 +126,8 @@ def edit_poses(
         if edits.smooth > len(poses):
             raise UsageError(f"--smooth {edits.smooth}: the motion has {len(poses)} frames")
         before, poses = poses, smoothed(poses, edits.smooth)
-        points = (read_key_points(model, some) for some in (before, poses))
-        listener.note(_cost_of_smoothing(*points, fps))
+        old_points, new_points = read_key_points(model, before), read_key_points(model, poses)
+        listener.note(_cost_of_smoothing(old_points, new_points, fps))
     if edits.motion_scale is not None or edits.scales:
         before, poses = read_key_points(model, poses), poses.to(model.device)
         variation = usual_variation(model.usual_poses.clone())

@@ -237,7 +237,7 @@ def appearance_and_poses(
     seed = own_seed if motion.motion_seed is None else motion.motion_seed
     moving = people if motion.track is None else people[:1]  # a track moves everybody alike
     num = plan.num_held or plan.num_frames
-    sequences = [
+    sequences: list[Iterator[torch.Tensor]] = [
         islice(_unedited(model, motion, person, seed, num, stabilise), num) for person in moving
     ]
     if plan.edits.needs_all_poses:

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 import yaml
 
-from stylefacev_cli import __version__
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.datasets.clips import INDEX_NAME, MANIFEST_NAME, ClipSet
 from stylefacev_cli.training.artifacts import Saved, save_of
 from stylefacev_cli.training.engine.best import BEST_NAME
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore, read_checkpoint
 from stylefacev_cli.training.settings import TrainingConfig
+from stylefacev_cli.version import __version__
 from stylefacev_cli.weights.bundle import write_whole
 from stylefacev_cli.weights.manifest import read_manifest
 
