@@ -238,7 +238,7 @@ class Model:
 
     @property
     def default_batch(self) -> int:
-        """Frames rendered at once unless told otherwise."""
+        """Frames rendered at once by default."""
         return max(1, min(_MAX_BATCH, _PIXELS_PER_BATCH // self.manifest.resolution**2))
 
     @torch.inference_mode()

@@ -88,19 +88,8 @@ def check_stream(out: str | None, as_json: bool) -> None:
 
 
 def summary(num_videos: int, num_frames: int, timing: dict[str, float]) -> str:
-    """Where the time went, on one line."""
-    total_s = timing["total_s"]
+    """What was rendered and where the time went, on one line."""
+    from stylefacev_cli.generation.outputs.output import describe
+
     videos = f"{num_videos} video" + ("" if num_videos == 1 else "s")
-    names = {
-        "import_s": "imports",
-        "load_s": "loading",
-        "warm_up_s": "kernels",
-        "search_s": "reading the driver",
-        "encode_wait_s": "encoder",
-        "other_s": "other",
-    }
-    parts = [f"{name} {timing[key]:.1f} s" for key, name in names.items() if timing[key] >= 0.05]
-    share = f"synthesis {timing['synthesis_s']:.1f} s ({timing['synthesis_s'] / total_s:.0%})"
-    return f"{videos}, {num_videos * num_frames} frames in {total_s:.1f} s: " + ", ".join(
-        [share, *parts]
-    )
+    return f"{videos}, {num_videos * num_frames} frames in {describe(timing)}"

@@ -18,17 +18,17 @@ def invert(ctx: typer.Context, request: InvertRequest, as_json: AsJson = False) 
     """Find the person of a photo in a model, for generate --from and reenact --source.
 
     Prints the path of each latent file. Beside it stands a picture: the photo, what the encoder
-    alone sees, and what was found. How near both are to the photo is told on stderr.
+    alone sees, and the result. How near both are to the photo is printed on stderr.
 
     Example: stylefacev invert me.jpg --tune -o me.safetensors
     """
     from stylefacev_cli.generation.inversions import picture_path, plan_inversions, run_inversions
-    from stylefacev_cli.generation.outputs.output import Clock
+    from stylefacev_cli.generation.outputs.output import Clock, describe
     from stylefacev_cli.generation.run import open_session
 
     terminal: Terminal = ctx.obj
-    plan = plan_inversions(request)
     clock = Clock(terminal.started_s)
+    plan = plan_inversions(request)
     session = open_session(plan.manifest, request.compute, terminal, clock, renders=False)
     people: list[dict[str, Any]] = []
     for photo, person in zip(request.photos, run_inversions(plan, session), strict=True):
@@ -40,5 +40,8 @@ def invert(ctx: typer.Context, request: InvertRequest, as_json: AsJson = False) 
         people.append({**files, **person.scores, "seconds": seconds, "origin": origin})
         if not as_json:
             terminal.result(str(person.path))
+    timing = clock.summary()
     if as_json:
-        terminal.result(json.dumps({"people": people}, indent=2))
+        terminal.result(json.dumps({"people": people, "timing": timing}, indent=2))
+    count = f"{len(people)} photo" + ("" if len(people) == 1 else "s")
+    terminal.note(f"{count} in {describe(timing)}")

@@ -21,20 +21,21 @@ def track(ctx: typer.Context, request: TrackRequest, as_json: AsJson = False) ->
 
     Example: stylefacev track clip.mp4 --scale mouth=1.3 --loop -o clip.safetensors
     """
-    from stylefacev_cli.generation.outputs.output import Clock
+    from stylefacev_cli.generation.outputs.output import Clock, describe
     from stylefacev_cli.generation.run import open_session
     from stylefacev_cli.generation.tracking import plan_track, run_track
 
     terminal: Terminal = ctx.obj
-    plan = plan_track(request)
     clock = Clock(terminal.started_s)
+    plan = plan_track(request)
     session = open_session(plan.manifest, request.compute, terminal, clock, renders=False)
-    made = run_track(plan, session)
-    seconds = len(made) / made.fps
-    terminal.note(f"{len(made)} poses, {seconds:.1f} s at {made.fps:g} frames per second")
+    result = run_track(plan, session)
+    seconds = len(result) / result.fps
+    length = f"{len(result)} poses, {seconds:.1f} s at {result.fps:g} frames per second"
+    terminal.note(f"{length}; took {describe(clock.summary())}")
     if as_json:
-        facts = {"path": str(plan.path), "frames": len(made), "fps": made.fps}
-        facts |= {"loops": made.loops, "pose_space": made.pose_space, "origin": made.origin}
+        facts = {"path": str(plan.path), "frames": len(result), "fps": result.fps}
+        facts |= {"loops": result.loops, "pose_space": result.pose_space, "origin": result.origin}
         terminal.result(json.dumps(facts, indent=2))
     else:
         terminal.result(str(plan.path))

@@ -163,15 +163,16 @@ def run_inversions(plan: InversionPlan, session: Session) -> Iterator[InvertedPe
     total = (settings.steps + settings.tune_steps) * len(plan.photos)
     with listener.progress(total, "steps") as advance:
         for photo, path in zip(plan.photos, plan.paths, strict=True):
-            inversion, window = invert_photo(
-                read_photo(photo),
-                photo.name,
-                session.model,
-                settings,
-                request.search,
-                listener,
-                advance,
-            )
+            with session.clock.counting("fit_s"):
+                inversion, window = invert_photo(
+                    read_photo(photo),
+                    photo.name,
+                    session.model,
+                    settings,
+                    request.search,
+                    listener,
+                    advance,
+                )
             latent = inversion.latent
             origin = {**latent.origin, "sha256": sha256_of(photo), "ai_generated": True}
             person = InvertedPerson(

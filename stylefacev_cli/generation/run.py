@@ -126,8 +126,8 @@ def prepare(plan: Plan, session: Session) -> None:
     """Load the people of files, and warn of settings that the model handles badly."""
     for warning in camera_warnings(plan.settings.camera, session.model):
         session.listener.note(warning)
-    with session.clock.counting("load_s"):
-        for identity in plan.identities:
+    for identity in plan.identities:
+        with session.clock.counting("load_s" if identity.photo is None else "fit_s"):
             session.person(identity, plan.settings)
 
 

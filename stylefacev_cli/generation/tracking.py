@@ -78,7 +78,8 @@ def run_track(plan: TrackPlan, session: Session) -> PoseTrack:
     from stylefacev_cli.motion.pose_tracks import write_track
 
     edits, sources = plan.edits, plan.sources
-    poses, fps, records = _join(plan, session)
+    with session.clock.counting("search_s"):
+        poses, fps, records = _join(plan, session)
     poses = _edit(poses, fps, edits, session)
     origin = {
         **describe_software(plan.manifest),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "notebook.ipynb"
 
@@ -41,6 +42,9 @@ def test_cells_run_in_order(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     names: dict[str, Any] = {}
     shown = [show("".join(cell["source"]), names) for cell in code_cells()]
+    for value in shown:
+        if isinstance(value, Image.Image):
+            value.load()  # closes its file
     videos = [value for value in shown if hasattr(value, "_repr_html_")]
     assert len(videos) == 6
     assert all(video._repr_html_().startswith("<video ") for video in videos)

@@ -20,8 +20,17 @@ from stylefacev_cli.version import __version__
 if TYPE_CHECKING:
     from stylefacev_cli.weights.manifest import Manifest
 
-PARTS = ("import_s", "load_s", "warm_up_s", "search_s", "synthesis_s", "encode_wait_s")
-"""Of a summary of `Clock`; `other_s` is the rest."""
+PARTS = {
+    "synthesis_s": "synthesis",
+    "fit_s": "fitting",
+    "search_s": "reading the motion",
+    "import_s": "imports",
+    "load_s": "loading",
+    "warm_up_s": "kernels",
+    "encode_wait_s": "encoder",
+    "other_s": "other",
+}
+"""Keys of a summary of `Clock`, and what they are called in words."""
 
 
 @dataclass
@@ -43,9 +52,17 @@ class Clock:
     def summary(self) -> dict[str, float]:
         """The total and its parts; warm_up_s is the compiling of kernels (and one frame)."""
         total_s = time.perf_counter() - self.started_s
-        parts = {part: round(self.spent_s.get(part, 0.0), 4) for part in PARTS}
-        other_s = round(max(0.0, total_s - sum(parts.values())), 4)
-        return {"total_s": round(total_s, 4), **parts, "other_s": other_s}
+        other_s = max(0.0, total_s - sum(self.spent_s.values()))
+        spent_s = {**self.spent_s, "other_s": other_s}
+        parts = {part: round(spent_s.get(part, 0.0), 4) for part in PARTS}
+        return {"total_s": round(total_s, 4), **parts}
+
+
+def describe(timing: Mapping[str, float]) -> str:
+    """A summary of `Clock` in words: `5.2 s: synthesis 1.0 s, imports 2.1 s …`."""
+    total_s = timing["total_s"]
+    parts = [f"{words} {timing[key]:.1f} s" for key, words in PARTS.items() if timing[key] >= 0.05]
+    return f"{total_s:.1f} s: {', '.join(parts)}"
 
 
 @dataclass(frozen=True)
