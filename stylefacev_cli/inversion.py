@@ -241,7 +241,7 @@ def _distance(
 
 
 def _descend(parameters: list[Tensor], lr: float, steps: int) -> Iterator[int]:
-    """Adam steps around a loop body that calls backward; the rate warms up and falls as a cosine."""
+    """Adam steps around a loop body that calls backward; the rate warms up, then a cosine."""
     adam = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.99))
     for step in range(steps):
         rising = min(1.0, (step + 1) / _WARM_UP)
