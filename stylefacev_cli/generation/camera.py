@@ -38,11 +38,6 @@ class Camera:
     shift: Keyframes = ()
     zoom: Keyframes = ()
 
-    @property
-    def moves(self) -> bool:
-        """Whether any of them is used."""
-        return bool(self.rotate or self.shift or self.zoom)
-
     def as_record(self) -> dict[str, Any]:
         """Those that are used, as records hold them."""
         return {
@@ -85,18 +80,19 @@ def _keyframes(
     return tuple(keys)
 
 
-def check_closed(seeds: tuple[int, ...], camera: Camera) -> None:
+def check_closed(seeds: tuple[int, ...], camera: Camera | None) -> None:
     """Check that a loop ends where it begins.
 
     Args:
         seeds: of identities that follow each other.
-        camera: its moves.
+        camera: its moves, if it has any.
 
     Raises:
         UsageError: an identity or the camera does not come back.
     """
     keyframes: dict[str, Keyframes] = {"--interpolate": tuple((float(seed),) for seed in seeds)}
-    keyframes |= {f"--{name}": keys for name, keys in vars(camera).items()}
+    if camera is not None:
+        keyframes |= {f"--{name}": keys for name, keys in vars(camera).items()}
     for option, keys in keyframes.items():
         if keys and keys[0] != keys[-1]:
             raise UsageError(f"--loop: {option} must end where it begins, as in A:B:A")
@@ -104,8 +100,6 @@ def check_closed(seeds: tuple[int, ...], camera: Camera) -> None:
 
 def camera_warnings(camera: Camera, model: Model) -> list[str]:
     """Warnings for camera settings that a model handles badly."""
-    if not camera.moves:
-        return []
     from stylefacev_cli.networks.stylegan3.input_transform import turns_well
 
     warnings = []
@@ -126,10 +120,8 @@ def camera_warnings(camera: Camera, model: Model) -> list[str]:
     return warnings
 
 
-def camera_path(camera: Camera, num_frames: int, closed: bool) -> Iterator[torch.Tensor] | None:
-    """The transform [1, 3, 3] of each frame; None where the camera does not move."""
-    if not camera.moves:
-        return None
+def camera_path(camera: Camera, num_frames: int, closed: bool) -> Iterator[torch.Tensor]:
+    """The transform [1, 3, 3] of each frame."""
     import torch
 
     from stylefacev_cli.networks.stylegan3.input_transform import camera_transforms, eased

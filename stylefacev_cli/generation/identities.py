@@ -46,11 +46,6 @@ class Identity:
         return Path(self.name).stem
 
 
-def identity_of_seed(seed: int) -> Identity:
-    """The person of a seed."""
-    return Identity({"seed": seed}, f"seed {seed}", seed=seed)
-
-
 def open_identity(source: str | PersonInMemory, manifest: Manifest, option: str) -> Identity:
     """The person of a seed, a latent file, a photo, or `sf.invert`.
 
@@ -71,7 +66,7 @@ def open_identity(source: str | PersonInMemory, manifest: Manifest, option: str)
         seed = int(text) if len(text) <= 10 else MAX_SEED + 1
         if seed > MAX_SEED:
             raise UsageError(f"{option} {text[:20]}: seeds go from 0 to {MAX_SEED}")
-        return identity_of_seed(seed)
+        return Identity({"seed": seed}, f"seed {seed}", seed)
     return open_person(source, manifest, option, or_seed="a seed, ")
 
 

@@ -99,8 +99,6 @@ def check_mixes(mixes: Sequence[LayerMix], manifest: Manifest) -> None:
 
 def load_mixes(mixes: Sequence[LayerMix], model: Model, truncation: float) -> list[Mix]:
     """The mixes with the appearances [1, C, 8, 8] of their seeds."""
-    if not mixes:
-        return []
     from stylefacev_cli.pipeline import Mix
 
     num_ws = model.networks.generator.num_ws

@@ -63,13 +63,13 @@ class MotionPlan:
         motions: by column; one unless there is a matrix.
         num_frames: of each video.
         fps: of each video.
-        edits: of each motion.
+        edits: of each motion; None: it stays as it is.
     """
 
     motions: tuple[Motion, ...]
     num_frames: int
     fps: float
-    edits: Edits = Edits()
+    edits: Edits | None = None
 
     @property
     def columns(self) -> Columns:
@@ -80,9 +80,19 @@ class MotionPlan:
         return Columns(names=tuple("" if seed is None else str(seed) for seed in seeds))
 
     @property
+    def loops(self) -> bool:
+        """Whether what follows the last frame is the first one."""
+        return self.edits is not None and self.edits.loop
+
+    @property
+    def needs_all_poses(self) -> bool:
+        """Whether poses are held and edited together."""
+        return self.edits is not None and self.edits.needs_all_poses
+
+    @property
     def num_held(self) -> int:
         """Poses that edits need at once; 0 without edits."""
-        if not self.edits.needs_all_poses:
+        if self.edits is None or not self.edits.needs_all_poses:
             return 0
         over = self.edits.num_fade + _SPARE_FRAMES if self.edits.loop else 0
         return self.num_frames + int(min(over, *(m.length - self.num_frames for m in self.motions)))
@@ -115,7 +125,7 @@ def plan_motions(
     tracks: Sequence[str | MotionInMemory],
     motion_seeds: Sequence[int],
     pace: Pace,
-    edits: Edits,
+    edits: Edits | None,
 ) -> MotionPlan:
     """The motions of a request; tracks are read and checked before any network is loaded.
 
@@ -153,7 +163,9 @@ def _open_motions(tracks: Sequence[str | MotionInMemory], manifest: Manifest) ->
     return motions
 
 
-def _num_frames(motions: list[Motion], pace: Pace, fps: float, edits: Edits, default: int) -> int:
+def _num_frames(
+    motions: list[Motion], pace: Pace, fps: float, edits: Edits | None, default: int
+) -> int:
     shortest = min(motion.length for motion in motions)
     target, option = pace.num_frames, f"--frames {pace.num_frames}"
     if pace.seconds is not None:
@@ -172,9 +184,10 @@ def _num_frames(motions: list[Motion], pace: Pace, fps: float, edits: Edits, def
     if shortest == math.inf:  # loops only
         tracks = [(motion.track, motion.step) for motion in motions if motion.track is not None]
         return min(max(1, round(len(track) / step)) for track, step in tracks)
+    if edits is None or not edits.loop:
+        return int(shortest)
     # A loop gives up what fades, and where it may begin.
-    given_up = min(edits.num_fade, int(shortest) // 4) + int(shortest) // 8 if edits.loop else 0
-    return int(shortest) - given_up
+    return int(shortest) - min(edits.num_fade, int(shortest) // 4) - int(shortest) // 8
 
 
 def _check_length(plan: MotionPlan) -> None:
@@ -185,7 +198,7 @@ def _check_length(plan: MotionPlan) -> None:
             raise UsageError(
                 f"{plan.num_frames} frames are too many to be edited: at most {MAX_TRACK_FRAMES}"
             )
-    smooth = plan.edits.smooth or 0
+    smooth = (plan.edits and plan.edits.smooth) or 0
     if smooth > plan.num_frames:
         raise UsageError(f"--smooth {smooth}: the video has {plan.num_frames} frames")
 
@@ -240,9 +253,9 @@ def appearance_and_poses(
     sequences: list[Iterator[torch.Tensor]] = [
         islice(_unedited(model, motion, person, seed, num, stabilise), num) for person in moving
     ]
-    if plan.edits.needs_all_poses:
-        sequences = _edited(sequences, plan, model, listener)
-    num_frames, closed = plan.num_frames, plan.edits.loop
+    if plan.edits is not None and plan.edits.needs_all_poses:
+        sequences = _edited(sequences, plan, plan.edits, model, listener)
+    num_frames, closed = plan.num_frames, plan.loops
     poses = sequences[0]
     if len(sequences) > 1:
         keys_and_places = zip(*sequences, positions(num_frames, closed), strict=False)
@@ -277,13 +290,17 @@ def _unedited(
 
 
 def _edited(
-    sequences: Sequence[Iterator[torch.Tensor]], plan: MotionPlan, model: Model, listener: Listener
+    sequences: Sequence[Iterator[torch.Tensor]],
+    plan: MotionPlan,
+    edits: Edits,
+    model: Model,
+    listener: Listener,
 ) -> list[Iterator[torch.Tensor]]:
+    """The poses of each sequence, edited together so that all have the same length."""
     import torch
 
     from stylefacev_cli.motion.pose_edits import loop_of_length
 
-    edits = plan.edits
     whole = [torch.cat(list(poses)).cpu() for poses in sequences]
     whole = [edit_poses(poses, plan.fps, edits, model, listener) for poses in whole]
     together = torch.cat(whole, dim=1)  # [T, K, 8, 8]: all begin and end at the same time

@@ -11,7 +11,7 @@ from typing import Any
 from stylefacev_cli.common.seed_ranges import MAX_NUM_SEEDS, parse_seeds
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.camera import check_closed, parse_camera
-from stylefacev_cli.generation.identities import Identity, identity_of_seed, open_person
+from stylefacev_cli.generation.identities import Identity, open_person
 from stylefacev_cli.generation.mixing import check_mixes, parse_interpolation, parse_mixes
 from stylefacev_cli.generation.motion_edits import parse_edits
 from stylefacev_cli.generation.motion_plan import Pace, plan_motions
@@ -24,7 +24,7 @@ from stylefacev_cli.generation.outputs.output_paths import (
     video_format,
     without_existing,
 )
-from stylefacev_cli.generation.requests import GenerateRequest
+from stylefacev_cli.generation.requests import CameraOptions, GenerateRequest, MotionEdits
 from stylefacev_cli.generation.spec import FaceSpec, Plan, RenderSettings, VideoSpec
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
 
@@ -45,8 +45,9 @@ def plan_videos(request: GenerateRequest, manifest: Manifest | None = None) -> P
     if request.force and request.skip_existing:
         raise UsageError("--force and --skip-existing contradict each other; give one of them")
     chain = parse_interpolation(request.interpolate) if request.interpolate else ()
-    camera, mixes = parse_camera(request.camera), parse_mixes(request.mix)
-    edits = parse_edits(request.edits)
+    camera = None if request.camera == CameraOptions() else parse_camera(request.camera)
+    mixes = parse_mixes(request.mix) if request.mix else ()
+    edits = None if request.edits == MotionEdits() else parse_edits(request.edits)
     form = request.form
     format_name = video_format(request.out, form.format, lossless=form.lossless)
     pace = Pace(request.frames, request.seconds, request.fps, request.resample)
@@ -136,15 +137,16 @@ class _Builder:
 
     def check_settings(self) -> None:
         """Check the settings against the model and against each other."""
-        settings, edits = self.settings, self.settings.motion.edits
+        settings, motion = self.settings, self.settings.motion
         manifest = settings.manifest
-        plain = not (self.chain or settings.mixes or settings.camera.moves)
+        plain = not (self.chain or settings.mixes or settings.camera)
         networks = self.request.track or self.request.save_track or self.people
         # A single frame as it is takes the generator alone.
-        if settings.motion.num_frames > 1 or networks or edits.needs_all_poses or not plain:
+        if motion.num_frames > 1 or networks or motion.needs_all_poses or not plain:
             manifest.check_complete()
-        check_mixes(settings.mixes, manifest)
-        if edits.loop:
+        if settings.mixes:
+            check_mixes(settings.mixes, manifest)
+        if motion.loops:
             check_closed(self.chain, settings.camera)
         check_rate(settings.format, settings.motion.fps)
 
@@ -214,7 +216,7 @@ class _Builder:
         return face if track_path is None else replace(face, record=self._track_record(cell))
 
     def _identity(self, seed: int) -> Identity:
-        return self.people[seed] if self.people else identity_of_seed(seed)
+        return self.people[seed] if self.people else Identity({"seed": seed}, f"seed {seed}", seed)
 
     def _track_record(self, cell: Cell) -> dict[str, Any]:
         """What a saved track says of its face and motion, beside the video's record."""

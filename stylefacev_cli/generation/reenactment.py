@@ -21,6 +21,7 @@ from stylefacev_cli.generation.outputs.output_paths import (
     video_format,
     without_existing,
 )
+from stylefacev_cli.generation.requests import CameraOptions
 from stylefacev_cli.generation.spec import FaceSpec, Plan, RenderSettings, VideoSpec
 from stylefacev_cli.media.formats import SUFFIXES
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
@@ -61,7 +62,8 @@ def plan_reenactment(request: ReenactRequest, manifest: Manifest | None = None) 
     """
     form = request.form
     format_name = video_format(request.out, form.format, lossless=form.lossless)
-    camera, mixes = parse_camera(request.camera), parse_mixes(request.mix)
+    camera = None if request.camera == CameraOptions() else parse_camera(request.camera)
+    mixes = parse_mixes(request.mix)
     manifest = manifest or read_manifest(request.compute.model, for_videos=True)
     check_mixes(mixes, manifest)
     identity = open_identity(request.source, manifest, "--source")

@@ -124,8 +124,9 @@ def open_session(
 
 def prepare(plan: Plan, session: Session) -> None:
     """Load the people of files, and warn of settings that the model handles badly."""
-    for warning in camera_warnings(plan.settings.camera, session.model):
-        session.listener.note(warning)
+    if plan.settings.camera is not None:
+        for warning in camera_warnings(plan.settings.camera, session.model):
+            session.listener.note(warning)
     for identity in plan.identities:
         with session.clock.counting("load_s" if identity.photo is None else "fit_s"):
             session.person(identity, plan.settings)
@@ -213,14 +214,16 @@ def _render_face(
     )
     if face.track_path is not None and saved is not None:
         poses = _recording(poses, saved.setdefault(face, []))
-    transforms = camera_path(settings.camera, motion.num_frames, motion.edits.loop)
+    transforms = None
+    if settings.camera is not None:
+        transforms = camera_path(settings.camera, motion.num_frames, motion.loops)
     if settings.sheet is not None:  # only what is shown is rendered
         shown = set(settings.sheet.picks(motion.num_frames))
         poses = select(poses, shown)
         transforms = None if transforms is None else select(transforms, shown)
         appearance = select(appearance, shown) if isinstance(appearance, Iterator) else appearance
     batch = settings.batch or model.default_batch
-    mixes = session.mixes(settings)
+    mixes = session.mixes(settings) if settings.mixes else ()
     yield from people[0].model.play(appearance, poses, batch, mixes=mixes, transforms=transforms)
 
 
@@ -243,5 +246,5 @@ def _save_tracks(spec: VideoSpec, saved: dict[FaceSpec, Poses], model: Model) ->
     for face, poses in saved.items():
         assert face.track_path is not None
         origin = {**spec.about, **face.record}
-        track = make_track(torch.cat(poses), model, motion.fps, origin, motion.edits.loop)
+        track = make_track(torch.cat(poses), model, motion.fps, origin, motion.loops)
         write_track(face.track_path, track)

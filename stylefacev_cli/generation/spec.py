@@ -24,7 +24,7 @@ class RenderSettings:
     Attributes:
         manifest: of the model.
         motion: motions, length, rate and edits.
-        camera: its moves.
+        camera: its moves; None: the picture stays as it is.
         mixes: layers of other seeds.
         truncation: of seeds.
         stabilise: keep the poses of long videos near the first ones.
@@ -40,7 +40,7 @@ class RenderSettings:
 
     manifest: Manifest
     motion: MotionPlan
-    camera: Camera = field(default_factory=Camera)
+    camera: Camera | None = None
     mixes: tuple[LayerMix, ...] = ()
     truncation: float = 1.0
     stabilise: bool = True
@@ -109,9 +109,9 @@ class VideoSpec:
             how["interpolate"] = [one.seed for one in seeds]
         if settings.mixes:
             how["mix"] = [mix.as_record() for mix in settings.mixes]
-        if settings.camera.moves:
+        if settings.camera is not None:
             how["camera"] = settings.camera.as_record()
-        if settings.motion.edits.needs_all_poses:
+        if settings.motion.edits is not None and settings.motion.needs_all_poses:
             how["edits"] = settings.motion.edits.as_record()
         if settings.sheet is not None:
             how["sheet"] = vars(settings.sheet)
