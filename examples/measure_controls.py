@@ -33,8 +33,8 @@ import torch
 
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.metrics.face_networks import face_network
+from stylefacev_cli.metrics.key_point_tracks import key_point_track
 from stylefacev_cli.metrics.motion import measure_motion
-from stylefacev_cli.metrics.tracks import key_point_track
 from stylefacev_cli.motion.pose_parts import amplitudes, read_key_points
 from stylefacev_cli.pipeline import load_model
 from stylefacev_cli.weights.bundle import needed

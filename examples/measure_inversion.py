@@ -26,9 +26,9 @@ from stylefacev_cli.common.threads import set_num_threads
 from stylefacev_cli.datasets.clips import ClipSet
 from stylefacev_cli.inversion import InversionSettings, invert, person_of
 from stylefacev_cli.metrics.face_networks import face_network
+from stylefacev_cli.metrics.key_point_tracks import key_point_track
 from stylefacev_cli.metrics.perceptual import load_perceptual
-from stylefacev_cli.metrics.tracks import key_point_track
-from stylefacev_cli.motion.pose_edits import relative_to
+from stylefacev_cli.motion.pose_edits import transfer_motion
 from stylefacev_cli.networks.resize import resize_square
 from stylefacev_cli.pipeline import Model, Person, as_pictures, load_model
 from stylefacev_cli.weights.bundle import needed
@@ -82,7 +82,7 @@ class Bench:
         found += [psnr(later, truth), cosine(self.embed, later, truth), float(apart.mean())]
         wanted = self.points(other)
         wanted = wanted[1:] - wanted[:1]
-        for poses in (relative_to(own_poses[:1], other_poses, other_poses[:1]), other_poses):
+        for poses in (transfer_motion(own_poses[:1], other_poses, other_poses[:1]), other_poses):
             frames = play(poses)
             points = self.points(frames)
             error = np.linalg.norm(points[1:] - points[:1] - wanted, axis=-1).mean()

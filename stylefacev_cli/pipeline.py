@@ -23,8 +23,8 @@ import torch
 from stylefacev_cli.common.seeding import latent_of_seed, latents_of_seeds, noise_of_seed
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.media import Frame
-from stylefacev_cli.motion.drift import Stabiliser
-from stylefacev_cli.motion.pose_edits import relative_to
+from stylefacev_cli.motion.drift import DriftControl
+from stylefacev_cli.motion.pose_edits import transfer_motion
 from stylefacev_cli.weights.bundle import Networks, load_bundle, needed
 from stylefacev_cli.weights.download.interaction import CallFromPython, interacting, interaction
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
@@ -273,7 +273,7 @@ class Model:
         return poses
 
     def move(
-        self, first_pose: torch.Tensor, motion_seed: int, stabiliser: Stabiliser | None = None
+        self, first_pose: torch.Tensor, motion_seed: int, stabiliser: DriftControl | None = None
     ) -> Iterator[torch.Tensor]:
         """The first pose [1, 1, 8, 8], then those that follow from it and noise, without end."""
         sampler = needed(self.networks.motion, "motion")
@@ -291,9 +291,9 @@ class Model:
                     state = state._replace(pose=pose)
             yield pose.view_as(first_pose)
 
-    def new_stabiliser(self) -> Stabiliser:
+    def new_stabiliser(self) -> DriftControl:
         """For one long video."""
-        return Stabiliser(self.manifest.motion_frames)
+        return DriftControl(self.manifest.motion_frames)
 
     @cached_property
     def usual_poses(self) -> torch.Tensor:
@@ -353,7 +353,7 @@ class Person:
 
     def following(self, poses: torch.Tensor, relative: bool) -> torch.Tensor:
         """A driver's poses [T, 1, 8, 8] for this person, see `Model.reenact`."""
-        return relative_to(self.first_pose, poses, poses[:1]) if relative else poses
+        return transfer_motion(self.first_pose, poses, poses[:1]) if relative else poses
 
     def play(
         self,

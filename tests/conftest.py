@@ -29,6 +29,8 @@ with contextlib.suppress(ImportError):
 
 from tiny import TINY_FPS, tiny_networks  # noqa: E402
 
+pytest_plugins = ["command_fixtures", "footage_fixtures"]
+
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -104,9 +106,9 @@ def photographic_studio(look: Path) -> Iterator[object]:
 def open_studio(look: str) -> object:
     pytest.importorskip("moderngl")
     from stylefacev_cli.errors import StyleFaceVError
-    from stylefacev_cli.faces.studio import Studio
+    from stylefacev_cli.faces.latent_renderer import LatentRenderer
 
     try:
-        return Studio(size_px=64, look=look)
+        return LatentRenderer(size_px=64, look=look)
     except StyleFaceVError as error:
         pytest.skip(f"no rendering here: {error}")

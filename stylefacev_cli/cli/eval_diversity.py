@@ -18,7 +18,7 @@ from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from stylefacev_cli.datasets.videos import Video
-    from stylefacev_cli.metrics.diversity import ChosenPairs
+    from stylefacev_cli.metrics.diversity import VideoPairs
 
 MOTION_SEEDS = "0-1"  # of a model that is given without: two motions of each person
 ROWS = {
@@ -87,12 +87,12 @@ def measure_diversity(
     """The report of `eval diversity`; arguments are its options."""
     from stylefacev_cli.datasets.videos import ClipRule, Taken
     from stylefacev_cli.metrics import diversity as metric
-    from stylefacev_cli.metrics.picture_distances import picture_distance
-    from stylefacev_cli.metrics.tracks import key_point_track
+    from stylefacev_cli.metrics.image_distances import image_distance
+    from stylefacev_cli.metrics.key_point_tracks import key_point_track
 
     rule, finder = ClipRule(frames), choose_detector(detector)
     sets = open_sides(fake, real, frames, MOTION_SEEDS)
-    distance = picture_distance(features)
+    distance = image_distance(features)
     sides: dict[str, Any] = {}
     warnings: list[str] = []
     for side, videos in sets.items():
@@ -102,7 +102,7 @@ def measure_diversity(
             kept.append(clip)
         if len({clip.shape for clip in kept}) > 1:
             raise DataError(f"{videos.name}: videos of several sizes cannot be compared")
-        chosen = metric.choose_pairs([v.person or v.name for v in shown], pairs, seed)
+        chosen = metric.draw_pairs([v.person or v.name for v in shown], pairs, seed)
         apart = {}
         with lab.terminal.progress(len(chosen.people) + len(chosen.motions), "pairs") as advance:
             for a, b in chosen.people + chosen.motions:
@@ -118,7 +118,7 @@ def measure_diversity(
                 metric.key_point_distance(tracks[a], tracks[b]) for a, b in chosen.motions
             ),
         }
-        found = {name: metric.over_pairs(values) for name, values in numbers.items()}
+        found = {name: metric.pair_statistics(values) for name, values in numbers.items()}
         facts = {"from": videos.name, "codec": videos.codec, "fps": videos.fps, **asdict(taken)}
         sides[side] = facts | {
             "diversity": {name: one and asdict(one) for name, one in found.items()},
@@ -140,7 +140,7 @@ def measure_diversity(
 
 
 def _per_video(
-    videos: list[Video], chosen: ChosenPairs, apart: dict[tuple[int, int], Any]
+    videos: list[Video], chosen: VideoPairs, apart: dict[tuple[int, int], Any]
 ) -> Iterator[dict[str, Any]]:
     """The mean distance of each video to those it was paired with."""
     for number, video in enumerate(videos):
@@ -151,7 +151,7 @@ def _per_video(
         yield {"video": video.name, **means}
 
 
-def _warnings(side: str, videos: list[Video], chosen: ChosenPairs) -> Iterator[str]:
+def _warnings(side: str, videos: list[Video], chosen: VideoPairs) -> Iterator[str]:
     if any(video.person is None for video in videos):
         yield f"{side}: who is in a video is not known; each was taken for somebody else"
     if not chosen.people:

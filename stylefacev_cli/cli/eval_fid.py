@@ -85,7 +85,7 @@ def measure_fid(
             )
             for one in sets
         ]  # fmt: skip
-        found[name] = metric.evenly_mixed([part.rows for part in parts])
+        found[name] = metric.even_mix([part.rows for part in parts])
         sides[name] = [facts_of(one, part) for one, part in zip(sets, parts, strict=True)]
     result = metric.compare_images(found["fake"], found["real"], images, seed)
     return {

@@ -67,7 +67,7 @@ def measure_fvd(
     """Measure FVD and KVD; arguments and results as those of the command."""
     from stylefacev_cli.datasets.videos import ClipRule, ItemRule
     from stylefacev_cli.metrics import fvd as metric
-    from stylefacev_cli.metrics.distances import frechet_distance
+    from stylefacev_cli.metrics.feature_distances import frechet_distance
     from stylefacev_cli.weights.convert.i3d_weights import ENTRY, load_i3d
     from stylefacev_cli.weights.download.cache import hash_of
     from stylefacev_cli.weights.download.registry import find_entry

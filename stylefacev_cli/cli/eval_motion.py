@@ -58,7 +58,7 @@ def measure_motion(
     """Measure how faces move; arguments and results as those of the command."""
     from stylefacev_cli.datasets.videos import ClipRule, ItemRule
     from stylefacev_cli.metrics import motion as metric
-    from stylefacev_cli.metrics.tracks import key_point_track
+    from stylefacev_cli.metrics.key_point_tracks import key_point_track
 
     chosen = choose_detector(detector)
     report: Report = {

@@ -105,7 +105,7 @@ def measure_recomposition(
 
     from stylefacev_cli.cli import rendered
     from stylefacev_cli.metrics import recomposition as metric
-    from stylefacev_cli.metrics.tracks import landmarks_of
+    from stylefacev_cli.metrics.key_point_tracks import detect_landmarks
     from stylefacev_cli.pipeline import load_model
     from stylefacev_cli.weights.bundle import needed
 
@@ -115,7 +115,7 @@ def measure_recomposition(
     eye = model.networks.eye  # the fixed one, if it is kept, never learnt to please the generator
     detector = needed(model.networks.finder, eye)
     distance, perceptual_facts = _perceptual_distance(perceptual)
-    instruments = metric.Instruments(partial(landmarks_of, detector), distance)
+    instruments = metric.ImageMeasures(partial(detect_landmarks, detector), distance)
     no_ceiling = rendered.why_no_ceiling(manifest)
     fetch_render_assets(lab.terminal, rule.look)
     people = rendered.RenderedPairs(rule, manifest.resolution)

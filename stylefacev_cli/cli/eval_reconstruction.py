@@ -19,8 +19,8 @@ from stylefacev_cli.errors import DataError
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from stylefacev_cli.metrics.identity_similarity import IdentityPair
     from stylefacev_cli.metrics.recomposition import Images
-    from stylefacev_cli.metrics.similarity import Couple
 
 MEANINGS = {
     "reconstruction": "A and A's appearance in A's pose",
@@ -106,7 +106,11 @@ def measure_reconstruction(
     from stylefacev_cli.cli import rendered
     from stylefacev_cli.datasets.videos import ItemRule, Taken, items_of
     from stylefacev_cli.metrics.face_networks import face_network
-    from stylefacev_cli.metrics.similarity import Couple, mean_similarities, measure_similarity
+    from stylefacev_cli.metrics.identity_similarity import (
+        IdentityPair,
+        mean_similarities,
+        measure_similarity,
+    )
     from stylefacev_cli.pipeline import load_model
 
     rule = rendered.rule_for(model_name, num_pairs, seed, framing, look)
@@ -117,7 +121,7 @@ def measure_reconstruction(
     if real is None:
         fetch_render_assets(lab.terminal, rule.look)
         people = rendered.RenderedPairs(rule, manifest.resolution)
-        couples: Iterator[Couple] = (Couple(p.a, p.b, p.truth) for p in people.pairs())
+        couples: Iterator[IdentityPair] = (IdentityPair(p.a, p.b, p.truth) for p in people.pairs())
     else:
         source = open_source(real, 1)
         total = min(num_pairs, len(source))
@@ -169,19 +173,19 @@ def table(report: Report) -> Iterator[str]:
     yield f"{'identity':16}{report['network']} {report['network_sha256'][:12]}, cosine; mean ± sd"
 
 
-def _neighbours(images: Iterator[Images]) -> Iterator[Couple]:
+def _neighbours(images: Iterator[Images]) -> Iterator[IdentityPair]:
     """Each image with the next one, and the last with the first: as many couples as images."""
-    from stylefacev_cli.metrics.similarity import Couple
+    from stylefacev_cli.metrics.identity_similarity import IdentityPair
 
     first = next(images, None)
     if first is None:
         return
     last = first
     for image in images:
-        yield Couple(last, image)
+        yield IdentityPair(last, image)
         last = image
     if last is not first:
-        yield Couple(last, first)
+        yield IdentityPair(last, first)
 
 
 def _sized(image: Images, size_px: int, source: str) -> Images:

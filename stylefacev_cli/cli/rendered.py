@@ -27,7 +27,7 @@ from stylefacev_cli.weights.manifest import Manifest, read_manifest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from stylefacev_cli.faces.studio import Studio
+    from stylefacev_cli.faces.latent_renderer import LatentRenderer
 
 STREAM = 20220906  # keeps these people apart from those of rendered sets
 SEED_RULE = (
@@ -114,7 +114,7 @@ class RenderedPairs:
         return mean
 
 
-def open_studio(size_px: int, framing: FramingRange, look: str) -> Studio:
+def open_studio(size_px: int, framing: FramingRange, look: str) -> LatentRenderer:
     """A studio for a process that uses torch, too.
 
     Triton, which torch may import later, crashes if Mesa has loaded its own LLVM before: so it is
@@ -122,9 +122,9 @@ def open_studio(size_px: int, framing: FramingRange, look: str) -> Studio:
     """
     with contextlib.suppress(ImportError):
         import_module("triton")
-    from stylefacev_cli.faces.studio import Studio
+    from stylefacev_cli.faces.latent_renderer import LatentRenderer
 
-    return Studio(size_px, framing, look=look)
+    return LatentRenderer(size_px, framing, look=look)
 
 
 def recomposer(model: Model) -> Recompose:

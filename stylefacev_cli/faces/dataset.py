@@ -26,6 +26,7 @@ from stylefacev_cli.datasets.clips import (
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.faces.camera import FIELD_OF_VIEW_DEG
 from stylefacev_cli.faces.factors import FRAMINGS, Z_DIM, FaceFactors, FramingRange
+from stylefacev_cli.faces.latent_renderer import LatentRenderer
 from stylefacev_cli.faces.looks import (
     PHOTOGRAPHIC,
     assets_of,
@@ -35,7 +36,6 @@ from stylefacev_cli.faces.looks import (
 )
 from stylefacev_cli.faces.motion import NATIVE_FPS, sample_motion
 from stylefacev_cli.faces.parameters import flatten
-from stylefacev_cli.faces.studio import Studio
 
 F32 = NDArray[np.float32]
 
@@ -144,7 +144,9 @@ def sample_latents(settings: RenderSettings, number: int) -> F32:
     return factors.with_poses(z, sample_motion(factors, rng, settings.num_frames, settings.fps))
 
 
-def render_clip(studio: Studio, latents: F32) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
+def render_clip(
+    studio: LatentRenderer, latents: F32
+) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
     """Frames [T, S, S, 3] uint8 and exact labels of latents [T, 256] of one person.
 
     Labels: landmarks [T, 98, 2], visible [T, 98], hair [T, S // 4, S // 4] (see `FaceFrame`),
@@ -315,7 +317,7 @@ class _Worker:
     def __init__(self, settings: RenderSettings, folder: Path) -> None:
         self.settings, self.folder = settings, folder
         framing = FramingRange.named(settings.framing)
-        self.studio = Studio(settings.size_px, framing, look=settings.look)
+        self.studio = LatentRenderer(settings.size_px, framing, look=settings.look)
 
     def render(self, number: int) -> ClipEntry:
         entry = _entry(self.settings, number)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stylefacev_cli.faces import (
     accessories,
+    accessory_shaders,
     cards,
     hair,
     hair_shaders,
@@ -21,8 +22,7 @@ from stylefacev_cli.faces import (
     part_shaders,
     shaders,
     skin_shaders,
-    skins,
-    worn_shaders,
+    skin_textures,
 )
 from stylefacev_cli.faces.eyes import eye_picture
 from stylefacev_cli.faces.gl_context import GlContext
@@ -66,7 +66,9 @@ class SkinMesh:
         )
         size = mesh.paint_positions.shape[0]
         self._paint = gl.texture(np.zeros((size, size, 4), np.uint8), mipmaps="nearest")
-        self._picture = gl.texture(np.zeros((skins.HEIGHT, skins.WIDTH, 4), np.uint8))
+        self._picture = gl.texture(
+            np.zeros((skin_textures.HEIGHT, skin_textures.WIDTH, 4), np.uint8)
+        )
         folds = gl.texture(wrinkle_map(mesh.paint_positions), mipmaps="nearest")
         gl.bind_texture("paint", self._paint)
         gl.bind_texture("skin_picture", self._picture)
@@ -242,8 +244,10 @@ class HatMeshes:
 
     def __init__(self, gl: GlContext) -> None:
         self._gl = gl
-        self._program = gl.program(worn_shaders.HAT_VERTEX, worn_shaders.HAT_FRAGMENT)
-        self._shadow_program = gl.program(worn_shaders.HAT_SHADOW_VERTEX, shaders.EMPTY_FRAGMENT)
+        self._program = gl.program(accessory_shaders.HAT_VERTEX, accessory_shaders.HAT_FRAGMENT)
+        self._shadow_program = gl.program(
+            accessory_shaders.HAT_SHADOW_VERTEX, shaders.EMPTY_FRAGMENT
+        )
         self._hats: dict[str, HatMesh] = {}
 
     def load_hat(self, hat: Hat) -> HatMesh:
@@ -273,7 +277,7 @@ class AccessoryMesh:
         num_vertices = int(triangles.max()) + 1
         self._vertices = gl.empty_buffer(num_vertices, accessories.VERTEX_FLOATS)
         self.array = gl.vertex_array(
-            gl.program(worn_shaders.ACCESSORY_VERTEX, worn_shaders.ACCESSORY_FRAGMENT),
+            gl.program(accessory_shaders.ACCESSORY_VERTEX, accessory_shaders.ACCESSORY_FRAGMENT),
             [(self._vertices, "3f 3f 2f", "position", "normal", "kind")],
             gl.buffer(triangles),
         )

@@ -20,7 +20,7 @@ from stylefacev_cli.faces import bake
 from stylefacev_cli.faces.mesh import FaceMesh
 from stylefacev_cli.faces.palette import smooth_step
 from stylefacev_cli.faces.parameters import Identity
-from stylefacev_cli.faces.skin import hairline
+from stylefacev_cli.faces.skin_paint import hairline
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

@@ -32,8 +32,8 @@ from stylefacev_cli.faces.landmarks import (
 from stylefacev_cli.faces.looks import PHOTOGRAPHIC
 from stylefacev_cli.faces.mesh import FaceMesh, load_mesh, macro_weights
 from stylefacev_cli.faces.parameters import HAIR_STYLES, Identity
-from stylefacev_cli.faces.skin import paint_hair, paint_skin
-from stylefacev_cli.faces.skins import blend_skin
+from stylefacev_cli.faces.skin_paint import paint_hair, paint_skin
+from stylefacev_cli.faces.skin_textures import blend_skin
 from stylefacev_cli.faces.teeth import MouthPlace, make_arches
 
 F32 = NDArray[np.float32]

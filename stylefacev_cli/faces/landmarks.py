@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from stylefacev_cli.faces import kernels
 from stylefacev_cli.faces.mesh import FaceMesh, load_mesh
 from stylefacev_cli.faces.parameters import Identity
-from stylefacev_cli.faces.skin import brow_point
+from stylefacev_cli.faces.skin_paint import brow_point
 
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stylefacev_cli.faces.camera import View
-from stylefacev_cli.faces.posing import SeenLandmarks
+from stylefacev_cli.faces.posed_head import SeenLandmarks
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

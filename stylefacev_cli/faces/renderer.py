@@ -32,7 +32,7 @@ from stylefacev_cli.faces.gl_meshes import (
 from stylefacev_cli.faces.head import Head
 from stylefacev_cli.faces.mesh import FaceMesh
 from stylefacev_cli.faces.parameters import Identity, Pose, Scene
-from stylefacev_cli.faces.posing import PosedHead, pose_head
+from stylefacev_cli.faces.posed_head import PosedHead, pose_head
 from stylefacev_cli.faces.readback import hair_share, shrink, visible_landmarks
 
 F32 = NDArray[np.float32]

@@ -8,7 +8,7 @@ Shaders of a subject are in `skin_shaders`, `part_shaders`, `hair_shaders` and `
 
 from __future__ import annotations
 
-from stylefacev_cli.faces import bake, skins
+from stylefacev_cli.faces import bake, skin_textures
 
 VERSION = "#version 330\n"
 
@@ -60,16 +60,16 @@ _CONSTANTS = {
     "SHADOW_SIZE": SHADOW_SIZE,
     "HAIR_MARK": HAIR_MARK,
     "IRIS_RAD": _IRIS_RAD,
-    "PICTURE_SIZE": skins.PICTURE_SIZE,
-    "SKIN_WIDTH": skins.WIDTH,
-    "SKIN_HEIGHT": skins.HEIGHT,
-    "HEAD_SHIFT_X": -skins.HEAD_TILE[0],
-    "HEAD_SHIFT_Y": skins.HEAD_ROW - skins.HEAD_TILE[1],
-    "NECK_SHIFT_X": -skins.NECK_TILE[0],
-    "NECK_SHIFT_Y": skins.NECK_ROW - skins.NECK_TILE[1],
-    "SOCKET_X": skins.SOCKET[0],
-    "SOCKET_Y": skins.SOCKET[1],
-    "RELIEF_DM": skins.RELIEF_DM,
+    "PICTURE_SIZE": skin_textures.PICTURE_SIZE,
+    "SKIN_WIDTH": skin_textures.WIDTH,
+    "SKIN_HEIGHT": skin_textures.HEIGHT,
+    "HEAD_SHIFT_X": -skin_textures.HEAD_TILE[0],
+    "HEAD_SHIFT_Y": skin_textures.HEAD_ROW - skin_textures.HEAD_TILE[1],
+    "NECK_SHIFT_X": -skin_textures.NECK_TILE[0],
+    "NECK_SHIFT_Y": skin_textures.NECK_ROW - skin_textures.NECK_TILE[1],
+    "SOCKET_X": skin_textures.SOCKET[0],
+    "SOCKET_Y": skin_textures.SOCKET[1],
+    "RELIEF_DM": skin_textures.RELIEF_DM,
     "CARD_BIAS_DM": _CARD_BIAS_DM,
     "PAINT_AXIS_Z": bake.PAINT_AXIS_Z,
     "PAINT_AZIMUTH": bake.PAINT_AZIMUTH,

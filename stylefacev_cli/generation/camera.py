@@ -194,11 +194,11 @@ def doubts(camera: Camera, model: Model) -> list[str]:
     """What is to be told of a camera before it disappoints."""
     if not camera.told():
         return []
-    from stylefacev_cli.networks.stylegan3.input_transform import turns_well
+    from stylefacev_cli.networks.stylegan3.input_transform import is_rotation_equivariant
 
     told = []
     turned = max((abs(key[0]) for key in camera.rotate), default=0)
-    if turned > _WELL_TURNED_DEG and not turns_well(model.networks.generator.config):
+    if turned > _WELL_TURNED_DEG and not is_rotation_equivariant(model.networks.generator.config):
         told.append(
             f"--rotate {turned:g}: the model {model.manifest.name} is of StyleGAN3's configuration "
             "T, which shifts well but turns badly: eyes turn by about half of it, and beyond 15 "

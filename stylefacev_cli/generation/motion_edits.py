@@ -86,9 +86,9 @@ def moved_otherwise(
     from stylefacev_cli.motion.pose_edits import smoothed
     from stylefacev_cli.motion.pose_parts import (
         amplitudes,
+        pose_covariance,
+        scale_motion,
         scale_parts,
-        usual_variation,
-        with_more_motion,
     )
     from stylefacev_cli.weights.bundle import needed
 
@@ -99,10 +99,10 @@ def moved_otherwise(
         tell(_cost(key_points_of(model, before), key_points_of(model, poses), fps))
     if edits.motion_scale is not None or edits.scales:
         before, poses = key_points_of(model, poses), poses.to(model.device)
-        variation = usual_variation(model.usual_poses.clone())
+        variation = pose_covariance(model.usual_poses.clone())
         head = needed(model.networks.pose, "pose")
         if edits.motion_scale is not None:
-            poses = with_more_motion(head, poses, edits.motion_scale, variation)
+            poses = scale_motion(head, poses, edits.motion_scale, variation)
         if edits.scales:
             poses = scale_parts(head, poses, edits.scales, variation)
         poses = poses.cpu()

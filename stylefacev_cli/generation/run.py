@@ -209,9 +209,11 @@ def _who(wishes: Wishes, plan: Plan, target: Target) -> dict[str, Any]:
 
 def _summary(num_videos: int, num_frames: int, timing: dict[str, float]) -> str:
     total_s, synthesis_s = timing["total_s"], timing["synthesis_s"]
+    num_all = num_videos * num_frames
     videos = f"{num_videos} video" + ("" if num_videos == 1 else "s")
+    frames = f"{num_all} frame" + ("" if num_all == 1 else "s")
     return (
-        f"{videos}, {num_videos * num_frames} frames in {total_s:.1f} s: "
+        f"{videos}, {frames} in {total_s:.1f} s: "
         f"synthesis {synthesis_s:.1f} s ({synthesis_s / total_s:.0%}), "
         f"imports {timing['import_s']:.1f} s, loading {timing['load_s']:.1f} s, "
         f"kernels {timing['warm_up_s']:.1f} s, encoder {timing['encode_wait_s']:.1f} s"

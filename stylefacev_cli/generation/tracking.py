@@ -126,7 +126,7 @@ def _joined(
     """The poses of all sources at one rate, one behind the other."""
     import torch
 
-    from stylefacev_cli.motion.pose_edits import joined, resample
+    from stylefacev_cli.motion.pose_edits import crossfaded, resample
     from stylefacev_cli.motion.pose_tracks import MAX_TRACK_FRAMES
 
     fps = wishes.edits.fps or sources[0].fps
@@ -139,7 +139,7 @@ def _joined(
                 raise UsageError(f"{source.path}: more than {MAX_TRACK_FRAMES} frames at {fps:g}")
             if source.fps != fps:
                 poses = torch.cat(list(resample(torch.split(poses, 1), source.fps / fps)))
-            whole = poses if whole is None else joined(whole, poses, wishes.edits.num_fade)
+            whole = poses if whole is None else crossfaded(whole, poses, wishes.edits.num_fade)
             about.append(of_source)
     assert whole is not None
     if len(whole) > MAX_TRACK_FRAMES:

@@ -17,7 +17,7 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class PairNumbers:
+class PairStatistics:
     """What pairs of videos are apart: mean and sd over pairs, and how many of them there are."""
 
     mean: float
@@ -26,14 +26,14 @@ class PairNumbers:
 
 
 @dataclass(frozen=True)
-class ChosenPairs:
+class VideoPairs:
     """Which videos are compared, by their numbers."""
 
     people: list[Pair]  # different ones
     motions: list[Pair]  # of one person
 
 
-def choose_pairs(people: list[str], num_pairs: int, seed: int) -> ChosenPairs:
+def draw_pairs(people: list[str], num_pairs: int, seed: int) -> VideoPairs:
     """Draw at most `num_pairs` pairs of each kind, each pair once.
 
     Args:
@@ -46,7 +46,7 @@ def choose_pairs(people: list[str], num_pairs: int, seed: int) -> ChosenPairs:
     same = who[:, None] == who[None]
     random = np.random.default_rng(seed)
     kinds = [_drawn(np.argwhere(upper & kind), num_pairs, random) for kind in (~same, same)]
-    return ChosenPairs(*kinds)
+    return VideoPairs(*kinds)
 
 
 def key_point_distance(first: Track, second: Track) -> float:
@@ -57,13 +57,13 @@ def key_point_distance(first: Track, second: Track) -> float:
     return float(apart.mean()) / max(unit, 1e-9)
 
 
-def over_pairs(values: Iterable[float]) -> PairNumbers | None:
+def pair_statistics(values: Iterable[float]) -> PairStatistics | None:
     """Mean and sd of the values of pairs; None if there are none. The sd of a single one is 0."""
     found = np.fromiter(values, np.float64)
     if not len(found):
         return None
     sd = float(found.std(ddof=1)) if len(found) > 1 else 0.0
-    return PairNumbers(float(found.mean()), sd, len(found))
+    return PairStatistics(float(found.mean()), sd, len(found))
 
 
 def _drawn(pairs: NDArray[np.intp], count: int, random: np.random.Generator) -> list[Pair]:

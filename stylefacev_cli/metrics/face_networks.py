@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from stylefacev_cli.common.hashing import sha256_of
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.metrics.alignment import ARCFACE_CROP, DLIB_CHIP, Template, align_face
-from stylefacev_cli.metrics.tracks import BATCH, landmarks_of
+from stylefacev_cli.metrics.key_point_tracks import BATCH, detect_landmarks
 from stylefacev_cli.networks.features.iresnet import IResNet50
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.weights.bundle import load_bundle, needed
@@ -107,7 +107,7 @@ def aligned_faces(detector: LandmarkDetector, frames: Frames, template: Template
     Raises:
         DataError: the frames are not square.
     """
-    landmarks = landmarks_of(detector, frames) * frames.shape[1]  # px
+    landmarks = detect_landmarks(detector, frames) * frames.shape[1]  # px
     faces = zip(frames, landmarks, strict=True)
     return np.stack([align_face(frame, points, template) for frame, points in faces])
 

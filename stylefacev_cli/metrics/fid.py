@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.metrics.distances import (
+from stylefacev_cli.metrics.feature_distances import (
     Coverage,
     Estimate,
     Features,
-    floor_of,
     frechet_distance,
+    frechet_floor,
     kernel_distance,
     kernel_subset,
     precision_recall,
@@ -34,7 +34,7 @@ RESIZES = {
     "clean": "bicubic with antialiasing, in float (clean-fid)",
     "tensorflow1": "bilinear, TensorFlow 1 (no half pixel, no antialias)",
 }
-TRUSTED_IMAGES = 10_000
+RELIABLE_IMAGES = 10_000
 BATCH = 16
 
 
@@ -118,7 +118,7 @@ def feature_rows(
         yield from rows
 
 
-def evenly_mixed(parts: list[Features]) -> Features:
+def even_mix(parts: list[Features]) -> Features:
     """Features of several sets in turn, one of each, until the first set ends: an even mix."""
     shortest = min(len(part) for part in parts)
     mixed: Features = np.stack([part[:shortest] for part in parts], axis=1)
@@ -140,10 +140,10 @@ def compare_images(fake: Features, real: Features, num_images: int, seed: int = 
     """
     every, fake, real = real, fake[:num_images], real[:num_images]
     fewest = min(len(fake), len(real))
-    floor = floor_of(every, len(real))
+    floor = frechet_floor(every, len(real))
     halves = every[: floor.count], every[floor.count : 2 * floor.count]
     warnings = []
-    if fewest < TRUSTED_IMAGES:
+    if fewest < RELIABLE_IMAGES:
         warnings.append(
             f"{fewest} images are few (papers take 50,000): read the number beside its floor, and "
             "compare it with none of another size"

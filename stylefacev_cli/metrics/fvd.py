@@ -14,19 +14,19 @@ import torch
 from numpy.typing import NDArray
 
 from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.metrics.distances import (
+from stylefacev_cli.metrics.feature_distances import (
     Estimate,
     Features,
-    floor_of,
     frechet_distance,
+    frechet_floor,
     kernel_distance,
     kernel_subset,
 )
 from stylefacev_cli.networks.features.i3d import MIN_FRAMES, NUM_LOGITS, preprocess
 
 Clip = NDArray[np.uint8]  # [T, H, W, 3]
-TRUSTED_CLIPS = 2048  # below, the number says more of the sample's size than of the videos
-LEAST_CLIPS = 16
+RELIABLE_CLIPS = 2048  # below, the number says more of the sample's size than of the videos
+MIN_CLIPS = 16
 NUM_RESAMPLES = 10
 
 
@@ -42,8 +42,8 @@ class FvdProtocol:
         """Check the values once."""
         if self.num_frames < MIN_FRAMES:
             raise UsageError(f"a clip has at least {MIN_FRAMES} frames: {self.num_frames} given")
-        if self.num_clips < LEAST_CLIPS:
-            raise UsageError(f"FVD needs at least {LEAST_CLIPS} clips: {self.num_clips} given")
+        if self.num_clips < MIN_CLIPS:
+            raise UsageError(f"FVD needs at least {MIN_CLIPS} clips: {self.num_clips} given")
         if self.stride < 1:
             raise UsageError("the stride is at least 1")
 
@@ -116,13 +116,13 @@ def compare(fake: Features, real: Features, num_clips: int, seed: int = 0) -> Fv
     """
     every, fake, real = real, fake[:num_clips], real[:num_clips]
     fewest = min(len(fake), len(real))
-    if fewest < LEAST_CLIPS:
-        raise DataError(f"FVD needs at least {LEAST_CLIPS} clips of each side; there are {fewest}")
-    floor = floor_of(every, len(real))
+    if fewest < MIN_CLIPS:
+        raise DataError(f"FVD needs at least {MIN_CLIPS} clips of each side; there are {fewest}")
+    floor = frechet_floor(every, len(real))
     warnings = []
-    if fewest < TRUSTED_CLIPS:
+    if fewest < RELIABLE_CLIPS:
         warnings.append(
-            f"{fewest} clips are few (papers take {TRUSTED_CLIPS}): read the number beside its "
+            f"{fewest} clips are few (papers take {RELIABLE_CLIPS}): read the number beside its "
             "floor, and compare it with none of another size"
         )
     if len(fake) != len(real):

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylefacev_cli.errors import DataError
-from stylefacev_cli.metrics.distances import Estimate
+from stylefacev_cli.metrics.feature_distances import Estimate
 
 Embeddings = NDArray[np.floating]  # [T, D]
 MIN_FRAMES = 2

@@ -80,7 +80,7 @@ def load_perceptual(name: str) -> PerceptualLoss | None:
         UsageError: another name.
         MissingWeightsError: the weights are not there and cannot be fetched.
     """
-    name = chosen_perceptual(name)
+    name = resolve_perceptual(name)
     if name == "none":
         return None
     if name == "vgg16":
@@ -88,7 +88,7 @@ def load_perceptual(name: str) -> PerceptualLoss | None:
     return PerceptualLoss(load_efficientnet(EFFICIENTNET_GROUPS), name)
 
 
-def chosen_perceptual(name: str) -> str:
+def resolve_perceptual(name: str) -> str:
     """The network that a name stands for; nothing is loaded.
 
     Raises:

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylefacev_cli.metrics.distances import Estimate
-from stylefacev_cli.metrics.images import face_box, psnr, ssim
+from stylefacev_cli.metrics.feature_distances import Estimate
+from stylefacev_cli.metrics.image_quality import face_box, psnr, ssim
 from stylefacev_cli.metrics.motion import LEFT_EYE, MOUTH_BOTTOM, MOUTH_TOP, RIGHT_EYE
 from stylefacev_cli.networks.stylefacev.landmarks import key_points_from_landmarks
 
@@ -61,7 +61,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Instruments:
+class ImageMeasures:
     """What looks at images.
 
     Attributes:
@@ -107,7 +107,7 @@ class Scores:
 def measure_pairs(
     pairs: Iterable[Pair],
     recompose: Recompose,
-    instruments: Instruments,
+    instruments: ImageMeasures,
     constant: Images,
     *,
     batch: int = 8,
@@ -157,7 +157,7 @@ def _stacked(images: list[Images | None]) -> Images | None:
 
 
 def score_images(
-    made: Images, truth: Images, landmarks: Points, instruments: Instruments
+    made: Images, truth: Images, landmarks: Points, instruments: ImageMeasures
 ) -> list[Scores]:
     """Each image against its truth.
 
@@ -250,7 +250,7 @@ def _correlation(made: list[float], true: list[float]) -> float | None:
     return float(np.corrcoef(made, true)[0, 1])
 
 
-def _perceptual(instruments: Instruments, made: Tensor, true: Tensor) -> float | None:
+def _perceptual(instruments: ImageMeasures, made: Tensor, true: Tensor) -> float | None:
     if instruments.perceptual is None:
         return None
     with torch.inference_mode():

@@ -20,7 +20,7 @@ import torch
 STRENGTH = 0.02  # per frame: at 25 fps, sways slower than about 12 s are damped
 
 
-class Stabiliser:
+class DriftControl:
     """Pulls the poses of one video towards their own mean, ever more from one frame number on."""
 
     def __init__(self, after: int, strength: float = STRENGTH) -> None:

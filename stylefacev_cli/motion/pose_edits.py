@@ -50,7 +50,7 @@ def resample(poses: Iterable[Tensor], step: float) -> Iterator[Tensor]:
             yield _between(around, max(time - at, 0.0))
 
 
-def joined(first: Tensor, second: Tensor, num_fade: int) -> Tensor:
+def crossfaded(first: Tensor, second: Tensor, num_fade: int) -> Tensor:
     """One track after another, the end of the one fading into the beginning of the other.
 
     Args:
@@ -147,7 +147,7 @@ def smoothed(poses: Tensor, window: int) -> Tensor:
     return result.clamp(min=min(0.0, float(poses.min())))
 
 
-def relative_to(first_pose: Tensor, poses: Tensor, start: Tensor) -> Tensor:
+def transfer_motion(first_pose: Tensor, poses: Tensor, start: Tensor) -> Tensor:
     """The motion of a driver on top of another face's first pose.
 
     Args:
@@ -161,7 +161,7 @@ def relative_to(first_pose: Tensor, poses: Tensor, start: Tensor) -> Tensor:
     return (first_pose + (poses - start)).clamp(min=0)
 
 
-def steps_of(poses: Tensor) -> Tensor:
+def step_sizes(poses: Tensor) -> Tensor:
     """How far each pose [T, 1, 8, 8] is from the one before: [T − 1]."""
     steps: Tensor = (poses[1:] - poses[:-1]).flatten(1).norm(dim=1)
     return steps
@@ -209,4 +209,4 @@ def _closes(loop: Tensor, margin: float = 1.0) -> bool:
     if len(loop) < 2:
         return True
     closing = float((loop[:1] - loop[-1:]).norm())
-    return closing <= float(steps_of(loop).median()) * margin * (1 + 1e-5)
+    return closing <= float(step_sizes(loop).median()) * margin * (1 + 1e-5)

@@ -46,7 +46,7 @@ _BATCH = 256  # frames
 _RIDGE = 1e-3  # of the mean variance, added to all directions
 
 
-def wanted_key_points(key_points: Tensor, scales: Mapping[str, float]) -> Tensor:
+def scaled_key_points(key_points: Tensor, scales: Mapping[str, float]) -> Tensor:
     """The key points of a track with the motion of its parts scaled.
 
     Args:
@@ -89,7 +89,7 @@ def amplitudes(key_points: Tensor) -> dict[str, float]:
     return {"head": float((place - place.mean(dim=0)).abs().square().mean().sqrt()), **found}
 
 
-def usual_variation(poses: Tensor) -> Tensor:
+def pose_covariance(poses: Tensor) -> Tensor:
     """Covariance [64, 64] of poses [N, 1, 8, 8], with a little of every direction."""
     covariance = torch.cov(poses.flatten(1).T)
     size = len(covariance)
@@ -97,7 +97,7 @@ def usual_variation(poses: Tensor) -> Tensor:
     return covariance + (_RIDGE * covariance.trace() / size).clamp(min=1e-8) * eye
 
 
-def with_key_points(
+def poses_with_key_points(
     extractor: PoseExtractor, poses: Tensor, wanted: Tensor, variation: Tensor
 ) -> Tensor:
     """The poses nearest to given ones that have the wanted key points.
@@ -127,10 +127,10 @@ def scale_parts(
     wrongly stays as wrong as it was, and factors of 1 change nothing.
 
     Args:
-        extractor: as in `with_key_points`.
+        extractor: as in `poses_with_key_points`.
         poses: [T, 1, 8, 8].
         scales: by group of `GROUPS`.
-        variation: as in `with_key_points`.
+        variation: as in `poses_with_key_points`.
 
     Returns:
         [T, 1, 8, 8].
@@ -139,12 +139,12 @@ def scale_parts(
     others = {name: factor for name, factor in scales.items() if name != "head"}
     for some, window in ((head, _STEADY_HEAD_FRAMES), (others, _STEADY_FRAMES)):
         if some:
-            wanted = wanted_key_points(read_key_points(extractor, poses), some)
+            wanted = scaled_key_points(read_key_points(extractor, poses), some)
             poses = _asked_for(extractor, poses, wanted, variation, window)
     return poses
 
 
-def with_more_motion(
+def scale_motion(
     extractor: PoseExtractor, poses: Tensor, factor: float, variation: Tensor
 ) -> Tensor:
     """All movement of a track made larger or smaller around its mean pose.
@@ -153,10 +153,10 @@ def with_more_motion(
     so for factors above 1 the key points are then asked to move as much more as the factor says.
 
     Args:
-        extractor: as in `with_key_points`.
+        extractor: as in `poses_with_key_points`.
         poses: [T, 1, 8, 8].
         factor: 0 stands still, 1 changes nothing, 2 doubles every deviation.
-        variation: as in `with_key_points`.
+        variation: as in `poses_with_key_points`.
 
     Returns:
         [T, 1, 8, 8]; nothing lies below both 0 and the lowest of `poses`.
@@ -182,7 +182,7 @@ def _asked_for(
 ) -> Tensor:
     """`poses` changed towards the wanted key points [T, 14, 2], steadily over `window` frames."""
     for _ in range(_ROUNDS):
-        found = with_key_points(extractor, poses, wanted, variation)
+        found = poses_with_key_points(extractor, poses, wanted, variation)
         poses = _steady(poses, found, window)
     return poses
 

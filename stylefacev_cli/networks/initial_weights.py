@@ -15,7 +15,7 @@ BatchNorm = (nn.BatchNorm2d, nn.BatchNorm3d)
 NORMAL_STD = 0.02
 
 
-def start_normal(network: nn.Module, std: float = NORMAL_STD) -> None:
+def init_normal(network: nn.Module, std: float = NORMAL_STD) -> None:
     """Weights ~ N(0, std), BatchNorm scales ~ N(1, std), every bias 0 (DCGAN, pix2pix).
 
     Args:
@@ -32,7 +32,7 @@ def start_normal(network: nn.Module, std: float = NORMAL_STD) -> None:
             nn.init.zeros_(module.bias)
 
 
-def start_normal_convolutions(network: nn.Module, std: float = NORMAL_STD) -> None:
+def init_normal_convolutions(network: nn.Module, std: float = NORMAL_STD) -> None:
     """Convolution weights ~ N(0, std); everything else stays as PyTorch made it.
 
     Args:
@@ -44,7 +44,7 @@ def start_normal_convolutions(network: nn.Module, std: float = NORMAL_STD) -> No
             nn.init.normal_(module.weight, 0.0, std)
 
 
-def start_residual(network: nn.Module) -> None:
+def init_residual(network: nn.Module) -> None:
     """He's normal weights (fan out, ReLU) in the convolutions, BatchNorm at scale 1 and shift 0.
 
     Linear layers stay as PyTorch made them. (He et al. 2015, "Delving Deep into Rectifiers".)

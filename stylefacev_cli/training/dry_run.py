@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import math
 import resource
 import shutil
 import statistics
@@ -50,6 +51,7 @@ class StageCost:
         gpu_bytes: the peak of what it had on the GPU; 0 on the CPU.
         step_s: seconds of a step, the mean over the stage.
         images_per_step: that one step trains on.
+        num_steps: of the whole stage, unless its minutes are over before.
         total_s: seconds of the whole stage.
     """
 
@@ -59,6 +61,7 @@ class StageCost:
     gpu_bytes: int
     step_s: float
     images_per_step: int
+    num_steps: int
     total_s: float
 
 
@@ -110,7 +113,7 @@ def dry_run(
         for name in (name for name in STAGES if name in stages or name in every):
             if name in stages:
                 costs.append(_measured(trainer, config, name, place, device))
-                report(_line(costs[-1]))
+                report(line_of(costs[-1]))
             elif len(costs) == len(stages):
                 break
             elif (run / name / "checkpoints").is_dir():
@@ -121,11 +124,24 @@ def dry_run(
     return costs
 
 
+def line_of(cost: StageCost) -> str:
+    """What a stage takes, on one line."""
+    rate = cost.images_per_step / cost.step_s
+    images = f"{cost.images_per_step} image" + ("" if cost.images_per_step == 1 else "s")
+    gpu = f", {in_units(cost.gpu_bytes)} on the GPU" if cost.gpu_bytes else ""
+    return (
+        f"{cost.name}: {cost.parameters / 1e6:.2f} M parameters · peak "
+        f"{in_units(cost.peak_bytes)}{gpu} · {cost.step_s:.3g} s a step of {images} "
+        f"({rate:.2g} images/s) · {cost.num_steps:,} steps, {_span(cost.total_s)} "
+        "for the whole stage"
+    )
+
+
 def summary(costs: list[StageCost]) -> str:
     """One line: whether, how long, how much memory."""
     peak = max(cost.peak_bytes for cost in costs)
     names = ", ".join(cost.name for cost in costs)
-    total = duration(sum(cost.total_s for cost in costs))
+    total = _span(sum(cost.total_s for cost in costs))
     return f"dry run passed: {names}; about {total} in all, peak memory {in_units(peak)}"
 
 
@@ -146,13 +162,16 @@ def _measured(
         seconds.append(time.monotonic() - start)
     _keep(stage, place)
     step_s = statistics.mean(seconds)
-    total_s = section.num_images / stage.images_per_step * step_s
+    per_step = stage.images_per_step
+    num_steps = math.ceil(section.num_images / per_step)
+    total_s = num_steps * step_s
     if section.minutes is not None:
         total_s = min(total_s, 60 * section.minutes)
     parameters = sum(p.numel() for network in stage.networks.values() for p in network.parameters())
     gpu_bytes = torch.cuda.max_memory_allocated(device) if on_gpu else 0
-    per_step = stage.images_per_step
-    return StageCost(name, parameters, _peak_bytes(), gpu_bytes, step_s, per_step, total_s)
+    return StageCost(
+        name, parameters, _peak_bytes(), gpu_bytes, step_s, per_step, num_steps, total_s
+    )
 
 
 def _keep(stage: NetworkStage, place: Path) -> None:
@@ -168,14 +187,10 @@ def _step(stage: Stage, index: int, progress: float) -> None:
         raise StyleFaceVError(f"{stage.name}: the loss of a first step is not finite")
 
 
-def _line(cost: StageCost) -> str:
-    rate = cost.images_per_step / cost.step_s
-    gpu = f", {in_units(cost.gpu_bytes)} on the GPU" if cost.gpu_bytes else ""
-    return (
-        f"{cost.name}: {cost.parameters / 1e6:.2f} M parameters · peak "
-        f"{in_units(cost.peak_bytes)}{gpu} · {cost.step_s:.3g} s a step of {cost.images_per_step} "
-        f"images ({rate:.1f} images/s) · {duration(cost.total_s)} for the whole stage"
-    )
+def _span(seconds: float) -> str:
+    """Hours, minutes and seconds; from two days on, days."""
+    days = seconds / 86_400
+    return duration(seconds) if days < 2 else f"{days:.3g} days"
 
 
 def _some_clips(folder: Path, config: TrainingConfig, place: Path, number: int) -> Path:

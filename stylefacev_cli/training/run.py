@@ -17,8 +17,8 @@ from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.metrics.perceptual import (
     PerceptualLoss,
-    chosen_perceptual,
     load_perceptual,
+    resolve_perceptual,
 )
 from stylefacev_cli.networks.resize import resize_square
 from stylefacev_cli.networks.stylegan3.generator import Generator
@@ -226,10 +226,12 @@ class Trainer:
     def _generator(self) -> Generator:
         """The run's generator, or that of the model that it starts from."""
         generator = load_generator(self._saved)
-        if generator.config != self._config.generator.architecture:
+        told, there = map(to_plain, (self._config.generator.architecture, generator.config))
+        other = {key: value for key, value in there.items() if told[key] != value}
+        if other:
             raise UsageError(
                 f"generator.architecture is not that of {self._config.start_from or self._run}: "
-                f"give it {to_plain(generator.config)}"
+                f"give it {other}"
             )
         return generator
 
@@ -245,7 +247,7 @@ class Trainer:
             "made_by": f"stylefacev {__version__}",
             "data": [folder.resolve().name for folder in self._data],
             "frames": len(frames.images),
-            "perceptual": chosen_perceptual(config.perceptual),
+            "perceptual": resolve_perceptual(config.perceptual),
             "config": to_plain(config),
             **rendering_of(self._data),
         }

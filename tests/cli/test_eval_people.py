@@ -1,6 +1,5 @@
 """`stylefacev eval identity`, `diversity` and `kid` at the shell's door, with networks of straw."""
 
-# ruff: noqa: F811  (fixtures of the tests next door)
 from __future__ import annotations
 
 import json
@@ -8,34 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from evaluation_fixtures import Evaluate
 from PIL import Image
-from test_evaluation import Evaluate, evaluate, frames  # noqa: F401
 
 from stylefacev_cli.cli.charts import curve_line
-from stylefacev_cli.metrics import face_networks, feature_networks, picture_distances
-from stylefacev_cli.metrics.face_networks import FaceNetwork
-from stylefacev_cli.metrics.fid import FeatureNetwork
-from stylefacev_cli.metrics.picture_distances import PictureDistance
-
-
-@pytest.fixture
-def straw(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Features are pixels, distances those of pixels."""
-
-    def embed(clip: np.ndarray) -> np.ndarray:
-        return clip.reshape(len(clip), -1)[:, :96].astype(np.float32) + 1
-
-    def apart(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        return (images - others).abs().mean(dim=(1, 2, 3))
-
-    monkeypatch.setattr(
-        face_networks, "face_network", lambda name: FaceNetwork("straw", "0", embed)
-    )
-    distance = PictureDistance("straw", "0", apart)
-    monkeypatch.setattr(picture_distances, "picture_distance", lambda name: distance)
-    network = FeatureNetwork("means", "", 8, lambda images: images.mean(dim=(2, 3)))
-    monkeypatch.setattr(feature_networks, "image_network", lambda name: network)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.faces.assets import LOOK_ENTRY
 from stylefacev_cli.faces.dataset import RECIPE, RenderSettings, sample_latents
 from stylefacev_cli.faces.factors import FaceFactors
-from stylefacev_cli.metrics.recomposition import Images, Instruments, measure_pairs, summary
+from stylefacev_cli.metrics.recomposition import ImageMeasures, Images, measure_pairs, summary
 from stylefacev_cli.pipeline import load_model
 from stylefacev_cli.weights.locate import MANIFEST_NAME
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
@@ -79,7 +79,7 @@ def test_perfect_and_copying_models_on_rendered_people(people: rendered.Rendered
         return np.stack([answers.get((a.tobytes(), b.tobytes()), b) for a, b in both])
 
     nowhere = np.full((98, 2), 0.5, np.float32)
-    instruments = Instruments(
+    instruments = ImageMeasures(
         lambda images: np.stack([labels.get(image.tobytes(), nowhere) for image in images])
     )
     constant = people.mean_truth()

@@ -1,7 +1,5 @@
 """`eval all` and `eval compare` at the shell's door."""
 
-# ruff: noqa: F811  (fixtures of the tests next door)
-
 from __future__ import annotations
 
 import json
@@ -11,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_eval_people import straw  # noqa: F401
-from test_evaluation import evaluate, frames  # noqa: F401
 
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.cli.figures import Figure

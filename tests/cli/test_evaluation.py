@@ -3,54 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
+from evaluation_fixtures import Evaluate
 
-from stylefacev_cli.cli.app import run
 from stylefacev_cli.metrics import feature_networks
 from stylefacev_cli.metrics.fid import FeatureNetwork
-from stylefacev_cli.weights.convert import i3d_weights
-
-Evaluate = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def evaluate(
-    tiny_model: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Evaluate:
-    monkeypatch.setenv("STYLEFACEV_OFFLINE", "1")
-
-    def colours(clips: torch.Tensor) -> torch.Tensor:
-        """Stands for I3D: cheap features that tell clips apart."""
-        sizes = clips.flatten(1)[:, ::400]
-        return torch.nn.functional.pad(sizes, (0, 400))[:, :400]
-
-    monkeypatch.setattr(i3d_weights, "load_i3d", lambda: colours)
-
-    def evaluation(*arguments: str) -> tuple[int, str, str]:
-        code = run(["eval", *arguments])
-        return (code, *capfd.readouterr())
-
-    return evaluation
-
-
-@pytest.fixture
-def frames(tmp_path: Path) -> Path:
-    """Forty videos of twelve noisy frames."""
-    random = np.random.default_rng(0)
-    for i in range(40):
-        folder = tmp_path / "real" / f"{i:02}"
-        folder.mkdir(parents=True)
-        for k in range(12):
-            noise = random.integers(0, 256, size=(16, 16, 3), dtype=np.uint8)
-            Image.fromarray(noise).save(folder / f"{k:02}.png")
-    return tmp_path / "real"
 
 
 def test_fvd_of_a_model_states_protocol_floor_and_warnings(

@@ -18,7 +18,7 @@ from stylefacev_cli.detection.face_finders import Face
 from stylefacev_cli.errors import DataError, MissingWeightsError, UsageError
 from stylefacev_cli.generation import identities, photo_crop
 from stylefacev_cli.generation.inversions import plan_latents
-from stylefacev_cli.metrics.tracks import landmarks_of
+from stylefacev_cli.metrics.key_point_tracks import detect_landmarks
 from stylefacev_cli.motion.pose_tracks import PoseTrack, write_track
 from stylefacev_cli.pipeline import load_model
 from stylefacev_cli.weights.latents import read_latent
@@ -261,7 +261,7 @@ def model_square(frame: np.ndarray) -> np.ndarray:
     """Centre and side of the square around the face, as the default model's detector has it."""
     detector = load_model(device="cpu").networks.finder
     assert detector is not None
-    return np.array(face_squares(landmarks_of(detector, frame[None])[0] * len(frame)))
+    return np.array(face_squares(detect_landmarks(detector, frame[None])[0] * len(frame)))
 
 
 def test_the_default_model_finds_and_inverts_a_face(call: Callable[..., Outcome]) -> None:

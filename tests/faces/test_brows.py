@@ -14,13 +14,13 @@ from stylefacev_cli.faces import brows, lashes
 from stylefacev_cli.faces.cards import MAX_VERTICES, NUM_TRIANGLES, make_cards
 from stylefacev_cli.faces.factors import FaceFactors
 from stylefacev_cli.faces.head import Head, build_head
+from stylefacev_cli.faces.latent_renderer import LatentRenderer
 from stylefacev_cli.faces.looks import LOOKS
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.parameters import HAIR_STYLES, Identity, Pose
-from stylefacev_cli.faces.posing import pose_head
+from stylefacev_cli.faces.posed_head import pose_head
 from stylefacev_cli.faces.readback import camera_distance
 from stylefacev_cli.faces.renderer import FaceFrame, FaceRenderer
-from stylefacev_cli.faces.studio import Studio
 
 pytestmark = [pytest.mark.render, pytest.mark.usefixtures("look")]
 
@@ -37,7 +37,7 @@ POSES = [
 
 
 @pytest.fixture(scope="module")
-def renderer(studio: Studio) -> FaceRenderer:
+def renderer(studio: LatentRenderer) -> FaceRenderer:
     return FaceRenderer(load_mesh(), SIZE)
 
 

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 from stylefacev_cli.faces.eyes import eye_picture
+from stylefacev_cli.faces.latent_renderer import LatentRenderer
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.parameters import Pose
-from stylefacev_cli.faces.posing import PosedHead, pose_head
-from stylefacev_cli.faces.studio import Studio
+from stylefacev_cli.faces.posed_head import PosedHead, pose_head
 
 UPPER_LIDS, LOWER_LIDS = [61, 62, 63, 69, 70, 71], [67, 66, 65, 75, 74, 73]
 
 
-def posed(studio: Studio, pose: Pose, seed: int = 0) -> PosedHead:
+def posed(studio: LatentRenderer, pose: Pose, seed: int = 0) -> PosedHead:
     head = studio.head(studio.factors.sample(np.random.default_rng(seed)))
     return pose_head(load_mesh(), head, pose)
 
 
 @pytest.mark.render
-def test_openings_shrink_with_the_blink(studio: Studio) -> None:
+def test_openings_shrink_with_the_blink(studio: LatentRenderer) -> None:
     for seed in range(4):
         openings = []
         for blink in np.linspace(0, 1, 9):
@@ -32,7 +32,7 @@ def test_openings_shrink_with_the_blink(studio: Studio) -> None:
 
 
 @pytest.mark.render
-def test_eyes_at_rest_are_open_as_peoples_are(studio: Studio) -> None:
+def test_eyes_at_rest_are_open_as_peoples_are(studio: LatentRenderer) -> None:
     for seed in range(4):
         points = posed(studio, Pose(), seed).landmarks().points
         width = np.linalg.norm(points[60] - points[64])
@@ -40,7 +40,7 @@ def test_eyes_at_rest_are_open_as_peoples_are(studio: Studio) -> None:
 
 
 @pytest.mark.render
-def test_lid_curves_run_through_the_landmarks(studio: Studio) -> None:
+def test_lid_curves_run_through_the_landmarks(studio: LatentRenderer) -> None:
     for pose in (Pose(), Pose(blink=0.5), Pose(blink=1.0), Pose(squint=0.7), Pose(gaze_x_rad=0.4)):
         curves = posed(studio, pose, 1).lid_curves()
         assert curves.shape == (2, 2, 4) and np.isfinite(curves).all()

@@ -12,7 +12,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.metrics.distances import frechet_distance, kernel_distance
+from stylefacev_cli.metrics.feature_distances import frechet_distance, kernel_distance
 from stylefacev_cli.metrics.feature_networks import inception_network
 from stylefacev_cli.metrics.fid import (
     FeatureNetwork,

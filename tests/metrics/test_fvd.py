@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.metrics.distances import frechet_distance
+from stylefacev_cli.metrics.feature_distances import frechet_distance
 from stylefacev_cli.metrics.fvd import (
     PROTOCOLS,
     FvdProtocol,

@@ -9,8 +9,8 @@ from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageErro
 from stylefacev_cli.metrics.perceptual import (
     PerceptualLoss,
     _Vgg16,
-    chosen_perceptual,
     load_perceptual,
+    resolve_perceptual,
 )
 from stylefacev_cli.networks.features.efficientnet_lite import EfficientNetLite0
 from stylefacev_cli.weights.convert.vgg16_weights import vgg16_file
@@ -70,7 +70,7 @@ def test_torchvisions_file_is_read_where_it_is(
     file = vgg16_file()
     file.parent.mkdir(parents=True)
     torch.save({**state, "classifier.6.bias": torch.zeros(3)}, file)
-    assert chosen_perceptual("auto") == "vgg16"
+    assert resolve_perceptual("auto") == "vgg16"
     loss, image = load_perceptual("vgg16"), torch.rand(1, 3, 64, 64) * 2 - 1
     assert loss is not None
     own = PerceptualLoss(network, "own")

@@ -13,8 +13,8 @@ from stylefacev_cli.metrics.recomposition import (
     GESTURES,
     ROWS,
     Gestures,
+    ImageMeasures,
     Images,
-    Instruments,
     Pair,
     Points,
     Scores,
@@ -44,7 +44,7 @@ def pairs() -> list[Pair]:
     return made
 
 
-def all_knowing(pairs: list[Pair]) -> Instruments:
+def all_knowing(pairs: list[Pair]) -> ImageMeasures:
     """A detector that knows the labels of true images and nothing of others; L1 for perceptual."""
     known = {pair.truth.tobytes(): pair.truth_landmarks for pair in pairs}
     known |= {pair.a.tobytes(): pair.a_landmarks for pair in pairs}
@@ -53,7 +53,7 @@ def all_knowing(pairs: list[Pair]) -> Instruments:
     def find(images: Images) -> Points:
         return np.stack([known.get(image.tobytes(), lost) for image in images])
 
-    return Instruments(find, lambda x, y: (x - y).abs().mean())
+    return ImageMeasures(find, lambda x, y: (x - y).abs().mean())
 
 
 def perfect(pairs: list[Pair]) -> dict[tuple[bytes, bytes], Images]:
@@ -104,7 +104,7 @@ def test_pairs_are_taken_as_they_are_needed(pairs: list[Pair]) -> None:
             drawn += 1
             yield replace(pair, generated=None)
 
-    instruments = Instruments(all_knowing(pairs).find_landmarks)
+    instruments = ImageMeasures(all_knowing(pairs).find_landmarks)
     found = measure_pairs(stream(), lambda a, b: b, instruments, pairs[0].a, batch=2)
     rows = next(found)
     assert drawn == 2 and "generator" not in rows and rows["truth"].perceptual is None

@@ -6,8 +6,9 @@ and recomposing"):
     encode      frame [3, S, S] → appearance [C, 8, 8]         a = E_app(x)
     recompose   appearance, pose [1, 8, 8] → ws [num_ws, w]    w = R(a, p)
 
-The authors never put it into evaluation mode: with a batch of one, each image and each pose is
-normalised by its own statistics. `normalisation: per_image` does that for any batch.
+The authors never put it into evaluation mode: it trains by the statistics of each batch, and
+samples with a batch of one, by those of each image and each pose. `normalisation: per_image` does
+the same with any batch.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.networks.initial_weights import start_normal
+from stylefacev_cli.networks.initial_weights import init_normal
 from stylefacev_cli.networks.resize import resize_square
 from stylefacev_cli.networks.stylefacev.batch_norm import BatchNorm2d, PerImageNorm2d
 from stylefacev_cli.networks.stylefacev.landmark_branch import LandmarkBranch
@@ -72,18 +73,18 @@ class AppearanceConfig:
             )
 
     @property
-    def form_channels(self) -> int:
+    def shape_channels(self) -> int:
         """Channels of the appearance that hold what form adds to each w: w_dim numbers."""
         return 0 if self.landmarks is None else -(-self.w_dim // POSE_SIZE**2)
 
     @property
     def num_channels(self) -> int:
         """All channels of the appearance."""
-        return self.appearance_channels + self.form_channels
+        return self.appearance_channels + self.shape_channels
 
     @property
     def is_per_image(self) -> bool:
-        """Whether each image and each pose is normalised by its own statistics."""
+        """Whether each image and each pose is normalised by its own statistics at sampling."""
         return self.normalisation == PER_IMAGE
 
 
@@ -126,7 +127,7 @@ class AppearanceRecomposer(nn.Module):
         self.branch: LandmarkBranch | None = None
         if config.landmarks is not None:
             self.branch = LandmarkBranch(config.landmarks, self.num_features, config.w_dim)
-        start_normal(self)
+        init_normal(self)
 
     @property
     def num_features(self) -> int:
@@ -152,7 +153,7 @@ class AppearanceRecomposer(nn.Module):
         nn.init.zeros_(grown.branch.added.weight)
         return grown.to(self.fc_a.weight.device).train(self.training)
 
-    def seen(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def landmark_inputs(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the branch for landmarks learns from: frames [N, 3, S, S] in [−1, 1].
 
         Returns:
@@ -178,9 +179,9 @@ class AppearanceRecomposer(nn.Module):
         )
         if self.branch is None:
             return self.layer5(self._features(frames))  # type: ignore[no-any-return]
-        landmarks, features, appearance = self.seen(frames)
-        form = self.branch.form(landmarks, features)  # [N, w_dim]
-        places = self.config.form_channels * POSE_SIZE**2
+        landmarks, features, appearance = self.landmark_inputs(frames)
+        form = self.branch.shape_offsets(landmarks, features)  # [N, w_dim]
+        places = self.config.shape_channels * POSE_SIZE**2
         form = F.pad(form, (0, places - form.shape[1])).view(len(form), -1, POSE_SIZE, POSE_SIZE)
         return torch.cat([appearance.float(), form], dim=1)
 
@@ -220,7 +221,7 @@ class AppearanceRecomposer(nn.Module):
             x = self.get_submodule(name)(x)
         ws: Tensor = self.fc_a(x.mean(dim=(2, 3)))
         ws = ws.view(-1, config.num_ws, config.w_dim)
-        if not config.form_channels:
+        if not config.shape_channels:
             return ws
         form = appearance[:, config.appearance_channels :].flatten(1)[:, : config.w_dim]
         return ws + form[:, None]

@@ -5,6 +5,9 @@ Source: Ioffe and Szegedy 2015, "Batch Normalization"; torch's own synchronised 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,7 +33,9 @@ class BatchNorm2d(nn.BatchNorm2d):
         variances, means = gathered(torch.stack(own)).unbind(dim=1)  # [processes, C] each
         mean = means.mean(dim=0)
         variance = (variances + (means - mean).square()).mean(dim=0)
-        self._note(mean.detach(), variance.detach(), num_processes() * x.numel() // x.shape[1])
+        if self.track_running_stats:
+            count = num_processes() * x.numel() // x.shape[1]
+            self._note(mean.detach(), variance.detach(), count)
         scale = self.weight * (variance + self.eps).rsqrt()
         shift = self.bias - mean * scale
         return (x * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
@@ -46,21 +51,37 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class PerImageNorm2d(BatchNorm2d):
-    """What torch's module does in training mode with a batch of one image, for each image alone.
+    """As StyleFaceV's authors train and sample: by the batch in training, else each image alone.
 
-    With the mean m and the biased variance v of each channel of an image over its H × W places,
+    In training mode it is `BatchNorm2d`. They never leave that mode, and sample with a batch of one
+    image; evaluation mode does the same for each image of any batch. With the mean m and the biased
+    variance v of each channel of an image over its H × W places,
 
         y = weight · (x − m) / √(v + eps) + bias
 
-    in training and in evaluation mode, whatever the batch. The running statistics move in training
-    mode only, by the mean over the images, and nothing here reads them; every process moves its own
-    (`optim.average_buffers`). A map of one place has no statistics and is refused, as torch does.
+    Nothing reads the running statistics, which training mode moves. A map of one place has no
+    statistics and is refused, as torch does.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x [N, C, H, W]."""
-        moved = (self.running_mean, self.running_var) if self.training else (None, None)
-        momentum = self.momentum or 0.0
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked += 1
-        return F.instance_norm(x, *moved, self.weight, self.bias, True, momentum, self.eps)
+        if self.training:
+            return super().forward(x)
+        return F.instance_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+
+
+@contextmanager
+def batch_statistics(network: nn.Module) -> Iterator[None]:
+    """Normalise as in training mode inside, but leave the running statistics as they are.
+
+    For a network that others are trained behind: it is not to change.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    before = [(norm.training, norm.track_running_stats) for norm in norms]
+    for norm in norms:
+        norm.training, norm.track_running_stats = True, False
+    try:
+        yield
+    finally:
+        for norm, (training, tracks) in zip(norms, before, strict=True):
+            norm.training, norm.track_running_stats = training, tracks

@@ -75,7 +75,7 @@ class LandmarkBranch(nn.Module):
             return torch.stack([mass.sum(dim=2) @ axis, mass.sum(dim=3) @ axis], dim=2)
 
     @torch.no_grad()
-    def start(self, landmarks: Tensor, features: Tensor) -> None:
+    def init_from(self, landmarks: Tensor, features: Tensor) -> None:
         """See how faces differ, and add nothing yet.
 
         Args:
@@ -102,7 +102,7 @@ class LandmarkBranch(nn.Module):
         nn.init.zeros_(self.added.weight)
         nn.init.zeros_(self.added.bias)
 
-    def form(self, landmarks: Tensor, features: Tensor, dropout: float = 0.0) -> Tensor:
+    def shape_offsets(self, landmarks: Tensor, features: Tensor, dropout: float = 0.0) -> Tensor:
         """What to add to each w [N, w_dim].
 
         In single precision everywhere: forms differ by less than bfloat16 can tell of a coordinate.

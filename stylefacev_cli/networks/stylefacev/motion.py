@@ -47,9 +47,9 @@ class MotionSampler(nn.Module):
         self.b = nn.Parameter(torch.empty(pose_dim))
         self.fc1 = nn.Linear(hidden_dim * 2, pose_dim)
         self.fc2 = nn.Linear(pose_dim, pose_dim)
-        self.start_weights()
+        self.init_weights()
 
-    def start_weights(self) -> None:
+    def init_weights(self) -> None:
         """Orthogonal cells (each gate) and head, small normal W, as the authors train from."""
         for cell in (self.enc_cell, self.cell):
             for weight in (cell.weight_ih, cell.weight_hh):

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylefacev_cli.networks.initial_weights import start_normal_convolutions
+from stylefacev_cli.networks.initial_weights import init_normal_convolutions
 
 _KERNEL, _PADDING = 4, 2
 _LONG_CLIP = 16  # pairs of frames; longer clips are halved in time too for the coarse scale
@@ -129,7 +129,7 @@ class PairDiscriminator(nn.Module):
         self.config = config = config or MotionDiscriminatorConfig()
         halve = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
         self.netD = _MultiScale(config, halve, dims=2)
-        start_normal_convolutions(self)
+        init_normal_convolutions(self)
 
     def forward(self, pairs: Tensor) -> list[Tensor]:
         """Logits of every patch, one map a scale, the finest first.
@@ -157,7 +157,7 @@ class ClipDiscriminator(nn.Module):
         time_stride = 2 if config.num_frames - 1 > _LONG_CLIP else 1
         halve = nn.AvgPool3d(3, stride=(time_stride, 2, 2), padding=1, count_include_pad=False)
         self.netD = _MultiScale(config, halve, dims=3)
-        start_normal_convolutions(self)
+        init_normal_convolutions(self)
 
     def forward(self, clips: Tensor) -> list[Tensor]:
         """Logits of every patch of space and time, one map a scale, the finest first.

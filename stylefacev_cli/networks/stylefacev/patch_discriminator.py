@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from stylefacev_cli.networks.initial_weights import start_normal
+from stylefacev_cli.networks.initial_weights import init_normal
 from stylefacev_cli.networks.stylefacev.batch_norm import BatchNorm2d
 
 _KERNEL = 4
@@ -47,7 +47,7 @@ class PatchDiscriminator(nn.Module):
             ]
         layers.append(nn.Conv2d(widths[-1], 1, _KERNEL, stride=1, padding=1))
         self.model = nn.Sequential(*layers)
-        start_normal(self)
+        init_normal(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of every patch.

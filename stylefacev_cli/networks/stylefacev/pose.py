@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.networks.initial_weights import start_residual
+from stylefacev_cli.networks.initial_weights import init_residual
 from stylefacev_cli.networks.stylefacev.landmarks import NUM_KEY_POINTS, NUM_LANDMARKS
 from stylefacev_cli.networks.stylefacev.residual import residual_stage
 
@@ -59,7 +59,7 @@ class PoseExtractor(nn.Module):
         head, head_inner = config.head_channels, config.head_inner_channels
         self.layer4 = residual_stage(c3, head, head_inner, num_blocks, _STRIDE)
         self.fc = nn.Linear(head, NUM_KEY_POINTS * 2)
-        start_residual(self)
+        init_residual(self)
 
     def forward(self, heatmaps: Tensor) -> Tensor:
         """The pose of each face.

@@ -41,7 +41,7 @@ def camera_transforms(rotate_deg: Tensor, shift: Tensor, zoom: Tensor) -> Tensor
     return back @ matrices([[one, zero, -right], [zero, one, -down], [zero, zero, one]])
 
 
-def turns_well(config: GeneratorConfig) -> bool:
+def is_rotation_equivariant(config: GeneratorConfig) -> bool:
     """Tell whether a generator's layers treat all directions alike, as those of R do."""
     return config.conv_kernel == 1 and config.use_radial_filters
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
+from stylefacev_cli.networks.stylefacev.batch_norm import batch_statistics
 from stylefacev_cli.networks.stylefacev.pose import POSE_SIZE
 from stylefacev_cli.networks.stylegan3.generator import Generator
 from stylefacev_cli.training.batches.pose_features import DTYPES, products_in
@@ -23,9 +27,10 @@ class Renderer:
     frame: Tensor  # [1, 3, S, S], who is shown
 
     @torch.no_grad()
-    def appearance_of(self, frames: Tensor) -> Tensor:
-        """Appearances of frames [N, 3, S, S]: [N, num_channels, 8, 8]."""
-        return self.appearance_net.encode(frames)
+    def appearance_of(self, frames: Tensor, *, as_batch: bool = False) -> Tensor:
+        """Appearances [N, num_channels, 8, 8] of frames [N, 3, S, S]; see `clips_of`."""
+        with batch_statistics(self.appearance_net) if as_batch else nullcontext():
+            return self.appearance_net.encode(frames)
 
     def frames_of(self, appearance: Tensor, poses: Tensor, dtype: str = "float32") -> Tensor:
         """Frames of faces in poses.
@@ -38,13 +43,27 @@ class Renderer:
         Returns:
             [N, 3, S, S], about in [−1, 1].
         """
-        with products_in(dtype):
-            ws = self.appearance_net.recompose(appearance, as_maps(poses))
-        images: Tensor = self.generator.synthesis(ws.float(), conv_dtype=DTYPES[dtype])
+        return self._images_of(self._ws_of(appearance, poses, dtype), dtype)
+
+    def _ws_of(
+        self, appearance: Tensor, poses: Tensor, dtype: str, as_batch: bool = False
+    ) -> Tensor:
+        norms = batch_statistics(self.appearance_net) if as_batch else nullcontext()
+        with norms, products_in(dtype):
+            return self.appearance_net.recompose(appearance, as_maps(poses)).float()
+
+    def _images_of(self, ws: Tensor, dtype: str) -> Tensor:
+        images: Tensor = self.generator.synthesis(ws, conv_dtype=DTYPES[dtype])
         return images
 
     def clips_of(
-        self, appearance: Tensor, poses: Tensor, num_at_once: int, dtype: str = "float32"
+        self,
+        appearance: Tensor,
+        poses: Tensor,
+        num_at_once: int,
+        dtype: str = "float32",
+        *,
+        as_batch: bool = False,
     ) -> Tensor:
         """Clips of faces that keep their appearance.
 
@@ -57,23 +76,31 @@ class Renderer:
             poses: [N, T, 64].
             num_at_once: how many frames.
             dtype: as in `frames_of`.
+            as_batch: the ws of all poses are made at once, normalised by the statistics of them
+                all, as R is in training mode; the pictures still a few at a time.
 
         Returns:
             [N, T, 3, S, S], with a gradient into the poses.
         """
         count, length = poses.shape[:2]
-        looks = appearance.repeat_interleave(length, dim=0)
-        pairs = zip(
-            torch.split(looks, num_at_once),
-            torch.split(poses.flatten(0, 1), num_at_once),
-            strict=True,
-        )
-        pictures = [
-            checkpoint(self.frames_of, *pair, dtype, use_reentrant=False, preserve_rng_state=False)
-            for pair in pairs
-        ]
+        looks, flat = appearance.repeat_interleave(length, dim=0), poses.flatten(0, 1)
+        if as_batch:
+            ws = _made_again(self._ws_of, looks, flat, dtype, True)
+            parts = torch.split(ws, num_at_once)
+            pictures = [_made_again(self._images_of, few, dtype) for few in parts]
+        else:
+            pairs = zip(
+                torch.split(looks, num_at_once), torch.split(flat, num_at_once), strict=True
+            )
+            pictures = [_made_again(self.frames_of, *pair, dtype) for pair in pairs]
         together = torch.cat(pictures)
         return together.view(count, length, *together.shape[1:])
+
+
+def _made_again(make: Callable[..., Tensor], *inputs: Any) -> Tensor:
+    """What `make` gives, of which only the inputs are remembered for the way back."""
+    made: Tensor = checkpoint(make, *inputs, use_reentrant=False, preserve_rng_state=False)
+    return made
 
 
 def as_maps(poses: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ class FormFit:
         looked = self._look(network)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
-            branch.start(looked.landmarks, looked.features)
+            branch.init_from(looked.landmarks, looked.features)
             self._learn(network, looked)
         layers = branch.layers.requires_grad_(True)  # for the stage; `fit` froze them
         for parameter in layers.parameters():  # alike to the last digit everywhere
@@ -122,8 +122,10 @@ class FormFit:
     ) -> tuple[Tensor, ...]:
         """Of some frames, in the poses at places `which` [n, K], which are of the rows `others`."""
         with products_in(self._dtype):
-            landmarks, features, appearance = network.seen(self._frames.image_batch(rows))
-            appearance = F.pad(appearance, (0, 0, 0, 0, 0, network.config.form_channels))
+            landmarks, features, appearance = network.landmark_inputs(
+                self._frames.image_batch(rows)
+            )
+            appearance = F.pad(appearance, (0, 0, 0, 0, 0, network.config.shape_channels))
             repeated = appearance.repeat_interleave(POSES_A_FRAME, dim=0)
             ws = network.recompose(repeated, poses[torch.from_numpy(which.reshape(-1))]).float()
         who = self._frames.factor_batch(rows).repeat_interleave(POSES_A_FRAME, dim=0)
@@ -141,7 +143,7 @@ class FormFit:
         learnt = (~kept).nonzero()[:, 0] if len(kept) > _KEPT_EVERY else kept.nonzero()[:, 0]
 
         def losses(frames: Tensor, poses: Tensor, dropout: float) -> tuple[Tensor, Tensor]:
-            form = branch.form(looked.landmarks[frames], looked.features[frames], dropout)
+            form = branch.shape_offsets(looked.landmarks[frames], looked.features[frames], dropout)
             made, wanted = looked.made[frames, poses] + form, looked.wanted[frames, poses]
             both = (w[:, None].expand(-1, 2, -1) for w in (made, wanted))
             return self._places.distance(*both), (made - wanted).abs().mean()

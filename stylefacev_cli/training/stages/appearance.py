@@ -22,9 +22,9 @@ from torch import Tensor
 
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.metrics.images import psnr
+from stylefacev_cli.metrics.image_quality import psnr
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
-from stylefacev_cli.networks.initial_weights import start_residual
+from stylefacev_cli.networks.initial_weights import init_residual
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
@@ -59,12 +59,7 @@ from stylefacev_cli.training.engine import sample_grids
 from stylefacev_cli.training.engine.batch_split import Share, own_shares
 from stylefacev_cli.training.engine.best import Measure
 from stylefacev_cli.training.engine.loop import Losses
-from stylefacev_cli.training.engine.optim import (
-    Schedule,
-    average_buffers,
-    muon_and_adam,
-    restored_if_bad,
-)
+from stylefacev_cli.training.engine.optim import Schedule, muon_and_adam, restored_if_bad
 from stylefacev_cli.training.engine.stage import NetworkStage, step_generator
 from stylefacev_cli.training.extensions.identity_swaps import further_swaps
 from stylefacev_cli.training.extensions.surrogates import linear_view, places_guess
@@ -107,7 +102,7 @@ class AppearanceStageConfig:
     places_weight: float = 0.0  # of the guessed difference of where key points are; needs labels
     image_share: float = 1.0  # of a batch: those that are made as images; of the others, ws alone
     freeze_norms_from: float = 0.7  # progress from which on batch statistics stay; with
-    # architecture.normalisation per_image each sample's own are used to the end
+    # architecture.normalisation per_image, from which on each sample's own are used
 
     def __post_init__(self) -> None:
         """Check the values once."""
@@ -149,7 +144,7 @@ class AppearanceStage(NetworkStage):
         self._detector, self._pose_extractor = detector, pose_extractor
         torch.manual_seed(seed)
         self.appearance_net = AppearanceRecomposer(config.architecture)
-        start_residual(self.appearance_net)  # at these learning rates better than the authors'
+        init_residual(self.appearance_net)  # at these learning rates better than the authors'
         self.appearance_net.to(self.device).centre_on(generator.mapping.w_avg)
         arrange_for(config.dtype, detector, pose_extractor, self.appearance_net)
         self._optimisers = muon_and_adam(
@@ -193,8 +188,6 @@ class AppearanceStage(NetworkStage):
             parts = (self._losses_of(batch, share) for share in self.shares)
             found = self._optimisers.learn(parts, len(self.shares), scale)
             marks.append(found is not None)
-        if config.architecture.is_per_image:
-            average_buffers(self.appearance_net)
         return found or {"total": float("nan")}
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.errors import DataError
-from stylefacev_cli.metrics.images import face_box, psnr, ssim
+from stylefacev_cli.metrics.image_quality import face_box, psnr, ssim
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.stylegan3.generator import Generator
 from stylefacev_cli.networks.stylegan3.stylegan2_discriminator import ImageDiscriminator

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from stylefacev_cli.common.settings import to_plain
-from stylefacev_cli.metrics.images import face_box, psnr, ssim
+from stylefacev_cli.metrics.image_quality import face_box, psnr, ssim
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
@@ -49,12 +49,7 @@ from stylefacev_cli.training.engine import sample_grids
 from stylefacev_cli.training.engine.batch_split import Share, own_shares
 from stylefacev_cli.training.engine.best import Measure
 from stylefacev_cli.training.engine.loop import Losses
-from stylefacev_cli.training.engine.optim import (
-    Optimisers,
-    average_buffers,
-    optimisers_of,
-    restored_if_bad,
-)
+from stylefacev_cli.training.engine.optim import Optimisers, optimisers_of, restored_if_bad
 from stylefacev_cli.training.engine.stage import NetworkStage, frozen, step_generator
 from stylefacev_cli.training.extensions.identity_swaps import further_swaps
 from stylefacev_cli.training.extensions.landmark_branch_fit import FormFit
@@ -230,8 +225,6 @@ class JointStage(NetworkStage):
                 parts = map(losses_of, self.shares, repeat(kinds))
                 learnt = self._optimisers.learn(parts, len(self.shares), scale, image_part)
                 marks.append(learnt is not None)
-            if self.appearance_net.config.is_per_image:
-                average_buffers(self.appearance_net)
             if learnt is None:
                 return {"total": float("nan")}
             found |= learnt
@@ -248,9 +241,9 @@ class JointStage(NetworkStage):
         super().load_state_dict(state)
 
     def _set_norms(self, progress: float) -> None:
-        # The detector's statistics are good already, and batches are small: they stay.
-        set_norms_training(self.detector, False)
         is_training = progress < self.config.freeze_norms_from
+        # The detector's statistics are good already, and batches are small: ours stay.
+        set_norms_training(self.detector, is_training and not self.config.freeze_detector_norms)
         set_norms_training(self.pose_extractor, is_training and self.config.pose_lr_factor > 0)
         set_norms_training(self.appearance_net, is_training)
 

@@ -66,8 +66,9 @@ class JointStageConfig:
     adversarial_weight: float = 0.01
     adversarial_from: float = 0.8  # progress from which on the discriminator plays
     discriminator_lr_factor: float = 0.2
-    freeze_norms_from: float = 0.5  # progress from which on batch statistics stay; an appearance
-    # network that is per_image uses each sample's own to the end
+    freeze_norms_from: float = 0.5  # progress from which on batch statistics stay; from then on an
+    # appearance network that is per_image uses each sample's own
+    freeze_detector_norms: bool = True  # those of the landmark copy always do
 
     def __post_init__(self) -> None:
         """Check the values once."""

@@ -79,6 +79,7 @@ class MotionStageConfig:
     minutes: float | None = None
     supervise: str = "poses"  # or images: what the discriminators see
     rendered_at_once: int = 4  # frames, with images: memory is that of so many
+    batch_statistics: bool = False  # with images: E_app and R normalise by all of a step together
     num_clips: int = 8  # sequences in a batch, of all processes together
     values_clips: int = 0  # in a batch, of which the discriminators see num_clips; 0: as many
     critics_every: int = 1  # steps: in those between, losses on values alone train the sampler
@@ -106,6 +107,8 @@ class MotionStageConfig:
             raise UsageError(f"motion.supervise {self.supervise!r} is not poses or images")
         if self.rendered_at_once < 1:
             raise UsageError("motion.rendered_at_once is at least 1")
+        if self.batch_statistics and self.supervise != "images":
+            raise UsageError("motion.batch_statistics is for supervise: images")
         if not 0 <= self.time_reversal <= 1:
             raise UsageError("motion.time_reversal is a probability, from 0 to 1")
         if self.openings_scale and self.supervise != "poses":
@@ -406,9 +409,10 @@ class MotionStage(NetworkStage):
             real, made = (self._shown(x[: batch.num_seen]) for x in (poses, rolled))
             return Attempt(batch, real, made, rolled, diversity)
         real = self._real_clips(batch)
-        appearance = self._renderer.appearance_of(real[:, 0])
+        config, as_batch = self.config, self.config.batch_statistics
+        appearance = self._renderer.appearance_of(real[:, 0], as_batch=as_batch)
         made = self._renderer.clips_of(
-            appearance, rolled, self.config.rendered_at_once, self.config.dtype
+            appearance, rolled, config.rendered_at_once, config.dtype, as_batch=as_batch
         )
         return Attempt(batch, real, made, rolled, diversity)
 

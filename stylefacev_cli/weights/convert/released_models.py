@@ -83,16 +83,16 @@ def _fetch(entry: Entry) -> list[Path]:
 
 def _import(entry: Entry, networks: dict[str, int], paths: Sequence[Path]) -> None:
     """Make a model of the files of an entry."""
-    with interaction().importing():
-        from stylefacev_cli.weights.convert.importer import ImportWishes, import_model
+    with interaction().listening() as listener:  # signals that are held go by it, too
+        with interaction().importing():
+            from stylefacev_cli.weights.convert.importer import ImportWishes, import_model
 
-    wishes = ImportWishes(
-        name=entry.name,
-        files={network: paths[place] for network, place in networks.items()},
-        tool=f"stylefacev {__version__}",
-        force=True,  # what may be left there of a model that was being deleted
-    )
-    with interaction().listening() as listener:
+        wishes = ImportWishes(
+            name=entry.name,
+            files={network: paths[place] for network, place in networks.items()},
+            tool=f"stylefacev {__version__}",
+            force=True,  # what may be left there of a model that was being deleted
+        )
         listener.note(f"importing {entry.name}: from now on it is a model of that name")
         imported = import_model(wishes)
         for note in imported.notes:
