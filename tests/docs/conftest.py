@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blocks import ROOT
 from discs import draw_frames, write_discs
+from doc_blocks import ROOT
 from PIL import Image
 from tiny import TINY_FPS, tiny_networks
 

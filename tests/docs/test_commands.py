@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from blocks import PAGES, ROOT, Block, arguments_of, blocks_of, commands_of
+from doc_blocks import PAGES, ROOT, Block, arguments_of, blocks_of, commands_of
 
 from stylefacev_cli.cli.app import run
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from blocks import PAGES, ROOT
+from doc_blocks import PAGES, ROOT
 
 from stylefacev_cli.version import __version__
 
