@@ -70,3 +70,12 @@ def test_the_changelog_has_this_version_and_short_entries() -> None:
         first, _, rest = entry.partition("\n")
         assert not re.match(r"  \S", rest), first
         assert len(first) < 120, first
+
+
+def test_the_upgrade_page_names_every_renamed_key() -> None:
+    from stylefacev_cli.training.renamed_keys import RENAMED
+
+    text = (ROOT / "docs" / "upgrade.md").read_text(encoding="utf-8")
+    for old, new in RENAMED.items():
+        for key in (old, new):
+            assert re.search(rf"\b{key.rpartition('.')[2]}\b", text), key
