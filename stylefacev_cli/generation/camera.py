@@ -20,7 +20,7 @@ MAX_CHAIN = 100  # identities one after the other
 _MAX_KEYS = 1000
 _NUMBER = re.compile(r"[-+]?(?:[0-9]{1,4}(?:\.[0-9]{0,6})?|\.[0-9]{1,6})")
 _LAYERS = re.compile(r"([0-9]{1,3})(?:(-)([0-9]{1,3})?)?")
-# What default-128 still draws well, by eye and by its landmarks; see docs/generate.md.
+# What default-128 still draws well, by eye and by its landmarks; see the README.
 _WELL_TURNED_DEG, _WELL_ZOOMED = 5.0, (0.9, 1.25)
 
 Course = tuple[tuple[float, ...], ...]
