@@ -2,7 +2,7 @@
 
     python examples/measure_controls.py [--model default-128] [--only zoom …]
 
-Prints a line for each number that README and model card give:
+Prints a line for each number that `docs/` and the model card give:
 
     rotate      how far the line between the eyes turns, median of the first people (degrees)
     zoom        how much larger faces are, median of the first people
