@@ -112,8 +112,10 @@ def measure_recomposition(
     rule = rendered.rule_for(model_name, num_pairs, seed, framing, look)
     model = load_model(model_name)
     manifest, recompose = model.manifest, rendered.recomposer(model)
-    eye = model.networks.eye  # the fixed one, if it is kept, never learnt to please the generator
-    detector = needed(model.networks.finder, eye)
+    eye = (
+        model.networks.landmark_detector_name
+    )  # the fixed one, if it is kept, never learnt to please the generator
+    detector = needed(model.networks.landmark_detector, eye)
     distance, perceptual_facts = _perceptual_distance(perceptual)
     instruments = metric.ImageMeasures(partial(detect_landmarks, detector), distance)
     no_ceiling = rendered.why_no_ceiling(manifest)

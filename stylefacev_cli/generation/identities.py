@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylefacev_cli.cli.terminal import Terminal
-from stylefacev_cli.common.paths import at_home
+from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.common.seed_ranges import MAX_SEED
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.generation.photo_crop import SUFFIXES, as_frame, find_window, read_photo
@@ -71,7 +71,7 @@ def open_who_of_file(text: str, manifest: Manifest, option: str, *, or_seed: str
     from stylefacev_cli.common.hashing import sha256_of
     from stylefacev_cli.weights.latents import SUFFIX, read_latent
 
-    path = at_home(text, option)
+    path = expand_home(text, option)
     if path.suffix.lower() == SUFFIX:
         latent = read_latent(path, manifest)
         about = {"file": path.name, "sha256": sha256_of(path)}

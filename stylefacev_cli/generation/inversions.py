@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylefacev_cli.cli.terminal import Terminal
-from stylefacev_cli.common.paths import at_home
+from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.common.signals import holding_signals
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.generation.identities import invert_photo
@@ -117,7 +117,7 @@ def plan_latents(out: str, photos: list[Path]) -> list[Path]:
         out = os.path.join(out, "{name}")
     if not is_name:
         out += _SUFFIX
-    targets = [at_home(out.replace("{name}", photo.stem), "--out") for photo in photos]
+    targets = [expand_home(out.replace("{name}", photo.stem), "--out") for photo in photos]
     for number, target in enumerate(targets):
         if target in targets[:number]:
             raise UsageError(f"--out {out}: two photos would become {target}; rename one")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylefacev_cli.cli.terminal import Terminal
-from stylefacev_cli.common.paths import at_home
+from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.common.signals import holding_signals
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.camera import Direction, check_mixes, doubts, mixes_of, transforms_of
@@ -132,7 +132,7 @@ def _target(wishes: ReenactWishes, format_name: str, seed: int) -> Target:
     """Where the video goes, checked."""
     if wishes.out == "-":
         return Target((seed,), Path("stdout"))
-    target = Target((seed,), at_home(wishes.out, "--out"))
+    target = Target((seed,), expand_home(wishes.out, "--out"))
     suffix = SUFFIXES.get(format_name, f".{format_name}")
     if suffix and target.path.suffix.lower() != suffix:
         raise UsageError(f"--out {wishes.out}: give a name that ends in {suffix}")
