@@ -53,7 +53,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace, work: Path) -> None:
         self.options, self._work = options, work
         self.model = load_model(options.model)
-        self._detector = needed(self.model.networks.finder, "landmarks")
+        self._detector = needed(self.model.networks.landmark_detector, "landmarks")
         self._embed = None if options.identity == "none" else face_network(options.identity).embed
         self.people = range(options.people)
 
