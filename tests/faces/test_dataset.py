@@ -118,7 +118,7 @@ def test_an_interrupted_run_goes_on(one_studio: LatentRenderer, tmp_path: Path) 
 
 
 def test_the_manifest_says_where_factors_are(tmp_path: Path) -> None:
-    dataset._claim(tmp_path, SMALL)
+    dataset._write_manifest(tmp_path, SMALL)
     (tmp_path / "index.jsonl").write_text(dataset._entry(SMALL, 0).to_line())
     manifest = ClipSet(tmp_path).manifest()
     names, blocks = manifest["columns"]["factors"], manifest["factor_blocks"]
@@ -131,7 +131,7 @@ def test_the_manifest_says_where_factors_are(tmp_path: Path) -> None:
 def test_a_fixed_split_is_of_everybody(tmp_path: Path) -> None:
     for folder, split in ((tmp_path / "val", "val"), (tmp_path / "open", None)):
         one = settings(split=split)
-        dataset._claim(folder, one)
+        dataset._write_manifest(folder, one)
         lines = [dataset._entry(one, number).to_line() for number in range(3)]
         (folder / "index.jsonl").write_text("".join(lines))
         clips = ClipSet(folder)
@@ -154,7 +154,7 @@ def test_another_set_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_missing_clips_are_noticed(tmp_path: Path) -> None:
-    dataset._claim(tmp_path, SMALL)
+    dataset._write_manifest(tmp_path, SMALL)
     (tmp_path / "index.jsonl").write_text(dataset._entry(SMALL, 0).to_line())
     with pytest.raises(DataError, match="clip 0 is missing"):
         render_set(SMALL, tmp_path)
