@@ -240,9 +240,9 @@ class SwapSampler:
 
 @dataclass(frozen=True)
 class ClipWindow:
-    """Which frames of a clip the joint stage looks at together."""
+    """Which frames of a clip are an example of the joint stage."""
 
-    num_frames: int = 2  # to be made again
+    num_frames: int = 2  # targets
     frame_step: int = 3  # between them
     min_gap: int = 5  # from them to the frame that shows the appearance …
     max_gap: int = 15  # … before or after
@@ -254,13 +254,13 @@ class ClipWindow:
 
 
 class WindowSampler:
-    """Windows of clips: the row of the appearance frame, then those of the frames to be made."""
+    """Windows of clips: the row of the appearance frame, then those of the targets."""
 
     def __init__(self, frames: Frames, window: ClipWindow, seed: int, *, held_out: bool) -> None:
         spans = frames.clips(held_out=held_out, min_frames=window.span)
         if not len(spans):
             raise DataError(
-                f"no clip has the {window.span} frames that the joint stage looks at: render clips"
+                f"no clip has the {window.span} frames that the joint stage needs: render clips"
             )
         self._spans, self._window = spans, window
         self._clips = Sampler(np.arange(len(spans)), seed, frames.digest)

@@ -1,6 +1,6 @@
 """Training pairs of recomposition: generated faces with moved copies, frames of the data, swaps.
 
-Making an example (drawing, finding landmarks, extracting the pose) costs several times as much as
+Making an example (latents, finding landmarks, extracting the pose) costs several times as much as
 learning from it, and with fixed networks its result never changes: so examples can be kept. Poses
 are part of the state that is saved; drawn pictures are made again, in chunks of a fixed size and
 seed, so that a resumed run meets the same ones to the bit.
@@ -29,11 +29,11 @@ PoseOf = Callable[[Tensor], Tensor]  # frames [N, 3, S, S] → poses [N, 1, 8, 8
 
 @dataclass(frozen=True)
 class Recomposition:
-    """What to look at for the appearance, and what to make in which pose."""
+    """Examples: where the appearance is from, the targets and their ws."""
 
     appearance_from: Tensor  # frames [N, 3, S, S] in [−1, 1]
-    frames: Tensor  # to take the pose from, and to be made again (but of swaps); the same shape
-    ws: Tensor  # [N, num_ws, w_dim] of what is to be made
+    frames: Tensor  # where the pose is from, and the targets (but of swaps); the same shape
+    ws: Tensor  # [N, num_ws, w_dim] of the targets
 
     def first(self, count: int) -> Recomposition:
         """The first examples."""
@@ -48,26 +48,26 @@ def joined(parts: list[Recomposition]) -> Recomposition:
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """What faces are to be drawn, and how their copies are moved."""
+class LatentBatch:
+    """Latents of faces to generate, and the transforms of their moved copies."""
 
     z: Tensor  # [N, z_dim]
     transforms: Tensor  # [N, 3, 3], inverse
 
-    def of(self, samples: np.ndarray) -> Drawing:
+    def of(self, samples: np.ndarray) -> LatentBatch:
         """Some of the samples."""
         chosen = torch.from_numpy(samples)
-        return Drawing(self.z[chosen], self.transforms[chosen])
+        return LatentBatch(self.z[chosen], self.transforms[chosen])
 
 
-def random_drawing(
+def random_latents(
     z_dim: int,
     count: int,
     max_rotation_deg: float,
     max_translation: float,
     random: torch.Generator,
     seeds: np.ndarray | None = None,
-) -> Drawing:
+) -> LatentBatch:
     """Random faces; their copies are turned and moved at random, see `random_transforms`.
 
     With seeds [count] the faces are those that `generate` makes of them.
@@ -76,17 +76,17 @@ def random_drawing(
         z = torch.randn(count, z_dim, generator=random)
     else:
         z = latents_of_seeds(seeds.tolist(), z_dim)
-    return Drawing(z, random_transforms(count, max_rotation_deg, max_translation, random))
+    return LatentBatch(z, random_transforms(count, max_rotation_deg, max_translation, random))
 
 
 @torch.no_grad()
 def generated_examples(
-    generator: Generator, drawing: Drawing, dtype: str = "float32"
+    generator: Generator, latents: LatentBatch, dtype: str = "float32"
 ) -> Recomposition:
     """Faces x and their moved copies x' (the paper's self-augmentation)."""
     conv_dtype = DTYPES[dtype]
-    ws = generator.mapping(drawing.z.to(generator.mapping.w_avg.device))
-    with placed(generator, drawing.transforms):
+    ws = generator.mapping(latents.z.to(generator.mapping.w_avg.device))
+    with placed(generator, latents.transforms):
         moved = generator.synthesis(ws, conv_dtype=conv_dtype).clamp(-1, 1)
     return Recomposition(moved, generator.synthesis(ws, conv_dtype=conv_dtype).clamp(-1, 1), ws)
 
@@ -164,7 +164,7 @@ def swapped_examples(
 def targets_of(
     generator: Generator, examples: Recomposition, few: Tensor, is_swap: Tensor, dtype: str
 ) -> Tensor:
-    """What is to be made of a few examples [K, 3, S, S]: their frames, or what a swap's ws make.
+    """Target images of a few examples [K, 3, S, S]: their frames, or the images of a swap's ws.
 
     Args:
         generator: makes the swaps.
@@ -184,7 +184,7 @@ def targets_of(
 
 @torch.no_grad()
 def target_rows(windows: np.ndarray, samples: np.ndarray) -> np.ndarray:
-    """Rows of those frames of windows [N, 1 + num_frames] that are to be made again."""
+    """Rows of the target frames of windows [N, 1 + num_frames]."""
     rows: np.ndarray = windows[:, 1:].reshape(-1)[samples]
     return rows
 
@@ -208,9 +208,9 @@ def window_examples(
     Args:
         generator: gives the ws of the factors.
         frames: the data.
-        windows: rows [N, 1 + num_frames]: the appearance frame, then those to be made.
+        windows: rows [N, 1 + num_frames]: the appearance frame, then the targets.
         samples: which of the N · num_frames frames.
-        has_ws: whether the ws are looked at: then the data must have factors.
+        has_ws: whether losses compare ws: then the data must have factors.
     """
     targets = target_rows(windows, samples)
     appearance = appearance_rows(windows, samples)

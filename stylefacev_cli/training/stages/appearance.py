@@ -42,8 +42,8 @@ from stylefacev_cli.training.batches.pose_features import (
     set_norms_training,
 )
 from stylefacev_cli.training.batches.recomposition_pairs import (
-    Drawing,
     ExamplePool,
+    LatentBatch,
     PoseFactors,
     PoseTable,
     Recomposition,
@@ -51,7 +51,7 @@ from stylefacev_cli.training.batches.recomposition_pairs import (
     joined,
     moved_frames,
     paired_examples,
-    random_drawing,
+    random_latents,
     swapped_examples,
     targets_of,
 )
@@ -193,17 +193,17 @@ class AppearanceStage(NetworkStage):
         with products_in(self.config.dtype):
             return pose_of(self._detector, self._pose_extractor, frames).float()
 
-    def _drawing(
+    def _latents(
         self, count: int, random: torch.Generator, seeds: np.ndarray | None = None
-    ) -> Drawing:
+    ) -> LatentBatch:
         z_dim, config = self._generator.config.z_dim, self.config
-        return random_drawing(
+        return random_latents(
             z_dim, count, config.max_rotation_deg, config.max_translation, random, seeds
         )
 
     def _draw_chunk(self, count: int, index: int) -> Recomposition:
-        drawing = self._drawing(count, step_generator(self._seed, index))
-        return generated_examples(self._generator, drawing, self.config.dtype)
+        latents = self._latents(count, step_generator(self._seed, index))
+        return generated_examples(self._generator, latents, self.config.dtype)
 
     def _next_batch(self, index: int) -> list[Source]:
         """Where the examples of a batch come from: generated, pairs, single frames, swaps."""
@@ -213,11 +213,11 @@ class AppearanceStage(NetworkStage):
             sources.append((len(kept), lambda chosen: self._pool.take(kept[chosen])))
         elif self._num_generated:
             seeds = self._seeds.next(self._num_generated) if self.config.num_latents else None
-            drawing = self._drawing(self._num_generated, step_generator(self._seed, index), seeds)
+            latents = self._latents(self._num_generated, step_generator(self._seed, index), seeds)
 
             def draw(chosen: np.ndarray) -> tuple[Recomposition, Tensor]:
                 examples = generated_examples(
-                    self._generator, drawing.of(chosen), self.config.dtype
+                    self._generator, latents.of(chosen), self.config.dtype
                 )
                 return examples, self._pose_of(examples.frames)
 
@@ -301,7 +301,7 @@ class AppearanceStage(NetworkStage):
     @torch.no_grad()
     def _validation_examples(self) -> Recomposition:
         random = torch.Generator().manual_seed(VALIDATION_SEED)
-        return generated_examples(self._generator, self._drawing(VALIDATION_IMAGES, random))
+        return generated_examples(self._generator, self._latents(VALIDATION_IMAGES, random))
 
     @torch.no_grad()
     def sample_grid(self) -> np.ndarray:

@@ -1,20 +1,19 @@
 """Stage 4: all of decomposition and recomposition, on video and images, re-balanced.
 
-video:  appearance from one frame, poses from frames a few apart of the same clip; make those frames
+video:  appearance from one frame, poses and targets from others of the same clip
 image:  the self-augmentation of stage 3, with the key points too
 swaps:  where the factors of frames are known, appearance from anybody, poses from anybody else
 
 The first two parts weigh the same until identities are made again; then the image part is lowered
 to `image_weight`, so that the pose picks up fine motion such as the mouth (the paper's weight
-re-balance). Swaps are ours (`num_swaps`): where only poses of the person itself are seen, faces
-take size and form from the pose, and whoever is given another's pose looks like both. Most of a
-step is looking (heatmaps, encoding); `num_swap_poses` gives each appearance that was encoded more
-of the poses that were extracted, drawn people's too, and compares ws. Pose
-extractor, appearance encoder, recomposer and the trainable copy of the landmark detector (the pose
-extractor's first half) learn; the fixed detector supplies the key points.
-One update takes all parts: after separate ones of Adam, which divides by the gradient's size,
-the weights of the parts would hardly matter. `separate_updates` is the authors' way: an update of
-the video part, then one of the image part, of the same optimisers.
+re-balance). Swaps are ours (`num_swaps`, see `identity_swaps`): where only poses of the person
+itself are seen, faces take size and form from the pose, and somebody in another's pose looks like
+both. Pose extractor, appearance encoder, recomposer and the trainable copy of the landmark detector
+(the pose extractor's first half) learn; the fixed detector supplies the key points.
+
+One update takes all parts: after separate ones of Adam, which divides by the gradient's size, the
+weights of the parts would hardly matter. `separate_updates` is the authors' way: an update of the
+video part, then one of the image part, of the same optimisers.
 """
 
 from __future__ import annotations
@@ -190,9 +189,9 @@ class JointStage(NetworkStage):
         self._set_norms(progress)
         windows = self._windows.next(config.num_clips)
         swaps = self._swaps.next(config.num_swaps) if config.num_swaps else np.zeros((0, 2), int)
-        drawing = self.batches.drawing(step_generator(self._seed, index))
+        latents = self.batches.latents(step_generator(self._seed, index))
         poses = self.batches.known_poses(windows, swaps)
-        draws = JointDraws(windows, drawing, swaps, poses)
+        draws = JointDraws(windows, latents, swaps, poses)
         scale = config.schedule.scale(index, progress)
         lowered = config.rebalance and self._rebalance.begins(progress)
         image_weight = config.image_weight if lowered else 1.0

@@ -19,13 +19,13 @@ from stylefacev_cli.networks.stylegan3.generator import Generator
 from stylefacev_cli.training.batches.clip_frames import Frames, WindowSampler
 from stylefacev_cli.training.batches.pose_features import detected_key_points, pose_of, products_in
 from stylefacev_cli.training.batches.recomposition_pairs import (
-    Drawing,
+    LatentBatch,
     PoseTable,
     Recomposition,
     appearance_rows,
     generated_examples,
     joined,
-    random_drawing,
+    random_latents,
     swapped_examples,
     target_rows,
     window_examples,
@@ -60,19 +60,19 @@ class JointDraws:
     """What was drawn for a step, of all processes together."""
 
     windows: np.ndarray  # [num_clips, 1 + num_frames] rows, see `WindowSampler`
-    drawing: Drawing  # of the generated images
-    swaps: np.ndarray  # [num_swaps, 2] rows of who is seen, and in whose pose
+    latents: LatentBatch  # of the generated images
+    swaps: np.ndarray  # [num_swaps, 2] rows of appearance and pose
     poses: Tensor | None  # [N, 1, 8, 8] of the clips' frames, then the swaps', where poses stay
 
 
 @dataclass(frozen=True)
 class JointBatch:
-    """Examples of the video part, then drawn ones, then swaps."""
+    """Examples of the video part, then generated ones, then swaps."""
 
     examples: Recomposition
     key_points: Tensor  # [N, 14, 2] that the poses stand for
     generated: slice
-    factors: tuple[Tensor, Tensor] | None  # [N, Z] of who is seen, and of the frames for the pose
+    factors: tuple[Tensor, Tensor] | None  # [N, Z] of the appearances, and of the poses
     poses: Tensor | None  # [N, 1, 8, 8] of the frames, where they are known
 
     @property
@@ -89,7 +89,7 @@ class JointBatch:
 
 
 class JointBatches:
-    """Makes batches of what was drawn."""
+    """Makes batches from draws."""
 
     def __init__(
         self,
@@ -114,13 +114,13 @@ class JointBatches:
         video = target_rows(windows, np.arange(self._config.num_video))
         return self.pose_table.of(np.concatenate([video, swaps[:, 1]]))
 
-    def drawing(self, random: torch.Generator) -> Drawing:
+    def latents(self, random: torch.Generator) -> LatentBatch:
         """Faces and movements of the image part of a step."""
         config, seeds = self._config, None
         if config.num_latents:
             shape = (config.num_generated,)
             seeds = torch.randint(config.num_latents, shape, generator=random).numpy()
-        return random_drawing(
+        return random_latents(
             self._generator.config.z_dim,
             config.num_generated,
             config.max_rotation_deg,
@@ -132,16 +132,16 @@ class JointBatches:
     def of(self, draws: JointDraws, samples: np.ndarray) -> JointBatch:
         """The batch of some samples (sorted) of a step."""
         config, windows = self._config, draws.windows
-        first_drawn, first_swap = config.num_video, config.num_video + config.num_generated
-        own_video, own_drawn, own_swaps = np.split(
-            samples, np.searchsorted(samples, [first_drawn, first_swap])
+        first_generated, first_swap = config.num_video, config.num_video + config.num_generated
+        own_video, own_generated, own_swaps = np.split(
+            samples, np.searchsorted(samples, [first_generated, first_swap])
         )
         pairs = draws.swaps[own_swaps - first_swap]
-        own = draws.drawing.of(own_drawn - first_drawn)
+        own = draws.latents.of(own_generated - first_generated)
         parts = []
         if len(own_video):
             parts.append(self._video_examples(windows, own_video))
-        if len(own_drawn):
+        if len(own_generated):
             parts.append(generated_examples(self._generator, own, config.dtype))
         if len(pairs):
             assert config.pose_factors is not None
@@ -149,20 +149,20 @@ class JointBatches:
                 swapped_examples(self._generator, self._frames, pairs, config.pose_factors)
             )
         examples = joined(parts)
-        generated = slice(len(own_video), len(own_video) + len(own_drawn))
-        poses, poses_of_drawn = None, None
+        generated = slice(len(own_video), len(own_video) + len(own_generated))
+        poses, poses_of_generated = None, None
         if draws.poses is not None:
-            poses_of_drawn = self.pose_of(examples.frames[generated])
+            poses_of_generated = self.pose_of(examples.frames[generated])
             of_swaps = draws.poses[torch.from_numpy(own_swaps - config.num_generated)]
             of_video = draws.poses[torch.from_numpy(own_video)]
-            poses = torch.cat([of_video, poses_of_drawn, of_swaps])
+            poses = torch.cat([of_video, poses_of_generated, of_swaps])
         rows = np.concatenate([target_rows(windows, own_video), pairs[:, 1]])
-        key_points = self._key_points(examples, generated, rows, poses_of_drawn)
+        key_points = self._key_points(examples, generated, rows, poses_of_generated)
         factors = None
         if config.num_swap_poses:
-            who = appearance_rows(windows, own_video), pairs[:, 0]
-            how = target_rows(windows, own_video), pairs[:, 1]
-            factors = self._factors(who, own.z), self._factors(how, own.z)
+            of_appearance = appearance_rows(windows, own_video), pairs[:, 0]
+            of_pose = target_rows(windows, own_video), pairs[:, 1]
+            factors = self._factors(of_appearance, own.z), self._factors(of_pose, own.z)
         return JointBatch(examples, key_points, generated, factors, poses)
 
     @torch.no_grad()
@@ -174,8 +174,10 @@ class JointBatches:
                 windows = sampler.next(VALIDATION_CLIPS)
                 samples = np.arange(windows[:, 1:].size)
                 examples = self._video_examples(windows, samples)
-                none_drawn = slice(len(samples), len(samples))
-                key_points = self._key_points(examples, none_drawn, target_rows(windows, samples))
+                none_generated = slice(len(samples), len(samples))
+                key_points = self._key_points(
+                    examples, none_generated, target_rows(windows, samples)
+                )
                 return examples, key_points
         return None
 
@@ -191,28 +193,28 @@ class JointBatches:
         )
         return window_examples(self._generator, self._frames, windows, samples, has_ws=has_ws)
 
-    def _factors(self, rows: tuple[np.ndarray, np.ndarray], drawn: Tensor) -> Tensor:
-        """Of frames of clips, drawn faces and frames of swaps [N, Z]."""
+    def _factors(self, rows: tuple[np.ndarray, np.ndarray], of_generated: Tensor) -> Tensor:
+        """Of frames of clips, generated faces and frames of swaps [N, Z]."""
         video, swaps = (self._frames.factor_batch(some) for some in rows)
-        return torch.cat([video, drawn.to(video), swaps])
+        return torch.cat([video, of_generated.to(video), swaps])
 
     @torch.no_grad()
     def _key_points(
         self,
         examples: Recomposition,
-        drawn: slice,
+        generated: slice,
         rows: np.ndarray,
-        poses_of_drawn: Tensor | None = None,
+        poses_of_generated: Tensor | None = None,
     ) -> Tensor:
-        """Key points that the poses stand for; all but the drawn examples are frames at `rows`.
+        """Key points that the poses stand for; all but the generated examples are frames at `rows`.
 
-        Drawn ones have no labels: theirs are what the pose stage found, so that they stay.
+        Generated ones have no labels: theirs are those of their poses before, so that they stay.
         """
         with products_in(self._config.dtype):
             if self._config.targets != "labels":
                 return detected_key_points(self._key_point_detector, examples.frames).float()
-            if poses_of_drawn is None:
-                poses_of_drawn = self.pose_of(examples.frames[drawn])
-            found = self._pose_extractor.key_points(poses_of_drawn).float()
+            if poses_of_generated is None:
+                poses_of_generated = self.pose_of(examples.frames[generated])
+            points = self._pose_extractor.key_points(poses_of_generated).float()
         labels = self._frames.key_point_batch(rows)
-        return torch.cat([labels[: drawn.start], found, labels[drawn.start :]])
+        return torch.cat([labels[: generated.start], points, labels[generated.start :]])

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import yaml
 from stage_runs import SWAPPED
 
-from stylefacev_cli.common.settings import build
 from stylefacev_cli.faces.factors import FaceFactors
 from stylefacev_cli.networks.stylegan3.generator import Generator
 from stylefacev_cli.training.batches.clip_frames import Frames, SwapSampler
@@ -16,8 +14,7 @@ from stylefacev_cli.training.batches.recomposition_pairs import (
     swapped_examples,
     targets_of,
 )
-from stylefacev_cli.training.named_configs import find_config
-from stylefacev_cli.training.settings import TrainingConfig
+from stylefacev_cli.training.settings import load_settings
 
 
 def test_a_swap_is_somebody_in_the_pose_of_another() -> None:
@@ -28,8 +25,7 @@ def test_a_swap_is_somebody_in_the_pose_of_another() -> None:
     made = where.swapped(torch.from_numpy(a), torch.from_numpy(b))
     wanted = np.stack([factors.combine(*pair) for pair in zip(a, b, strict=True)])
     np.testing.assert_allclose(made, wanted, atol=1e-5)
-    path = find_config("default-128")
-    config = build(TrainingConfig, yaml.safe_load(path.read_text()), "config")
+    config = load_settings("default-128")
     assert config.appearance.pose_factors == where
     assert config.joint is not None and config.joint.pose_factors == where
 

@@ -66,7 +66,7 @@ def test_form_is_fitted_to_what_recomposing_misses(
     fit = LandmarkBranchFit(
         clips, generator, SWAPPED, cast(LearnedSurrogate, Places()), lambda x: x, "float32", 1
     )
-    monkeypatch.setattr(fit, "_look", lambda network: looked)
+    monkeypatch.setattr(fit, "_collect", lambda network: looked)
     assert not fit.is_fitted and fit.left is None
     fit.fit(network)
     assert fit.is_fitted and fit.left is not None

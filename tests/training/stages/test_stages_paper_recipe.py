@@ -13,7 +13,7 @@ from every_stage import STAGES, clips, frozen_networks
 from stylefacev_cli.common.seeding import latent_of_seed
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.training.batches.pose_features import heatmaps_of
-from stylefacev_cli.training.batches.recomposition_pairs import Drawing, Recomposition
+from stylefacev_cli.training.batches.recomposition_pairs import LatentBatch, Recomposition
 from stylefacev_cli.training.engine.stage import NetworkStage, step_generator
 from stylefacev_cli.training.losses.motion_losses import in_reverse
 from stylefacev_cli.training.stages.appearance import AppearanceStage, AppearanceStageConfig
@@ -59,7 +59,7 @@ def test_faces_of_seeds_are_those_that_generate_makes() -> None:
     stage = made("appearance-seeds", AppearanceStage)
     seeds = np.array([3, 0])
     random = torch.Generator().manual_seed(0)
-    drawing: Drawing = stage._drawing(2, random, seeds)
+    drawing: LatentBatch = stage._latents(2, random, seeds)
     assert torch.equal(drawing.z, torch.cat([latent_of_seed(seed, 12) for seed in (3, 0)]))
     epoch = np.concatenate([stage._seeds.next(4) for _ in range(4)])
     assert sorted(epoch.tolist()) == list(range(16))  # each once, before any comes again
@@ -69,7 +69,7 @@ def test_faces_of_seeds_are_those_that_generate_makes() -> None:
 
 def test_the_joint_stage_draws_from_its_seeds() -> None:
     stage = made("joint-separate", JointStage)
-    z = torch.cat([stage.batches.drawing(step_generator(1, index)).z for index in range(30)])
+    z = torch.cat([stage.batches.latents(step_generator(1, index)).z for index in range(30)])
     every = {tuple(latent_of_seed(seed, 12)[0].tolist()) for seed in range(16)}
     found = {tuple(row.tolist()) for row in z}
     assert found <= every and len(found) > 12
