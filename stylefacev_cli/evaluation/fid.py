@@ -106,8 +106,8 @@ def choose_features(session: EvalSession, name: str) -> str:
     """
     if name != AUTO:
         return name
-    from stylefacev_cli.weights.download.cache import path_of
-    from stylefacev_cli.weights.download.registry import find_entry
+    from stylefacev_cli.weights.downloads.cache import path_of
+    from stylefacev_cli.weights.downloads.registry import find_entry
 
     if all(path_of(file).is_file() for file in find_entry(PAPERS_NETWORK).files):
         session.listener.note(f"features are those of {PAPERS_NETWORK}, whose weights are here")

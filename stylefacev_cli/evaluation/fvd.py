@@ -57,8 +57,8 @@ def measure_fvd(session: EvalSession, request: FvdRequest) -> Report:
     from stylefacev_cli.metrics import fvd as metric
     from stylefacev_cli.metrics.feature_distances import frechet_distance
     from stylefacev_cli.weights.convert.i3d_weights import ENTRY, load_i3d
-    from stylefacev_cli.weights.download.cache import hash_of
-    from stylefacev_cli.weights.download.registry import find_entry
+    from stylefacev_cli.weights.downloads.cache import hash_of
+    from stylefacev_cli.weights.downloads.registry import find_entry
 
     protocol = _protocol(request)
     clip_rule = ClipRule(protocol.num_frames, protocol.stride)

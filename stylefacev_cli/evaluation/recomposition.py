@@ -54,7 +54,7 @@ def fetch_render_assets(look: str) -> None:
         IntegrityError: one is damaged.
     """
     from stylefacev_cli.faces.looks import fetch_assets
-    from stylefacev_cli.weights.download.interaction import interaction
+    from stylefacev_cli.weights.downloads.interaction import interaction
 
     with interaction().listening() as listener:
         fetch_assets(look, listener)
