@@ -1,4 +1,4 @@
-"""A photograph's window → the person, as the model can draw and move them.
+"""Inversion: the window of a photo → a person that the model can render and move.
 
     window → appearance a, pose p_0 = E(window) → ws_0 = R(a, p_0)
     ws* = ws_0 + residual, and a placement through the generator's input: optimised
@@ -8,22 +8,8 @@ Optimisation of ws is Image2StyleGAN's (Abdal et al. 2019), from the encoder's s
 tuned around the pivot ws* is pivotal tuning (Roich et al. 2021), here with a low-rank change of
 each layer (Hu et al. 2021, "LoRA"), so that it stays small.
 
-What else could move, measured with default-64 on 12 people of held-out renders (first frame
-inverted in 100 to 150 steps, then driven by the poses of eight later frames, which are the truth;
-PSNR in dB of the first frame and of the later ones; of these the cosine of dlib's features and the
-error of the key points in px):
-
-    encoder alone                           24.97   24.34   0.957   0.62
-    appearance optimised through R          27.04   24.65   0.959   0.72
-    appearance, then residual in ws         30.65   25.35   0.976   0.71
-    residual, the same in all layers        29.35   25.35   0.975   0.69
-    residual in ws                          30.37   25.46   0.976   0.69
-    residual in ws but for the first        30.30   25.47   0.976   0.67
-
-The last one is taken: the first of ws holds nothing but the placement, for which four numbers are
-enough. They are worth it where the face is not where the encoder puts it: photos shifted by an
-eighth of their width both ways come to 30.6 dB with them and to 25.1 without (6 people; the encoder
-alone: 19.3).
+The first of ws holds only the placement, for which four numbers are enough, so that its residual
+stays 0.
 """
 
 from __future__ import annotations
@@ -57,7 +43,7 @@ _PLACEMENT_UNITS = 0.1  # rad, widths and logarithm of the zoom, in which steps 
 
 @dataclass(frozen=True)
 class InversionSettings:
-    """How a photograph is inverted."""
+    """Settings of an inversion."""
 
     steps: int = 100  # of the optimisation; 0 leaves what the encoder finds
     lr: float = 0.05  # in standard deviations of the generator's own w
@@ -80,12 +66,12 @@ class InversionSettings:
 
 @dataclass(frozen=True)
 class Inversion:
-    """What was found.
+    """The result of an inversion.
 
     Attributes:
         latent: the person, as it is written to a file.
-        encoded: uint8 [R, R, 3], what the encoder alone sees.
-        refined: uint8 [R, R, 3], what the latent draws in the photograph's pose.
+        encoded: uint8 [R, R, 3], reconstructed by the encoder alone.
+        refined: uint8 [R, R, 3], reconstructed from the latent in the photo's pose.
         seconds: that it took.
     """
 
@@ -102,14 +88,14 @@ def invert(
     perceptual: Perceptual | None,
     advance: Callable[[str], None] = lambda what: None,
 ) -> Inversion:
-    """Find the person of a photograph.
+    """The person of a photo, by optimising ws from the encoder's estimate.
 
     Args:
         model: with all networks.
         window: [1, 3, R, R] in [−1, 1], of the model's resolution, cut as its training images are.
         settings: how.
         perceptual: the distance of images that is to become small; None: pixels alone.
-        advance: is told of every step.
+        advance: is called after every step.
 
     Raises:
         MissingWeightsError: the model is partial.
@@ -123,13 +109,13 @@ def invert(
     residual, placement = _refined(model, photo, start, settings, perceptual, advance)
     tune = _tuned(model, photo, start + residual, placement, settings, perceptual, advance)
     latent = Latent(
-        appearance=_numbers(appearance),
-        pose=_numbers(pose),
-        ws=_numbers(start + residual),
-        residual=_numbers(residual),
-        placement=_numbers(placement),
+        appearance=_as_float32(appearance),
+        pose=_as_float32(pose),
+        ws=_as_float32(start + residual),
+        residual=_as_float32(residual),
+        placement=_as_float32(placement),
         model=model.manifest.sha256,
-        tune={layer: (_numbers(up), _numbers(down)) for layer, (up, down) in tune.items()},
+        tune={layer: (_as_float32(up), _as_float32(down)) for layer, (up, down) in tune.items()},
     )
     person = person_of(model, latent)
     again = person.model.recompose(person.appearance, person.first_pose)
@@ -158,8 +144,8 @@ def person_of(model: Model, latent: Latent) -> Person:
     recomposer = _sharing_copy(needed(model.networks.appearance, "appearance"))
     recomposer.fc_a.bias = _frozen(recomposer.fc_a.bias + residual.flatten())
     generator = _sharing_copy(model.networks.generator)
-    door = generator.synthesis.input
-    door.transform = door.transform @ placement_transform(placement).to(door.transform)
+    entry = generator.synthesis.input
+    entry.transform = entry.transform @ placement_transform(placement).to(entry.transform)
     for name, (up, down) in latent.tune.items():
         if name not in generator.synthesis.layer_names:
             raise IntegrityError(f"the latent tunes the layer {name}, which the model has not")
@@ -173,7 +159,7 @@ def person_of(model: Model, latent: Latent) -> Person:
 
 
 def placement_transform(placement: Tensor) -> Tensor:
-    """What the generator's input takes to draw an image turned, shifted and zoomed.
+    """The transform of the generator's input for an image turned, shifted and zoomed.
 
     Args:
         placement: [4], see `Latent`.
@@ -202,14 +188,13 @@ def _refined(
     for _ in _descend([residual, placement], settings.lr, settings.steps):
         transform = synthesis.input.transform @ placement_transform(_PLACEMENT_UNITS * placement)
         ws = start + unit * later * residual
-        drawn = functional_call(synthesis, {"input.transform": transform}, (ws,))
-        loss = _distance(drawn, photo, settings, perceptual)
+        rendered = functional_call(synthesis, {"input.transform": transform}, (ws,))
+        loss = _distance(rendered, photo, settings, perceptual)
         loss = loss + settings.prior_weight * (later * residual).square().mean()
         loss = loss + settings.placement_weight * placement.square().mean()
         loss.backward()  # type: ignore[no-untyped-call]
         advance("ws")
-    found = unit * later * residual.detach()
-    return found, _PLACEMENT_UNITS * placement.detach()
+    return unit * later * residual.detach(), _PLACEMENT_UNITS * placement.detach()
 
 
 def _tuned(
@@ -240,23 +225,23 @@ def _tuned(
         for name, (up, down) in factors.items():
             weight = synthesis.get_submodule(name).get_parameter("weight")
             changed[f"{name}.weight"] = weight + (up @ down).view_as(weight)
-        drawn = functional_call(synthesis, changed, (pivot,))
-        _distance(drawn, photo, settings, perceptual).backward()  # type: ignore[no-untyped-call]
+        rendered = functional_call(synthesis, changed, (pivot,))
+        _distance(rendered, photo, settings, perceptual).backward()  # type: ignore[no-untyped-call]
         advance("generator")
     return {name: (up.detach(), down.detach()) for name, (up, down) in factors.items()}
 
 
 def _distance(
-    drawn: Tensor, photo: Tensor, settings: InversionSettings, perceptual: Perceptual | None
+    rendered: Tensor, photo: Tensor, settings: InversionSettings, perceptual: Perceptual | None
 ) -> Tensor:
-    loss = settings.pixel_weight * (drawn - photo).abs().mean()
+    loss = settings.pixel_weight * (rendered - photo).abs().mean()
     if perceptual is not None:
-        loss = loss + settings.perceptual_weight * perceptual(drawn, photo)
+        loss = loss + settings.perceptual_weight * perceptual(rendered, photo)
     return loss
 
 
 def _descend(parameters: list[Tensor], lr: float, steps: int) -> Iterator[int]:
-    """Adam steps: gradients are asked for and used; the rate rises at first, falls as a cosine."""
+    """Adam steps around a loop body that calls backward; the rate warms up, then a cosine."""
     adam = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.99))
     for step in range(steps):
         rising = min(1.0, (step + 1) / _WARM_UP)
@@ -284,5 +269,5 @@ def _frozen(tensor: Tensor) -> nn.Parameter:
     return nn.Parameter(tensor.detach().clone(), requires_grad=False)
 
 
-def _numbers(tensor: Tensor) -> NDArray[np.float32]:
+def _as_float32(tensor: Tensor) -> NDArray[np.float32]:
     return tensor.detach().float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""THE READING ROOM: from a seed to the frames of a face video, each step one named verb.
+"""From a seed to the frames of a face video: each step is one named method of `Model`.
 
     seed → z → w → first frame
     first frame → appearance, first pose
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from stylefacev_cli.common.seed_ranges import MAX_SEED as MAX_SEED
 from stylefacev_cli.common.seeding import latent_of_seed, latents_of_seeds, noise_of_seed
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.media import Frame
@@ -30,7 +31,6 @@ from stylefacev_cli.weights.downloads.interaction import CallFromPython, interac
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 from stylefacev_cli.weights.manifest import Manifest
 
-MAX_SEED = 2**32 - 1
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 _PIXELS_PER_BATCH = 2**18  # so many frames are rendered at once; 64 px: 16 (the most), 512 px: 1
@@ -39,7 +39,7 @@ _USUAL_SEEDS = 32  # so many first poses are where faces usually are
 
 
 def load_model(
-    name_or_folder: str | Path = DEFAULT_MODEL,
+    name_or_folder: str | Path | Manifest = DEFAULT_MODEL,
     device: str = "auto",
     dtype: str = "float32",
     *,
@@ -50,7 +50,8 @@ def load_model(
     Args:
         name_or_folder: the name of a shipped, imported or released model, or a folder that holds
             `bundle.yaml`. A released one that is not here yet is downloaded and imported; the log
-            `stylefacev_cli` tells how that goes. A partial model does what its networks can do.
+            `stylefacev_cli` says how that goes. A partial model does what its networks can do. The
+            manifest of a model saves reading it again.
         device: `auto` (CUDA, else Apple's MPS, else the CPU), `cpu`, `cuda` or `mps`.
         dtype: of the generator's convolutions: `float32`, or `bfloat16`, which is coarser.
         accept_licence: of a released model that is to be downloaded.
@@ -86,6 +87,11 @@ class Model:
     networks: Networks
     device: torch.device
     dtype: torch.dtype
+
+    def __repr__(self) -> str:
+        manifest, dtype = self.manifest, str(self.dtype).removeprefix("torch.")
+        size = f"{manifest.resolution} px, {manifest.fps:g} fps"
+        return f"<model {manifest.name}: {size}, {self.device.type}, {dtype}>"
 
     def sample(
         self,
@@ -126,23 +132,16 @@ class Model:
         motion_seed = seed if motion_seed is None else motion_seed
         batch = self.default_batch if batch is None else batch
         _check(seed, num_frames, motion_seed, batch)
-        return self._frames(seed, num_frames, motion_seed, truncation, stabilise, batch)
 
-    def _frames(
-        self,
-        seed: int,
-        num_frames: int,
-        motion_seed: int,
-        truncation: float,
-        stabilise: bool,
-        batch: int,
-    ) -> Iterator[Frame]:
-        if num_frames == 1 and self.manifest.missing:
-            yield from as_pictures(self.first_frame(seed, truncation))
-            return
-        person = self.person(seed, truncation)
-        poses = self.motion(person.first_pose, motion_seed, num_frames, stabilise)
-        yield from person.play(poses, batch)
+        def frames() -> Iterator[Frame]:
+            if num_frames == 1 and self.manifest.missing:
+                yield from as_pictures(self.first_frame(seed, truncation))
+                return
+            person = self.person(seed, truncation)
+            poses = self.motion(person.first_pose, motion_seed, num_frames, stabilise)
+            yield from person.play(poses, batch)
+
+        return frames()
 
     def reenact(
         self,
@@ -174,13 +173,13 @@ class Model:
         batch = self.default_batch if batch is None else batch
         seed = who if isinstance(who, int) else 0
         _check(seed, len(poses), seed, batch)
-        return self._reenacted(who, poses.to(self.device), relative, truncation, batch)
 
-    def _reenacted(
-        self, who: int | Person, poses: torch.Tensor, relative: bool, truncation: float, batch: int
-    ) -> Iterator[Frame]:
-        person = self.person(who, truncation) if isinstance(who, int) else who
-        yield from person.play(torch.split(person.following(poses, relative), 1), batch)
+        def frames() -> Iterator[Frame]:
+            person = self.person(who, truncation) if isinstance(who, int) else who
+            driving = person.following(poses.to(self.device), relative)
+            yield from person.play(torch.split(driving, 1), batch)
+
+        return frames()
 
     def warm_up(self) -> None:
         """Render one frame for nothing: kernels are compiled, or found in their cache, now."""
@@ -239,7 +238,7 @@ class Model:
 
     @property
     def default_batch(self) -> int:
-        """Frames rendered at once unless told otherwise."""
+        """Frames rendered at once by default."""
         return max(1, min(_MAX_BATCH, _PIXELS_PER_BATCH // self.manifest.resolution**2))
 
     @torch.inference_mode()
@@ -344,28 +343,23 @@ class Person:
     Attributes:
         appearance: [1, C, 8, 8].
         first_pose: [1, 1, 8, 8], to start from.
-        model: that draws this person; its networks may be changed for just that.
+        model: that renders this person; its networks may be changed for just that.
     """
 
     appearance: torch.Tensor
     first_pose: torch.Tensor
     model: Model
 
+    def __repr__(self) -> str:
+        return f"<person of {self.model!r}>"
+
     def following(self, poses: torch.Tensor, relative: bool) -> torch.Tensor:
         """A driver's poses [T, 1, 8, 8] for this person, see `Model.reenact`."""
         return transfer_motion(self.first_pose, poses, poses[:1]) if relative else poses
 
-    def play(
-        self,
-        poses: Iterable[torch.Tensor],
-        batch: int | None = None,
-        *,
-        mixes: Sequence[Mix] = (),
-        transforms: Iterable[torch.Tensor] | None = None,
-    ) -> Iterator[Frame]:
-        """Draw the person, as `Model.play` does."""
-        batch = batch or self.model.default_batch
-        return self.model.play(self.appearance, poses, batch, mixes=mixes, transforms=transforms)
+    def play(self, poses: Iterable[torch.Tensor], batch: int | None = None) -> Iterator[Frame]:
+        """Render the person in poses [1, 1, 8, 8]: uint8 [H, W, 3] arrays."""
+        return self.model.play(self.appearance, poses, batch or self.model.default_batch)
 
 
 def as_pictures(frames: torch.Tensor) -> npt.NDArray[np.uint8]:

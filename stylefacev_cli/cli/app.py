@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import NoReturn
 
 
@@ -37,6 +38,7 @@ def run(arguments: list[str]) -> int:
     Returns:
         The exit code; whatever went wrong has been told on stderr.
     """
+    started_s = time.perf_counter()
     from stylefacev_cli.cli.commands import execute
 
-    return execute(arguments)
+    return execute(arguments, started_s)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import traceback
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import typer
 
-from stylefacev_cli.cli import (
-    config,
-    data,
-    evaluation,
-    generate,
-    invert,
-    reenact,
-    track,
-    train,
-    weights,
-)
+from stylefacev_cli.cli import config
 from stylefacev_cli.cli.downloads import TerminalInteraction
 from stylefacev_cli.cli.options import (
     AcceptLicence,
@@ -25,7 +19,8 @@ from stylefacev_cli.cli.options import (
     Quiet,
     Verbose,
     Version,
-    give_everywhere,
+    everywhere_options,
+    give_options,
 )
 from stylefacev_cli.cli.terminal import (
     ClosedPipe,
@@ -37,23 +32,26 @@ from stylefacev_cli.cli.terminal import (
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.weights.downloads.interaction import interacting
 
+_MODULES = {  # of `stylefacev_cli.cli`, by command
+    "generate": "generate",
+    "invert": "invert",
+    "track": "track",
+    "reenact": "reenact",
+    "train": "train",
+    "data": "data",
+    "eval": "evaluation",
+    "weights": "weights",
+}
+_COMPLETE = "_STYLEFACEV_COMPLETE"  # the variable by which shells ask for completions
+
 # typer once stood on click and now carries its own copy: take the class from what typer exports.
 _CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     name="stylefacev",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(generate.generate)
-app.command()(invert.invert)
-app.command()(track.track)
-app.command()(reenact.reenact)
-app.command()(train.train)
-app.add_typer(data.app)
-app.add_typer(evaluation.app)
-app.add_typer(weights.app)
 
 
 @app.callback(invoke_without_command=True)
@@ -73,12 +71,58 @@ def stylefacev(
         ctx.obj.result(ctx.get_help())
         return
     if not {"-h", "--help", "--version"} & set(ctx.obj.arguments):
-        ctx.default_map = config.read_defaults(_options_of(ctx.command))
+        files = (config.user_config(), Path(config.PROJECT_CONFIG))
+        if any(path.is_file() for path in files):
+            ctx.default_map = config.read_defaults(_options_of(ctx.command))
 
 
-def execute(arguments: list[str]) -> int:
+class _Commands(MutableMapping[str, Any]):
+    """The commands by name; the module of one is imported when it is looked at."""
+
+    def __init__(self, everywhere: list[Any]) -> None:
+        self._everywhere = everywhere
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name, _MODULES[name])
+        return self._loaded[name]
+
+    def _load(self, name: str, module_name: str) -> Any:
+        module = import_module(f"stylefacev_cli.cli.{module_name}")
+        command: Any
+        if (group := getattr(module, "app", None)) is not None:
+            command = typer.main.get_group(group)
+        else:
+            single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            single.command(name)(getattr(module, name))
+            command = typer.main.get_command(single)
+        give_options(command, self._everywhere)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        raise TypeError("commands are listed in `_MODULES`")
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("commands are listed in `_MODULES`")
+
+
+def root_command() -> Any:
+    """The command line as typer runs it."""
+    root = typer.main.get_command(app)
+    root.commands = _Commands(everywhere_options(root))  # type: ignore[attr-defined]
+    return root
+
+
+def execute(arguments: list[str], started_s: float) -> int:
     """Run a command line; `app.run`, which see, is the way in."""
-    terminal = Terminal(arguments)
+    terminal = Terminal(arguments, started_s)
     try:
         way = TerminalInteraction(terminal)
         with stopping_on_signals(), terminal.noting_warnings(), interacting(way):
@@ -109,8 +153,11 @@ def execute(arguments: list[str]) -> int:
 
 def _invoke(arguments: list[str], terminal: Terminal) -> int:
     """Run the command; typer's own `app()` would catch signals and closed pipes on the way."""
-    command = typer.main.get_command(app)
-    give_everywhere(command)
+    command = root_command()
+    if instruction := os.environ.get(_COMPLETE):
+        from typer.completion import shell_complete
+
+        return shell_complete(command, {"obj": terminal}, "stylefacev", _COMPLETE, instruction)
     exit_code = 0
     try:
         with command.make_context("stylefacev", list(arguments), obj=terminal) as ctx:

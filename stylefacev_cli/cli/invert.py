@@ -1,87 +1,47 @@
-"""`stylefacev invert`: photographs become persons that can be moved."""
+"""`stylefacev invert`: photos become people that can be moved."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+import json
+from typing import Any
 
 import typer
 
-from stylefacev_cli.cli.generate import Device
-from stylefacev_cli.cli.options import AsJson, Threads
-from stylefacev_cli.cli.track import Detector, DeviceOption
-from stylefacev_cli.weights.locate import DEFAULT_MODEL
-
-_HOW, _WHERE = "How it is found", "Where it goes"
+from stylefacev_cli.cli.options import AsJson
+from stylefacev_cli.cli.request_options import takes
+from stylefacev_cli.cli.terminal import Terminal
+from stylefacev_cli.generation.requests import InvertRequest
 
 
-def invert(
-    ctx: typer.Context,
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="PNG, JPEG or WebP.")],
-    out: Annotated[
-        str,
-        typer.Option(
-            "--out", "-o", rich_help_panel=_WHERE, metavar="FILE|FOLDER|PATTERN",
-            help="A .safetensors, a folder, or a pattern like people/{name}.safetensors.",
-        ),
-    ],
-    steps: Annotated[
-        int,
-        typer.Option(
-            "--steps", rich_help_panel=_HOW, min=0, max=10_000,
-            help="Steps of the optimisation; 0 takes what the encoder sees.",
-        ),
-    ] = 100,
-    tune: Annotated[
-        bool,
-        typer.Option(
-            "--tune", rich_help_panel=_HOW,
-            help="Change the generator for this person, too: nearer to the photo, twice the time.",
-        ),
-    ] = False,
-    detector: Detector = None,
-    crop: Annotated[
-        bool | None,
-        typer.Option(
-            "--crop/--no-crop", rich_help_panel=_HOW,
-            show_default="crop, unless the face fills a square photo",
-            help="Cut a window around the face, or take the (square) photo as it is.",
-        ),
-    ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model", "-m", envvar="STYLEFACEV_MODEL", rich_help_panel=_HOW, metavar="NAME|FOLDER",
-            help="The model that is to draw the person.",
-        ),
-    ] = DEFAULT_MODEL,
-    device: DeviceOption = Device.auto,
-    threads: Threads = None,
-    force: Annotated[
-        bool, typer.Option("--force", rich_help_panel=_WHERE, help="Overwrite latents.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:  # fmt: skip
+@takes(InvertRequest)
+def invert(ctx: typer.Context, request: InvertRequest, as_json: AsJson = False) -> None:
     """Find the person of a photo in a model, for generate --from and reenact --source.
 
     Prints the path of each latent file. Beside it stands a picture: the photo, what the encoder
-    alone sees, and what was found. How near both are to the photo is told on stderr.
+    alone sees, and the result. How near both are to the photo is printed on stderr.
 
     Example: stylefacev invert me.jpg --tune -o me.safetensors
     """
-    from stylefacev_cli.generation.inversions import InvertWishes, invert_photos
+    from stylefacev_cli.generation.inversions import picture_path, plan_inversions, run_inversions
+    from stylefacev_cli.generation.outputs.output import Clock, describe
+    from stylefacev_cli.generation.run import open_session
 
-    wishes = InvertWishes(
-        photos=photos,
-        out=out,
-        steps=steps,
-        tune=tune,
-        detector=detector,
-        crop=crop,
-        model=model,
-        device=device.value,
-        num_threads=threads,
-        force=force,
-        as_json=as_json,
-    )
-    invert_photos(wishes, ctx.obj)
+    terminal: Terminal = ctx.obj
+    clock = Clock(terminal.started_s)
+    plan = plan_inversions(request)
+    session = open_session(plan.manifest, request.compute, terminal, clock, renders=False)
+    people: list[dict[str, Any]] = []
+    for photo, person in zip(request.photos, run_inversions(plan, session), strict=True):
+        assert person.path is not None
+        picture = picture_path(person.path)
+        terminal.note(f"{person.path}: {person.describe()}, {person.seconds:.1f} s; see {picture}")
+        files = {"photo": photo, "path": str(person.path), "picture": str(picture)}
+        seconds, origin = round(person.seconds, 2), dict(person.latent.origin)
+        people.append({**files, **person.scores, "seconds": seconds, "origin": origin})
+        if not as_json:
+            terminal.result(str(person.path))
+    timing = clock.summary()
+    if as_json:
+        terminal.result(json.dumps({"people": people, "timing": timing}, indent=2))
+    count = f"{len(people)} photo" + ("" if len(people) == 1 else "s")
+    terminal.note(f"{count} in {describe(timing)}")

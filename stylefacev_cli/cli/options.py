@@ -1,7 +1,7 @@
 """What every command has – -q, -v, --version, whether it may download – and what several have.
 
 They set the `Terminal` in `ctx.obj` as soon as they are read. The root command declares them;
-`give_everywhere` hands them on, so that no other command needs to know of them.
+`give_options` hands them on, so that no other command needs to know of them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-import stylefacev_cli
-from stylefacev_cli.errors import UsageError
+from stylefacev_cli.version import __version__
 
 
 def _be_quiet(ctx: typer.Context, value: bool) -> bool:
@@ -37,7 +36,7 @@ def _stay_offline(ctx: typer.Context, value: bool) -> bool:
 
 def _show_version(ctx: typer.Context, value: bool) -> bool:
     if value:
-        ctx.obj.result(f"stylefacev {stylefacev_cli.__version__}")
+        ctx.obj.result(f"stylefacev {__version__}")
         raise typer.Exit
     return value
 
@@ -94,45 +93,25 @@ NoCache = Annotated[
 ]
 
 
-def one_of(ctx: typer.Context, first: str, second: str) -> str:
-    """Which of two options that say the same thing counts: the one given more directly.
+def everywhere_options(root: Any) -> list[Any]:
+    """The options that every command has, as those below the root take them.
 
     Args:
-        ctx: of the command.
-        first: the name of the one's parameter; it counts if neither was given.
-        second: the name of the other's.
-
-    Raises:
-        UsageError: both were given, in the same place.
+        root: what `typer.main.get_command` returns; it declares them.
     """
-    places = ("COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP")
-    sources = {name: ctx.get_parameter_source(name) for name in (first, second)}
-    ranks = {
-        name: places.index(source.name) if source and source.name in places else len(places)
-        for name, source in sources.items()
-    }
-    if ranks[first] == ranks[second] < len(places):
-        told = " and ".join(f"--{name.rstrip('_')}" for name in (first, second))
-        raise UsageError(f"{told} contradict each other; give one of them")
-    return second if ranks[second] < ranks[first] else first
+    options = [
+        copy.copy(param)
+        for param in root.params
+        if getattr(param, "rich_help_panel", None) == _PANEL
+    ]
+    for option in options:
+        option.expose_value = False  # read, but not handed to the function
+    return options
 
 
-def give_everywhere(command: Any, standard: list[Any] | None = None) -> None:
-    """Give the options that every command has to all commands below one that declares them.
-
-    Args:
-        command: what `typer.main.get_command` returns.
-        standard: the options; by default those of `command` that stand in the common panel.
-    """
-    if standard is None:
-        standard = [
-            copy.copy(param)
-            for param in command.params
-            if getattr(param, "rich_help_panel", None) == _PANEL
-        ]
-        for param in standard:
-            param.expose_value = False  # read, but not handed to the function
+def give_options(command: Any, options: list[Any]) -> None:
+    """Give options to a command and to all below it; those that it declares itself stay."""
+    names = {param.name for param in command.params}
+    command.params.extend(option for option in options if option.name not in names)
     for below in getattr(command, "commands", {}).values():
-        has = {param.name for param in below.params}  # a command may declare them itself
-        below.params.extend(param for param in standard if param.name not in has)
-        give_everywhere(below, standard)
+        give_options(below, options)

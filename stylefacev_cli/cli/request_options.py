@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING
 from enum import Enum
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -69,8 +69,7 @@ def _parameter(one: OptionField) -> inspect.Parameter:
         kind = choice if one.default not in (None, MISSING) else choice | None
         if one.default is MISSING:
             kind = choice
-    if kind == tuple[str, ...]:  # several times
-        kind = list[str]
+    kind = _in_words(kind)
     if shown.flags is None:
         annotation: Any = Annotated[kind, typer.Argument(**settings)]
     else:
@@ -85,6 +84,16 @@ def _parameter(one: OptionField) -> inspect.Parameter:
     return inspect.Parameter(
         one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )
+
+
+def _in_words(kind: Any) -> Any:
+    """The type of what stands on a command line: no tuples, and no objects of Python's callers."""
+    if get_origin(kind) is tuple:  # several times
+        return list[str]
+    several = get_args(kind)
+    if str in several:
+        return str | None if type(None) in several else str
+    return kind
 
 
 def _plain(value: Any, default: Any) -> Any:

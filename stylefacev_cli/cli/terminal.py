@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from stylefacev_cli.errors import StyleFaceVError, StyleFaceVWarning
 
@@ -47,15 +47,16 @@ class Terminal:
         way_on: how to go on after an interruption, for its message.
     """
 
-    def __init__(self, arguments: list[str]) -> None:
+    def __init__(self, arguments: list[str], started_s: float | None = None) -> None:
         self.arguments = arguments
-        self.started_s = time.perf_counter()
+        self.started_s = time.perf_counter() if started_s is None else started_s
         self.quiet = False
         self.verbose = False
         self.accept_licence = False
         self.offline = False
         self.way_on = ""
         self._on_the_line = False  # a progress bar stands on the last line of stderr
+        self._describe: Callable[[str], None] | None = None  # what stands beside that bar
 
     def result(self, text: str, end: str = "\n") -> None:
         """Write a line of results to stdout, at once.
@@ -128,14 +129,22 @@ class Terminal:
         bar = _progress_bar(unit)
         task = bar.add_task("", total=total)
         with self._showing(bar):
-            yield lambda what: bar.update(task, advance=1, description=what)
+            self._describe = lambda what: bar.update(task, description=what, refresh=True)
+            try:
+                yield lambda what: bar.update(task, advance=1, description=what)
+            finally:
+                self._describe = None
 
     @contextlib.contextmanager
     def doing(self, what: str) -> Iterator[None]:
         """Show what is being done, and for how long, while the block runs and stderr is a terminal.
 
-        With -v it is told on a line of its own elsewhere.
+        Where a progress bar stands there, it says so beside it. Elsewhere it is a line with -v.
         """
+        if self._describe is not None:
+            self._describe(what)
+            yield
+            return
         if not self._shows_bars() or self._on_the_line:
             self.detail(what)
             yield
@@ -192,6 +201,25 @@ def cannot_write_stdout(error: OSError) -> StyleFaceVError:
     """Make the error of a stdout that takes no more, such as a file on a full disk."""
     give_up_stdout()
     return StyleFaceVError(f"cannot write to the standard output: {error.strerror or error}")
+
+
+@contextlib.contextmanager
+def stdout_stream(is_used: bool) -> Iterator[BinaryIO | None]:
+    """The bytes of stdout, for a video; None where it is not used for one.
+
+    Raises:
+        ClosedPipe: nobody reads it any more.
+        StyleFaceVError: it cannot be written, for another reason.
+    """
+    if not is_used:
+        yield None
+        return
+    try:
+        yield sys.stdout.buffer
+    except BrokenPipeError as error:
+        raise ClosedPipe from error
+    except OSError as error:
+        raise cannot_write_stdout(error) from error
 
 
 def give_up_stdout() -> None:

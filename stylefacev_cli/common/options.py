@@ -14,10 +14,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from stylefacev_cli.errors import UsageError
 
 Result = TypeVar("Result")
 _BY_PLACE = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -110,18 +113,104 @@ def option_fields(request: type) -> Iterator[OptionField]:
 def request_from(request: type, values: dict[str, Any]) -> Any:
     """Construct a request from flat values: names of its options → values.
 
-    Names that no option has are a TypeError, as those of a function's arguments are.
-
     Args:
         request: the dataclass.
         values: of options of the request and of its groups; the others keep their defaults.
+
+    Raises:
+        TypeError: no option has such a name, as with a function's arguments.
+        UsageError: a value is out of range, or two say the same thing differently.
     """
     left = dict(values)
     made = _construct(request, left)
+    fields = list(option_fields(request))
     if left:
-        known = ", ".join(one.name for one in option_fields(request))
+        known = ", ".join(one.name for one in fields)
         raise TypeError(f"no option {sorted(left)[0]!r}; there are {known}")
+    given = {one.name for one in fields if values.get(one.name, one.default) != one.default}
+    for one in fields:
+        if one.name in given:
+            _check(one, values[one.name], given)
     return made
+
+
+def _check(one: OptionField, value: Any, given: set[str]) -> None:
+    told = one.option
+    for other in told.excludes:
+        if other in given:
+            raise UsageError(f"{one.name} and {other} contradict each other; give one of them")
+    if told.choices and value not in told.choices:
+        raise UsageError(f"{one.name} {value!r}: give one of {', '.join(told.choices)}")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        least = -math.inf if told.minimum is None else told.minimum
+        most = math.inf if told.maximum is None else told.maximum
+        if not least <= value <= most:
+            bounds = f"from {least:g} to {most:g}" if most < math.inf else f"of at least {least:g}"
+            raise UsageError(f"{one.name} {value}: give a number {bounds}")
+
+
+def request_of_call(request: type, values: dict[str, Any]) -> Any:
+    """A request from the keywords of a call in Python, where values may be less strict.
+
+    Numbers and paths stand for their text, a single value for a sequence of one, and a sequence of
+    numbers for the text with commas that the command line takes. Raises as `request_from`.
+    """
+    kinds = {one.name: one.type for one in option_fields(request)}
+    return request_from(
+        request, {name: _strict(value, kinds.get(name), name) for name, value in values.items()}
+    )
+
+
+def _strict(value: Any, kind: Any, name: str) -> Any:
+    if get_origin(kind) is tuple:
+        if value is None:
+            return ()
+        several = isinstance(value, list | tuple | range)
+        return tuple(_as_text(one) for one in (value if several else (value,)))
+    if kind is str or str in get_args(kind):
+        if isinstance(value, list | tuple | range):
+            return (":" if name == "interpolate" else ",").join(map(str, value))
+        return _as_text(value)
+    return value
+
+
+def _as_text(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number or isinstance(value, PurePath) else value
+
+
+_FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
+
+
+def documented(request: type, *positional: str) -> Callable[[_FunctionT], _FunctionT]:
+    """Let `help()` and notebooks show the options of a request as those of a function.
+
+    Args:
+        request: the dataclass whose options the function takes as `**options`.
+        positional: names of options that are parameters of the function.
+    """
+    fields = {one.name: one for one in option_fields(request)}
+
+    def decorate(function: _FunctionT) -> _FunctionT:
+        own = dict(inspect.signature(function).parameters)
+        own.pop("options")
+        keywords = [
+            inspect.Parameter(
+                one.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None if one.name == "out" or one.default is MISSING else one.default,
+                annotation=one.type,
+            )
+            for one in fields.values()
+            if one.name not in own and one.name not in positional
+        ]
+        signature = inspect.Signature([*own.values(), *keywords])
+        function.__signature__ = signature  # type: ignore[attr-defined]
+        lines = [f"    {one.name}: {fields[one.name].option.help}" for one in keywords]
+        function.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Options:", *lines])
+        return function
+
+    return decorate
 
 
 def _construct(request: type, left: dict[str, Any]) -> Any:

@@ -14,7 +14,6 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from stylefacev_cli import __version__
 from stylefacev_cli.common.files import write_atomic
 from stylefacev_cli.common.listener import Advance, Listener
 from stylefacev_cli.datasets.clips import (
@@ -37,6 +36,7 @@ from stylefacev_cli.faces.looks import (
 from stylefacev_cli.faces.motion import sample_motion
 from stylefacev_cli.faces.parameters import flatten
 from stylefacev_cli.faces.render_request import RenderRequest, RenderSettings
+from stylefacev_cli.version import __version__
 from stylefacev_cli.weights.downloads.interaction import interaction
 
 F32 = NDArray[np.float32]

@@ -1,8 +1,8 @@
-"""A driving video → poses: one window for the face, landmarks, poses, a batch at a time."""
+"""The poses of a driving video: one window around the face, landmarks, poses, in batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,43 +10,53 @@ from typing import TYPE_CHECKING, Any
 
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.generation.motion_plan import open_track
-from stylefacev_cli.generation.photo_crop import as_frame, fills, finder_for, room_of, whole_window
-from stylefacev_cli.weights.manifest import Manifest
+from stylefacev_cli.generation.photo_crop import (
+    as_frame,
+    face_finder,
+    fills_frame,
+    whole_window,
+    window_scale,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
+    from stylefacev_cli.common.listener import Listener
     from stylefacev_cli.detection.crop_window import Window
+    from stylefacev_cli.generation.requests import FaceSearchOptions, MotionInMemory
     from stylefacev_cli.motion.pose_tracks import PoseTrack
     from stylefacev_cli.pipeline import Model
+    from stylefacev_cli.weights.manifest import Manifest
 
 _SEARCH_EVERY = 24  # frames from one search of the whole picture to the next
 _BATCH = 16
 
 
-@dataclass(frozen=True)
-class MotionSource:
+@dataclass(frozen=True, eq=False)
+class DrivingMotion:
     """A video or a track, checked before any network is loaded.
 
     Attributes:
-        path: of the file.
+        name: for messages and records.
+        path: of the file; None for a track in memory.
         fps: its frames a second.
         num_frames: how many it has; of a video about.
         track: if it is one; None for a video.
-        about: what records say of it.
+        record: what records say of it.
     """
 
-    path: Path
+    name: str
+    path: Path | None
     fps: float
     num_frames: int
     track: PoseTrack | None
-    about: dict[str, Any]
+    record: dict[str, Any]
 
 
-def open_motion(path: Path, manifest: Manifest) -> MotionSource:
-    """Look at a video or a track.
+def open_driving(source: str | MotionInMemory, manifest: Manifest) -> DrivingMotion:
+    """Open a video, a track, or a track of `sf.track`.
 
     Raises:
         UsageError: there is no such track, or it is of another model.
@@ -58,31 +68,28 @@ def open_motion(path: Path, manifest: Manifest) -> MotionSource:
     from stylefacev_cli.media.reader import claimed_frames
     from stylefacev_cli.motion.pose_tracks import SUFFIX
 
-    if path.suffix.lower() == SUFFIX:
-        track, about = open_track(path, manifest)
-        return MotionSource(path, track.fps, len(track), track, about)
+    path = Path(source) if isinstance(source, str) else None
+    if path is None or path.suffix.lower() == SUFFIX:
+        track, record = open_track(source, manifest)
+        name = path.name if path else "track"
+        return DrivingMotion(name, path, track.fps, len(track), track, record)
     fps = frame_rate(path)
     if fps is None:
         raise DataError(f"{path} is no video, or does not say how many frames a second it has")
-    about = {"file": path.name, "sha256": sha256_of(path)}
-    return MotionSource(path, fps, claimed_frames(path), None, about)
+    record = {"file": path.name, "sha256": sha256_of(path)}
+    return DrivingMotion(path.name, path, fps, claimed_frames(path), None, record)
 
 
-def poses_of(
-    source: MotionSource,
-    model: Model,
-    crop: bool | None,
-    detector: str | None,
-    advance: Callable[[str], None],
+def read_poses(
+    source: DrivingMotion, model: Model, search: FaceSearchOptions, listener: Listener
 ) -> tuple[torch.Tensor, dict[str, Any]]:
-    """The poses [T, 1, 8, 8] of a source, on the CPU, and what records say of it.
+    """The poses [T, 1, 8, 8] of a driving motion, on the CPU, and what records say of it.
 
     Args:
         source: a video or a track.
         model: whose networks read the faces.
-        crop: cut a window out; None: unless the face fills a square video.
-        detector: that finds the face (`finder_for`).
-        advance: is told of every frame.
+        search: whether one window is cut out of the video, and which finder looks for the face.
+        listener: is told what is being done.
 
     Raises:
         DataError: the video cannot be read, there is not one face in all of its frames, or it
@@ -93,19 +100,19 @@ def poses_of(
     from stylefacev_cli.weights.bundle import needed
 
     if source.track is not None:
-        for _ in range(len(source.track)):
-            advance(source.path.name)
-        return torch.from_numpy(source.track.poses), source.about
-    window = _window(source.path, model, crop, detector)
-    detects = needed(model.networks.landmarks, "landmarks")
-    size_px = min(window.side, detects.config.input_size)  # it takes any, and shrinks larger ones
+        return torch.from_numpy(source.track.poses), source.record
+    assert source.path is not None
+    window = _window(source, model, search, listener)
+    detector = needed(model.networks.landmarks, "landmarks")
+    size_px = min(window.side, detector.config.input_size)  # it takes any, and shrinks larger ones
     poses, pictures = [], _pictures(source.path)
-    while some := list(islice(pictures, _BATCH)):
-        frames = torch.cat([as_frame(picture, window, size_px) for picture in some])
-        poses.append(model.extract_pose(frames.to(model.device)).cpu())
-        for _ in some:
-            advance(source.path.name)
-    return torch.cat(poses).clone(), {**source.about, "window": list(window)}
+    with listener.progress(source.num_frames, "frames") as advance:
+        while batch := list(islice(pictures, _BATCH)):
+            frames = torch.cat([as_frame(picture, window, size_px) for picture in batch])
+            poses.append(model.extract_pose(frames.to(model.device)).cpu())
+            for _ in batch:
+                advance(source.path.name)
+    return torch.cat(poses).clone(), {**source.record, "window": list(window)}
 
 
 def _pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
@@ -115,29 +122,35 @@ def _pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
     return read_frames(path, max_frames=MAX_TRACK_FRAMES)
 
 
-def _window(path: Path, model: Model, crop: bool | None, detector: str | None) -> Window:
-    """The part of the picture that is looked at in every frame."""
+def _window(
+    source: DrivingMotion, model: Model, search: FaceSearchOptions, listener: Listener
+) -> Window:
+    """The part of the picture that is cut out of every frame."""
     import numpy as np
 
     from stylefacev_cli.detection.crop_window import face_squares, steady_window
     from stylefacev_cli.detection.face_finders import follow_face
 
+    path = source.path
+    assert path is not None
     first = next(_pictures(path))
     height, width = first.shape[:2]
-    if crop is False:
+    if search.crop is False:
         return whole_window(first, str(path))
-    finder, room = finder_for(model, detector), room_of(model)
-    if crop is None and height == width:
-        faces = finder.find(first)
-        if len(faces) == 1 and fills(faces[0], first, room):
-            return whole_window(first, str(path))
-    found = follow_face(finder, _pictures(path), _SEARCH_EVERY, str(path))
-    for number, reason in enumerate(found.reasons):
+    with listener.doing(f"{path.name}: loading the finder of faces"):
+        finder, scale = face_finder(model, search.detector), window_scale(model)
+    with listener.doing(f"{path.name}: looking for the face with {finder.facts['name']}"):
+        if search.crop is None and height == width:
+            faces = finder.find(first)
+            if len(faces) == 1 and fills_frame(faces[0], first, scale):
+                return whole_window(first, str(path))
+        face_track = follow_face(finder, _pictures(path), _SEARCH_EVERY, str(path))
+    for number, reason in enumerate(face_track.reasons):
         if reason is not None:
             hint = "; --no-crop takes the frames as they are" if height == width else ""
             raise DataError(f"{path}: {reason} in frame {number}; cut the video to its face{hint}")
-    squares = face_squares(found.landmarks, room)
-    window = steady_window(np.asarray(squares), found.landmarks, width, height)
+    squares = face_squares(face_track.landmarks, scale)
+    window = steady_window(np.asarray(squares), face_track.landmarks, width, height)
     if isinstance(window, str):
         raise DataError(f"{path}: {window}; give a video with more room around the face")
     return window

@@ -1,4 +1,4 @@
-"""A photograph → the window that a model's training images are cut by; or why there is none."""
+"""The window of a photo that a model's training images are cut by, or why there is none."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from stylefacev_cli.common.listener import Listener
     from stylefacev_cli.detection.crop_window import Window
     from stylefacev_cli.detection.face_finders import Face, FaceFinder
+    from stylefacev_cli.generation.requests import FaceSearchOptions
     from stylefacev_cli.pipeline import Model
 
     Picture = NDArray[np.uint8]  # [H, W, 3]
@@ -29,7 +31,7 @@ _EYES_AND_NOSE = {98: ((60, 68), (68, 76), 54), 68: ((36, 42), (42, 48), 30)}
 
 
 def read_photo(path: Path) -> Picture:
-    """A photograph, upright.
+    """A photo as uint8 [H, W, 3], upright.
 
     Raises:
         DataError: there is no such file, it is no picture, damaged, or too large.
@@ -43,11 +45,11 @@ def read_photo(path: Path) -> Picture:
         return read_image(path, upright=True, max_pixels=MAX_PIXELS)
 
 
-def finder_for(model: Model, detector: str | None) -> FaceFinder:
+def face_finder(model: Model, detector: str | None) -> FaceFinder:
     """A finder of faces.
 
     Args:
-        model: whose own detector is taken where face-alignment has no weights here.
+        model: whose own detector is used where face-alignment has no weights here.
         detector: `face-alignment`, or a model's name; None: as above.
 
     Raises:
@@ -69,16 +71,16 @@ def finder_for(model: Model, detector: str | None) -> FaceFinder:
 
 
 def find_window(
-    photo: Picture, crop: bool | None, name: str, model: Model, detector: str | None
+    photo: Picture, name: str, model: Model, search: FaceSearchOptions, listener: Listener
 ) -> tuple[Window, dict[str, Any]]:
-    """The part of a photograph that is inverted, and what records say of it.
+    """The part of a photo that is inverted, and what records say of it.
 
     Args:
         photo: uint8 [H, W, 3], upright.
-        crop: cut the face out; None: unless it fills a square photo; False: take it as it is.
         name: of the photo, for messages.
-        model: that will draw it.
-        detector: as for `finder_for`.
+        model: that will render it.
+        search: whether the face is cut out, and which finder looks for it.
+        listener: is told what is being done.
 
     Raises:
         UsageError: the photo is not square, and is not to be cropped.
@@ -90,14 +92,16 @@ def find_window(
     from stylefacev_cli.detection.crop_window import face_squares, steady_window
 
     height, width = photo.shape[:2]
-    if crop is False:
+    if search.crop is False:
         return (whole := whole_window(photo, name)), {"window": list(whole), "finder": None}
-    finder = finder_for(model, detector)
-    faces = finder.find(photo)
+    with listener.doing(f"{name}: loading the finder of faces"):
+        finder = face_finder(model, search.detector)
+    with listener.doing(f"{name}: looking for the face with {finder.facts['name']}"):
+        faces = finder.find(photo)
     if len(faces) != 1:
-        what = f"{len(faces)} faces" if faces else "no face"
+        count = f"{len(faces)} faces" if faces else "no face"
         hint = "" if faces or height != width else ", or --no-crop to take it as it is"
-        raise DataError(f"{name}: {what} found; give a photo of one face{hint}")
+        raise DataError(f"{name}: {count} found; give a photo of one face{hint}")
     landmarks = faces[0].landmarks
     side_px = face_squares(landmarks)[2]
     if side_px < MIN_FACE_PX:
@@ -106,10 +110,10 @@ def find_window(
         )
     check_frontal(landmarks, name)
     facts = {"finder": finder.facts["name"]}
-    room = room_of(model)
-    if crop is None and fills(faces[0], photo, room):
+    scale = window_scale(model)
+    if search.crop is None and fills_frame(faces[0], photo, scale):
         return (whole := whole_window(photo, name)), {"window": list(whole), **facts}
-    square = np.asarray(face_squares(landmarks, room))
+    square = np.asarray(face_squares(landmarks, scale))
     window = steady_window(square[None], landmarks[None], width, height)
     if isinstance(window, str):
         raise DataError(f"{name}: {window}; give a photo with more room around the face")
@@ -130,10 +134,10 @@ def whole_window(picture: Picture, name: str) -> Window:
     return Window(0, 0, width)
 
 
-def room_of(model: Model) -> float:
-    """How large windows are, in squares around faces: as large as the model's own frames.
+def window_scale(model: Model) -> float:
+    """Side of a model's frames over that of the squares around the faces in them.
 
-    1 without a landmark detector of its own, which would tell.
+    1 for a model without a landmark detector of its own.
     """
     from stylefacev_cli.detection.bundle_finder import usual_faces
 
@@ -141,20 +145,23 @@ def room_of(model: Model) -> float:
     return 1.0 if detector is None else usual_faces(detector, model.networks.generator).room
 
 
-def fills(face: Face, picture: Picture, room: float) -> bool:
-    """Tell whether a face fills a square picture, which then is a window already."""
+def fills_frame(face: Face, picture: Picture, scale: float) -> bool:
+    """Whether a face fills a square picture, which then needs no cropping.
+
+    Args:
+        face: found in the picture.
+        picture: uint8 [H, W, 3].
+        scale: of windows, see `window_scale`.
+    """
     from stylefacev_cli.detection.crop_window import face_squares
 
     height, width = picture.shape[:2]
-    side_px = float(face_squares(face.landmarks, room)[2])
+    side_px = float(face_squares(face.landmarks, scale)[2])
     return bool(height == width and side_px >= _FILLS * width)
 
 
 def check_frontal(landmarks: NDArray[np.floating], name: str) -> None:
-    """Check that a face [98 or 68, 2] looks about into the camera.
-
-    On the default model's renders the nose's tip goes 0.01 of the eyes' distance aside for each
-    degree that the head is turned (1,800 frames; standard deviation 0.04).
+    """Check that the face of landmarks [98 or 68, 2] looks into the camera, about.
 
     Raises:
         DataError: it is turned too far, or tilted.

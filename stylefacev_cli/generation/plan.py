@@ -1,235 +1,264 @@
-"""What `stylefacev generate` is asked for, and what it will make: checked before any work."""
+"""Request → plan: one `VideoSpec` for each output, checked before any network is loaded."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
-from stylefacev_cli.cli.terminal import Terminal, is_terminal
 from stylefacev_cli.common.seed_ranges import MAX_NUM_SEEDS, parse_seeds
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.generation.camera import Direction, check_closed, check_mixes
-from stylefacev_cli.generation.grid import Sheet, layout, plan_sheet
-from stylefacev_cli.generation.identities import Who, open_who_of_file
-from stylefacev_cli.generation.motion_edits import Edits
-from stylefacev_cli.generation.motion_plan import Pace, Playing, plan_playing
-from stylefacev_cli.generation.output_paths import (
+from stylefacev_cli.generation.camera import check_closed, parse_camera
+from stylefacev_cli.generation.identities import Identity, open_person
+from stylefacev_cli.generation.mixing import check_mixes, parse_interpolation, parse_mixes
+from stylefacev_cli.generation.motion_edits import parse_edits
+from stylefacev_cli.generation.motion_plan import Pace, plan_motions
+from stylefacev_cli.generation.outputs.grid import layout, plan_sheet
+from stylefacev_cli.generation.outputs.output_paths import (
     Target,
+    check_rate,
     check_writable,
-    choose_format,
     plan_targets,
+    video_format,
     without_existing,
 )
-from stylefacev_cli.media import STREAM_FORMATS
-from stylefacev_cli.media.formats import GIF_MAX_FPS, LOSSY_ONLY
+from stylefacev_cli.generation.requests import CameraOptions, GenerateRequest, MotionEdits
+from stylefacev_cli.generation.spec import FaceSpec, Plan, RenderSettings, VideoSpec
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
 
 Cell = tuple[tuple[int, ...], int]
 """One face in one motion: its seed (or place), or those it becomes, and the motion's column."""
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """The options of the command, as given."""
+def plan_videos(request: GenerateRequest, manifest: Manifest | None = None) -> Plan:
+    """The videos of a request, checked against the model's manifest and the disk.
 
-    seeds: str
-    people: tuple[str, ...]  # latent files and photos, in place of seeds
-    motion_seeds: str | None  # None: each video's own seed; of people who have none, 0
-    tracks: tuple[str, ...]
-    pace: Pace
-    direction: Direction
-    edits: Edits
-    truncation: float
-    stabilise: bool
-    grid: bool
-    model: str
-    batch: int | None  # None: by resolution
-    device: str
-    dtype: str
-    num_threads: int | None  # None: all cores
-    out: str
-    save_track: str | None
-    format_name: str | None  # None: by the name of `out`
-    lossless: bool
-    sheet_frames: int | None
-    sheet_columns: int | None
-    force: bool
-    skip_existing: bool
-    as_json: bool
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What will be made."""
-
-    manifest: Manifest
-    people: tuple[Who, ...]  # whom `seeds` of targets then count; empty: they are seeds
-    playing: Playing
-    format_name: str
-    sheet: Sheet | None
-    targets: list[Target]
-    skipped: list[str]  # paths of videos that are there already
-    tracks: dict[Cell, Path]  # where poses are saved
-
-
-def plan_videos(wishes: Wishes, terminal: Terminal) -> Plan:
-    """Check all options against each other, the model's description and the disk.
+    Args:
+        request: what is asked for.
+        manifest: of the model; None: of `request.compute.model`.
 
     Raises:
         StyleFaceVError: and its children, see `errors.py`.
     """
-    chain = wishes.direction.chain
-    if wishes.force and wishes.skip_existing:
+    if request.force and request.skip_existing:
         raise UsageError("--force and --skip-existing contradict each other; give one of them")
-    format_name = planned_format(
-        wishes.out, wishes.format_name, lossless=wishes.lossless, as_json=wishes.as_json
-    )
-    manifest = read_manifest(wishes.model, for_videos=wishes.pace.is_of_videos)
-    people = _people(wishes, manifest)
-    seeds = list(chain) or list(range(len(people))) or parse_seeds(wishes.seeds)
-    motion_seeds = [0] if people and not wishes.tracks else []
-    if wishes.motion_seeds:
-        motion_seeds = parse_seeds(wishes.motion_seeds, "--motion-seeds")
-    playing = plan_playing(manifest, wishes.tracks, motion_seeds, wishes.pace, wishes.edits)
-    if len(seeds) * len(playing.motions) > MAX_NUM_SEEDS:
+    chain = parse_interpolation(request.interpolate) if request.interpolate else ()
+    camera = None if request.camera == CameraOptions() else parse_camera(request.camera)
+    mixes = parse_mixes(request.mix) if request.mix else ()
+    edits = None if request.edits == MotionEdits() else parse_edits(request.edits)
+    form = request.form
+    format_name = video_format(request.out, form.format, lossless=form.lossless)
+    pace = Pace(request.frames, request.seconds, request.fps, request.resample)
+    manifest = manifest or read_manifest(request.compute.model, for_videos=pace.is_of_videos)
+    people = _open_people(request, manifest)
+    seeds = list(chain) or list(range(len(people))) or parse_seeds(request.seeds)
+    motion_seeds = [0] if people and not request.track else []
+    if request.motion_seeds:
+        motion_seeds = parse_seeds(",".join(request.motion_seeds), "--motion-seeds")
+    motion = plan_motions(manifest, request.track, motion_seeds, pace, edits)
+    if len(seeds) * len(motion.motions) > MAX_NUM_SEEDS:
         raise UsageError(f"more than {MAX_NUM_SEEDS} videos at once; give fewer seeds")
-    targets = plan_targets(
-        "stdout" if wishes.out == "-" else wishes.out,
-        format_name,
-        seeds,
-        grid=wishes.grid,
-        columns=playing.columns,
-        chain=bool(chain),
-        people=[who.stem for who in people],
+    settings = RenderSettings(
+        manifest,
+        motion,
+        camera,
+        mixes,
+        truncation=request.truncation,
+        stabilise=request.stabilise,
+        batch=request.compute.batch,
+        dtype=request.compute.dtype,
+        format=format_name,
+        lossless=form.lossless,
+        sheet=plan_sheet(format_name, form.sheet_frames, form.sheet_columns, motion.num_frames),
+        is_grid=request.grid,
     )
-    if wishes.out == "-" and len(targets) > 1:
-        raise UsageError(
-            f"-o - carries one video, not {len(targets)}: give one seed and motion, or --grid"
-        )
-    sheet = plan_sheet(format_name, wishes.sheet_frames, wishes.sheet_columns, playing.num_frames)
-    _check_settings(wishes, manifest, playing, format_name)
-    plan = Plan(manifest, people, playing, format_name, sheet, targets, [], {})
-    layout_of(wishes, plan, targets[0])
+    builder = _Builder(request, settings, people, chain)
+    targets = builder.targets(seeds)
+    builder.check_settings()
+    builder.layout(targets[0])
     skipped: list[str] = []
-    if wishes.out != "-":
+    if request.out not in (None, "-"):
         missing = without_existing(
-            targets, format_name, force=wishes.force, skip_existing=wishes.skip_existing
+            targets, format_name, force=request.force, skip_existing=request.skip_existing
         )
-        to_make = set(missing)
-        skipped = [str(target.path) for target in targets if target not in to_make]
-        if skipped:
-            terminal.note(f"{len(skipped)} of {len(targets)} videos are there already: skipped")
+        left = set(missing)
+        skipped = [str(target.path) for target in targets if target not in left]
         check_writable(missing)
         targets = missing
-    tracks = _plan_tracks(wishes, targets, playing, people)
-    return replace(plan, targets=targets, skipped=skipped, tracks=tracks)
+    tracks = builder.track_paths(targets)
+    specs = tuple(builder.spec(target, tracks) for target in targets)
+    return Plan(settings, specs, tuple(skipped), to_stream=request.out == "-")
 
 
-def _people(wishes: Wishes, manifest: Manifest) -> tuple[Who, ...]:
+def _open_people(request: GenerateRequest, manifest: Manifest) -> tuple[Identity, ...]:
     """Those who are not of seeds, read and checked."""
-    people = tuple(open_who_of_file(text, manifest, "--from") for text in wishes.people)
-    if people and wishes.truncation != 1:
+    people = tuple(open_person(source, manifest, "--from") for source in request.from_)
+    if people and request.truncation != 1:
         raise UsageError("--truncation is of seeds: leave it out with --from")
-    if len({who.stem for who in people}) < len(people):
+    if len({one.stem for one in people}) < len(people):
         raise UsageError("--from: two files have one name, and so would their videos; rename one")
     return people
 
 
-def planned_format(out: str, wanted: str | None, *, lossless: bool, as_json: bool) -> str:
-    """The format of videos that go to `out`, a name or - for a pipe.
+@dataclass(frozen=True)
+class _Builder:
+    """Makes the specs of a request's videos.
 
-    Raises:
-        UsageError: it is not one for there, or cannot be lossless.
+    Attributes:
+        request: what is asked for.
+        settings: of all videos.
+        people: of files; the seeds of targets are then their places. Empty: they are seeds.
+        chain: seeds that follow each other in one video.
     """
-    if out == "-":
-        format_name = wanted or "mp4"
-        _check_stream(format_name, as_json)
-    else:
-        format_name = choose_format(out, wanted)
-        if format_name == "raw":
-            raise UsageError("--format raw goes down a pipe only: add -o - and one seed")
-    if lossless and format_name in LOSSY_ONLY:
-        raise UsageError(f"--lossless: a {format_name} cannot be; give an mp4, mkv, webm or png")
-    return format_name
+
+    request: GenerateRequest
+    settings: RenderSettings
+    people: tuple[Identity, ...]
+    chain: tuple[int, ...]
+
+    def targets(self, seeds: list[int]) -> list[Target]:
+        """Paths, seeds and columns of all videos."""
+        targets = plan_targets(
+            {"-": "stdout", None: "memory"}.get(self.request.out, self.request.out or ""),
+            self.settings.format,
+            seeds,
+            grid=self.request.grid,
+            columns=self.settings.motion.columns,
+            chain=bool(self.chain),
+            people=[one.stem for one in self.people],
+        )
+        if self.request.out == "-" and len(targets) > 1:
+            raise UsageError(
+                f"-o - carries one video, not {len(targets)}: give one seed and motion, or --grid"
+            )
+        return targets
+
+    def check_settings(self) -> None:
+        """Check the settings against the model and against each other."""
+        settings, motion = self.settings, self.settings.motion
+        manifest = settings.manifest
+        plain = not (self.chain or settings.mixes or settings.camera)
+        networks = self.request.track or self.request.save_track or self.people
+        # A single frame as it is takes the generator alone.
+        if motion.num_frames > 1 or networks or motion.needs_all_poses or not plain:
+            manifest.check_complete()
+        if settings.mixes:
+            check_mixes(settings.mixes, manifest)
+        if motion.loops:
+            check_closed(self.chain, settings.camera)
+        check_rate(settings.format, settings.motion.fps)
+
+    def layout(self, target: Target) -> tuple[int, int]:
+        """Rows and columns of tiles in the pictures of a video."""
+        return layout(
+            target,
+            grid=self.request.grid,
+            chain=bool(self.chain),
+            tile_px=self.settings.manifest.resolution,
+            sheet=self.settings.sheet,
+        )
+
+    def cells(self, target: Target) -> list[Cell]:
+        """The faces and motions of a video, row by row."""
+        rows = [target.seeds] if self.chain else [(seed,) for seed in target.seeds]
+        return list(product(rows, target.columns))
+
+    def track_paths(self, targets: list[Target]) -> dict[Cell, Path]:
+        """Where the poses of each face are saved; empty if they are not."""
+        request, motion = self.request, self.settings.motion
+        if request.save_track is None or not targets:
+            return {}
+        from stylefacev_cli.motion.pose_tracks import MAX_TRACK_FRAMES
+
+        if motion.num_frames > MAX_TRACK_FRAMES:
+            raise UsageError(f"--save-track: a track has at most {MAX_TRACK_FRAMES} frames")
+        seeds = dict.fromkeys(seed for target in targets for seed in target.seeds)
+        planned = plan_targets(
+            request.save_track,
+            "safetensors",
+            list(self.chain or seeds),
+            grid=False,
+            option="--save-track",
+            columns=motion.columns,
+            chain=bool(self.chain),
+            people=[one.stem for one in self.people],
+        )
+        rendered = {cell for target in targets for cell in self.cells(target)}
+        planned = [one for one in planned if (one.seeds, one.columns[0]) in rendered]
+        planned = without_existing(
+            planned, "safetensors", force=request.force, skip_existing=request.skip_existing
+        )
+        check_writable(planned)
+        return {(one.seeds, one.columns[0]): one.path for one in planned}
+
+    def spec(self, target: Target, tracks: Mapping[Cell, Path]) -> VideoSpec:
+        """The spec of a video."""
+        cells = self.cells(target)
+        rows, columns = self.layout(target)
+        faces = tuple(self._face(cell, tracks.get(cell)) for cell in cells)
+        first = faces[0].identities[0].name
+        return VideoSpec(
+            name=first if len(cells) == 1 else f"{len(cells)} faces",
+            faces=faces,
+            rows=rows,
+            columns=columns,
+            settings=self.settings,
+            record={**self._identity_record(target), **self._motion_record(target)},
+            path=None if self.request.out in (None, "-") else target.path,
+        )
+
+    def _face(self, cell: Cell, track_path: Path | None) -> FaceSpec:
+        seeds, column = cell
+        identities = tuple(self._identity(seed) for seed in seeds)
+        face = FaceSpec(identities, self.settings.motion.motions[column], seeds[0], track_path)
+        return face if track_path is None else replace(face, record=self._track_record(cell))
+
+    def _identity(self, seed: int) -> Identity:
+        return self.people[seed] if self.people else Identity({"seed": seed}, f"seed {seed}", seed)
+
+    def _track_record(self, cell: Cell) -> dict[str, Any]:
+        """What a saved track says of its face and motion, beside the video's record."""
+        seeds, column = cell
+        record: dict[str, Any] = {"seed": seeds[0] if len(seeds) == 1 else list(seeds)}
+        if self.people:
+            record = dict(self.people[seeds[0]].record)
+        motion = self.settings.motion.motions[column]
+        if len(self.settings.motion.motions) > 1:
+            record |= {"motion_seed": motion.motion_seed} if motion.track is None else {}
+            record |= {"track": motion.source} if motion.track is not None else {}
+        return record
+
+    def _identity_record(self, target: Target) -> dict[str, Any]:
+        one_face = bool(self.chain) or not self.request.grid
+        if self.people:
+            shown = [self.people[place].record for place in target.seeds]
+            return dict(shown[0]) if one_face else {"people": shown}
+        return {"seed": target.seeds[0]} if one_face else {"seeds": list(target.seeds)}
+
+    def _motion_record(self, target: Target) -> dict[str, Any]:
+        """The motion of a video, or those of the columns of a matrix."""
+        plan = self.settings.motion
+        motions = [plan.motions[column] for column in target.columns]
+        is_matrix, first = len(motions) > 1, motions[0]
+        record: dict[str, Any] = {}
+        if first.track is not None:
+            tracks = [motion.source for motion in motions]
+            record = {"tracks": tracks} if is_matrix else {"track": tracks[0]}
+        elif is_matrix:
+            record = {"motion_seeds": [motion.motion_seed for motion in motions]}
+        else:
+            own = [
+                seed if first.motion_seed is None else first.motion_seed for seed in target.seeds
+            ]
+            several = self.request.grid and not self.chain
+            record = {"motion_seeds": own} if several else {"motion_seed": own[0]}
+        rates = [plan.fps * motion.step for motion in motions]
+        if any(motion.step != 1 for motion in motions):
+            record["resampled_from_fps"] = _one_or_all(rates)
+        return record
 
 
-def _check_settings(wishes: Wishes, manifest: Manifest, playing: Playing, format_name: str) -> None:
-    # A single frame as it is takes the generator alone.
-    apart = wishes.tracks or wishes.save_track or wishes.edits.changes or wishes.people
-    if playing.num_frames > 1 or apart or not wishes.direction.is_plain:
-        manifest.check_complete()
-    check_mixes(wishes.direction.mixes, manifest)
-    if wishes.edits.loop:
-        check_closed(wishes.direction)
-    check_rate(format_name, playing.fps)
-
-
-def check_rate(format_name: str, fps: float) -> None:
-    """Check that a format can be so fast.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    if format_name == "gif" and fps > GIF_MAX_FPS:
-        raise UsageError(f"a gif has at most {GIF_MAX_FPS:g} frames per second, not {fps:g}")
-
-
-def cells_of(wishes: Wishes, target: Target) -> list[Cell]:
-    """The faces and motions of a video, row by row."""
-    rows = [target.seeds] if wishes.direction.chain else [(seed,) for seed in target.seeds]
-    return list(product(rows, target.columns))
-
-
-def _plan_tracks(
-    wishes: Wishes, targets: list[Target], playing: Playing, people: tuple[Who, ...]
-) -> dict[Cell, Path]:
-    if wishes.save_track is None or not targets:
-        return {}
-    from stylefacev_cli.motion.pose_tracks import MAX_TRACK_FRAMES
-
-    if playing.num_frames > MAX_TRACK_FRAMES:
-        raise UsageError(f"--save-track: a track has at most {MAX_TRACK_FRAMES} frames")
-    chain = wishes.direction.chain
-    seeds = dict.fromkeys(seed for target in targets for seed in target.seeds)
-    planned = plan_targets(
-        wishes.save_track,
-        "safetensors",
-        list(chain or seeds),
-        grid=False,
-        option="--save-track",
-        columns=playing.columns,
-        chain=bool(chain),
-        people=[who.stem for who in people],
-    )
-    wanted = {cell for target in targets for cell in cells_of(wishes, target)}
-    planned = [one for one in planned if (one.seeds, one.columns[0]) in wanted]
-    planned = without_existing(
-        planned, "safetensors", force=wishes.force, skip_existing=wishes.skip_existing
-    )
-    check_writable(planned)
-    return {(one.seeds, one.columns[0]): one.path for one in planned}
-
-
-def _check_stream(format_name: str, as_json: bool) -> None:
-    if format_name not in STREAM_FORMATS:
-        formats = ", ".join(STREAM_FORMATS)
-        raise UsageError(f"-o - cannot carry {format_name}; give --format one of {formats}")
-    if as_json:
-        raise UsageError("--json and -o - both write to the standard output; leave one out")
-    if sys.stdout is None:
-        raise UsageError("-o - has nowhere to go: the standard output is closed")
-    if is_terminal(sys.stdout):
-        raise UsageError("-o - would write a video to the terminal; send it to a pipe or a file")
-
-
-def layout_of(wishes: Wishes, plan: Plan, target: Target) -> tuple[int, int]:
-    """Rows and columns of tiles in the pictures of a video."""
-    return layout(
-        target,
-        grid=wishes.grid,
-        chain=bool(wishes.direction.chain),
-        tile_px=plan.manifest.resolution,
-        sheet=plan.sheet,
-    )
+def _one_or_all(values: Sequence[float]) -> Any:
+    return list(values) if len(set(values)) > 1 else values[0]

@@ -1,220 +1,250 @@
-"""What `stylefacev generate` does: check everything, then make one video after the other."""
+"""Plan → videos: load the model, render each spec, write it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from stylefacev_cli.cli.terminal import Terminal
 from stylefacev_cli.common.signals import holding_signals
-from stylefacev_cli.errors import StyleFaceVError
-from stylefacev_cli.generation.camera import doubts, mixes_of, transforms_of
-from stylefacev_cli.generation.grid import contact_sheet, picked, tiled
-from stylefacev_cli.generation.identities import load_person
-from stylefacev_cli.generation.motion_plan import kept, moving, save_poses
-from stylefacev_cli.generation.output import Clock, describe_software, make_video, stream_video
-from stylefacev_cli.generation.output_paths import Target
-from stylefacev_cli.generation.plan import Cell, Plan, Wishes, cells_of, layout_of, plan_videos
-from stylefacev_cli.media import Frame
+from stylefacev_cli.errors import UsageError
+from stylefacev_cli.generation.camera import camera_path, camera_warnings
+from stylefacev_cli.generation.identities import Identity, load_person
+from stylefacev_cli.generation.mixing import load_mixes
+from stylefacev_cli.generation.motion_plan import appearance_and_poses, make_track
+from stylefacev_cli.generation.outputs.grid import contact_sheet, select, tiled
+from stylefacev_cli.generation.outputs.output import Clock, Feed, stream_video, write_video
 
 if TYPE_CHECKING:
     import torch
 
+    from stylefacev_cli.common.listener import Listener
+    from stylefacev_cli.generation.requests import ComputeOptions
+    from stylefacev_cli.generation.spec import FaceSpec, Plan, RenderSettings, VideoSpec
+    from stylefacev_cli.media.frames import Frame
     from stylefacev_cli.pipeline import Mix, Model, Person
+    from stylefacev_cli.weights.manifest import Manifest
 
-Poses = dict[Cell, list["torch.Tensor"]]  # each [1, 1, 8, 8]
+Poses = list["torch.Tensor"]  # [1, 1, 8, 8] each
 
 
-def make_videos(wishes: Wishes, terminal: Terminal) -> None:
-    """Make what is wished for; everything that can be known to fail is told before any work.
+@dataclass(frozen=True)
+class Result:
+    """A video that was written.
+
+    Attributes:
+        spec: that it was rendered from.
+        record: what its JSON file says; of a stream its provenance.
+    """
+
+    spec: VideoSpec
+    record: dict[str, Any]
+
+    @property
+    def path(self) -> Path | None:
+        """Of the file or folder; None for a stream."""
+        return self.spec.path
+
+
+@dataclass(frozen=True)
+class Session:
+    """A loaded model, and the people who were loaded for it.
+
+    Attributes:
+        model: that renders.
+        listener: is told how it goes.
+        clock: keeps the time.
+    """
+
+    model: Model
+    listener: Listener
+    clock: Clock = field(default_factory=Clock)
+    _people: dict[Identity, Person] = field(default_factory=dict)
+    _mixes: dict[Any, list[Mix]] = field(default_factory=dict)
+
+    def person(self, identity: Identity, settings: RenderSettings) -> Person:
+        """The person of an identity; those of files are loaded once."""
+        if identity.seed is not None:
+            return self.model.person(identity.seed, settings.truncation)
+        if identity not in self._people:
+            self._people[identity] = load_person(
+                identity, self.model, settings.search, self.listener
+            )
+        return self._people[identity]
+
+    def mixes(self, settings: RenderSettings) -> list[Mix]:
+        """The mixes with their appearances, loaded once."""
+        key = (settings.mixes, settings.truncation)
+        if key not in self._mixes:
+            self._mixes[key] = load_mixes(settings.mixes, self.model, settings.truncation)
+        return self._mixes[key]
+
+
+def open_session(
+    manifest: Manifest,
+    compute: ComputeOptions,
+    listener: Listener,
+    clock: Clock,
+    *,
+    dtype: str = "float32",
+    renders: bool = True,
+) -> Session:
+    """Load a model.
+
+    Args:
+        manifest: of the model.
+        compute: where, and with how many threads.
+        listener: is told how it goes.
+        clock: keeps the time.
+        dtype: of the generator's convolutions.
+        renders: frames will be rendered, so that kernels are compiled now.
+
+    Raises:
+        UsageError: there is no such device.
+        MissingWeightsError: a file of the model is not there.
+        IntegrityError: the model is damaged.
+    """
+    with clock.counting("import_s"), listener.doing("importing torch"), holding_signals():
+        from stylefacev_cli.common.threads import num_threads, set_num_threads
+        from stylefacev_cli.pipeline import load_model
+    with clock.counting("load_s"), listener.doing(f"loading the model {manifest.name}"):
+        if compute.threads is not None:
+            set_num_threads(compute.threads)
+        model = load_model(manifest, compute.device, dtype)
+    if renders:
+        with clock.counting("warm_up_s"), listener.doing("compiling kernels"):
+            model.warm_up()
+    listener.detail(
+        f"model {manifest.name} ({manifest.sha256[:12]}) from {manifest.folder}, "
+        f"{model.device.type}, {dtype}, {num_threads()} threads"
+    )
+    return Session(model, listener, clock)
+
+
+def prepare(plan: Plan, session: Session) -> None:
+    """Load the people of files, and warn of settings that the model handles badly."""
+    if plan.settings.camera is not None:
+        for warning in camera_warnings(plan.settings.camera, session.model):
+            session.listener.note(warning)
+    for identity in plan.identities:
+        with session.clock.counting("load_s" if identity.photo is None else "fit_s"):
+            session.person(identity, plan.settings)
+
+
+def run(plan: Plan, session: Session, stream: BinaryIO | None = None) -> Iterator[Result]:
+    """Render and write the videos of a plan, one after the other.
+
+    Args:
+        plan: what is rendered.
+        session: by whom.
+        stream: for the video of a plan that goes to one.
 
     Raises:
         StyleFaceVError: and its children, see `errors.py`.
-        ClosedPipe: the reader of stdout has gone.
+        BrokenPipeError: nobody reads the stream any more.
     """
-    clock = Clock(terminal.started_s)
-    to_stdout = wishes.out == "-"
-    plan = plan_videos(wishes, terminal)
-    terminal.way_on = "; --skip-existing goes on from here"
-    manifest, targets, num_frames = plan.manifest, plan.targets, plan.playing.num_frames
-    made: list[dict[str, Any]] = []
-    results: dict[str, Any] = {"videos": made, "skipped": plan.skipped}
-    try:
-        if targets:
-            with clock.counting("import_s"), holding_signals():
-                from stylefacev_cli.common.memory import keep_freed_memory
-                from stylefacev_cli.common.threads import num_threads, set_num_threads
-                from stylefacev_cli.pipeline import load_model
-            with clock.counting("load_s"):
-                keep_freed_memory()
-                if wishes.num_threads is not None:
-                    set_num_threads(wishes.num_threads)
-                model = load_model(manifest.folder, wishes.device, wishes.dtype)
-            with clock.counting("warm_up_s"):
-                model.warm_up()
-            terminal.detail(
-                f"model {manifest.name} ({manifest.sha256[:12]}) from {manifest.folder}, "
-                f"{model.device.type}, {wishes.dtype}, {num_threads()} threads"
-            )
-            for doubt in doubts(wishes.direction.camera, model):
-                terminal.note(doubt)
-            with clock.counting("load_s"):
-                people = [load_person(who, model, 1.0, terminal) for who in plan.people]
-            mixes = mixes_of(wishes.direction.mixes, model, wishes.truncation)
-            per_video = 1 if plan.sheet else num_frames
-            with terminal.progress(len(targets) * per_video, "frames") as advance:
-                for target in targets:
-                    record = _describe(wishes, plan, target)
-                    poses: Poses = {}
-                    frames = _frames(model, wishes, plan, target, people, mixes, poses, terminal)
-                    if to_stdout:
-                        stream_video(frames, target, record, clock, advance)
-                        _save_tracks(plan, model, poses, record)
-                        continue
-
-                    def finish(
-                        part: Path, poses: Poses = poses, record: dict[str, Any] = record
-                    ) -> None:
-                        _save_tracks(plan, model, poses, record)
-
-                    made.append(make_video(frames, target, record, clock, advance, model, finish))
-                    if not wishes.as_json:
-                        terminal.result(str(target.path))
-    except StyleFaceVError as error:
-        if wishes.as_json:  # what was made before stays, and is told
-            results.update(error=str(error), exit_code=error.exit_code, timing=clock.summary())
-            terminal.result(json.dumps(results, indent=2))
-        raise
-    timing = clock.summary()
-    if wishes.as_json:
-        terminal.result(json.dumps({**results, "timing": timing}, indent=2))
-    terminal.note(_summary(len(targets), num_frames, timing))
+    if plan.to_stream and stream is None:
+        raise UsageError("out - is a stream of the command line; give a name, or none")
+    prepare(plan, session)
+    total = sum(spec.num_frames for spec in plan.specs)
+    with session.listener.progress(total, "frames") as advance:
+        for spec in plan.specs:
+            yield _write(spec, session, advance, stream)
 
 
-def _save_tracks(plan: Plan, model: Model, poses: Poses, record: dict[str, Any]) -> None:
-    """Before a video bears its name: where it is, its poses are too."""
-    playing = plan.playing
-    for cell, of_cell in poses.items():
-        seeds, column = cell
-        if plan.people:
-            origin = {**record, **plan.people[seeds[0]].about}
-        else:
-            origin = {**record, "seed": seeds[0] if len(seeds) == 1 else list(seeds)}
-        if len(playing.motions) > 1:
-            motion = playing.motions[column]
-            origin |= {"motion_seed": motion.motion_seed} if motion.track is None else {}
-            origin |= {"track": motion.source} if motion.track is not None else {}
-        save_poses(plan.tracks[cell], of_cell, model, playing.fps, origin, playing.edits.loop)
+def _write(
+    spec: VideoSpec, session: Session, advance: Callable[[str], None], stream: BinaryIO | None
+) -> Result:
+    saved: dict[FaceSpec, Poses] = {}
+    about, settings = spec.about, spec.settings
+    feed = Feed(render(spec, session, saved), about, session.clock, lambda: advance(spec.name))
+
+    def finish(part: Path) -> None:
+        if settings.sound_from is not None:
+            from stylefacev_cli.media.sound import add_sound
+
+            add_sound(part, settings.sound_from, settings.format)
+        _save_tracks(spec, saved, session.model)
+
+    if spec.path is None:
+        assert stream is not None
+        stream_video(feed, stream)
+        _save_tracks(spec, saved, session.model)
+        return Result(spec, about)
+    return Result(spec, write_video(feed, spec.path, session.model.device.type, finish))
 
 
-def _frames(
-    model: Model, wishes: Wishes, plan: Plan, target: Target, people: list[Person],
-    mixes: list[Mix], poses: Poses, terminal: Terminal,
-) -> Iterator[Frame]:  # fmt: skip
-    """The frames of a video; the poses of those that are to be saved go into `poses`."""
-    playing, direction, sheet = plan.playing, wishes.direction, plan.sheet
-    num = playing.num_frames
+def render(
+    spec: VideoSpec, session: Session, saved: dict[FaceSpec, Poses] | None = None
+) -> Iterator[Frame]:
+    """The frames of a video.
 
-    def frames_of(cell: Cell) -> Iterator[Frame]:
-        seeds, column = cell
-        motion = playing.motions[column]
-        simple = motion.track is None and motion.step == 1 and cell not in plan.tracks
-        simple = simple and not people
-        simple = simple and direction.is_plain and not playing.edits.changes
-        if simple and (sheet is None or num == 1):
-            return model.sample(
-                seeds[0],
-                num,
-                motion_seed=motion.motion_seed,
-                truncation=wishes.truncation,
-                stabilise=wishes.stabilise,
-                batch=wishes.batch,
-            )
-        shown = [
-            people[seed] if people else model.person(seed, wishes.truncation) for seed in seeds
-        ]
-        faces, moves = moving(
-            model, playing, motion, shown, seeds[0], wishes.stabilise, terminal.note
-        )
-        if cell in plan.tracks:
-            moves = kept(moves, poses.setdefault(cell, []))
-        places = transforms_of(direction.camera, num, playing.edits.loop)
-        if sheet is not None:  # only what is shown is drawn
-            picks = set(sheet.picks(num))
-            moves = picked(moves, picks)
-            places = None if places is None else picked(places, picks)
-            faces = picked(faces, picks) if isinstance(faces, Iterator) else faces
-        batch = wishes.batch or model.default_batch
-        return shown[0].model.play(faces, moves, batch, mixes=mixes, transforms=places)
+    Args:
+        spec: of the video.
+        session: that renders it.
+        saved: takes the poses of the faces whose tracks are saved.
 
-    videos = [frames_of(cell) for cell in cells_of(wishes, target)]
-    if sheet is None and not wishes.grid:
-        return videos[0]
-    shape = layout_of(wishes, plan, target)
-    return tiled(videos, *shape) if sheet is None else contact_sheet(videos, sheet, *shape)
+    Returns:
+        An iterator of uint8 [H, W, 3] arrays.
+    """
+    faces = [_render_face(face, spec.settings, session, saved) for face in spec.faces]
+    sheet = spec.settings.sheet
+    if sheet is not None:
+        return contact_sheet(faces, sheet, spec.rows, spec.columns)
+    return tiled(faces, spec.rows, spec.columns) if spec.settings.is_grid else faces[0]
 
 
-def _describe(wishes: Wishes, plan: Plan, target: Target) -> dict[str, Any]:
-    """The provenance that goes into the file: nothing that differs from run to run."""
-    manifest, playing = plan.manifest, plan.playing
-    rows, columns = layout_of(wishes, plan, target)
-    how: dict[str, Any] = dict(wishes.direction.told())
-    if playing.edits.changes:
-        how["edits"] = playing.edits.told()
-    if plan.sheet is not None:
-        how["sheet"] = vars(plan.sheet)
-    return {
-        **describe_software(manifest),
-        **_who(wishes, plan, target),
-        "frames": playing.num_frames,
-        "fps": playing.fps,
-        "width": columns * manifest.resolution,
-        "height": rows * manifest.resolution,
-        "truncation": wishes.truncation,
-        "stabilise": wishes.stabilise,
-        **how,
-        "dtype": wishes.dtype,
-        "format": plan.format_name,
-        "lossless": wishes.lossless,
-    }
+def _render_face(
+    face: FaceSpec,
+    settings: RenderSettings,
+    session: Session,
+    saved: dict[FaceSpec, Poses] | None,
+) -> Iterator[Frame]:
+    """The frames of one face; of a contact sheet those that it shows."""
+    model, motion = session.model, settings.motion
+    if model.manifest.missing:  # a single frame, which takes the generator alone
+        from stylefacev_cli.pipeline import as_pictures
 
-
-def _who(wishes: Wishes, plan: Plan, target: Target) -> dict[str, Any]:
-    """Faces and motions of a video: one, or those of the rows and columns of a matrix."""
-    playing = plan.playing
-    seeds, motions = target.seeds, [playing.motions[column] for column in target.columns]
-    chain, matrix = wishes.direction.chain, len(motions) > 1
-    who: dict[str, Any] = {"seed": seeds[0]} if chain or not wishes.grid else {"seeds": list(seeds)}
-    if plan.people:
-        shown = [plan.people[place].about for place in seeds]
-        who = {"people": shown} if wishes.grid else dict(shown[0])
-    first = motions[0]
-    if first.track is not None:
-        tracks = [motion.source for motion in motions]
-        who |= {"tracks": tracks} if matrix else {"track": tracks[0]}
-    elif matrix:
-        who["motion_seeds"] = [motion.motion_seed for motion in motions]
-    else:
-        own = [seed if first.motion_seed is None else first.motion_seed for seed in seeds]
-        is_list = wishes.grid and not chain
-        who |= {"motion_seeds": own} if is_list else {"motion_seed": own[0]}
-    steps = [motion.step for motion in motions]
-    if any(step != 1 for step in steps):
-        rates = [playing.fps * step for step in steps]
-        who["resampled_from_fps"] = rates if len(set(rates)) > 1 else rates[0]
-    return who
-
-
-def _summary(num_videos: int, num_frames: int, timing: dict[str, float]) -> str:
-    total_s, synthesis_s = timing["total_s"], timing["synthesis_s"]
-    num_all = num_videos * num_frames
-    videos = f"{num_videos} video" + ("" if num_videos == 1 else "s")
-    frames = f"{num_all} frame" + ("" if num_all == 1 else "s")
-    return (
-        f"{videos}, {frames} in {total_s:.1f} s: "
-        f"synthesis {synthesis_s:.1f} s ({synthesis_s / total_s:.0%}), "
-        f"imports {timing['import_s']:.1f} s, loading {timing['load_s']:.1f} s, "
-        f"kernels {timing['warm_up_s']:.1f} s, encoder {timing['encode_wait_s']:.1f} s"
+        yield from as_pictures(model.first_frame(face.own_seed, settings.truncation))
+        return
+    people = [session.person(one, settings) for one in face.identities]
+    appearance, poses = appearance_and_poses(
+        model, motion, face.motion, people, face.own_seed, settings.stabilise, session.listener
     )
+    if face.track_path is not None and saved is not None:
+        poses = _recording(poses, saved.setdefault(face, []))
+    transforms = None
+    if settings.camera is not None:
+        transforms = camera_path(settings.camera, motion.num_frames, motion.loops)
+    if settings.sheet is not None:  # only what is shown is rendered
+        shown = set(settings.sheet.picks(motion.num_frames))
+        poses = select(poses, shown)
+        transforms = None if transforms is None else select(transforms, shown)
+        appearance = select(appearance, shown) if isinstance(appearance, Iterator) else appearance
+    batch = settings.batch or model.default_batch
+    mixes = session.mixes(settings) if settings.mixes else ()
+    yield from people[0].model.play(appearance, poses, batch, mixes=mixes, transforms=transforms)
+
+
+def _recording(poses: Iterator[torch.Tensor], into: Poses) -> Iterator[torch.Tensor]:
+    """Pass poses on, and keep them."""
+    for pose in poses:
+        into.append(pose.cpu())
+        yield pose
+
+
+def _save_tracks(spec: VideoSpec, saved: dict[FaceSpec, Poses], model: Model) -> None:
+    """Write the tracks of a video before it bears its name."""
+    if not saved:
+        return
+    import torch
+
+    from stylefacev_cli.motion.pose_tracks import write_track
+
+    motion = spec.settings.motion
+    for face, poses in saved.items():
+        assert face.track_path is not None
+        origin = {**spec.about, **face.record}
+        track = make_track(torch.cat(poses), model, motion.fps, origin, motion.loops)
+        write_track(face.track_path, track)

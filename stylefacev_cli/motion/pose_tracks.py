@@ -48,6 +48,19 @@ class PoseTrack:
     def __len__(self) -> int:
         return len(self.poses)
 
+    def __repr__(self) -> str:
+        loop = ", a loop" if self.loops else ""
+        return f"<pose track: {len(self)} poses, {self.fps:g} fps{loop}>"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the track to a .safetensors file; returns its path.
+
+        Raises:
+            StyleFaceVError: it cannot be written.
+        """
+        write_track(Path(path), self)
+        return Path(path)
+
 
 def write_track(path: Path, track: PoseTrack) -> None:
     """Write a track atomically; equal tracks are equal files.

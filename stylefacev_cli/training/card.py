@@ -15,7 +15,6 @@ from typing import Any
 import torch
 import yaml
 
-from stylefacev_cli import __version__
 from stylefacev_cli.common.files import write_atomic
 from stylefacev_cli.common.settings import to_plain
 from stylefacev_cli.datasets.clips import INDEX_NAME, MANIFEST_NAME, ClipSet
@@ -23,6 +22,7 @@ from stylefacev_cli.training.artifacts import Checkpoints, checkpoint_of
 from stylefacev_cli.training.engine.best import BEST_NAME
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore, read_checkpoint
 from stylefacev_cli.training.settings import TrainingConfig
+from stylefacev_cli.version import __version__
 from stylefacev_cli.weights.manifest import read_manifest
 
 CARD_NAME = "TRAINING_CARD.md"

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from stylefacev_cli import __version__
 from stylefacev_cli.common.distributed import process_index
 from stylefacev_cli.common.listener import Listener
 from stylefacev_cli.common.settings import to_plain
@@ -51,6 +50,7 @@ from stylefacev_cli.training.stages.joint import JointStage
 from stylefacev_cli.training.stages.joint_batches import JointNetworks
 from stylefacev_cli.training.stages.motion import MotionStage
 from stylefacev_cli.training.stages.pose import PoseStage
+from stylefacev_cli.version import __version__
 from stylefacev_cli.weights.manifest import read_manifest
 
 FRAMES_FOLDER = "frames"  # of a run: large data, mapped; it can be made again

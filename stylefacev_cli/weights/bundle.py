@@ -205,17 +205,17 @@ def write_bundle(
     return manifest
 
 
-def load_bundle(name_or_folder: str | Path) -> Bundle:
+def load_bundle(model: str | Path | Manifest) -> Bundle:
     """Read a model; what its manifest does not say itself is told as a `StyleFaceVWarning`.
 
     Args:
-        name_or_folder: as for `find_bundle`.
+        model: as for `find_bundle`, or its manifest where that has been read.
 
     Raises:
         MissingWeightsError: there is no such model, or a file of it is not there.
         IntegrityError: a file is damaged, or is not what `bundle.yaml` says.
     """
-    manifest = read_manifest(name_or_folder)
+    manifest = model if isinstance(model, Manifest) else read_manifest(model)
     configs = read_configs(manifest)
     verify_files(manifest)
     modules: dict[str, Any] = {}

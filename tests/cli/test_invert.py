@@ -13,11 +13,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from stylefacev_cli.common.listener import LogListener
 from stylefacev_cli.detection.crop_window import face_squares
 from stylefacev_cli.detection.face_finders import Face
 from stylefacev_cli.errors import DataError, MissingWeightsError, UsageError
-from stylefacev_cli.generation import identities, photo_crop
+from stylefacev_cli.generation import photo_crop
 from stylefacev_cli.generation.inversions import plan_latents
+from stylefacev_cli.generation.requests import FaceSearchOptions
 from stylefacev_cli.metrics.key_point_tracks import detect_landmarks
 from stylefacev_cli.motion.pose_tracks import PoseTrack, write_track
 from stylefacev_cli.pipeline import load_model
@@ -129,9 +131,11 @@ def test_reenactment_of_seeds_latents_and_photos(
     poses = np.random.default_rng(0).random((3, 1, 8, 8)).astype(np.float32)
     write_track(Path("t.safetensors"), PoseTrack(poses, 10.0, space or ""))
     assert invert(call, "me.png", "-o", "me.safetensors")[0] == 0
-    whole = photo_crop.find_window
+    find_window, no_crop = photo_crop.find_window, FaceSearchOptions(crop=False)
     monkeypatch.setattr(
-        identities, "find_window", lambda photo, crop, *rest: whole(photo, False, *rest)
+        photo_crop,
+        "find_window",
+        lambda photo, name, model, _, listener: find_window(photo, name, model, no_crop, listener),
     )
     for source, key in (("5", "seed"), ("me.safetensors", "latent"), ("me.png", "photo")):
         out = f"{key}.mkv"
@@ -206,6 +210,12 @@ class Finder:
         return self.faces
 
 
+def found_window(picture: np.ndarray, name: str, crop: bool | None = None) -> Any:
+    no_model: Any = None
+    search = FaceSearchOptions(crop=crop)
+    return photo_crop.find_window(picture, name, no_model, search, LogListener())
+
+
 @pytest.mark.parametrize(
     ("faces", "told"),
     [
@@ -221,29 +231,29 @@ class Finder:
 def test_faces_that_are_refused(
     faces: list[Face], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(photo_crop, "finder_for", lambda model, detector: Finder(*faces))
-    monkeypatch.setattr(photo_crop, "room_of", lambda model: 1.0)
+    monkeypatch.setattr(photo_crop, "face_finder", lambda model, detector: Finder(*faces))
+    monkeypatch.setattr(photo_crop, "window_scale", lambda model: 1.0)
     picture = np.zeros((150, 200, 3), np.uint8)
     with pytest.raises(DataError, match=told) as error:
-        photo_crop.find_window(picture, None, "me.jpg", None, None)  # type: ignore[arg-type]
+        found_window(picture, "me.jpg")
     assert str(error.value).startswith("me.jpg: ")
 
 
 def test_the_window_of_a_face(monkeypatch: pytest.MonkeyPatch) -> None:
-    def window(crop: bool | None, width: int, *where: float, room: float = 1.0) -> list[int]:
-        monkeypatch.setattr(photo_crop, "finder_for", lambda *_: Finder(face(*where, turn=0.2)))
-        monkeypatch.setattr(photo_crop, "room_of", lambda model: room)
+    def window(crop: bool | None, width: int, *where: float, scale: float = 1.0) -> list[int]:
+        monkeypatch.setattr(photo_crop, "face_finder", lambda *_: Finder(face(*where, turn=0.2)))
+        monkeypatch.setattr(photo_crop, "window_scale", lambda model: scale)
         picture = np.zeros((150, width, 3), np.uint8)
-        found, facts = photo_crop.find_window(picture, crop, "x", None, None)  # type: ignore[arg-type]
+        found, facts = found_window(picture, "x", crop)
         assert facts["window"] == list(found)
         return list(found)
 
     left, top, side = window(None, 200, 100, 75, 90)
     assert abs(left + side / 2 - 100) <= 1 and abs(top + side / 2 - 75) <= 2 and 85 < side < 95
-    left, top, looser = window(None, 200, 100, 75, 90, room=1.3)
+    left, top, looser = window(None, 200, 100, 75, 90, scale=1.3)
     assert abs(left + looser / 2 - 100) <= 1 and looser == pytest.approx(1.3 * side, abs=2)
     assert window(None, 150, 75, 75, 100) != [0, 0, 150]
-    assert window(None, 150, 75, 75, 100, room=1.3) == [0, 0, 150]
+    assert window(None, 150, 75, 75, 100, scale=1.3) == [0, 0, 150]
     assert window(None, 150, 75, 75, 140) == [0, 0, 150]  # it fills the square
     assert window(True, 150, 75, 75, 130) != [0, 0, 150]
 
@@ -277,7 +287,7 @@ def test_the_default_model_finds_and_inverts_a_face(call: Callable[..., Outcome]
     left, top, side = made["origin"]["window"]
     x, y, width = model_square(small) * 110 / small.shape[0]
     assert np.allclose([left + side / 2, top + side / 2], [60 + x, 20 + y], atol=4)
-    room = photo_crop.room_of(load_model(device="cpu"))
+    room = photo_crop.window_scale(load_model(device="cpu"))
     assert 1.1 < room < 1.2  # faces have room in the frames of default-128
     assert side / width == pytest.approx(room, rel=0.1)
     assert made["found"]["psnr"] > made["encoder"]["psnr"] + 1
@@ -287,8 +297,8 @@ def test_the_default_model_finds_and_inverts_a_face(call: Callable[..., Outcome]
 def test_networks_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_model("default-64", device="cpu")
     with pytest.raises(MissingWeightsError, match="no weights"):
-        photo_crop.finder_for(model, "face-alignment")
-    assert photo_crop.finder_for(model, None).facts["name"] == "default-64"
+        photo_crop.face_finder(model, "face-alignment")
+    assert photo_crop.face_finder(model, None).facts["name"] == "default-64"
 
 
 NAMES = st.from_regex(r"[a-z]{1,3}", fullmatch=True)

@@ -112,3 +112,22 @@ def test_names_that_the_locale_cannot_write(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     Terminal([]).result("é.mp4")
     assert raw.getvalue() == b"\\xe9.mp4\n"
+
+
+def test_what_is_being_done_stands_beside_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = make_screen(monkeypatch)
+    terminal = Terminal([])
+    with terminal.doing("importing torch"):
+        pass
+    with terminal.progress(3, "steps") as advance:
+        with terminal.doing("looking for the face"):
+            pass
+        advance("ws")
+    shown = screen.getvalue()
+    assert "importing torch" in shown and "looking for the face" in shown
+    pipe = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", pipe)
+    terminal.verbose = True
+    with terminal.doing("looking for the face"):
+        pass
+    assert pipe.getvalue() == "looking for the face\n"

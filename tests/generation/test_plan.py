@@ -17,7 +17,9 @@ from PIL import Image
 from tiny import TINY_FPS, TINY_RESOLUTION_PX
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.generation.camera import parse_camera, parse_chain, parse_mixes
+from stylefacev_cli.generation.camera import parse_camera
+from stylefacev_cli.generation.mixing import parse_interpolation, parse_mixes
+from stylefacev_cli.generation.requests import CameraOptions
 from stylefacev_cli.motion.pose_tracks import MAX_TRACK_FRAMES, read_track
 
 Outcome = tuple[int, str, str]
@@ -226,11 +228,11 @@ Text = st.text(max_size=12) | st.from_regex(r"[-+0-9.,:]{0,12}")
 @given(Text)
 def test_odd_texts_are_refused(text: str) -> None:
     readers: tuple[Callable[[], object], ...] = (
-        lambda: parse_chain(text),
+        lambda: parse_interpolation(text),
         lambda: parse_mixes([text]),
-        lambda: parse_camera(text, None, None),
-        lambda: parse_camera(None, text, None),
-        lambda: parse_camera(None, None, text),
+        lambda: parse_camera(CameraOptions(rotate=text)),
+        lambda: parse_camera(CameraOptions(shift=text)),
+        lambda: parse_camera(CameraOptions(zoom=text)),
     )
     for reader in readers:
         try:

@@ -1,4 +1,4 @@
-"""Several videos as one: side by side, or a few frames of each as one picture."""
+"""Grids and contact sheets: several videos side by side, or some frames of each as one picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from stylefacev_cli.errors import UsageError
-from stylefacev_cli.generation.output_paths import Target, check_sides, grid_shape
+from stylefacev_cli.generation.outputs.output_paths import Target, check_sides, grid_shape
 from stylefacev_cli.media import Frame
 
 SHEET_FRAMES = 8
@@ -30,7 +30,7 @@ class Sheet:
     num_columns: int
 
     def picks(self, length: int) -> list[int]:
-        """The numbers of the frames shown of a video."""
+        """The indices of the frames shown of a video of some length."""
         num = min(self.num_frames, length)
         if num == 1:
             return [0]
@@ -40,7 +40,7 @@ class Sheet:
 def plan_sheet(
     format_name: str, num_frames: int | None, num_columns: int | None, length: int
 ) -> Sheet | None:
-    """The sheet that was asked for, if it was.
+    """The sheet of a request; None for other formats.
 
     Raises:
         UsageError: its options are there, but not the format.
@@ -66,8 +66,8 @@ def layout(
     """
     num_rows, num_columns = 1 if chain else len(target.seeds), len(target.columns)
     if sheet is not None:
-        of_video = math.ceil(sheet.num_frames / sheet.num_columns)
-        num_rows, num_columns = num_rows * num_columns * of_video, sheet.num_columns
+        per_video = math.ceil(sheet.num_frames / sheet.num_columns)
+        num_rows, num_columns = num_rows * num_columns * per_video, sheet.num_columns
     elif grid and num_columns == 1:
         return grid_shape(num_rows, tile_px)
     check_sides(num_rows, num_columns, tile_px)
@@ -92,14 +92,14 @@ def contact_sheet(
     yield _picture(tiles, rows, columns)
 
 
-def picked(things: Iterable[_T], numbers: Container[int]) -> Iterator[_T]:
-    """Those whose number is among some."""
-    return (thing for number, thing in enumerate(things) if number in numbers)
+def select(items: Iterable[_T], indices: Container[int]) -> Iterator[_T]:
+    """The items at some indices."""
+    return (item for index, item in enumerate(items) if index in indices)
 
 
 def _picture(tiles: Sequence[Frame], rows: int, columns: int) -> Frame:
-    side = len(tiles[0])
-    picture = np.zeros((rows, side, columns, side, 3), np.uint8)
+    height, width = tiles[0].shape[:2]
+    picture = np.zeros((rows, height, columns, width, 3), np.uint8)
     for index, tile in enumerate(tiles):
         picture[index // columns, :, index % columns] = tile
-    return picture.reshape(rows * side, columns * side, 3)
+    return picture.reshape(rows * height, columns * width, 3)

@@ -1,4 +1,4 @@
-"""Which files a command will write: planned and checked before any work is done."""
+"""The files that a request will write: named and checked before any work is done."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from pathlib import Path
 
 from stylefacev_cli.common.paths import at_home
 from stylefacev_cli.errors import StyleFaceVError, UsageError
-from stylefacev_cli.media import FORMATS, is_frame_folder
-from stylefacev_cli.media.formats import SUFFIXES
+from stylefacev_cli.media.formats import FORMATS, GIF_MAX_FPS, LOSSY_ONLY, STREAM_FORMATS, SUFFIXES
 
 _FIELD = re.compile(r"\{(?:(seed|motion_seed)(?::0?([0-9]{1,2})d?)?|(track|from))\}")
 _FOREIGN_SUFFIXES = (
@@ -38,15 +37,10 @@ class Target:
     path: Path
     columns: tuple[int, ...] = (0,)
 
-    @property
-    def sidecar(self) -> Path:
-        """The JSON file beside the video."""
-        return self.path.with_name(self.path.name + ".json")
-
 
 @dataclass(frozen=True)
 class Columns:
-    """The motions of a matrix, as names of files tell them.
+    """The motions of a matrix, as file names have them.
 
     Attributes:
         field: `motion_seed` or `track`.
@@ -57,30 +51,65 @@ class Columns:
     names: tuple[str, ...] = ("",)
 
 
-def choose_format(out: str, wanted: str | None) -> str:
-    """Find the format: the one asked for, else that of the name, else mp4.
+def video_format(out: str | None, asked: str | None, *, lossless: bool) -> str:
+    """The format of videos that go to `out`: a name, - for a stream, or None for memory.
+
+    Args:
+        out: where they go.
+        asked: the format that a request names; None: by the name, else mp4.
+        lossless: keep every colour.
+
+    Raises:
+        UsageError: it is not one for there, or cannot be lossless.
+    """
+    if out == "-":
+        format_name = asked or "mp4"
+        if format_name not in STREAM_FORMATS:
+            formats = ", ".join(STREAM_FORMATS)
+            raise UsageError(f"-o - cannot carry {format_name}; give --format one of {formats}")
+    else:
+        format_name = choose_format(out or "", asked)
+        if format_name == "raw":
+            raise UsageError("--format raw goes down a pipe only: add -o - and one seed")
+    if lossless and format_name in LOSSY_ONLY:
+        raise UsageError(f"--lossless: a {format_name} cannot be; give an mp4, mkv, webm or png")
+    return format_name
+
+
+def choose_format(out: str, asked: str | None) -> str:
+    """The format of a name: the one asked for, else that of the ending, else mp4.
 
     Raises:
         UsageError: the two disagree, or the name stands for a format that is not made.
     """
     suffix = Path(out).suffix.lower()
     if suffix in _FOREIGN_SUFFIXES:
-        if (suffix, wanted) == (".png", "sheet"):
+        if (suffix, asked) == (".png", "sheet"):
             return "sheet"
         hint = "; png is a folder of pictures: leave .png out" if suffix == ".png" else ""
-        hint += ", or add --format sheet" if hint and wanted is None else ""
+        hint += ", or add --format sheet" if hint and asked is None else ""
         raise UsageError(f"--out: cannot write {suffix} files, only {', '.join(FORMATS)}{hint}")
     by_name = suffix[1:] if suffix[1:] in FORMATS and suffix[1:] not in SUFFIXES else None
-    if wanted and by_name and wanted != by_name:
-        raise UsageError(f"--out {out} is a name for {by_name}, but --format is {wanted}")
-    return wanted or by_name or "mp4"
+    if asked and by_name and asked != by_name:
+        raise UsageError(f"--out {out} is a name for {by_name}, but --format is {asked}")
+    return asked or by_name or "mp4"
+
+
+def check_rate(format_name: str, fps: float) -> None:
+    """Check that a format can have a frame rate.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if format_name == "gif" and fps > GIF_MAX_FPS:
+        raise UsageError(f"a gif has at most {GIF_MAX_FPS:g} frames per second, not {fps:g}")
 
 
 def plan_targets(
     out: str, format_name: str, seeds: list[int], *, grid: bool, option: str = "--out",
     columns: Columns | None = None, chain: bool = False, people: Sequence[str] = (),
 ) -> list[Target]:  # fmt: skip
-    """Give each video its path.
+    """The path of each video.
 
     Args:
         out: a folder, a file name ending in the format, or a pattern with fields in it: `{seed}`
@@ -147,8 +176,8 @@ def _with_fields(
     if is_name:
         return out
     if not fields:
-        wanted = dict.fromkeys([known[0], *needed])
-        stem = os.path.join(out, "grid" if grid else "-".join(f"{{{name}}}" for name in wanted))
+        differing = dict.fromkeys([known[0], *needed])
+        stem = os.path.join(out, "grid" if grid else "-".join(f"{{{name}}}" for name in differing))
     return stem + suffix
 
 
@@ -165,7 +194,7 @@ def _fill(pattern: str, seeds: tuple[int, ...], motion: str, person: str) -> str
 def without_existing(
     targets: list[Target], format_name: str, *, force: bool, skip_existing: bool
 ) -> list[Target]:
-    """Leave out the videos that are there already; refuse to overwrite without `force`.
+    """The targets without the videos that are there already; without `force` none is overwritten.
 
     Raises:
         UsageError: a file would be overwritten, or something stands there that is no such video.
@@ -179,6 +208,8 @@ def without_existing(
         raise UsageError(
             f"{existing[0]}{more} would be overwritten; add --force, or --skip-existing to go on"
         )
+    from stylefacev_cli.media import is_frame_folder
+
     for path in existing:
         if path.is_dir() != (format_name == "png"):
             kind = "folder" if path.is_dir() else "file"
@@ -188,6 +219,21 @@ def without_existing(
                 f"{path} holds other things than frames: not overwritten; choose another --out"
             )
     return targets
+
+
+def check_new_files(paths: Sequence[Path], force: bool) -> None:
+    """Check the single files that a command will write.
+
+    Raises:
+        UsageError: one is there already, or a folder has its name.
+        StyleFaceVError: a folder cannot be written.
+    """
+    for path in paths:
+        if os.path.lexists(path) and not force:
+            raise UsageError(f"{path} would be overwritten; add --force or choose another --out")
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder: not overwritten; choose another --out")
+    check_writable([Target((0,), path) for path in paths])
 
 
 def check_writable(targets: list[Target]) -> None:

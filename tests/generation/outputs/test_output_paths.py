@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from stylefacev_cli.errors import StyleFaceVError, UsageError
-from stylefacev_cli.generation.output_paths import (
+from stylefacev_cli.generation.outputs.output import sidecar_of
+from stylefacev_cli.generation.outputs.output_paths import (
     Target,
     check_writable,
     choose_format,
@@ -36,7 +37,7 @@ def test_names(out: str, format_name: str, grid: bool, paths: list[str]) -> None
     targets = plan_targets(out, format_name, [3, 12], grid=grid)
     assert [str(target.path) for target in targets] == paths
     assert targets[0].seeds == ((3, 12) if grid else (3,))
-    assert str(targets[0].sidecar) == paths[0] + ".json"
+    assert str(sidecar_of(targets[0].path)) == paths[0] + ".json"
 
 
 def test_one_seed_may_name_its_file() -> None:
