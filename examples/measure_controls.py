@@ -2,7 +2,7 @@
 
     python examples/measure_controls.py [--model default-128] [--only zoom …]
 
-Prints a line for each number that README and model card give:
+Prints a line for each number that `docs/` and the model card give:
 
     rotate      how far the line between the eyes turns, median of the first people (degrees)
     zoom        how much larger faces are, median of the first people
@@ -53,7 +53,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace, work: Path) -> None:
         self.options, self._work = options, work
         self.model = load_model(options.model)
-        self._detector = needed(self.model.networks.finder, "landmarks")
+        self._detector = needed(self.model.networks.landmark_detector, "landmarks")
         self._embed = None if options.identity == "none" else face_network(options.identity).embed
         self.people = range(options.people)
 

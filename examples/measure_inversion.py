@@ -58,7 +58,7 @@ class Bench:
 
     def __init__(self, model: Model, identity: str) -> None:
         self.model = model
-        self.detector = needed(model.networks.finder, "landmarks")
+        self.detector = needed(model.networks.landmark_detector, "landmarks")
         self.embed = None if identity == "none" else face_network(identity).embed
 
     def points(self, frames: Frames) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The README's pictures of what commands and options do: a row or a film for each of them.
+"""The documentation's pictures of what commands and options do: a row or a film for each of them.
 
 python examples/pictures.py [FOLDER] [MODEL]
 

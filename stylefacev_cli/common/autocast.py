@@ -1,4 +1,4 @@
-"""What products are computed in, where a coarser precision than float32 is asked for.
+"""The precision of matrix products and convolutions where less than float32 is requested.
 
 PyTorch runs bfloat16 convolutions on every CPU, but on those without AVX-512 five to thirty times
 slower than float32, and oneDNN's matrix products refuse. There factors are rounded all the same, so

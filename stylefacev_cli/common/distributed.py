@@ -1,4 +1,4 @@
-"""Sums over the processes that train together; without any others, they cost nothing.
+"""Reductions over the processes of distributed training; no-ops in a single process.
 
 Processes are those of `torch.distributed`'s default group, joined by whoever started the training.
 All sums are differentiable, any number of times: of y = Σ_r x_r every process has one copy, so that
@@ -18,12 +18,12 @@ from stylefacev_cli.errors import StyleFaceVError
 
 
 def num_processes() -> int:
-    """How many processes work together."""
+    """Number of processes that train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def process_index() -> int:
-    """Which of them this one is, from 0."""
+    """Rank of this process, from 0."""
     return dist.get_rank() if num_processes() > 1 else 0
 
 

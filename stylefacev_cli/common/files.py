@@ -94,7 +94,7 @@ def sync_file(path: Path) -> None:
 
 @contextlib.contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Turn an `OSError` of the block into one line that says which output failed and what to do."""
+    """Turn an `OSError` of the block into an error that names the output and what to do."""
     try:
         yield
     except OSError as error:
@@ -140,7 +140,7 @@ def final_name(part: Path) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder of ours if it is there; never complain."""
+    """Remove a file or a folder of ours if it is there; errors are ignored."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -150,7 +150,7 @@ def remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold a lock that other runs respect; it goes with the process, however that ends.
+    """Hold an exclusive lock between processes; it is released however the process ends.
 
     Args:
         path: of the lock file, made if need be.
@@ -189,7 +189,7 @@ def _part_of(target: Path) -> Path:
 
 
 def _move(part: Path, target: Path) -> None:
-    """Rename; a folder first makes way for its successor, which `os.replace` cannot do."""
+    """Rename a file or folder over the target; a folder there is moved away first."""
     if not (part.is_dir() and target.is_dir()):
         os.replace(part, target)
         return

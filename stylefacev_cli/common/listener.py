@@ -1,4 +1,4 @@
-"""Who is told how a job goes: a terminal, a web page, a notebook, or the log of this package."""
+"""Listeners: they receive notes and progress of a job, for a terminal, a web page or the log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Advance = Callable[[str], None]
 
 
 class Listener(Protocol):
-    """What the engine tells while it works. Results are not told: they are returned or yielded."""
+    """Receives notes and progress of a job; results are returned or yielded, never passed here."""
 
     def note(self, text: str) -> None:
         """Tell something worth knowing, on one line."""

@@ -1,4 +1,4 @@
-"""How the process deals with memory that layers give back."""
+"""The allocator's treatment of memory that layers free."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _GROUP = "stylefacev_group"
 
 @dataclass(frozen=True)
 class Option:
-    """What a front door shows of a field.
+    """How an option is shown to users.
 
     Attributes:
         help: one sentence.

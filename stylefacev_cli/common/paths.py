@@ -1,4 +1,4 @@
-"""Names of folders that may begin with ~, one's home; above all that of all that is kept."""
+"""Folders of this program, and paths that begin with `~`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from stylefacev_cli.errors import UsageError
 
 
-def at_home(name: str, option: str) -> Path:
-    """The path of a name that may begin with ~, one's home folder.
+def expand_home(name: str, option: str) -> Path:
+    """A path with its leading `~` replaced by the home folder.
 
     Args:
         name: of a file or folder.
         option: where it was given, for the message.
 
     Raises:
-        UsageError: it is that of a user who is not there.
+        UsageError: there is no such home folder.
     """
     try:
         return Path(name).expanduser()
@@ -25,9 +25,9 @@ def at_home(name: str, option: str) -> Path:
 
 
 def home_folder() -> Path | None:
-    """`$STYLEFACEV_HOME`; None where it is not set. Raises as `at_home`."""
+    """`$STYLEFACEV_HOME`; None where it is not set. Raises as `expand_home`."""
     home = os.environ.get("STYLEFACEV_HOME")
-    return at_home(home, "STYLEFACEV_HOME") if home else None
+    return expand_home(home, "STYLEFACEV_HOME") if home else None
 
 
 def shipped_folder() -> Path:

@@ -1,6 +1,6 @@
 """Several processes at one task: `torchrun --nproc-per-node N -m stylefacev_cli eval …` or `train`.
 
-Each takes its share of the items; all of them know all results; the first one tells them.
+Each takes its share of the items; all get all results; the first one prints and writes them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ WAIT = timedelta(hours=6)  # for the first process, while it saves, measures or 
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this one is."""
+    """Rank of this process and number of processes."""
 
     rank: int = 0
     count: int = 1
 
     @property
     def is_first(self) -> bool:
-        """Whether this process tells the results."""
+        """Whether this process has rank 0, which prints and writes the results."""
         return self.rank == 0
 
     def exchange(self, value: Value) -> list[Value]:
@@ -40,17 +40,17 @@ class Processes:
         return values
 
     def of_first(self, value: Value) -> Value:
-        """What the first process has."""
+        """The value of the process of rank 0."""
         return self.exchange(value)[0]
 
 
 def own_gpu() -> int:
-    """Which of this machine's GPUs is for this process: torchrun counts the processes on it."""
+    """Index of the GPU of this process: its rank among those of this machine."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def num_started() -> int:
-    """How many processes torchrun has started; 1 without it."""
+    """Number of processes that torchrun has started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

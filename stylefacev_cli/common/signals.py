@@ -1,4 +1,4 @@
-"""Signals held back while something runs that must not be interrupted."""
+"""Signals deferred while a block runs that must not be interrupted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small safetensors files with a description: read as what they are, files that anybody made.
+"""Small safetensors files with a JSON description, such as latents and pose tracks; untrusted.
 
 Everything is checked before memory is taken: the file's size, its description, and the names,
 shapes and types of its tensors; and then the numbers.
@@ -26,7 +26,7 @@ F32 = NDArray[np.float32]
 
 
 class Header(NamedTuple):
-    """What a file says of a tensor before it is read."""
+    """Shape and type of a tensor, as the file's header says."""
 
     shape: tuple[int, ...]
     kind: str  # F32, F16 …
@@ -36,7 +36,7 @@ Headers = Mapping[str, Header]
 
 
 class TensorFile(NamedTuple):
-    """A kind of file.
+    """A kind of tensor file: its name, metadata key and version.
 
     Attributes:
         kind: what people call it, such as `pose track`.

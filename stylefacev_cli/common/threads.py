@@ -1,4 +1,4 @@
-"""How many CPU threads are used: one number for torch, numba and our own kernels."""
+"""The number of CPU threads of torch, numba and our own kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One file of raw footage → clips or an image of a prepared set, or the reason why not."""
+"""One file of raw footage → clips or an image of a prepared set, or the reasons for skipping it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from stylefacev_cli.detection.crop_window import (
     split_runs,
     whole_frames,
 )
-from stylefacev_cli.detection.face_finders import FaceFinder, follow_face, open_finder
+from stylefacev_cli.detection.face_finders import FaceFinder, follow_face, open_face_finder
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.media import frame_rate, read_frames
 from stylefacev_cli.media.images import read_image
@@ -109,7 +109,7 @@ class PrepareSettings:
 
 @dataclass
 class Prepared:
-    """What became of a file: its line in `sources.jsonl`.
+    """The outcome for one file: its line in `sources.jsonl`.
 
     Attributes:
         source: its name.
@@ -131,15 +131,15 @@ class Prepared:
 def start_worker(
     settings: PrepareSettings, folder: Path, set_name: str, device: str
 ) -> Callable[[Source], Prepared]:
-    """Make the function that prepares a file (errors as for `open_finder`)."""
+    """Make the function that prepares a file (errors as for `open_face_finder`)."""
     set_num_threads(1)  # the same numbers, whatever the number of workers
-    finder: FaceFinder | None = None
+    face_finder: FaceFinder | None = None
 
     def prepare(source: Source) -> Prepared:
-        nonlocal finder
-        if finder is None and source.landmarks is None and not settings.keep_frames:
-            finder = open_finder(settings.detector, device, settings.min_window_px)
-        return prepare_source(source, settings, folder, set_name, finder)
+        nonlocal face_finder
+        if face_finder is None and source.landmarks is None and not settings.keep_frames:
+            face_finder = open_face_finder(settings.detector, device, settings.min_window_px)
+        return prepare_source(source, settings, folder, set_name, face_finder)
 
     return prepare
 
@@ -149,7 +149,7 @@ def prepare_source(
     settings: PrepareSettings,
     folder: Path,
     set_name: str,
-    finder: FaceFinder | None,
+    face_finder: FaceFinder | None,
 ) -> Prepared:
     """Prepare one file.
 
@@ -158,20 +158,21 @@ def prepare_source(
         settings: how.
         folder: of the set; strips and labels are written to it, the index is not.
         set_name: its name, on which the split depends.
-        finder: of faces; not needed where landmarks came with the footage, or frames are kept.
+        face_finder: of faces; not needed where landmarks came with the footage, or frames are kept.
 
     Raises:
         OSError: the set cannot be written.
     """
     done = Prepared(source.name)
+    writer = _ClipWriter(settings, folder, set_name)
     try:
         if settings.keep_frames:
-            _keep_video(source, settings, folder, set_name, done)
+            _prepare_whole_frames(source, writer, done)
         elif settings.is_video:
-            assert finder is not None
-            _prepare_video(source, settings, folder, set_name, finder, done)
+            assert face_finder is not None
+            _prepare_video(source, writer, face_finder, done)
         else:
-            _prepare_image(source, settings, folder, set_name, finder, done)
+            _prepare_image(source, writer, face_finder, done)
     except DataError as error:
         done = Prepared(source.name)
         detail = str(error).replace(str(source.path), source.name)
@@ -185,16 +186,15 @@ def prepare_source(
 
 def _prepare_video(
     source: Source,
-    settings: PrepareSettings,
-    folder: Path,
-    set_name: str,
-    finder: FaceFinder,
+    writer: _ClipWriter,
+    face_finder: FaceFinder,
     done: Prepared,
 ) -> None:
     """Two passes: first where the face is in every frame, then the windows are cut out."""
+    settings = writer.settings
     rate = frame_rate(source.path) or 0.0
     frames = _frames(source.path, settings.step)
-    track = follow_face(finder, frames, settings.search_every, source.name)
+    track = follow_face(face_finder, frames, settings.search_every, source.name)
     chosen: list[tuple[Run, Window]] = []
     usable = np.array([reason is None for reason in track.reasons])
     squares = np.full((len(usable), 3), np.nan)
@@ -219,13 +219,12 @@ def _prepare_video(
         labels = _labels(track.landmarks[part], track.scores[part], window)
         labels["first_frame"] = np.array(run.first * settings.step)
         fps = rate / settings.step
-        _write(source, settings, folder, set_name, number, frames_cut, labels, fps, done)
+        writer.write(number, frames_cut, labels, fps, source, done)
 
 
-def _keep_video(
-    source: Source, settings: PrepareSettings, folder: Path, set_name: str, done: Prepared
-) -> None:
+def _prepare_whole_frames(source: Source, writer: _ClipWriter, done: Prepared) -> None:
     """Whole frames: they are counted first, then cut evenly where a clip would grow too long."""
+    settings = writer.settings
     num_frames, shape = 0, (0, 0)
     for picture in _frames(source.path, settings.step):
         if num_frames and picture.shape[:2] != shape:
@@ -247,7 +246,7 @@ def _keep_video(
     for number, frames in enumerate(_cut_runs(source.path, settings, kept)):
         first = np.array(kept[number][0].first * settings.step)
         labels = {"window": np.array(window), "first_frame": first}
-        _write(source, settings, folder, set_name, number, frames, labels, fps, done)
+        writer.write(number, frames, labels, fps, source, done)
 
 
 def _frames(path: Path, step: int) -> Iterator[U8]:
@@ -276,19 +275,18 @@ def _cut_runs(
 
 def _prepare_image(
     source: Source,
-    settings: PrepareSettings,
-    folder: Path,
-    set_name: str,
-    finder: FaceFinder | None,
+    writer: _ClipWriter,
+    face_finder: FaceFinder | None,
     done: Prepared,
 ) -> None:
+    settings = writer.settings
     given = source.landmarks
     picture = read_image(source.path, upright=given is None)
     if given is not None:
         landmarks, scores = given, np.ones(len(given), np.float32)
     else:
-        assert finder is not None
-        found = finder.find(picture)
+        assert face_finder is not None
+        found = face_finder.find(picture)
         if len(found) != 1:
             done.skip(TWO_FACES if found else NO_FACE)
             return
@@ -311,7 +309,7 @@ def _prepare_image(
         return
     image = window.cut(picture, settings.size_px)[None]
     labels = _labels(landmarks[None], scores[None], window)
-    _write(source, settings, folder, set_name, 0, image, labels, 0.0, done)
+    writer.write(0, image, labels, 0.0, source, done)
 
 
 # --- both ------------------------------------------------------------------------------------
@@ -335,37 +333,40 @@ def _labels(
     return labels
 
 
-def _write(
-    source: Source,
-    settings: PrepareSettings,
-    folder: Path,
-    set_name: str,
-    number: int,
-    frames: U8,
-    labels: dict[str, NDArray[Any]],
-    fps: float,
-    done: Prepared,
-) -> None:
-    name = f"{file_name(source.name)}-{number}"
-    # 256 folders: large folders are slow to list.
-    stem = f"clips/{hashlib.sha256(source.name.encode()).hexdigest()[:2]}/{name}"
-    identity = identity_number(source.person)
-    entry = ClipEntry(
-        id=name,
-        file=f"{stem}.png",
-        labels=f"{stem}.npz",
-        num_frames=len(frames),
-        size_px=settings.size_px,
-        fps=fps,
-        identity=identity,
-        kind="clip" if settings.is_video else "still",
-        source=source.name,
-        person=source.person,
-        split=_split(source, settings, set_name, identity),
-    )
-    write_clip(folder, entry, frames, labels)
-    done.clips.append(entry)
-    done.hashes.append([sha256_of(folder / entry.file), sha256_of(folder / str(entry.labels))])
+@dataclass(frozen=True)
+class _ClipWriter:
+    """Writes the clips of a set: strips and labels, not the index."""
+
+    settings: PrepareSettings
+    folder: Path
+    set_name: str
+
+    def write(
+        self, number: int, frames: U8, labels: dict[str, NDArray[Any]], fps: float,
+        source: Source, done: Prepared,
+    ) -> None:  # fmt: skip
+        """Write the number-th clip of a file, [T, S, S, 3], and note it as done."""
+        name = f"{file_name(source.name)}-{number}"
+        # 256 folders: large folders are slow to list.
+        stem = f"clips/{hashlib.sha256(source.name.encode()).hexdigest()[:2]}/{name}"
+        identity = identity_number(source.person)
+        entry = ClipEntry(
+            id=name,
+            file=f"{stem}.png",
+            labels=f"{stem}.npz",
+            num_frames=len(frames),
+            size_px=self.settings.size_px,
+            fps=fps,
+            identity=identity,
+            kind="clip" if self.settings.is_video else "still",
+            source=source.name,
+            person=source.person,
+            split=_split(source, self.settings, self.set_name, identity),
+        )
+        write_clip(self.folder, entry, frames, labels)
+        done.clips.append(entry)
+        files = (entry.file, str(entry.labels))
+        done.hashes.append([sha256_of(self.folder / file) for file in files])
 
 
 def _split(source: Source, settings: PrepareSettings, set_name: str, identity: int) -> str | None:

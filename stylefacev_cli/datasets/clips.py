@@ -1,4 +1,4 @@
-"""Sets of clips on disk: the one form in which frames and their labels are kept.
+"""Clip sets on disk: frames and their labels, as rendered and prepared sets have them.
 
 A set is a folder:
 

@@ -1,4 +1,4 @@
-"""Raw footage: which files a folder holds, who is on them, and which are left aside by name.
+"""Files of raw footage: which a folder holds, which person is in each, which are skipped by name.
 
 RAVDESS (Livingstone & Russo 2018) names its files by seven numbers:
 modality-vocal channel-emotion-intensity-statement-repetition-actor.

@@ -1,4 +1,4 @@
-"""What a set holds: counts, lengths, poses, what was left out, and a sheet of pictures."""
+"""Statistics of a clip set: counts, lengths, poses, skipped footage; and its contact sheet."""
 
 from __future__ import annotations
 
@@ -126,11 +126,11 @@ def check_content(clips: ClipSet) -> str:
         IntegrityError: the set is not what its manifest says.
     """
     clips.check()
-    found, told = clips.content_hash(), clips.manifest().get("content_sha256")
-    if told is not None and told != found:
+    found, recorded = clips.content_hash(), clips.manifest().get("content_sha256")
+    if recorded is not None and recorded != found:
         raise IntegrityError(
             f"{clips.folder}: its content has SHA-256 {found[:12]}…, its manifest says "
-            f"{str(told)[:12]}…: it was changed after it was made; prepare it again"
+            f"{str(recorded)[:12]}…: it was changed after it was made; prepare it again"
         )
     return found
 

@@ -1,6 +1,6 @@
 """From a request to a prepared set: its footage, face finder, origin and report.
 
-find_sources → open_finder → prepare_set → Report
+find_sources → open_face_finder → prepare_set → Report
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stylefacev_cli.datasets.requests import (
     PrepareRequest,
 )
 from stylefacev_cli.datasets.set_builder import Origin, Progress, Report, prepare_set
-from stylefacev_cli.detection.face_finders import open_finder
+from stylefacev_cli.detection.face_finders import open_face_finder
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.version import __version__
 
@@ -50,13 +50,13 @@ def prepare(request: PrepareRequest, listener: Listener, command: str) -> Report
     settings = settings_of(request)
     sources = _sources(request, settings)
     # The finder is opened here once: what is missing is told before the first worker starts.
-    finder_facts, sources = _face_finder(request, settings, sources)
+    face_finder_facts, sources = _face_finder(request, settings, sources)
     origin = Origin(
         made_by=f"stylefacev {__version__}",
         command=command,
         source=str(common.src),
         licence=common.licence or _LICENCES.get(request.kind, NO_LICENCE),
-        detector=finder_facts,
+        detector=face_finder_facts,
     )
     with listener.progress(len(sources), "files") as advance:
         shown = 0
@@ -132,5 +132,5 @@ def _face_finder(
     if isinstance(request, FfhqRequest) and request.landmarks is not None:
         facts = {"name": request.landmarks.name, "sha256": settings.landmarks_sha256}
         return facts, with_ffhq_landmarks(sources, request.landmarks)
-    finder = open_finder(settings.detector, request.common.device, settings.min_window_px)
-    return finder.facts, sources
+    face_finder = open_face_finder(settings.detector, request.common.device, settings.min_window_px)
+    return face_finder.facts, sources

@@ -1,4 +1,4 @@
-"""What can be asked of sets of clips: the options of `data prepare` and `data inspect`.
+"""Requests for clip sets: the options of `data prepare` and `data inspect`.
 
 The four kinds of footage share most of their options; groups hold them once. Nothing here imports
 numpy: the command line makes its options of these at every start.
@@ -142,7 +142,7 @@ PrepareRequest: TypeAlias = RavdessRequest | VideosRequest | FfhqRequest | Image
 
 @dataclass(frozen=True)
 class InspectRequest:
-    """What is said of a set."""
+    """What is reported of a set."""
 
     folder: Path = option("Folder of a set.", flags=None)
     check: bool = option(

@@ -32,7 +32,7 @@ from stylefacev_cli.detection.crop_window import RESIZE_RULE
 from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
 
 RECIPE = 1  # counts up when the same footage and settings give another set
-_KEPT = "none: frames as they came, whole"
+_WHOLE_FRAMES = "none: frames as they came, whole"
 _WINDOW_RULES = {
     True: "one fixed square for a clip: the union of FFHQ's squares (unrotated) of all its frames",
     False: "as FFHQ-U: FFHQ's square, unrotated, shifted at random, not padded",
@@ -41,7 +41,7 @@ _WINDOW_RULES = {
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a set comes from; told in its manifest.
+    """Where a set comes from, for its manifest.
 
     Attributes:
         made_by: program and version.
@@ -155,10 +155,10 @@ def skipped_by_reason(done: list[Prepared]) -> dict[str, int]:
 def _claim(folder: Path, settings: PrepareSettings, origin: Origin) -> None:
     """Write the manifest, or check that the folder's is of the same set."""
     path = folder / MANIFEST_NAME
-    wanted = {"recipe": RECIPE, "settings": _plain(settings), "detector": origin.detector}
+    expected = {"recipe": RECIPE, "settings": _plain(settings), "detector": origin.detector}
     if path.exists():
         found = read_manifest(path)
-        if {name: found.get(name) for name in wanted} != wanted:
+        if {name: found.get(name) for name in expected} != expected:
             raise UsageError(f"{folder} holds a set with other settings; choose another DST")
         return
     if folder.exists() and any(folder.iterdir()):
@@ -170,7 +170,7 @@ def _claim(folder: Path, settings: PrepareSettings, origin: Origin) -> None:
         "source": origin.source,
         "licence": origin.licence,
         "detector": origin.detector,
-        "window": _KEPT if settings.keep_frames else _WINDOW_RULES[settings.is_video],
+        "window": _WHOLE_FRAMES if settings.keep_frames else _WINDOW_RULES[settings.is_video],
         "resize": RESIZE_RULE,
         "recipe": RECIPE,
         "settings": _plain(settings),

@@ -1,4 +1,4 @@
-"""Who is held out for validation: one rule, for training and for prepared sets."""
+"""The validation split by person: one rule for training and for prepared sets."""
 
 from __future__ import annotations
 

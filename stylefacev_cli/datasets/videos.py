@@ -1,4 +1,4 @@
-"""What evaluation looks at: videos, whatever they are kept as, one at a time in memory.
+"""Videos for evaluation, in any form on disk; one at a time in memory.
 
 folder of videos · folder of folders of frames · folder of images · a set of clips
 """
@@ -87,7 +87,7 @@ class VideoSet:
 
 
 def open_videos(folder: Path) -> VideoSet:
-    """Find out what a folder holds.
+    """The videos, frames or clips that a folder holds.
 
     Raises:
         DataError: it is not there, or holds no videos, frames or clips.
@@ -197,7 +197,7 @@ class ClipRule:
 
 @dataclass
 class Taken:
-    """What became of the videos of a set.
+    """Counts of used, too short and damaged videos of a set.
 
     Attributes:
         used: how many items, clips or images, were taken.

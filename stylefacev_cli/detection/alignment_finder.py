@@ -56,12 +56,12 @@ def check_weights() -> dict[str, str]:
 
 
 class AlignmentFinder:
-    """See above."""
+    """Finds faces with the library `face_alignment`, see above."""
 
     num_landmarks = NUM_LANDMARKS_68
 
     def __init__(self, device: str) -> None:
-        """Load both networks (errors as for `open_finder`)."""
+        """Load both networks (errors as for `open_face_finder`)."""
         hashes = check_weights()
         import face_alignment
 

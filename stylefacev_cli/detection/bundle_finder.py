@@ -43,53 +43,55 @@ from stylefacev_cli.weights.bundle import load_bundle
 # model draws (default-128: 0.78).
 _PEAK = 0.92  # the usual one of default-64, which the limits were measured with
 _USUAL_FACES = 16
-_MAYBE = 0.35
+_POSSIBLE = 0.35
 _ENOUGH = 0.7  # wrong places that the search can get stuck at reach 0.65
-_SURE = 0.8  # no better place need be looked for
+_CERTAIN = 0.8  # no better place need be looked for
 _ZOOM = 1.5  # between the sizes of the squares
 _STRIDE = 1 / 3  # of the squares, in their sides
 _FLAT = 0.02  # standard deviation of brightness below which there is nothing to see
-_MAX_LOOKS = 4
+_MAX_REFINEMENTS = 4
 _BATCH = 16
 _MIN_SIDE_PX = 40
 
 
 def open_bundle_finder(name: str, device: str, min_face_px: int) -> BundleFinder:
-    """The finder of a model (arguments and errors as for `open_finder`)."""
+    """The finder of a model (arguments and errors as for `open_face_finder`)."""
     bundle = load_bundle(name)
-    detector = bundle.networks.finder
+    detector = bundle.networks.landmark_detector
     if detector is None:
         raise UsageError(f"--detector {name}: this model has no landmark detector")
     facts = {"name": bundle.manifest.name, "sha256": bundle.manifest.sha256, "landmarks": "98 WFLW"}
     try:
         detector = detector.to(device)
-        peak = usual_faces(detector, bundle.networks.generator).peak
+        peak = detector_statistics(detector, bundle.networks.generator).peak
         return BundleFinder(detector, facts, min_face_px, peak)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"--device {device} cannot be used: {reason}") from error
 
 
-class UsualFaces(NamedTuple):
-    """What a detector sees on faces that a generator draws.
+class DetectorStatistics(NamedTuple):
+    """How a detector responds to the faces that a generator draws.
 
     Attributes:
         peak: mean peak of its heatmaps.
-        room: side of the frames over that of the squares around the faces in them, median. A model
-            is at home where faces fill the frame as they do in its own: about 1 in the canonical
-            framing, more in the others.
+        face_scale: side of the frames over that of the squares around the faces in them, median:
+            how large a crop has to be for faces to fill it as in training; about 1 in the
+            canonical framing, more in the others.
     """
 
     peak: float
-    room: float
+    face_scale: float
 
 
 @lru_cache(maxsize=2)  # asked of each photo and video
 @torch.inference_mode()
-def usual_faces(detector: LandmarkDetector, generator: Generator | None) -> UsualFaces:
-    """Measure them on 16 faces; without a generator those of default-64."""
+def detector_statistics(
+    detector: LandmarkDetector, generator: Generator | None
+) -> DetectorStatistics:
+    """Statistics over 16 generated faces; without a generator those of default-64."""
     if generator is None:
-        return UsualFaces(_PEAK, 1.0)
+        return DetectorStatistics(_PEAK, 1.0)
     z = torch.randn(
         _USUAL_FACES, generator.config.z_dim, generator=torch.Generator().manual_seed(0)
     )
@@ -97,12 +99,12 @@ def usual_faces(detector: LandmarkDetector, generator: Generator | None) -> Usua
     frames = (images.to(next(detector.parameters()).device) + 1) / 2
     heatmaps = detector(resize_square(frames, detector.config.input_size))
     sides = face_squares(landmarks_from_heatmaps(heatmaps).cpu().numpy())[:, 2]
-    room = float(np.clip(1 / np.median(sides), 1.0, 2.0))
-    return UsualFaces(float(heatmaps.amax((2, 3)).mean()), room)
+    face_scale = float(np.clip(1 / np.median(sides), 1.0, 2.0))
+    return DetectorStatistics(float(heatmaps.amax((2, 3)).mean()), face_scale)
 
 
 class BundleFinder:
-    """See above."""
+    """Finds faces with the landmark detector of a model, see above."""
 
     num_landmarks = NUM_LANDMARKS
 
@@ -120,27 +122,29 @@ class BundleFinder:
 
     @torch.inference_mode()
     def find(self, picture: U8) -> list[Face]:
-        """All faces of a picture [H, W, 3], the surest first."""
+        """All faces of a picture [H, W, 3], the most certain first."""
         image = self._as_tensor(picture)
         height, width = image.shape[-2:]
         found: list[Face] = []
         side = float(min(height, width))
         while side >= min(0.8 * self._min_side, height, width):
-            for guess in self._guesses(image, side, found):
-                if any(_share(guess.box, face.box) > 0.3 for face in found if _sure(face)):
+            for candidate in self._candidates(image, side, found):
+                if any(
+                    _overlap(candidate.box, face.box) > 0.3 for face in found if _is_certain(face)
+                ):
                     continue
-                face = self._refined(image, guess)
+                face = self._refined(image, candidate)
                 if face is not None:
-                    found = _with(found, face)
+                    found = _merged(found, face)
             side /= _ZOOM
-        return sorted(found, key=_doubt)
+        return sorted(found, key=_uncertainty)
 
     @torch.inference_mode()
     def follow(self, picture: U8, face: Face) -> Face | None:
         """A face of the frame before in this one; None if it is lost."""
         image = self._as_tensor(picture)
-        again = self._look(image, [_square_of(face)])[0]
-        if float(again.scores.mean()) < _MAYBE:
+        again = self._detect(image, [_square_of(face)])[0]
+        if float(again.scores.mean()) < _POSSIBLE:
             return None
         # Looked at from where it is now: the landmarks must not lag behind the movement.
         return self._refined(image, again)
@@ -149,8 +153,8 @@ class BundleFinder:
         pixels = torch.tensor(picture, device=next(self._detector.parameters()).device)
         return pixels.permute(2, 0, 1)[None].float() / 255
 
-    def _guesses(self, image: Tensor, side: float, found: list[Face]) -> list[Face]:
-        """Squares all over the picture that may hold another face, the surest first."""
+    def _candidates(self, image: Tensor, side: float, found: list[Face]) -> list[Face]:
+        """Squares all over the picture that may hold another face, the most certain first."""
         height, width = image.shape[-2:]
         grey = image.mean(1)
         places = []
@@ -159,22 +163,24 @@ class BundleFinder:
                 rows = slice(int(y - side / 2), int(y + side / 2))
                 part = grey[:, rows, int(x - side / 2) : int(x + side / 2)]
                 if float(part.std()) > _FLAT and not any(
-                    _is_in(x, y, face.box) for face in found if _sure(face)
+                    _is_in(x, y, face.box) for face in found if _is_certain(face)
                 ):
                     places.append((x, y, side))
-        guesses = self._look(image, places)
-        guesses = [guess for guess in guesses if float(guess.scores.mean()) >= _MAYBE]
-        return sorted(guesses, key=_doubt)
+        candidates = self._detect(image, places)
+        candidates = [
+            candidate for candidate in candidates if float(candidate.scores.mean()) >= _POSSIBLE
+        ]
+        return sorted(candidates, key=_uncertainty)
 
     def _refined(self, image: Tensor, face: Face) -> Face | None:
-        """Look again from the square that the landmarks give, until it stays."""
+        """Detect again in the square around the landmarks, until it no longer moves."""
         height, width = image.shape[-2:]
-        for _ in range(_MAX_LOOKS):
+        for _ in range(_MAX_REFINEMENTS):
             x, y, side = square = _square_of(face)
             if not (0 < x < width and 0 < y < height and 16 <= side <= 2 * max(width, height)):
                 return None
-            face = self._look(image, [square])[0]
-            if float(face.scores.mean()) < _MAYBE:
+            face = self._detect(image, [square])[0]
+            if float(face.scores.mean()) < _POSSIBLE:
                 return None
             after = _square_of(face)
             moved = np.hypot(after[0] - x, after[1] - y) / side
@@ -182,8 +188,8 @@ class BundleFinder:
                 break
         return face if float(face.scores.mean()) >= _ENOUGH else None
 
-    def _look(self, image: Tensor, squares: list[tuple[float, float, float]]) -> list[Face]:
-        """What the detector sees in each square (x and y of the centre, side)."""
+    def _detect(self, image: Tensor, squares: list[tuple[float, float, float]]) -> list[Face]:
+        """The face that the detector predicts in each square (x and y of the centre, side)."""
         size = self._detector.config.input_size
         faces = []
         for start in range(0, len(squares), _BATCH):
@@ -228,18 +234,18 @@ def _box_of(landmarks: np.ndarray) -> np.ndarray:
     return np.concatenate([landmarks.min(0), landmarks.max(0)]).astype(np.float32)
 
 
-def _doubt(face: Face) -> float:
+def _uncertainty(face: Face) -> float:
     return -float(face.scores.mean())
 
 
-def _sure(face: Face) -> bool:
-    return float(face.scores.mean()) >= _SURE
+def _is_certain(face: Face) -> bool:
+    return float(face.scores.mean()) >= _CERTAIN
 
 
-def _with(found: list[Face], face: Face) -> list[Face]:
-    """The faces with another one; of those at one place the surest stays."""
-    rivals = [other for other in found if _share(other.box, face.box) > 0.3]
-    if any(_doubt(other) <= _doubt(face) for other in rivals):
+def _merged(found: list[Face], face: Face) -> list[Face]:
+    """The faces and another one; of overlapping ones the most certain stays."""
+    rivals = [other for other in found if _overlap(other.box, face.box) > 0.3]
+    if any(_uncertainty(other) <= _uncertainty(face) for other in rivals):
         return found
     return [other for other in found if not any(other is rival for rival in rivals)] + [face]
 
@@ -248,8 +254,8 @@ def _is_in(x: float, y: float, box: np.ndarray) -> bool:
     return bool(box[0] < x < box[2] and box[1] < y < box[3])
 
 
-def _share(a: np.ndarray, b: np.ndarray) -> float:
-    """What two boxes have in common, as a fraction of the smaller one."""
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """The overlap of two boxes, as a fraction of the smaller one."""
     low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
     common = float(np.prod(np.maximum(high - low, 0)))
     areas = [float(np.prod(box[2:] - box[:2])) for box in (a, b)]

@@ -1,4 +1,4 @@
-"""Where to cut: from the landmarks of a face to one square window, for a clip or for an image.
+"""Crop windows: one square for a clip or an image, from the landmarks of the face.
 
 The square of a face is FFHQ's (Karras et al. 2018, appendix C) without its rotation: its centre
 lies a tenth of the way from the eyes to the mouth, and its side is four times the distance of the
@@ -38,8 +38,8 @@ _PARTS = {
 }
 _MAX_STEP = 0.25  # from frame to frame, in sides of the square: a cut or a jump, no movement
 _MAX_ZOOM = 1.25  # from frame to frame
-_MIN_FIT = 0.8  # a window may be this much smaller than wanted, so as to stay in the picture
-_RIM = 0.01  # of the window, in which no landmark may lie
+_MIN_FIT = 0.8  # a window may be this much smaller than target_side, so as to stay in the picture
+_BORDER = 0.01  # of the window, in which no landmark may lie
 
 
 class Window(NamedTuple):
@@ -81,12 +81,12 @@ class Run(NamedTuple):
     reason: str | None
 
 
-def face_squares(landmarks: NDArray[np.floating], room: float = 1.0) -> F64:
+def face_squares(landmarks: NDArray[np.floating], scale: float = 1.0) -> F64:
     """The square around each face.
 
     Args:
         landmarks: [..., 98, 2] or [..., 68, 2] px.
-        room: how many times as large as FFHQ's crop of the face it is.
+        scale: side of the square in units of FFHQ's crop of the face.
 
     Returns:
         [..., 3]: x and y of the centre, side.
@@ -98,12 +98,12 @@ def face_squares(landmarks: NDArray[np.floating], room: float = 1.0) -> F64:
     eyes = (right + left) / 2
     to_mouth = mouth - eyes
     apart = np.linalg.norm(left - right, axis=-1)
-    side = room * np.maximum(4.0 * apart, 3.6 * np.linalg.norm(to_mouth, axis=-1))
+    side = scale * np.maximum(4.0 * apart, 3.6 * np.linalg.norm(to_mouth, axis=-1))
     return np.concatenate([eyes + 0.1 * to_mouth, side[..., None]], axis=-1)
 
 
 def split_runs(squares: F64, reasons: list[str | None], rule: RunRule) -> list[Run]:
-    """Cut a video where faces are missing, jump or travel, and where clips grow too long.
+    """Split a video where faces are missing, jump or travel, and where clips grow too long.
 
     Args:
         squares: [T, 3]; NaN where there is no face.
@@ -149,9 +149,9 @@ def fit_window(
     """
     half = squares[:, 2:] / 2
     low, high = (squares[:, :2] - half).min(0), (squares[:, :2] + half).max(0)
-    wanted = float((high - low).max()) * (1 + 2 * margin)
-    side = min(round(wanted), width, height)
-    if side < _MIN_FIT * wanted:
+    target_side = float((high - low).max()) * (1 + 2 * margin)
+    side = min(round(target_side), width, height)
+    if side < _MIN_FIT * target_side:
         return LEAVES_PICTURE
     return _placed((low + high) / 2, side, landmarks, width, height)
 
@@ -159,7 +159,7 @@ def fit_window(
 def steady_window(
     squares: F64, landmarks: NDArray[np.floating], width: int, height: int
 ) -> Window | str:
-    """The one window in which a face is as large as a model knows it, and moves.
+    """The one window of a video in which the face has the size that a model was trained on.
 
     It is the median of the squares, which a turned or nodding head leaves and comes back to; where
     a landmark of a frame would leave it, that of `fit_window`, in which the face is smaller.
@@ -173,9 +173,9 @@ def steady_window(
     Returns:
         The window, or the reason why there is none.
     """
-    *centre, wanted = np.median(squares, axis=0)
-    side = min(round(float(wanted)), width, height)
-    if side >= _MIN_FIT * wanted:
+    *centre, target_side = np.median(squares, axis=0)
+    side = min(round(float(target_side)), width, height)
+    if side >= _MIN_FIT * target_side:
         window = _placed(np.array(centre), side, landmarks, width, height)
         if isinstance(window, Window):
             return window
@@ -216,7 +216,7 @@ def shifted_window(
         left, top = np.rint(moved - side / 2).astype(int)
         window = Window(int(left), int(top), side)
         is_inside = left >= 0 and top >= 0 and left + side <= width and top + side <= height
-        if is_inside and _holds(window, landmarks):
+        if is_inside and _contains(window, landmarks):
             return window
     return LEAVES_PICTURE
 
@@ -252,9 +252,9 @@ def _placed(
     """A window of that side, as near to the centre as the picture allows."""
     left, top = np.rint(centre - side / 2).astype(int)
     window = Window(int(np.clip(left, 0, width - side)), int(np.clip(top, 0, height - side)), side)
-    return window if _holds(window, landmarks) else LEAVES_WINDOW
+    return window if _contains(window, landmarks) else LEAVES_WINDOW
 
 
-def _holds(window: Window, landmarks: NDArray[np.floating]) -> bool:
+def _contains(window: Window, landmarks: NDArray[np.floating]) -> bool:
     places = window.fractions(landmarks)
-    return bool(((places >= _RIM) & (places <= 1 - _RIM)).all())
+    return bool(((places >= _BORDER) & (places <= 1 - _BORDER)).all())

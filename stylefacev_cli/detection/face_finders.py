@@ -1,4 +1,4 @@
-"""Finding faces: what a finder does, and the face of a video followed from frame to frame."""
+"""Face finders: their protocol, and tracking one face through a video."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Face:
 
 
 class FaceFinder(Protocol):
-    """Finds faces; `open_finder` makes one.
+    """Finds the faces of a picture with their landmarks; `open_face_finder` makes one.
 
     Attributes:
         num_landmarks: 98 (WFLW) or 68 (300-W).
-        facts: what it is, for the manifest: name and hashes.
+        facts: name and hashes, for the manifest.
     """
 
     num_landmarks: int
@@ -65,8 +65,8 @@ class Track:
     height: int
 
 
-def open_finder(detector: str, device: str, min_face_px: int) -> FaceFinder:
-    """A finder by its name.
+def open_face_finder(detector: str, device: str, min_face_px: int) -> FaceFinder:
+    """The face finder of a name.
 
     Args:
         detector: `face-alignment`, or a model whose landmark detector is to be used.
@@ -87,15 +87,17 @@ def open_finder(detector: str, device: str, min_face_px: int) -> FaceFinder:
     return open_bundle_finder(detector, device, min_face_px)
 
 
-def follow_face(finder: FaceFinder, frames: Iterator[U8], search_every: int, name: str) -> Track:
-    """Find the face of every frame.
+def follow_face(
+    face_finder: FaceFinder, frames: Iterator[U8], search_every: int, name: str
+) -> Track:
+    """The face of every frame of a video.
 
     Every `search_every`-th frame and the last one are searched as a whole; between them the face is
     followed. Where a search finds no face or several, the frames up to the searches before and
-    after it are unusable too, since nobody knows when that began.
+    after it are unusable too, since the change may lie anywhere between them.
 
     Args:
-        finder: of faces.
+        face_finder: finds and follows faces.
         frames: uint8 [H, W, 3].
         search_every: in frames.
         name: of the video, for messages.
@@ -107,11 +109,11 @@ def follow_face(finder: FaceFinder, frames: Iterator[U8], search_every: int, nam
     scores: list[F32] = []
     reasons: list[str | None] = []
     searched: list[int] = []
-    nowhere = np.full((finder.num_landmarks, 2), np.nan, np.float32)
+    no_landmarks = np.full((face_finder.num_landmarks, 2), np.nan, np.float32)
     face: Face | None = None
     shape: tuple[int, ...] = ()
     ahead = next(frames, None)
-    for frame in _pairs(ahead, frames):
+    for frame in _with_last(ahead, frames):
         picture, is_last = frame
         shape = shape or picture.shape
         if picture.shape != shape:
@@ -119,24 +121,24 @@ def follow_face(finder: FaceFinder, frames: Iterator[U8], search_every: int, nam
         reason: str | None = None
         if len(reasons) % search_every == 0 or is_last:
             searched.append(len(reasons))
-            found = finder.find(picture)
-            face = found[0] if len(found) == 1 else None
-            reason = None if face else (TWO_FACES if found else NO_FACE)
+            faces = face_finder.find(picture)
+            face = faces[0] if len(faces) == 1 else None
+            reason = None if face else (TWO_FACES if faces else NO_FACE)
         elif face is not None:
-            face = finder.follow(picture, face)
+            face = face_finder.follow(picture, face)
             reason = None if face else NO_FACE
         else:
             reason = reasons[-1]
-        landmarks.append(nowhere if face is None else face.landmarks)
-        scores.append(nowhere[:, 0] if face is None else face.scores)
+        landmarks.append(no_landmarks if face is None else face.landmarks)
+        scores.append(no_landmarks[:, 0] if face is None else face.scores)
         reasons.append(reason)
     if not reasons:
         raise DataError(f"{name} has no frames")
-    _spread_doubt(reasons, searched)
+    _exclude_neighbours(reasons, searched)
     return Track(np.stack(landmarks), np.stack(scores), reasons, shape[1], shape[0])
 
 
-def _pairs(first: U8 | None, others: Iterator[U8]) -> Iterator[tuple[U8, bool]]:
+def _with_last(first: U8 | None, others: Iterator[U8]) -> Iterator[tuple[U8, bool]]:
     """Each frame, and whether it is the last."""
     before = first
     for frame in chain(others, [None]):
@@ -145,8 +147,8 @@ def _pairs(first: U8 | None, others: Iterator[U8]) -> Iterator[tuple[U8, bool]]:
         before = frame
 
 
-def _spread_doubt(reasons: list[str | None], searched: list[int]) -> None:
-    """Mark the frames on both sides of a search that failed."""
+def _exclude_neighbours(reasons: list[str | None], searched: list[int]) -> None:
+    """Mark the frames on both sides of a failed search as unusable."""
     failed = {i: reasons[i] for i in searched if reasons[i] is not None}
     for before, after in zip(searched, searched[1:], strict=False):
         reason = failed.get(before, failed.get(after))

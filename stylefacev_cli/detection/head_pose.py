@@ -1,4 +1,4 @@
-"""How a head is turned, estimated from its key points; enough for a distribution, no measurement.
+"""Head pose estimated from key points: coarse, meant for the statistics of a set.
 
 Fitted to renders (448 frames, yaw up to 45°): the error's standard deviation is 0.4° in roll, 3.4°
 in yaw and 4.8° in pitch. Faces differ in shape, which pitch confounds most.

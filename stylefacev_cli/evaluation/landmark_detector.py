@@ -39,12 +39,12 @@ def choose_detector(model: str) -> ChosenDetector:
     from stylefacev_cli.weights.bundle import load_bundle
 
     bundle = load_bundle(model)
-    network = bundle.networks.finder
+    network = bundle.networks.landmark_detector
     if network is None:
         raise UsageError(f"--detector {model}: this model has no landmark detector")
     manifest = bundle.manifest
     return ChosenDetector(
         network,
         f"{manifest.name} {manifest.sha256[:12]}",
-        manifest.files[bundle.networks.eye].sha256,
+        manifest.files[bundle.networks.landmark_detector_name].sha256,
     )

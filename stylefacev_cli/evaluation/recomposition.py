@@ -78,7 +78,7 @@ def measure_recomposition(session: EvalSession, request: RecompositionRequest) -
     num_pairs, seed = request.pairs, request.seed
     rule = rendered_pairs.rule_for(request.model, num_pairs, seed, request.framing, request.look)
     model = load_model(request.model)
-    manifest, detector = model.manifest, model.networks.eye
+    manifest, detector = model.manifest, model.networks.landmark_detector_name
     no_generator = rendered_pairs.why_no_generator_row(manifest)
     scores, perceptual_facts = _scores(session, request, rule, model, no_generator is None)
     rows = {row: metric.summary(ones) for row, ones in scores.items()}
@@ -132,7 +132,7 @@ def _scores(
 
     recompose, name = rendered_pairs.recomposer(model), model.manifest.name
     # The fixed detector, if it is kept: never trained to please the generator.
-    detector = needed(model.networks.finder, model.networks.eye)
+    detector = needed(model.networks.landmark_detector, model.networks.landmark_detector_name)
     distance, perceptual_facts = _perceptual_distance(request.perceptual)
     measures = metric.ImageMeasures(partial(detect_landmarks, detector), distance)
     fetch_render_assets(rule.look)

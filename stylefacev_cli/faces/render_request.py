@@ -1,4 +1,4 @@
-"""What can be asked of the renderer of sets: the options of `data render` and `sf.data.render`.
+"""Requests for rendered sets: the options of `data render` and `sf.data.render`.
 
 Nothing here imports numpy: the command line makes its options of these at every start.
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.common.paths import at_home
+from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.common.seed_ranges import MAX_SEED
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.generation.requests import FaceSearchOptions
@@ -86,7 +86,7 @@ def open_person(
             raise UsageError(f"{option}: this person is of another model than {manifest.name}")
         name = str(latent.origin.get("photo", "person"))
         return Identity({"latent": {"photo": name}}, name, latent=latent)
-    path = at_home(source, option)
+    path = expand_home(source, option)
     if path.suffix.lower() == SUFFIX:
         latent = read_latent(path, manifest)
         about = {"file": path.name, "sha256": sha256_of(path)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylefacev_cli.common.files import write_file
-from stylefacev_cli.common.paths import at_home
+from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.generation.identities import invert_photo
 from stylefacev_cli.generation.outputs.output_paths import check_new_files
@@ -99,7 +99,7 @@ class InvertedPerson:
         """
         from stylefacev_cli.weights.latents import write_latent
 
-        target = at_home(str(path), "save")
+        target = expand_home(str(path), "save")
         if target.suffix.lower() != _SUFFIX:
             raise UsageError(f"save {target}: give a name that ends in {_SUFFIX}")
         write_latent(target, self.latent)
@@ -135,7 +135,7 @@ def plan_inversions(request: InvertRequest, manifest: Manifest | None = None) ->
     Raises:
         StyleFaceVError: and its children, see `errors.py`.
     """
-    photos = tuple(at_home(photo, "PHOTO") for photo in request.photos)
+    photos = tuple(expand_home(photo, "PHOTO") for photo in request.photos)
     paths: tuple[Path | None, ...] = (None,) * len(photos)
     if request.out is not None:
         files = plan_latents(request.out, photos)
@@ -215,7 +215,7 @@ def plan_latents(out: str, photos: Sequence[Path]) -> list[Path]:
         out = os.path.join(out, "{name}")
     if not is_name:
         out += _SUFFIX
-    paths = [at_home(out.replace("{name}", photo.stem), "--out") for photo in photos]
+    paths = [expand_home(out.replace("{name}", photo.stem), "--out") for photo in photos]
     for number, path in enumerate(paths):
         if path in paths[:number]:
             raise UsageError(f"--out {out}: two photos would become {path}; rename one")

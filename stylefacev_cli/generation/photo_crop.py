@@ -53,20 +53,20 @@ def face_finder(model: Model, detector: str | None) -> FaceFinder:
         detector: `face-alignment`, or a model's name; None: as above.
 
     Raises:
-        StyleFaceVError: as `open_finder`.
+        StyleFaceVError: as `open_face_finder`.
     """
-    from stylefacev_cli.detection.bundle_finder import BundleFinder, usual_faces
-    from stylefacev_cli.detection.face_finders import FACE_ALIGNMENT, open_finder
+    from stylefacev_cli.detection.bundle_finder import BundleFinder, detector_statistics
+    from stylefacev_cli.detection.face_finders import FACE_ALIGNMENT, open_face_finder
     from stylefacev_cli.errors import MissingWeightsError
     from stylefacev_cli.weights.bundle import needed
 
     if detector is not None:
-        return open_finder(detector, model.device.type, MIN_FACE_PX)
+        return open_face_finder(detector, model.device.type, MIN_FACE_PX)
     try:
-        return open_finder(FACE_ALIGNMENT, model.device.type, MIN_FACE_PX)
+        return open_face_finder(FACE_ALIGNMENT, model.device.type, MIN_FACE_PX)
     except MissingWeightsError:
-        own = needed(model.networks.finder, "landmarks")
-        peak = usual_faces(own, model.networks.generator).peak
+        own = needed(model.networks.landmark_detector, "landmarks")
+        peak = detector_statistics(own, model.networks.generator).peak
         return BundleFinder(own, {"name": model.manifest.name}, MIN_FACE_PX, peak)
 
 
@@ -85,7 +85,7 @@ def find_window(
     Raises:
         UsageError: the photo is not square, and is not to be cropped.
         DataError: there is no face or more than one, or it is tiny, turned or cut off.
-        StyleFaceVError: as `open_finder`.
+        StyleFaceVError: as `open_face_finder`.
     """
     import numpy as np
 
@@ -139,10 +139,14 @@ def window_scale(model: Model) -> float:
 
     1 for a model without a landmark detector of its own.
     """
-    from stylefacev_cli.detection.bundle_finder import usual_faces
+    from stylefacev_cli.detection.bundle_finder import detector_statistics
 
-    detector = model.networks.finder
-    return 1.0 if detector is None else usual_faces(detector, model.networks.generator).room
+    detector = model.networks.landmark_detector
+    return (
+        1.0
+        if detector is None
+        else detector_statistics(detector, model.networks.generator).face_scale
+    )
 
 
 def fills_frame(face: Face, picture: Picture, scale: float) -> bool:

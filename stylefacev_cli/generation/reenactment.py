@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylefacev_cli.common.paths import at_home
+from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.camera import parse_camera
 from stylefacev_cli.generation.driving import DrivingMotion, open_driving, read_poses
@@ -128,7 +128,7 @@ def _path(request: ReenactRequest, format_name: str) -> Path | None:
     """Where the video goes, checked."""
     if request.out is None or request.out == "-":
         return None
-    path = at_home(request.out, "--out")
+    path = expand_home(request.out, "--out")
     suffix = SUFFIXES.get(format_name, f".{format_name}")
     if suffix and path.suffix.lower() != suffix:
         raise UsageError(f"--out {request.out}: give a name that ends in {suffix}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.common.paths import at_home
+from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.driving import DrivingMotion, open_driving, read_poses
 from stylefacev_cli.generation.motion_edits import Edits, edit_poses, parse_edits
@@ -60,7 +60,7 @@ def plan_track(request: TrackRequest, manifest: Manifest | None = None) -> Track
     edits = parse_edits(request.edits, fps=request.fps, cut=request.cut, reverse=request.reverse)
     path = None
     if request.out is not None:
-        path = at_home(request.out, "--out")
+        path = expand_home(request.out, "--out")
         if path.suffix.lower() != _SUFFIX:
             raise UsageError(f"--out {path}: give a name that ends in {_SUFFIX}")
         check_new_files([path], request.force)

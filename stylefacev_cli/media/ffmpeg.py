@@ -1,4 +1,4 @@
-"""Where ffmpeg is, and what its complaints mean."""
+"""The ffmpeg binary: its path, and errors from its messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ffmpeg is told for each format, and why."""
+"""Video formats and the arguments of ffmpeg for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A frame, and the thread that hands frames to whatever writes them while the next are made."""
+"""Frames, and the thread that writes them while the next are computed."""
 
 from __future__ import annotations
 

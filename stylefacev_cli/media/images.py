@@ -1,4 +1,4 @@
-"""Pictures of others: the one place that opens them, in few formats and with a bounded size."""
+"""Untrusted image files → pixels: few formats, bounded size."""
 
 from __future__ import annotations
 

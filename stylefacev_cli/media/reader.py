@@ -1,4 +1,4 @@
-"""The reader: untrusted files to frames, with every limit of ffmpeg that there is."""
+"""Untrusted video files → frames, decoded within limits."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def claimed_frames(path: Path) -> int:
 
 
 def input_facts(path: Path) -> str:
-    """What ffmpeg says of a file: its streams, rates and lengths.
+    """The description of a file by ffmpeg: its streams, rates and lengths.
 
     Raises:
         DataError: no such file.
@@ -110,12 +110,12 @@ def input_facts(path: Path) -> str:
     executable = find_ffmpeg()
     try:
         # Without an output ffmpeg tells what the input is and ends with an error.
-        told = subprocess.run(
+        messages = subprocess.run(
             _opening(executable, path), stdin=subprocess.DEVNULL, capture_output=True, check=False
         ).stderr
     except OSError as error:
         raise cannot_start(executable, error) from error
-    return told[: 2**20].decode("utf-8", "replace")
+    return messages[: 2**20].decode("utf-8", "replace")
 
 
 def _opening(executable: str, path: Path) -> list[str]:

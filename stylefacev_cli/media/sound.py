@@ -1,4 +1,4 @@
-"""The sound of another file put beside the frames of a video."""
+"""The sound track of another file, added to a video."""
 
 from __future__ import annotations
 

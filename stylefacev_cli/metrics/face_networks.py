@@ -37,7 +37,7 @@ Embeddings = NDArray[np.float32]  # [N, D]
 
 DLIB_ENTRY = "dlib-face"
 ARCFACE_ENTRY = "arcface-iresnet50"
-# Errors of loading the weights of another network.
+# What loading weights of another network raises.
 _MISFITS = (RuntimeError, ValueError, KeyError, AttributeError, TypeError)
 NAMES = ("auto", ARCFACE_ENTRY, DLIB_ENTRY)
 
@@ -79,7 +79,7 @@ def face_network(name: str = "auto") -> FaceNetwork:
         template, embed_aligned = DLIB_CHIP, _load_dlib(path)
     else:
         template, embed_aligned = ARCFACE_CROP, arcface_features(read_arcface(path))
-    detector = needed(load_bundle(DEFAULT_MODEL).networks.finder, "landmarks")
+    detector = needed(load_bundle(DEFAULT_MODEL).networks.landmark_detector, "landmarks")
 
     def embed(frames: Frames) -> Embeddings:
         parts = [frames[first : first + BATCH] for first in range(0, len(frames), BATCH)]

@@ -77,7 +77,7 @@ def image_distance(name: str = "auto") -> ImageDistance:
     if name not in NAMES:
         raise UsageError(f"no image distance {name!r}; there are {', '.join(NAMES)}")
     if name == "auto":
-        present = [one for one in BACKBONES if _has_lpips() and _backbone_file(one).is_file()]
+        present = [known for known in BACKBONES if _has_lpips() and _backbone_file(known).is_file()]
         name = present[0] if present else EFFICIENTNET_ENTRY
     if name == EFFICIENTNET_ENTRY:
         loss = PerceptualLoss(load_efficientnet(EFFICIENTNET_GROUPS), name)

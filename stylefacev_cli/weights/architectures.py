@@ -123,13 +123,13 @@ def build_network(network: str, config: Any, num_bytes: int, path: Path) -> nn.M
     return module
 
 
-def check_names(wanted: set[str], found: set[str], path: Path) -> None:
+def check_names(expected: set[str], found: set[str], path: Path) -> None:
     """Check that a file has the tensors of its network, all of them and no others.
 
     Raises:
         IntegrityError: names are missing or extra; the message lists the first of them.
     """
-    missing, extra = sorted(wanted - found), sorted(found - wanted)
+    missing, extra = sorted(expected - found), sorted(found - expected)
     complaints = []
     if missing:
         complaints.append(f"lacks {listed(missing)}")

@@ -61,8 +61,8 @@ class Networks:
     """The networks of a model; a partial one lacks some.
 
     `detector` is the fixed landmark detector that gave the targets of training, where it is kept;
-    `landmarks` is the copy of it that was trained further and that videos need. The copy learns
-    what poses have to tell; where landmarks are it may forget.
+    `landmarks` is the copy of it that was trained further and that videos need. The copy learns to
+    predict poses and may lose accuracy at landmarks.
     """
 
     generator: Generator
@@ -73,13 +73,13 @@ class Networks:
     detector: LandmarkDetector | None = None
 
     @property
-    def eye(self) -> str:
-        """Which of them looks for landmarks in pictures: the fixed detector, where it is kept."""
+    def landmark_detector_name(self) -> str:
+        """Which network finds landmarks in pictures: the fixed detector where it is kept."""
         return "landmarks" if self.detector is None else "detector"
 
     @property
-    def finder(self) -> LandmarkDetector | None:
-        """The one that `eye` names."""
+    def landmark_detector(self) -> LandmarkDetector | None:
+        """The network that finds landmarks in pictures; None where the model has none."""
         return self.landmarks if self.detector is None else self.detector
 
     def present(self) -> dict[str, nn.Module]:
@@ -206,7 +206,7 @@ def write_bundle(
 
 
 def load_bundle(model: str | Path | Manifest) -> Bundle:
-    """Read a model; what its manifest does not say itself is told as a `StyleFaceVWarning`.
+    """The model in a folder; what its manifest leaves open is a `StyleFaceVWarning`.
 
     Args:
         model: as for `find_bundle`, or its manifest where that has been read.
@@ -245,13 +245,13 @@ def _stored_tensors(module: nn.Module, network: str, *, half: bool) -> dict[str,
 
 
 def _load_weights(module: nn.Module, path: Path) -> None:
-    """Fill a network from its file: first names, shapes and types, then numbers."""
-    wanted = module.state_dict()
+    """Load the weights of a network; names, shapes and types are checked before any number."""
+    expected = module.state_dict()
     try:
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
-            found = set(file.keys())
-            check_names(set(wanted), found, path)
-            for name, tensor in wanted.items():
+            stored_names = set(file.keys())
+            check_names(set(expected), stored_names, path)
+            for name, tensor in expected.items():
                 header = file.get_slice(name)
                 shape, kind = tuple(header.get_shape()), header.get_dtype()
                 if shape != tuple(tensor.shape):
@@ -261,7 +261,7 @@ def _load_weights(module: nn.Module, path: Path) -> None:
                     )
                 if kind not in _STORED_TYPES[tensor.dtype]:
                     raise IntegrityError(f"{path}: {name} has the type {kind}")
-            for name, tensor in wanted.items():
+            for name, tensor in expected.items():
                 stored = file.get_tensor(name)
                 if not stored.isfinite().all():
                     raise IntegrityError(f"{path}: {name} holds numbers that are not finite")

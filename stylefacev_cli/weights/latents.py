@@ -1,4 +1,4 @@
-"""Latent files: a person of a photograph, as one model sees them (see `inversion`).
+"""Latent files: an inverted photograph, for one model (see `inversion`).
 
 A latent is a safetensors file of float32 tensors: `appearance` [1, C, 8, 8], `pose` [1, 1, 8, 8],
 `ws` and `residual` [1, num_ws, w_dim], `placement` [4], and for tuned generators `tune.LAYER.up`
@@ -31,7 +31,7 @@ _TUNED = re.compile(r"tune\.([A-Za-z0-9_]{1,40})\.(up|down)")
 
 @dataclass(frozen=True)
 class Latent:
-    """A person, as a model can draw them; all float32.
+    """The inversion of a photograph; all float32.
 
     Attributes:
         appearance: [1, C, 8, 8], of the photograph.
@@ -74,7 +74,7 @@ def write_latent(path: Path, latent: Latent) -> None:
 
 
 def read_latent(path: Path, manifest: Manifest) -> Latent:
-    """Read a latent that somebody made.
+    """Read a latent file; it may be from anybody.
 
     Args:
         path: the file.
@@ -116,7 +116,7 @@ def _check_headers(path: Path, headers: Headers, manifest: Manifest) -> None:
     manifest.check_complete()
     sizes = read_configs(manifest)["appearance"]
     ws = (1, sizes.num_ws, sizes.w_dim)
-    wanted: dict[str, tuple[int, ...]] = {
+    shapes: dict[str, tuple[int, ...]] = {
         "appearance": (1, sizes.num_channels, POSE_SIZE, POSE_SIZE),
         "pose": (1, 1, POSE_SIZE, POSE_SIZE),
         "ws": ws,
@@ -124,11 +124,11 @@ def _check_headers(path: Path, headers: Headers, manifest: Manifest) -> None:
         "placement": (PLACEMENT,),
     }
     tuned = {name: match for name in headers if (match := _TUNED.fullmatch(name))}
-    if set(headers) - set(tuned) != set(wanted):
-        raise IntegrityError(f"{path}: {', '.join(wanted)} expected, not other tensors")
+    if set(headers) - set(tuned) != set(shapes):
+        raise IntegrityError(f"{path}: {', '.join(shapes)} expected, not other tensors")
     for name, (shape, kind) in headers.items():
-        if kind != "F32" or name in wanted and shape != wanted[name]:
-            of = f" {list(wanted[name])}" if name in wanted else ""
+        if kind != "F32" or name in shapes and shape != shapes[name]:
+            of = f" {list(shapes[name])}" if name in shapes else ""
             raise IntegrityError(f"{path}: {name} is {kind} {list(shape)}, but must be F32{of}")
     for name, match in tuned.items():
         other = headers.get(f"tune.{match[1]}.{'down' if match[2] == 'up' else 'up'}")

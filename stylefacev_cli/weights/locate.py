@@ -1,4 +1,4 @@
-"""Where a model is: a shipped, imported or released one by its name, any other by its folder."""
+"""The folder of a model: shipped, imported and released ones by name, others by folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def models_folder() -> Path:
 
 def imported_models() -> list[str]:
     """The names of the models that were imported on this machine."""
-    _put_back(models_folder())
+    _restore_replaced(models_folder())
     return _names_in(models_folder())
 
 
@@ -100,13 +100,13 @@ def _names_in(folder: Path) -> list[str]:
     return sorted(name for name in names if is_model_name(name))
 
 
-def _put_back(folder: Path) -> None:
-    """A process that was killed between two renames has left a model under its waiting name."""
-    for waiting in folder.glob(f".*{REPLACED_SUFFIX}"):
-        name = waiting.name[1:].removesuffix(REPLACED_SUFFIX)
+def _restore_replaced(folder: Path) -> None:
+    """Restore models that a process left moved away, being killed between two renames."""
+    for replaced in folder.glob(f".*{REPLACED_SUFFIX}"):
+        name = replaced.name[1:].removesuffix(REPLACED_SUFFIX)
         if is_model_name(name) and not (folder / name).exists():
             with contextlib.suppress(OSError):  # someone else was faster, or we may not
-                waiting.rename(folder / name)
+                replaced.rename(folder / name)
 
 
 def _known(names: list[str]) -> str:

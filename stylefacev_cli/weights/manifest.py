@@ -1,6 +1,6 @@
-"""`bundle.yaml`: what a model is made of, checked before any of its weights are read.
+"""`bundle.yaml`, the manifest of a model: parsed and checked before any weights are read.
 
-Nothing here imports torch, so that a wrong or damaged model is told at once.
+Nothing here imports torch, so that a wrong or damaged model is reported at once.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Manifest:
 
     @property
     def normalisation(self) -> str | None:
-        """By whose statistics the appearance network normalises; None for a model without one."""
+        """Statistics of the appearance network: `per_image` or `running`; None without it."""
         appearance = self.architecture.get("appearance")
         return None if appearance is None else str(appearance.get(_NORMALISATION, RUNNING))
 
@@ -189,7 +189,7 @@ def with_normalisation(appearance: Any, provenance: Any) -> Any:
 
 
 def _value_at(value: Any, *keys: str) -> Any:
-    """What mappings in mappings hold; None where there are none."""
+    """The value at a path of keys in nested mappings; None where there is none."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
@@ -248,10 +248,10 @@ def verify_files(manifest: Manifest) -> None:
     for name, path in paths.items():
         if not path.is_file():
             raise MissingWeightsError(f"the model lacks {path}: fetch the whole folder again")
-        size, wanted = path.stat().st_size, manifest.files[name].bytes
-        if size != wanted:
+        size, expected = path.stat().st_size, manifest.files[name].bytes
+        if size != expected:
             raise IntegrityError(
-                f"{path} is damaged: {size} bytes, {wanted} expected; fetch it again"
+                f"{path} is damaged: {size} bytes, {expected} expected; fetch it again"
             )
     for name, path in paths.items():
         if sha256_of(path) != manifest.files[name].sha256:
@@ -305,9 +305,9 @@ def _parse(folder: Path, data: bytes, where: str) -> Manifest:
     settings = {name: architecture[name] for name in present}
     notes: list[str] = []
     if "appearance" in settings:
-        told = settings["appearance"]
-        settings["appearance"] = with_normalisation(told, provenance)
-        if _NORMALISATION not in told and settings["appearance"][_NORMALISATION] == PER_IMAGE:
+        stated = settings["appearance"]
+        settings["appearance"] = with_normalisation(stated, provenance)
+        if _NORMALISATION not in stated and settings["appearance"][_NORMALISATION] == PER_IMAGE:
             notes.append(
                 f"{plain.name} does not say how its appearance network normalises; being imported "
                 "from original files: per_image, as their authors do (earlier versions: running)"

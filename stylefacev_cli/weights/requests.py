@@ -1,4 +1,4 @@
-"""What can be asked of weights and models: the options of `stylefacev weights` and of `sf.weights`.
+"""Requests for weights and models: the options of `stylefacev weights` and `sf.weights`.
 
 Nothing here imports torch: the command line makes its options of these at every start.
 """

@@ -269,7 +269,7 @@ def test_cameras_note_which_way_is_up(tmp_path: Path) -> None:
 
 def model_square(frame: np.ndarray) -> np.ndarray:
     """Centre and side of the square around the face, as the default model's detector has it."""
-    detector = load_model(device="cpu").networks.finder
+    detector = load_model(device="cpu").networks.landmark_detector
     assert detector is not None
     return np.array(face_squares(detect_landmarks(detector, frame[None])[0] * len(frame)))
 

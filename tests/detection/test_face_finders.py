@@ -12,14 +12,14 @@ from stylefacev_cli.detection import alignment_finder
 from stylefacev_cli.detection.alignment_finder import AlignmentFinder
 from stylefacev_cli.detection.bundle_finder import BundleFinder
 from stylefacev_cli.detection.crop_window import NO_FACE, TWO_FACES, face_squares
-from stylefacev_cli.detection.face_finders import Face, FaceFinder, follow_face, open_finder
+from stylefacev_cli.detection.face_finders import Face, FaceFinder, follow_face, open_face_finder
 from stylefacev_cli.errors import DataError, IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.networks.stylefacev.landmarks import landmarks_from_heatmaps
 
 
 @pytest.fixture(scope="module")
 def finder() -> FaceFinder:
-    return open_finder("default-64", "cpu", 80)
+    return open_face_finder("default-64", "cpu", 80)
 
 
 def test_a_face_is_found_where_it_is(finder: FaceFinder, faces: list[U8]) -> None:
@@ -64,9 +64,9 @@ def test_two_faces_and_none(finder: FaceFinder, faces: list[U8]) -> None:
 
 def test_models_without_a_detector_and_odd_devices() -> None:
     with pytest.raises(MissingWeightsError, match="unknown model"):
-        open_finder("nobody", "cpu", 80)
+        open_face_finder("nobody", "cpu", 80)
     with pytest.raises(UsageError, match="--device teapot"):
-        open_finder("default-64", "teapot", 80)
+        open_face_finder("default-64", "teapot", 80)
 
 
 class Dots:
@@ -125,7 +125,7 @@ def test_frames_must_be_there_and_of_one_size() -> None:
 def test_missing_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(MissingWeightsError) as told:
-        open_finder("face-alignment", "cpu", 80)
+        open_face_finder("face-alignment", "cpu", 80)
     folder = tmp_path / "hub" / "checkpoints"
     for part in ("s3fd-619a316812.pth", "2DFAN4-11f355bf06.pth.tar", "https://", "--detector"):
         assert part in str(told.value)
@@ -135,11 +135,11 @@ def test_missing_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in alignment_finder.FILES:
         (folder / name).write_bytes(b"no weights")
     with pytest.raises(IntegrityError, match="damaged"):
-        open_finder("face-alignment", "cpu", 80)
+        open_face_finder("face-alignment", "cpu", 80)
 
 
 def test_the_library_is_used_as_it_wants_to_be(fake_face_alignment: list[dict[str, Any]]) -> None:
-    finder = open_finder("face-alignment", "cpu", 80)
+    finder = open_face_finder("face-alignment", "cpu", 80)
     assert isinstance(finder, AlignmentFinder)
     assert fake_face_alignment == [{"device": "cpu", "flip_input": False, "compile": False}]
     picture = np.zeros((50, 60, 3), np.uint8)

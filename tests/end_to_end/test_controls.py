@@ -49,8 +49,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Film]:
 
 def key_points(model: Model, frames: np.ndarray) -> np.ndarray:
     """[T, 14, 2] as the model's landmark detector finds them in the pictures."""
-    assert model.networks.finder is not None
-    return key_point_track(model.networks.finder, frames)
+    assert model.networks.landmark_detector is not None
+    return key_point_track(model.networks.landmark_detector, frames)
 
 
 def level_of_eyes(points: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ def frames_of(images: list[np.ndarray]) -> torch.Tensor:
 
 def points_of(model: Model, frames: torch.Tensor) -> np.ndarray:
     """Key points [T, 14, 2], px."""
-    detector = model.networks.finder
+    detector = model.networks.landmark_detector
     assert detector is not None
     with torch.inference_mode():
         places = landmarks_from_heatmaps(detector((frames + 1) / 2))

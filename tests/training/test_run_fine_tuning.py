@@ -225,7 +225,7 @@ def test_the_joint_stage_alone_fits_its_model_where_poses_stay(
     wanted = there.landmarks.state_dict()
     assert distance(made.detector.state_dict(), wanted) == 0
     assert distance(made.landmarks.state_dict(), wanted) > 0.001
-    assert made.finder is made.detector and made.eye == "detector"
+    assert made.landmark_detector is made.detector and made.landmark_detector_name == "detector"
     chosen = choose_detector(str(tmp_path / "bundle"))
     assert distance(chosen.network.state_dict(), wanted) == 0
     assert chosen.sha256 == load_bundle(model).manifest.files["landmarks"].sha256

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylefacev_cli.common.paths import at_home
+from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.media.formats import FORMATS, GIF_MAX_FPS, LOSSY_ONLY, STREAM_FORMATS, SUFFIXES
 
@@ -139,7 +139,7 @@ def plan_targets(
     def path(row: tuple[int, ...], column: int) -> Path:
         person = people[row[0]] if people else ""
         seeds = row if chain else row[:1]
-        return at_home(_fill(out, seeds, columns.names[column], person), option)
+        return expand_home(_fill(out, seeds, columns.names[column], person), option)
 
     targets = [Target(row, path(row, some[0]), some) for row, some in groups]
     if len({target.path for target in targets}) < len(targets):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stylefacev_cli.common.paths import at_home
+from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.outputs.grid import contact_sheet, plan_sheet, select
 from stylefacev_cli.generation.outputs.output import Clock, Feed, write_video
@@ -121,7 +121,7 @@ class Video:
             UsageError: the name stands for no format, or something else has it.
             StyleFaceVError: it cannot be written.
         """
-        target = at_home(str(path), "save")
+        target = expand_home(str(path), "save")
         format_name = video_format(str(target), format, lossless=lossless)
         suffix = SUFFIXES.get(format_name, f".{format_name}")
         if suffix and target.suffix.lower() != suffix:

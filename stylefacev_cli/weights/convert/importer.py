@@ -55,7 +55,7 @@ _STALE_S = 86400.0  # a folder of an import that was killed is cleared away afte
 
 @dataclass(frozen=True)
 class Imported:
-    """What has come of an import: the model, and what is to be told about it."""
+    """An imported model, and notes on what was chosen or left out."""
 
     manifest: Manifest
     notes: tuple[str, ...]
@@ -195,7 +195,7 @@ class _LoadedInTurn(Mapping[str, Mapping[str, torch.Tensor]]):
 
 
 def _described(network: str, checkpoint: Checkpoint) -> Description | None:
-    """What an export tells of this very file, if it lies in one."""
+    """The description of an export that holds exactly this file; None if there is none."""
     description = read_description(checkpoint.path.parent)
     if description is None or network not in description.configs:
         return None
@@ -258,7 +258,7 @@ def _put_in_place(bundle: Path, target: Path, *, force: bool) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
+    """Flush the names in a folder to the disk."""
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)

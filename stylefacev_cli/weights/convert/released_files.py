@@ -120,34 +120,34 @@ def load_matched(
         notes = (f"{len(further)} tensors of the hourglasses beyond the first were left out",)
         specs = {name: spec for name, spec in specs.items() if name not in further}
     num_bytes = sum(math.prod(spec.shape) * ITEM_BYTES[spec.dtype] for spec in specs.values())
-    # Only of generators are numbers (their filters) wanted: other networks need no memory here.
+    # Only of generators are numbers (their filters) expected: other networks need no memory here.
     with torch.device("cpu" if network == "generator" else "meta"):
-        wanted = build_network(network, config, num_bytes, path).state_dict()
-    check_names(set(wanted), set(specs), path)
+        expected = build_network(network, config, num_bytes, path).state_dict()
+    check_names(set(expected), set(specs), path)
     shapes = [
         f"{name} is {list(specs[name].shape)}, not {list(tensor.shape)}"
-        for name, tensor in wanted.items()
+        for name, tensor in expected.items()
         if specs[name].shape != tuple(tensor.shape)
     ]
     if shapes:
         raise IntegrityError(f"{path} does not fit its architecture: {listed(shapes, most=3)}")
     types = [
         f"{name} is {specs[name].dtype}"
-        for name, tensor in wanted.items()
+        for name, tensor in expected.items()
         if specs[name].dtype not in _STORABLE[tensor.dtype]
     ]
     if types:
         raise IntegrityError(f"{path} has tensors of types that no model has: {listed(types)}")
     tensors = checkpoint.load()
     if network == "generator":
-        _check_filters(tensors, wanted, path)
-    return {name: tensors[name] for name in wanted}, notes
+        _check_filters(tensors, expected, path)
+    return {name: tensors[name] for name in expected}, notes
 
 
 def _check_filters(
-    tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], path: Path
+    tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], path: Path
 ) -> None:
-    for name, designed in wanted.items():
+    for name, designed in expected.items():
         if not name.endswith("_filter"):
             continue
         error = (tensors[name].float() - designed).norm() / designed.norm()

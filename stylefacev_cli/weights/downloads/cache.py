@@ -1,4 +1,4 @@
-"""The folder of fetched assets, and its index: which file was checked when, and against what.
+"""The cache of downloaded files, and its index of hashes and accepted licences.
 
     ~/.cache/stylefacev/assets/
       index.json               hashes of what was fetched, licences that were accepted
@@ -40,7 +40,7 @@ _BY_HAND = "put there by hand"
 
 @dataclass(frozen=True)
 class Record:
-    """What the index knows of a file."""
+    """The entry of a file in the index."""
 
     sha256: str
     source: str  # where it came from
@@ -77,7 +77,7 @@ def state_of(file: WeightFile, records: Mapping[str, Record] | None = None) -> s
 
     Args:
         file: of the registry.
-        records: what the index knows; read where it is not given.
+        records: the index; read where it is not given.
     """
     records = read_records() if records is None else records
     path = path_of(file)
@@ -99,7 +99,7 @@ def is_unchanged(file: WeightFile, records: Mapping[str, Record]) -> bool:
 
     Args:
         file: of the registry.
-        records: what the index knows.
+        records: the index.
     """
     record = records.get(file.path)
     if record is None or file.sha256 not in (None, record.sha256):

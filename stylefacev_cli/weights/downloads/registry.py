@@ -1,4 +1,4 @@
-"""`registry.yaml`: the released weights that can be had, where they live, how they are checked.
+"""`registry.yaml`: released weights, their sources, hashes and licences.
 
 It ships with the package. Everything in it is checked when it is read: a registry is a text that
 names paths and addresses, and a mistake in it must not write outside the cache.

@@ -32,7 +32,7 @@ from stylefacev_cli.weights.downloads.connection import (
     Session,
     number_of,
     open_remote,
-    told,
+    system_reason,
 )
 from stylefacev_cli.weights.downloads.failures import SourceError, TryAgain
 
@@ -42,8 +42,8 @@ _MIN_BYTES_PER_S = 100
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is known of a file before it comes."""
+class Expected:
+    """Size and bounds of a file, as known before the download."""
 
     bytes: int | None
     max_bytes: int
@@ -74,7 +74,7 @@ class Claims:
 def fetch_to(
     part: Path,
     remote: Remote,
-    wanted: Wanted,
+    wanted: Expected,
     limits: Limits,
     on_bytes: Callable[[int, int | None], None],
     note: Callable[[str], None],
@@ -125,7 +125,7 @@ def _try_once(
     session: requests.Session,
     part: Path,
     remote: Remote,
-    wanted: Wanted,
+    wanted: Expected,
     limits: Limits,
     on_bytes: Callable[[int, int | None], None],
 ) -> bool:
@@ -178,7 +178,7 @@ def _start_of(page: Page, have: int) -> tuple[int, Claims]:
     return first, Claims(etag, last_modified, total or last + 1)
 
 
-def _check_total(total: int | None, wanted: Wanted) -> None:
+def _check_total(total: int | None, wanted: Expected) -> None:
     if total is None:
         return
     if wanted.bytes is not None and total != wanted.bytes:
@@ -192,7 +192,7 @@ def _receive(
     part: Path,
     start: int,
     claims: Claims,
-    wanted: Wanted,
+    wanted: Expected,
     limits: Limits,
     on_bytes: Callable[[int, int | None], None],
 ) -> None:
@@ -233,7 +233,7 @@ def _read_block(page: Page, limits: Limits) -> bytes:
     except urllib3.exceptions.ReadTimeoutError as error:
         raise TryAgain(f"sent nothing for {limits.stall_timeout_s:.0f} s") from error
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
-        raise TryAgain(f"broke off ({told(error)})") from error
+        raise TryAgain(f"broke off ({system_reason(error)})") from error
 
 
 def looks_like_html(block: bytes) -> bool:

@@ -22,7 +22,7 @@ from stylefacev_cli.weights.downloads.failures import SourceError
 from stylefacev_cli.weights.downloads.fetch import fetch_entry
 from stylefacev_cli.weights.downloads.fetch_options import Options
 from stylefacev_cli.weights.downloads.registry import Entry, Licence, Source, WeightFile
-from stylefacev_cli.weights.downloads.transfer import Wanted, fetch_to
+from stylefacev_cli.weights.downloads.transfer import Expected, fetch_to
 
 BODY = random.Random(1).randbytes(300_000)
 OTHER = random.Random(2).randbytes(300_000)
@@ -69,11 +69,11 @@ def leftovers() -> list[str]:
 def test_fetches_once(server: FaultyServer) -> None:
     notes = Notes()
     server.handlers["a"] = honest(BODY)
-    wanted = entry(f"{server.url}/a")
-    (path,) = fetch_entry(wanted, Options(**FAST), notes)
+    expected = entry(f"{server.url}/a")
+    (path,) = fetch_entry(expected, Options(**FAST), notes)
     assert path == cache.assets_folder() / "thing" / "thing.bin" and path.read_bytes() == BODY
     assert notes.progress[-1] == (len(BODY), len(BODY)) and leftovers() == []
-    assert fetch_entry(wanted) == [path] and len(server.requests) == 1
+    assert fetch_entry(expected) == [path] and len(server.requests) == 1
 
 
 def test_a_dropped_connection_is_resumed(server: FaultyServer) -> None:
@@ -288,24 +288,24 @@ def test_sources_go_in_order_and_each_failure_is_told(server: FaultyServer) -> N
 
 def test_trust_on_first_use(server: FaultyServer) -> None:
     server.handlers["a"] = honest(BODY)
-    wanted, notes = entry(f"{server.url}/a", sha256=None), Notes()
-    (path,) = fetch_entry(wanted, Options(**FAST), notes)
+    expected, notes = entry(f"{server.url}/a", sha256=None), Notes()
+    (path,) = fetch_entry(expected, Options(**FAST), notes)
     assert SHA256 in notes.notes[-1] and "trusted" in notes.notes[-1]
-    fetch_entry(wanted, Options(**FAST), notes)
+    fetch_entry(expected, Options(**FAST), notes)
     assert len(notes.notes) == 2
 
-    assert cache.state_of(wanted.files[0]) == "present"
+    assert cache.state_of(expected.files[0]) == "present"
     path.write_bytes(OTHER)
-    assert cache.state_of(wanted.files[0]) == "damaged"
+    assert cache.state_of(expected.files[0]) == "damaged"
     with pytest.raises(IntegrityError, match="first seen"):
-        fetch_entry(wanted, Options(**FAST))
-    cache.remove(wanted)
+        fetch_entry(expected, Options(**FAST))
+    cache.remove(expected)
     server.handlers["a"] = honest(OTHER)
     with pytest.raises(IntegrityError, match="first seen"):
-        fetch_entry(wanted, Options(**FAST))
+        fetch_entry(expected, Options(**FAST))
     assert not path.exists()
-    cache.remove(wanted, forget=True)
-    fetch_entry(wanted, Options(**FAST))
+    cache.remove(expected, forget=True)
+    fetch_entry(expected, Options(**FAST))
     assert path.read_bytes() == OTHER
 
 
@@ -322,12 +322,12 @@ def test_the_mirror_goes_first_and_is_checked(
 ) -> None:
     monkeypatch.setenv("STYLEFACEV_MIRROR", f"{server.url}/mirror/")
     server.handlers |= {"mirror/thing/thing.bin": honest(OTHER), "a": honest(BODY)}
-    wanted = entry(f"{server.url}/a")
-    fetch_entry(wanted, Options(**FAST))
+    expected = entry(f"{server.url}/a")
+    fetch_entry(expected, Options(**FAST))
     assert [path for path, _ in server.requests] == ["/mirror/thing/thing.bin", "/a"]
     server.handlers["mirror/thing/thing.bin"] = honest(BODY)
-    cache.remove(wanted)
-    fetch_entry(wanted, Options(**FAST))
+    cache.remove(expected)
+    fetch_entry(expected, Options(**FAST))
     assert len(server.requests) == 3
     with pytest.raises(UsageError, match="mirror"):
         Options(mirror="http://localhost/")
@@ -372,9 +372,9 @@ def test_proxies_are_used(server: FaultyServer, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
         monkeypatch.setenv("no_proxy", "")
         monkeypatch.setenv("NO_PROXY", "")
-        wanted = entry("https://weights.invalid/a")
+        expected = entry("https://weights.invalid/a")
         with pytest.raises(MissingWeightsError, match="through the proxy"):
-            fetch_entry(wanted, Options(retries=0))
+            fetch_entry(expected, Options(retries=0))
         thread.join()
     assert [line.split()[:2] for line in asked] == [[b"CONNECT", b"weights.invalid:443"]]
 
@@ -394,13 +394,13 @@ def test_a_finished_part_is_taken_as_it_is(server: FaultyServer) -> None:
 
     part = cache.part_folder(entry().files[0])
     server.handlers["a"] = slow_end
-    wanted = entry(f"{server.url}/a")
-    (path,) = fetch_entry(wanted, Options(**FAST))
+    expected = entry(f"{server.url}/a")
+    (path,) = fetch_entry(expected, Options(**FAST))
     part_name = hashlib.sha256(f"{server.url}/a".encode()).hexdigest()[:16]
     os.replace(path, part / f"{part_name}.part")  # as if killed before the renaming
     claims = f'{{"etag": "x", "last_modified": null, "total": {len(BODY)}}}'
     (part / f"{part_name}.part.json").write_text(claims)
-    fetch_entry(wanted, Options(**FAST))
+    fetch_entry(expected, Options(**FAST))
     assert path.read_bytes() == BODY and len(server.requests) == 1
 
 
@@ -413,9 +413,9 @@ def test_an_unwritable_cache(server: FaultyServer, monkeypatch: pytest.MonkeyPat
 
 def test_licences_are_accepted_first(home: Path) -> None:
     bound = Licence("NC", "no commerce", non_commercial=True)
-    wanted = Entry("bound", "", "", bound, entry("https://localhost/a").files)
+    expected = Entry("bound", "", "", bound, entry("https://localhost/a").files)
     with pytest.raises(UsageError, match="licence to accept first .*weights download bound"):
-        fetch_entry(wanted)
+        fetch_entry(expected)
     assert cache.accepted_licences() == []
     cache.accept_licence("bound")
     assert cache.accepted_licences() == ["bound"]
@@ -448,9 +448,9 @@ def test_the_confirm_page_is_answered(server: FaultyServer, tmp_path: Path, acti
     page = confirm_page(action.format(url=server.url))
     server.handlers |= {"uc": honest(page, Content_Type="text/html"), "download": honest(BODY)}
     place = remote(f"{server.url}/uc?id=FILE-ID", confirms=True)
-    wanted = Wanted(None, 10**6, is_hashed=False)
+    expected = Expected(None, 10**6, is_hashed=False)
     limits = Limits(retries=0)
-    assert not fetch_to(tmp_path / "x", place, wanted, limits, lambda *_: None, print)
+    assert not fetch_to(tmp_path / "x", place, expected, limits, lambda *_: None, print)
     assert (tmp_path / "x").read_bytes() == BODY
     assert server.requests[-1][0].endswith("id=FILE-ID&export=download&confirm=t&uuid=1-2")
 
@@ -470,9 +470,9 @@ def test_other_pages_of_drive(
 ) -> None:
     server.handlers["uc"] = honest(page, Content_Type="text/html; charset=utf-8")
     place = remote(f"{server.url}/uc", confirms=True)
-    wanted = Wanted(None, 10**6, is_hashed=False)
+    expected = Expected(None, 10**6, is_hashed=False)
     with pytest.raises(SourceError, match=message):
-        fetch_to(tmp_path / "x", place, wanted, Limits(retries=0), lambda *_: None, print)
+        fetch_to(tmp_path / "x", place, expected, Limits(retries=0), lambda *_: None, print)
 
 
 FAULTS = st.one_of(
