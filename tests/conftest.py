@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from faulty_server import FaultyServer
@@ -28,6 +29,10 @@ with contextlib.suppress(ImportError):
     import triton  # noqa: F401
 
 from tiny import TINY_FPS, tiny_networks  # noqa: E402
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 pytest_plugins = ["command_fixtures", "footage_fixtures"]
 
