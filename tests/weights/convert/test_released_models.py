@@ -73,7 +73,7 @@ def interrupted_after(body: bytes, num_bytes: int, site: PublishedSite) -> Handl
         if num_bytes:
             send(request, body, num_bytes)
         parts = assets_folder() / ".parts"
-        while sum(part.stat().st_size for part in parts.glob("*/*.part")) < num_bytes // 2:
+        while sum(part.stat().st_size for part in parts.glob("*/[!.]*.part")) < num_bytes // 2:
             site.server.open_end.wait(0.01)
         press_ctrl_c()
         site.server.open_end.wait(30)
