@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 from stylefacev_cli.version import __version__
 
 if TYPE_CHECKING:
-    from stylefacev_cli import weights
+    from stylefacev_cli import data, weights
+    from stylefacev_cli.evaluation.api import evaluate
     from stylefacev_cli.generation.api import generate, invert, reenact, track
     from stylefacev_cli.pipeline import load_model
+    from stylefacev_cli.training.api import train
 
 _FUNCTIONS = {
     "load_model": "pipeline",

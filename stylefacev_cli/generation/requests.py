@@ -295,9 +295,10 @@ class GenerateRequest:
     out: str | None = _output(  # None: in memory
         "A folder, a file name, a pattern like out/{seed}-{motion_seed}.mp4 (or {track}), or - "
         "for stdout.",
-        default="videos",
+        default=None,
         flags=("--out", "-o"),
         env="STYLEFACEV_OUT",
+        shown_default="videos",
         metavar="FOLDER|PATTERN|-",
     )
     save_track: str | None = _output(
