@@ -11,6 +11,7 @@ import pytest
 import torch
 from discs import SET_DISCS, draw_frames, write_discs
 from released_files import write_released
+from tiny import DISC_GENERATOR
 
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.weights.bundle import load_bundle
@@ -35,7 +36,7 @@ def test_the_shortcut_ends_in_a_model_that_generates(
     torch.manual_seed(2)  # some random pose extractors give one pose for all
     folder = tmp_path / "pretrained_models"
     folder.mkdir()
-    write_released(folder(), filled=False)
+    write_released(folder, DISC_GENERATOR, filled=False)
     for name in ("latest_net_FE.pth", "latest_net_FE_lm.pth", "latest_net_FE_pose.pth"):
         (folder / name).unlink()  # these lie elsewhere, and were not fetched
     assert run(["weights", "import", "pre", "--archive", str(folder)]) == 0

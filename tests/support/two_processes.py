@@ -52,7 +52,7 @@ class Faulty(NetworkStage):
 
     def __init__(self, stop: StopFlag) -> None:
         self.inner = STAGES["pose"]()
-        super().__init__(self.inner.images_per_step, self.inner.shares, self.inner.device)
+        super().__init__(self.inner.images_per_step, self.inner.splits, self.inner.device)
         self.name, self.networks, self.others = "pose", self.inner.networks, self.inner.others
         without_pictures(self)
         self.stop = stop

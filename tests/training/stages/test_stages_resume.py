@@ -87,7 +87,7 @@ def test_parts_equal_the_whole_where_no_statistics_are_of_the_batch(name: str) -
     for index in range(2):
         a, b = whole.step(index, 0.1), parts.step(index, 0.1)
         assert a == pytest.approx(b, rel=1e-4)
-    assert len(parts.shares) == 4
+    assert len(parts.splits) == 4
 
 
 def test_parts_equal_the_whole_where_statistics_are_of_each_image() -> None:
