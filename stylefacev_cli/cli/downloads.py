@@ -1,4 +1,4 @@
-"""Downloads at the terminal: licences are asked, progress is told on stderr by a bar of bytes."""
+"""Downloads at the terminal: consent to licences, and progress as a bar of bytes on stderr."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def listening(terminal: Terminal) -> Iterator[TerminalListener]:
 
 
 class TerminalInteraction:
-    """Whom downloads ask and tell while a command runs, see `weights.interaction`."""
+    """How commands ask for consent and show downloads, see `weights.downloads.interaction`."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
@@ -66,11 +66,3 @@ class TerminalInteraction:
     def importing(self) -> AbstractContextManager[None]:
         """Signals wait until torch is there."""
         return holding_signals()
-
-
-def fetch_render_assets(terminal: Terminal, look: str) -> None:
-    """Fetch what renders of a look need and is not here (errors as in `looks.fetch_assets`)."""
-    from stylefacev_cli.faces.looks import fetch_assets
-
-    with listening(terminal) as listener:
-        fetch_assets(look, listener)

@@ -135,7 +135,7 @@ def write_atomic(target: Path, content: bytes, *, synced: bool = False) -> None:
 
 def final_name(part: Path) -> Path:
     """The path that a temporary one of `replacing` stands for; any other path as it is."""
-    match = re.fullmatch(r"\.(.+)\.[0-9]+" + re.escape(_PART), part.name)
+    match = re.fullmatch(r"\.(.+?)\.[0-9]+(?:\.again)?" + re.escape(_PART), part.name)
     return part.with_name(match[1]) if match else part
 
 

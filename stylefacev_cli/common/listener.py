@@ -18,13 +18,13 @@ class Listener(Protocol):
     """Receives notes and progress of a job; results are returned or yielded, never passed here."""
 
     def note(self, text: str) -> None:
-        """Tell something worth knowing, on one line."""
+        """Receive a note worth showing, on one line."""
 
     def detail(self, text: str) -> None:
-        """Tell something that only somebody who looks for it wants to know."""
+        """Receive a detail, shown only on request (`-v`)."""
 
     def doing(self, what: str) -> AbstractContextManager[None]:
-        """Tell what is being done while the block runs, such as `looking for the face`."""
+        """Show what is being done while the block runs, such as `looking for the face`."""
 
     def progress(self, total: int, unit: str) -> AbstractContextManager[Advance]:
         """Show how far a task of `total` units is.

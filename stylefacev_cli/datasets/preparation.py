@@ -34,7 +34,7 @@ def prepare(request: PrepareRequest, listener: Listener, command: str) -> Report
 
     Args:
         request: the footage, and how it is cut.
-        listener: shown how many files are done; told what was skipped.
+        listener: shows how many files are done, and notes what was skipped.
         command: how this was asked for, for the manifest.
 
     Returns:
@@ -49,7 +49,7 @@ def prepare(request: PrepareRequest, listener: Listener, command: str) -> Report
     common = request.common
     settings = settings_of(request)
     sources = _sources(request, settings)
-    # The finder is opened here once: what is missing is told before the first worker starts.
+    # The finder is opened here once: missing weights are reported before the first worker starts.
     face_finder_facts, sources = _face_finder(request, settings, sources)
     origin = Origin(
         made_by=f"stylefacev {__version__}",

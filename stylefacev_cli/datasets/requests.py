@@ -81,7 +81,7 @@ class ShiftOptions:
 
 def _person_from() -> str:
     field: str = option(
-        "What tells persons apart: folder (in SRC itself: the file's name) or file.",
+        "What a person is: folder (in SRC itself: the file's name) or file.",
         default="folder",
     )
     return field
@@ -157,6 +157,6 @@ class InspectRequest:
         "Read labels for the heads' poses.", default=True, flags=("--poses/--no-poses",)
     )
     val_permille: int = option(
-        "Split to be told, where the set has none.", default=0, minimum=0, maximum=1000
+        "Held-out persons in 1000, where the set has no split.", default=0, minimum=0, maximum=1000
     )
     force: bool = option("Replace an existing sheet.", default=False, flags=("--force",))

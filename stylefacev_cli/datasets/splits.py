@@ -7,7 +7,7 @@ import zlib
 
 
 def is_held_out(set_name: str, identity: int, permille: int) -> bool:
-    """Tell whether a person is kept for validation.
+    """Whether a person is held out for validation.
 
     It depends on the set's name and the person's number alone, so it stays when sets are added.
 
@@ -20,7 +20,7 @@ def is_held_out(set_name: str, identity: int, permille: int) -> bool:
 
 
 def identity_number(name: str) -> int:
-    """The number of a person known by name: the same in every run, whoever else is in the set.
+    """The number of a person known by name, independent of run and set.
 
     Names of up to nine digits (actors, images of FFHQ) are their own number; others get 48 bits of
     a hash, above all of those. Two of 100,000 names share a number with a chance of 1 in 50,000.

@@ -34,7 +34,7 @@ class Video:
 
     Attributes:
         name: for messages.
-        num_frames: how many there are; None if only reading tells.
+        num_frames: how many there are; None if only reading it shows.
         read: (first, step, count) → uint8 [≤ count, H, W, 3], the frames that there are of
             first, first + step, …
         person: who is in it, where that is known; the same text is the same person.

@@ -1,6 +1,6 @@
 """Faces found by the library `face_alignment`: any footage of people; 68 points of 300-W.
 
-The library comes without weights and would fetch them by itself. That must not happen unasked, so
+The library comes without weights and would download them without asking, so
 the files are looked for, and checked by the hash in their names, before it is started.
 """
 
@@ -103,7 +103,7 @@ class AlignmentFinder:
         if not boxes:
             return []
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns where it finds nothing, which is told here
+            warnings.simplefilter("ignore")  # it warns where it finds nothing; the result says so
             points, scores, _ = self._library.get_landmarks_from_image(
                 picture, detected_faces=boxes, return_landmark_score=True
             )

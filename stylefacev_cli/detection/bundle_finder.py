@@ -1,17 +1,12 @@
 """Faces found by the landmark detector of a model: for footage of the kind that it was trained on.
 
-The detector looks at a square that a face fills. Here such squares are tried all over the picture
-and in several sizes; where the heatmaps' peaks are high there may be a face, and the square around
-its landmarks is looked at again until it stays.
+The detector expects a square that a face fills. Squares are tried all over the picture in several
+sizes; where the heatmaps' peaks are high there may be a face, and detection is repeated in the
+square around its landmarks until that no longer moves.
 
-Measured with default-64 on renders (`wide` and `canonical` framing, 102 to 191 px) pasted on noise
-and drawn landscapes of 320×240: 32 of 32 faces found, nothing found in 40 empty pictures, two
-faces told apart in 10 of 10; mean error of the landmarks 5 % (wide) and 4 % (canonical) of the
-distance of the outer eye corners, 14 % at worst.
-
-Limits: the default model was trained on rendered faces and on nothing else; on photographs of
-people it has not been measured, and `face-alignment` is the finder for them. Nor has it been on
-faces turned by more than 45°, tilted by more than 15° or cut off by the picture's edge.
+Limits: the default model was trained on rendered faces only; for photographs of people use
+`face-alignment`. Faces turned by more than 45°, tilted by more than 15° or cut off by the picture's
+edge were not measured. What was measured stands in docs/experiments.md.
 """
 
 from __future__ import annotations

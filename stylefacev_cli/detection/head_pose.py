@@ -1,7 +1,7 @@
 """Head pose estimated from key points: coarse, meant for the statistics of a set.
 
-Fitted to renders (448 frames, yaw up to 45°): the error's standard deviation is 0.4° in roll, 3.4°
-in yaw and 4.8° in pitch. Faces differ in shape, which pitch confounds most.
+The coefficients are a linear fit to renders with yaw up to 45°; see docs/experiments.md for the
+errors. Faces differ in shape, which pitch confounds most.
 """
 
 from __future__ import annotations

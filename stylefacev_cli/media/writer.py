@@ -116,7 +116,7 @@ def _ffmpeg(
         sink = process.stdin
         writer = FrameWriter(settings, lambda frame: _write_to_encoder(sink, frame))
         try:
-            with contextlib.suppress(_EncoderGoneError):  # its messages tell more, below
+            with contextlib.suppress(_EncoderGoneError):  # its messages are read below
                 yield writer
                 writer.finish()
             with contextlib.suppress(BrokenPipeError):

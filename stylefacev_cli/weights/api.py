@@ -69,7 +69,7 @@ def show(request: NamedRequest) -> Facts:
     """All that is known of a model or of released weights: files, hashes, sources, licence.
 
     Raises:
-        MissingWeightsError: nobody knows that name; the message lists all.
+        MissingWeightsError: there is no such name; the message lists all.
     """
     from stylefacev_cli.weights.downloads.registry import read_registry
 
@@ -109,14 +109,14 @@ def verify(request: VerifyRequest, listener: Listener | None = None) -> list[Fac
 
     Args:
         request: what is read.
-        listener: told what is wrong with a file.
+        listener: receives what is wrong with a file.
 
     Returns:
         `name`, `path` and `state` (present, missing or damaged) of each; files that are not here
         are left out unless they were asked for. `model_inventory.check_rows` raises for bad ones.
 
     Raises:
-        MissingWeightsError: nobody knows that name.
+        MissingWeightsError: there is no such name.
     """
     from stylefacev_cli.weights.downloads.registry import read_registry
 
@@ -144,7 +144,7 @@ def remove(request: RemoveRequest) -> list[Path]:
         What was there: files of weights, the folder of a model.
 
     Raises:
-        MissingWeightsError: nobody knows that name, or a file cannot be deleted.
+        MissingWeightsError: there is no such name, or a file cannot be deleted.
         StyleFaceVError: another run is fetching them.
     """
     from stylefacev_cli.weights.downloads import cache
@@ -171,7 +171,7 @@ def download(
 
     Args:
         request: which ones, and how patiently.
-        listener: told how the downloads go; by default a terminal, or the log.
+        listener: receives the progress; by default the terminal or the log.
         accept_licence: of the weights, where it has to be.
 
     Returns:
@@ -179,7 +179,7 @@ def download(
 
     Raises:
         UsageError: a licence was not accepted.
-        MissingWeightsError: nobody knows that name, or a file cannot be fetched.
+        MissingWeightsError: there is no such name, or a file cannot be fetched.
         IntegrityError: a file is another one than was published.
     """
     from stylefacev_cli.weights.downloads.fetch import check_consent, fetch_entry
@@ -195,13 +195,13 @@ def download(
             stack.enter_context(interacting(CallFromPython(accept_licence=True)))
         for entry in entries:
             check_consent(entry, options)
-        transfers = stack.enter_context(_telling(listener))
+        transfers = stack.enter_context(_transfers_of(listener))
         return [path for entry in entries for path in fetch_entry(entry, options, transfers)]
 
 
 @contextlib.contextmanager
-def _telling(listener: Listener | None) -> Iterator[TransferListener]:
-    """Who is told of downloads: the listener that was given, else that of the call we run for."""
+def _transfers_of(listener: Listener | None) -> Iterator[TransferListener]:
+    """The listener of downloads: the given one, else that of the current interaction."""
     with interaction().listening() if listener is None else as_transfers(listener) as transfers:
         yield transfers
 

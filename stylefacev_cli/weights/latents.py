@@ -82,7 +82,7 @@ def read_latent(path: Path, manifest: Manifest) -> Latent:
 
     Raises:
         UsageError: there is no such file, or it belongs to another model.
-        MissingWeightsError: the model is partial, and draws nobody.
+        MissingWeightsError: the model is partial, and cannot generate.
         IntegrityError: the file is no latent, or damaged.
     """
 

@@ -17,7 +17,7 @@ REPLACED_SUFFIX = ".replaced"  # of the folder `.NAME.replaced`, where a model w
 
 
 def is_model_name(text: str) -> bool:
-    """Tell whether a text can be the name of a model: letters, digits, dots and dashes."""
+    """Whether a text can be the name of a model: letters, digits, dots and dashes."""
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) is not None
 
 

@@ -19,7 +19,7 @@ from stylefacev_cli.networks.stylefacev.normalisation import PER_IMAGE, RUNNING
 from stylefacev_cli.weights.locate import MANIFEST_NAME, find_bundle, is_model_name
 
 FORMAT = 1
-DEFAULT_FRAMES = 64  # of a video, unless told otherwise
+DEFAULT_FRAMES = 64  # of a video, by default
 PUBLISHED_FRAMES = 60  # of the videos that StyleFaceV's authors show
 PUBLISHED_FPS = 15.0  # of their video writer; clips that motion was learnt from have others
 VIDEO_NETWORKS = ("generator", "landmarks", "pose", "appearance", "motion")
@@ -58,7 +58,7 @@ class Manifest:
             is the fixed landmark detector beside `landmarks`, the copy that was trained further.
         provenance: how the weights came to be; free text and numbers.
         files: size and hash of each network's file, by network.
-        notes: lines for whoever loads it, on what it does not say itself.
+        notes: lines for the user, on what it leaves open.
         aliases: `sha256` of earlier manifests of the same weights: where only `bundle.yaml` was
             rewritten, files that name the model as it was still belong to it.
     """
@@ -87,7 +87,7 @@ class Manifest:
 
     @property
     def default_frames(self) -> int:
-        """Frames of a video unless told otherwise: of imported motion as many as its authors show.
+        """Default number of frames of a video; for imported motion that of its authors' videos.
 
         So none of them is held by the stabiliser, which begins after `motion_frames`.
         """

@@ -87,7 +87,7 @@ def model_names() -> list[str]:
 
 
 def remove_model(folder: Path) -> None:
-    """Delete an imported model; from the first moment on it is none any more.
+    """Delete an imported model; its manifest goes first, so that no broken model is left.
 
     Raises:
         StyleFaceVError: it cannot be deleted.
@@ -139,7 +139,7 @@ def fps_text(manifest: Manifest) -> str:
 
 
 def verified_file(name: str, file: WeightFile, listener: Listener) -> dict[str, Any]:
-    """Name, path and state of one file of an entry, read again; the listener is told of faults."""
+    """Name, path and state of one file of an entry, read again; the listener receives faults."""
     from stylefacev_cli.weights.downloads.cache import check, path_of
 
     path = path_of(file)
@@ -192,7 +192,7 @@ def summed_rows(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
 
 
 def verified_model(name: str, folder: Path, listener: Listener) -> dict[str, Any]:
-    """Name, path and state of a model, read again; the listener is told of faults."""
+    """Name, path and state of a model, read again; the listener receives faults."""
     from stylefacev_cli.weights.manifest import read_manifest, verify_files
 
     row = {"name": name, "path": str(folder)}
@@ -219,7 +219,7 @@ def model_folder(name: str) -> Path:
     """The folder of a model.
 
     Raises:
-        MissingWeightsError: nobody knows that name; the message lists all.
+        MissingWeightsError: there is no such name; the message lists all.
     """
     from stylefacev_cli.weights.downloads.registry import read_registry
     from stylefacev_cli.weights.locate import find_bundle

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from evaluation_fixtures import Evaluate
+from stylefacev_cli.weights.download.cache import path_of
+from stylefacev_cli.weights.download.registry import find_entry
 
 from stylefacev_cli.metrics import feature_networks
 from stylefacev_cli.metrics.fid import FeatureNetwork
-from stylefacev_cli.weights.downloads.cache import path_of
-from stylefacev_cli.weights.downloads.registry import find_entry
 
 
 def test_fid_of_an_even_mix(

@@ -196,20 +196,20 @@ def motion_stage(supervise: str, **settings: Any) -> NetworkStage:
     renderer = Renderer(generator, appearance, clips().image_batch(np.arange(1)))
     whole = replace(config, **settings)
     stage = MotionStage(whole, tracks(), 1, renderer, clips(), pose, detector)
-    if stage._shown_openings is not None:
-        shorten_fit(stage._shown_openings)
+    if stage._supervision.openings is not None:
+        shorten_fit(stage._supervision.openings)
     return stage
 
 
-def shorten_fit(shown: eye_mouth_opening.ShownOpenings) -> None:
+def shorten_fit(openings: eye_mouth_opening.OpeningSurrogate) -> None:
     """Let it be fitted in two steps: over many, rounding makes another network."""
-    learn = shown._learn
+    learn = openings._learn
 
     def learn_a_little(*arguments: Any) -> None:
         with patch.object(eye_mouth_opening, "_STEPS", 2):
             learn(*arguments)
 
-    shown._learn = learn_a_little  # type: ignore[method-assign]
+    openings._learn = learn_a_little  # type: ignore[method-assign]
 
 
 STAGES: dict[str, Callable[..., NetworkStage]] = {
@@ -262,7 +262,7 @@ def tensors_of(state: Any) -> list[torch.Tensor]:
 
 
 def without_pictures(stage: NetworkStage) -> None:
-    """Let its validations and sample sheets take no time."""
+    """Let its validations and sample grids take no time."""
     stage.validate = dict  # type: ignore[method-assign]
     stage.sample_grid = lambda: np.zeros((1, 1, 3), np.uint8)  # type: ignore[method-assign]
 

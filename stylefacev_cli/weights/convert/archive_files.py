@@ -20,7 +20,7 @@ from stylefacev_cli.weights.convert.file_names import (
 )
 from stylefacev_cli.weights.untrusted.archives import open_archive, unpack
 
-_MAX_FILES = 100_000  # of a folder; somebody's home is not what is meant
+_MAX_FILES = 100_000  # of a folder; a home folder was given by mistake
 _OF_TRAINED_POSES = ("landmarks", "motion")
 
 

@@ -49,7 +49,7 @@ def obtain_model(name: str, networks: Sequence[str] = ()) -> Path | None:
         return None
     there = _networks(entry)
     if "generator" not in there:
-        raise MissingWeightsError(f"{name} is no model by itself ({entry.role}): {entry.use}")
+        raise MissingWeightsError(f"{name} is not a whole model ({entry.role}): {entry.use}")
     lacks = [network for network in networks if network not in there]
     if lacks:
         raise MissingWeightsError(cannot_make_videos(name, lacks))

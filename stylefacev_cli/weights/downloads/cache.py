@@ -5,7 +5,7 @@
       i3d-kinetics400/…        files, under the paths of the registry
       .parts/…                 unfinished downloads, and the locks of runs that are at it
 
-A file whose hash nobody has published is trusted when it is first fetched; its hash stays in the
+A file without a published hash is trusted when it is first fetched; its hash stays in the
 index, also after the file has gone, and whatever comes later under that path must have it.
 """
 
@@ -95,7 +95,7 @@ def state_of(file: WeightFile, records: Mapping[str, Record] | None = None) -> s
 
 
 def is_unchanged(file: WeightFile, records: Mapping[str, Record]) -> bool:
-    """Tell whether a file has the size and time of change that it had when it was found right.
+    """Whether a file has the size and time of change that it had when its hash was last checked.
 
     Args:
         file: of the registry.

@@ -1,4 +1,4 @@
-"""Opening an https address: redirects checked one by one, error answers and web pages told apart.
+"""Opening an https address: redirects checked one by one, error answers and web pages recognised.
 
 Proxies, certificates and passwords are those of the environment, as `requests` reads them:
 HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE, ~/.netrc.
@@ -54,7 +54,7 @@ class Remote:
     hosts: tuple[str, ...]  # names, or *.name for all below it
     verify: str | None = None  # certificates to trust, if not those of the environment
     confirms: bool = False  # a page with a form may stand before the file, as on Google Drive
-    login: tuple[str, str] | None = None  # name and password, told to the address's own host only
+    login: tuple[str, str] | None = None  # name and password, sent to the address's own host only
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Page:
 
 
 class Session(requests.Session):
-    """A session that looks at no redirect by itself; requests would read its body, however long."""
+    """A session that follows no redirects; requests would read their bodies, however long."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Leave redirects to `open_remote`, which checks where they lead."""

@@ -2,7 +2,7 @@
 
     fetch_entry(find_entry("i3d-kinetics400")) → [path of i3d-kinetics-400.ckpt]
 
-A file that is there is checked and used, whoever put it there. Otherwise its sources are tried in
+A file that is there is checked and used, whatever its origin. Otherwise its sources are tried in
 order: the mirror if one is set, then those of the registry. A file gets its name in the cache only
 when its size and its SHA-256 are right.
 """
@@ -49,7 +49,7 @@ def fetch_entry(
     Args:
         entry: of the registry.
         options: by default those of the environment.
-        listener: told of progress, of failures, and of files that are trusted on first use.
+        listener: receives progress, failures, and files that are trusted on first use.
         reread: hash files that are there, also those whose size and time of change are still those
             of the last check; without it an entry of many files takes milliseconds.
 
@@ -81,7 +81,7 @@ def fetch_entry(
 
 
 class _Run:
-    """One call of `fetch_entry`: how files are fetched, who is told, the connections in use."""
+    """One call of `fetch_entry`: options, listener, and the connections in use."""
 
     def __init__(
         self,
@@ -223,7 +223,7 @@ def _fetch_missing(file: WeightFile, run: _Run) -> None:
         if is_first_use:
             _note_trust(file, path, run)
         return
-    reason = "; ".join(failures) or "nobody offers it for download"
+    reason = "; ".join(failures) or "it is not offered for download"
     kind = IntegrityError if is_wrong else MissingWeightsError
     raise kind(f"cannot fetch {file.name} ({reason}): {by_hand(file)}")
 

@@ -1,4 +1,4 @@
-"""How files are fetched: mirror, patience, and whether at all."""
+"""Options of downloads: mirror, time-outs, offline."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ class Options:
 
 
 def is_offline() -> bool:
-    """Tell whether `--offline` or `STYLEFACEV_OFFLINE` forbids downloads."""
+    """Whether `--offline` or `STYLEFACEV_OFFLINE` forbids downloads."""
     said = os.environ.get(OFFLINE_VARIABLE, "").lower()
     return interaction().offline or said not in ("", "0", "false", "no", "off")

@@ -79,7 +79,7 @@ class Interaction(Protocol):
         """Whether downloads are forbidden here, whatever the environment says."""
 
     def accepts(self, entry: Entry) -> bool:
-        """Whether the licence of an entry is accepted; where somebody is there, they are asked."""
+        """Whether the licence of an entry is accepted; at a terminal the user is asked."""
 
     def listening(self) -> AbstractContextManager[TransferListener]:
         """The listener of downloads, and of imports that follow them, while the block runs."""

@@ -26,7 +26,7 @@ def copy_member(archive: Path, member: str, to: Path, max_bytes: int) -> None:
     """Copy one file of a zip or tar archive.
 
     Args:
-        archive: of either kind, told by its content.
+        archive: of either kind, recognised by its content.
         member: its path in the archive, or the end of that path where it is unique.
         to: the file to write.
         max_bytes: the most that it may have.

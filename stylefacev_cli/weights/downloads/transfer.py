@@ -59,7 +59,7 @@ class Claims:
     total: int | None = None
 
     def agree_with(self, other: Claims) -> bool:
-        """Tell whether nothing that both say differs."""
+        """Whether all that both state is equal."""
         pairs = zip(asdict(self).values(), asdict(other).values(), strict=True)
         return all(a == b for a, b in pairs if a is not None and b is not None)
 
@@ -87,8 +87,8 @@ def fetch_to(
         remote: address and hosts that may be redirected to.
         wanted: what is known of the file.
         limits: patience.
-        on_bytes: told how many bytes are there, and of how many.
-        note: told when something went wrong and is tried again.
+        on_bytes: called with the bytes that are there, and the total.
+        note: called when something went wrong and is tried again.
         session: whose open connections are used; by default one of its own.
 
     Returns:
@@ -132,7 +132,7 @@ def _try_once(
     before = _read_claims(part)
     have = _size_of(part)
     if before is None or (before.validator is None and not wanted.is_hashed):
-        have = 0  # nobody could tell whether the rest belongs to it
+        have = 0  # whether the rest belongs to it is unknown
     elif have and have == before.total:
         return True
     headers = {}
@@ -237,7 +237,7 @@ def _read_block(page: Page, limits: Limits) -> bytes:
 
 
 def looks_like_html(block: bytes) -> bool:
-    """Tell whether a web page begins so: an error page, or a login for the network."""
+    """Whether a web page begins so: an error page, or a login for the network."""
     begin = block[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return begin.startswith((b"<!doctype html", b"<html", b"<head", b"<!--", b"<?xml"))
 

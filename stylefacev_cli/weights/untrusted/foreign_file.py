@@ -1,11 +1,11 @@
-"""Files of weights of strangers → names, shapes and types first, numbers after they were checked.
+"""Untrusted files of weights → names, shapes and types first, numbers after they were checked.
 
 A file is known by its first bytes, not by its name:
 
     safetensors                          described by its header
     torch, zip (since 1.6) and older     described by our own reading of its pickle, then loaded by
                                          `torch.load(weights_only=True)`, with no way around
-    StyleGAN3 pickle                     read by the allow-list of `unpickle`, never by `pickle`
+    StyleGAN3 pickle                     read by the allow-list of `reader`, never by `pickle`
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Checkpoint:
         sha256: of the file.
         specs: its tensors, by name; `module.` prefixes are off.
         load: reads all of them: finite, contiguous, on the CPU, as `specs` says.
-        arguments: what the class of the network was made with, where the file tells.
-        notes: what was chosen or changed, to be told.
+        arguments: what the class of the network was made with, where the file says.
+        notes: what was chosen or changed, for the user.
     """
 
     path: Path

@@ -9,7 +9,7 @@ MAX_STEPS: Final = 400_000  # a snapshot with generator, discriminator and avera
 _KEY_TYPES = (str, int, float, bool, type(None))  # whose hash costs nothing
 
 
-class PickleRefused(Exception):  # noqa: N818 - told to users as an IntegrityError
+class PickleRefused(Exception):  # noqa: N818 - users see an IntegrityError
     """The data is no such pickle, or wants something that is not allowed.
 
     Attributes:
@@ -112,6 +112,6 @@ def check_key(key: object) -> None:
 
 
 def shown(text: object, most: int = 60) -> str:
-    """A text of a stranger in a message: short, and without control characters."""
+    """An untrusted text for a message: short, without control characters."""
     clean = "".join(c if c.isprintable() else "?" for c in str(text)[: most + 1])
     return clean if len(clean) <= most else clean[: most - 3] + "..."

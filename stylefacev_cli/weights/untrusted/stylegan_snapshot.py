@@ -1,4 +1,4 @@
-"""StyleGAN3 snapshots, as `unpickle` gives them → the tensors and arguments of their networks."""
+"""StyleGAN3 snapshots, as `reader` gives them → the tensors and arguments of their networks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SnapshotNetwork:
     Attributes:
         tensors: parameters and buffers, by their names in a state dict.
         arguments: what its class was made with, by name.
-        notes: what was chosen, to be told.
+        notes: what was chosen, for the user.
     """
 
     tensors: Mapping[str, StoredTensor]

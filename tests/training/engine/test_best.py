@@ -122,7 +122,7 @@ def test_events_hold_what_the_log_holds(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(tensorboard, "find_spec", lambda name: object())
     train(UpAndDown([4.0, 3.0, 2.0]), tmp_path, 3)
     assert written[0] == str(tmp_path / "tensorboard") and written[-1] == "closed"
-    assert ("held_out/error", 3.0, 2) in written and ("sheet", (4, 4, 3), 3, "HWC") in written
+    assert ("held_out/error", 3.0, 2) in written and ("sample_grid", (4, 4, 3), 3, "HWC") in written
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     losses = [(line["step"], line["loss"]) for line in records if "loss" in line]
     assert losses == [(item[2], item[1]) for item in written if item[0] == "loss"] != []
@@ -147,4 +147,4 @@ def test_real_events(tmp_path: Path) -> None:
     board.close()
     (events,) = (tmp_path / tensorboard.FOLDER_NAME).iterdir()
     content = events.read_bytes()
-    assert b"held_out/psnr" in content and b"sheet" in content
+    assert b"held_out/psnr" in content and b"sample_grid" in content

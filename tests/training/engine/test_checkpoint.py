@@ -15,6 +15,7 @@ import torch
 from every_stage import STAGES, frozen_networks, tensors_of, tracks, without_pictures
 from tiny import DISC_GENERATOR
 
+from stylefacev_cli.common.listener import LogListener
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.training.engine import checkpoint
 from stylefacev_cli.training.engine.budget import Budget
@@ -33,7 +34,7 @@ def train(name: str, folder: Path) -> list[torch.Tensor]:
     without_pictures(stage)
     budget = Budget(NUM_STEPS * stage.images_per_step)
     with StopFlag() as stop:
-        run_stage(stage, folder, budget, CONFIG, stop, lambda line: None)
+        run_stage(stage, folder, budget, CONFIG, stop, LogListener())
     return tensors_of(stage.state_dict())
 
 
@@ -130,9 +131,9 @@ def test_a_full_disk_is_told_and_leaves_the_older_saves(
     stage.step = filling  # type: ignore[method-assign]
     with StopFlag() as stop, pytest.raises(StyleFaceVError) as caught:
         budget = Budget(NUM_STEPS * stage.images_per_step)
-        run_stage(stage, folder, budget, CONFIG, stop, lambda line: None)
+        run_stage(stage, folder, budget, CONFIG, stop, LogListener())
     message = str(caught.value)
-    assert "step-000000003.ckpt: No space left on device; earlier saves are whole" in message
+    assert "step-000000003.ckpt: No space left on device; earlier checkpoints are whole" in message
     assert "\n" not in message
     names = [path.name for path in saves.folder.iterdir()]
     assert sorted(names) == ["step-000000001.ckpt", "step-000000002.ckpt"]

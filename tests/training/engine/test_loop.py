@@ -133,7 +133,7 @@ def test_non_finite_losses_are_skipped_then_end_the_run(tmp_path: Path) -> None:
     assert newest is not None and newest["step"] == 5
 
 
-def test_log_sheets_and_number_of_saves(tmp_path: Path) -> None:
+def test_log_grids_and_number_of_checkpoints(tmp_path: Path) -> None:
     config = LoopConfig(checkpoint_every_steps=2, log_every_s=0.0, num_checkpoints=2)
     _, lines = run(NoisySums(), tmp_path, Budget(num_images=20), config)
     progress = next(line for line in lines if "step 4" in line)

@@ -272,7 +272,7 @@ def test_what_is_no_model(site: PublishedSite, tiny_model: Path, tmp_path: Path)
         *("stylegan3-r-ffhqu-256", "stylegan3-r-ffhqu-1024", "stylegan3-t-ffhqu-256"),
         *("stylegan3-t-ffhqu-1024", "stylegan3-r-ffhq-1024"),
     ]
-    with pytest.raises(MissingWeightsError, match=r"stylefacev-256-pre is no model by itself .*--"):
+    with pytest.raises(MissingWeightsError, match=r"stylefacev-256-pre is not a whole model .*--"):
         find_bundle("stylefacev-256-pre")
     with pytest.raises(MissingWeightsError, match="released ones, which are fetched, are stylefa"):
         find_bundle("nobody")
