@@ -27,7 +27,12 @@ if workers > 1:
 with contextlib.suppress(ImportError):
     import triton  # noqa: F401
 
+import hypothesis  # noqa: E402
 from tiny import TINY_FPS, tiny_networks  # noqa: E402
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("without deadlines", deadline=None)
+hypothesis.settings.load_profile("without deadlines")
 
 pytest_plugins = ["command_fixtures", "footage_fixtures"]
 
