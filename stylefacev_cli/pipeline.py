@@ -221,7 +221,7 @@ class Model:
             appearance: [1, C, 8, 8], or one for each pose.
             poses: [1, 1, 8, 8] each.
             batch: frames rendered at once.
-            mixes: layers whose ws are those of somebody else in the same poses.
+            mixes: layers whose ws are those of another person in the same poses.
             transforms: [1, 3, 3] for each pose: where the picture stands (`camera_transforms`).
 
         Yields:
@@ -323,7 +323,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Mix:
-    """Layers of the generator that show somebody else (style mixing, Karras et al. 2019).
+    """Layers of the generator that show another person (style mixing, Karras et al. 2019).
 
     Attributes:
         model: that recomposes the other person.

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
 
 if TYPE_CHECKING:
     from faulty_server import FaultyServer
@@ -28,11 +27,12 @@ if workers > 1:
 with contextlib.suppress(ImportError):
     import triton  # noqa: F401
 
+import hypothesis  # noqa: E402
 from tiny import TINY_FPS, tiny_networks  # noqa: E402
 
-# How long an example takes says nothing on a busy machine.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("without deadlines", deadline=None)
+hypothesis.settings.load_profile("without deadlines")
 
 pytest_plugins = ["command_fixtures", "footage_fixtures"]
 

@@ -1,4 +1,4 @@
-"""The front door. It opens at once: nothing heavy is imported before Ctrl-C is listened to.
+"""The entry point of the command line: nothing heavy is imported before Ctrl-C is handled.
 
     0    done                          3    a model or asset is missing
     1    failed                        4    a file is damaged
@@ -36,7 +36,7 @@ def run(arguments: list[str]) -> int:
         arguments: without the name of the program.
 
     Returns:
-        The exit code; whatever went wrong has been told on stderr.
+        The exit code; what went wrong stands on stderr.
     """
     started_s = time.perf_counter()
     from stylefacev_cli.cli.commands import execute

@@ -1,4 +1,4 @@
-"""The commands, and how whatever ends them is told: one line on stderr and an exit code."""
+"""The commands, imported when they are used; errors as one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def execute(arguments: list[str], started_s: float) -> int:
     except OSError as error:
         where = f" {error.filename}:" if error.filename else ""
         return _told(terminal, f"error:{where} {error.strerror or error}", 1)
-    except Exception as error:  # the last door: a mistake of ours, told on one line all the same
+    except Exception as error:  # a bug of ours, on one line all the same
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             return _told(terminal, "error: out of memory; give a smaller --batch", 1)
         name = type(error).__name__

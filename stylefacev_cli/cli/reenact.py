@@ -1,4 +1,4 @@
-"""`stylefacev reenact`: the person of a seed or a photo moves as somebody else does."""
+"""`stylefacev reenact`: the person of a seed or a photo follows a driver."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def _superseded(ctx: typer.Context, fields: list[OptionField]) -> set[str]:
     Raises:
         UsageError: both were given, in the same place.
     """
-    gone: set[str] = set()
+    superseded: set[str] = set()
     for one in fields:
         for other in one.option.excludes:
             mine, theirs = _rank(ctx, one.name), _rank(ctx, other)
@@ -121,8 +121,8 @@ def _superseded(ctx: typer.Context, fields: list[OptionField]) -> set[str]:
                 )
                 raise UsageError(f"{flags} contradict each other; give one of them")
             if mine != theirs:
-                gone.add(one.name if mine > theirs else other)
-    return gone
+                superseded.add(one.name if mine > theirs else other)
+    return superseded
 
 
 def _rank(ctx: typer.Context, name: str) -> int:

@@ -136,15 +136,15 @@ def request_from(request: type, values: dict[str, Any]) -> Any:
 
 
 def _check(one: OptionField, value: Any, given: set[str]) -> None:
-    told = one.option
-    for other in told.excludes:
+    shown = one.option
+    for other in shown.excludes:
         if other in given:
             raise UsageError(f"{one.name} and {other} contradict each other; give one of them")
-    if told.choices and value not in told.choices:
-        raise UsageError(f"{one.name} {value!r}: give one of {', '.join(told.choices)}")
+    if shown.choices and value not in shown.choices:
+        raise UsageError(f"{one.name} {value!r}: give one of {', '.join(shown.choices)}")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        least = -math.inf if told.minimum is None else told.minimum
-        most = math.inf if told.maximum is None else told.maximum
+        least = -math.inf if shown.minimum is None else shown.minimum
+        most = math.inf if shown.maximum is None else shown.maximum
         if not least <= value <= most:
             bounds = f"from {least:g} to {most:g}" if most < math.inf else f"of at least {least:g}"
             raise UsageError(f"{one.name} {value}: give a number {bounds}")

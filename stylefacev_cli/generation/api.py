@@ -43,7 +43,7 @@ def generate(
         request: the options of `stylefacev generate`, by their names. Without `out` nothing is
             written, and frames are rendered when they are looked at.
         model: a loaded model, or the name or folder of one.
-        listener: is told how it goes; None: the log `stylefacev_cli`.
+        listener: receives notes and progress; None: the log `stylefacev_cli`.
 
     Returns:
         The video, or a list where the request is for several.
@@ -66,7 +66,7 @@ def generate(
 def reenact(
     request: ReenactRequest, model: AnyModel | None = None, listener: Listener | None = None
 ) -> Video:
-    """Let a person follow somebody else's motion.
+    """Let one person follow another one's motion.
 
         sf.reenact("me.jpg", "clip.mp4", audio=True, out="me.mp4")
 
@@ -74,7 +74,7 @@ def reenact(
         request: the options of `stylefacev reenact`, by their names; `source` may be a person of
             `sf.invert`, `driving` a track of `sf.track`. Without `out` nothing is written.
         model: a loaded model, or the name or folder of one.
-        listener: is told how it goes; None: the log `stylefacev_cli`.
+        listener: receives notes and progress; None: the log `stylefacev_cli`.
 
     Raises:
         StyleFaceVError: and its children, see `errors.py`.
@@ -102,7 +102,7 @@ def invert(
         request: the options of `stylefacev invert`, by their names. Without `out` nothing is
             written.
         model: a loaded model, or the name or folder of one.
-        listener: is told how it goes; None: the log `stylefacev_cli`.
+        listener: receives notes and progress; None: the log `stylefacev_cli`.
 
     Returns:
         The person of the photo, or a list of several.
@@ -132,7 +132,7 @@ def track(
         request: the options of `stylefacev track`, by their names; `source` may be a track of
             `sf.track`. Without `out` nothing is written.
         model: a loaded model, or the name or folder of one.
-        listener: is told how it goes; None: the log `stylefacev_cli`.
+        listener: receives notes and progress; None: the log `stylefacev_cli`.
 
     Raises:
         StyleFaceVError: and its children, see `errors.py`.

@@ -89,7 +89,7 @@ def read_poses(
         source: a video or a track.
         model: whose networks read the faces.
         search: whether one window is cut out of the video, and which finder looks for the face.
-        listener: is told what is being done.
+        listener: receives notes and progress.
 
     Raises:
         DataError: the video cannot be read, there is not one face in all of its frames, or it

@@ -242,7 +242,7 @@ def appearance_and_poses(
         people: one person, or several that follow each other over the video.
         own_seed: of the motion, if `motion` names none.
         stabilise: keep the poses of long videos near the first ones.
-        listener: is told what edits cost.
+        listener: receives notes on what edits cost.
 
     Returns:
         The appearance [1, C, 8, 8] of a person, or one for each frame; the poses [1, 1, 8, 8].

@@ -80,7 +80,7 @@ def find_window(
         name: of the photo, for messages.
         model: that will render it.
         search: whether the face is cut out, and which finder looks for it.
-        listener: is told what is being done.
+        listener: receives notes and progress.
 
     Raises:
         UsageError: the photo is not square, and is not to be cropped.

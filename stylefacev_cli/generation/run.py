@@ -53,7 +53,7 @@ class Session:
 
     Attributes:
         model: that renders.
-        listener: is told how it goes.
+        listener: receives notes and progress.
         clock: keeps the time.
     """
 
@@ -95,7 +95,7 @@ def open_session(
     Args:
         manifest: of the model.
         compute: where, and with how many threads.
-        listener: is told how it goes.
+        listener: receives notes and progress.
         clock: keeps the time.
         dtype: of the generator's convolutions.
         renders: frames will be rendered, so that kernels are compiled now.
