@@ -229,7 +229,8 @@ def _by_field(
         first = (*first[:last], first[last:])
     if len(first) > len(places):
         raise TypeError(f"{len(places)} values may be given by place, not {len(first)}")
-    given = dict(by_name)
+    names = {one.name: name for name, one in fields.items()}  # a field's own name will do, too
+    given = {names.get(name, name): value for name, value in by_name.items()}
     for name, value in zip(places, first, strict=False):
         if name in given:
             raise TypeError(f"{name} is given twice")
@@ -239,12 +240,9 @@ def _by_field(
             if type(None) not in get_args(one.type):
                 raise TypeError(f"{name} is missing")
             given[name] = None
-    return {
-        fields[name].name if name in fields else name: (
-            _converted(value, fields[name]) if name in fields else value
-        )
-        for name, value in given.items()
-    }
+    unknown = {name: value for name, value in given.items() if name not in fields}
+    known = {name: value for name, value in given.items() if name in fields}
+    return unknown | {fields[n].name: _converted(value, fields[n]) for n, value in known.items()}
 
 
 def _is_many(one: OptionField) -> bool:

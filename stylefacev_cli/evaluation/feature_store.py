@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,13 @@ class Gathered:
     too_short: int = 0
     damaged: list[str] = field(default_factory=list)
     cached: bool = False
+
+    def renamed(self, names: Mapping[str, str]) -> Gathered:
+        """The same features with other names of videos; those without another keep theirs."""
+        videos, damaged = (
+            [names.get(name, name) for name in some] for some in (self.videos, self.damaged)
+        )
+        return replace(self, videos=videos, damaged=damaged)
 
 
 def features_folder() -> Path:

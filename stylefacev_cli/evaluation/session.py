@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylefacev_cli.common.listener import Listener, LogListener
@@ -96,15 +97,15 @@ class EvalSession:
         Raises:
             DataError: a video cannot be read.
         """
-        from stylefacev_cli.evaluation.feature_store import keep_features, read_features
+        from stylefacev_cli.evaluation.feature_store import keep_features
 
         key = self._store_key(videos, rule, count, network)
-        gathered = self.processes.of_first(read_features(key) if key else None)
+        gathered = self.processes.of_first(_stored(key, videos) if key else None)
         if gathered is None:
             with self.listener.progress(min(count, len(videos) * rule.most), unit) as advance:
                 gathered = self._computed(videos, rule, count, extract, lambda: advance(label))
             if key:
-                keep_features(key, gathered)
+                keep_features(key, gathered.renamed(_names_in_store(videos)))
         return gathered
 
     def _store_key(
@@ -188,6 +189,28 @@ class _Part:
     rows: list[tuple[int, str, NDArray[np.floating]]]  # place and name of the video, features
     taken: Taken
     failure: StyleFaceVError | None = None
+
+
+def _names_in_store(videos: VideoSet) -> dict[str, str]:
+    """Names of videos → names within the set, which stay when the folder is moved."""
+    names = {}
+    for video in videos.videos:
+        path = Path(video.name)
+        inside = path.relative_to(videos.name) if path.is_relative_to(videos.name) else path
+        names[video.name] = str(inside)
+    return names
+
+
+def _stored(key: Mapping[str, Any], videos: VideoSet) -> Gathered | None:
+    """Features of the store, with the names that the videos have here; None: there are none."""
+    from stylefacev_cli.evaluation.feature_store import read_features
+
+    stored = read_features(key)
+    names = {inside: name for name, inside in _names_in_store(videos).items()}
+    names |= {video.name: video.name for video in videos.videos}  # version 0.1 kept these
+    if stored is None or not names.keys() >= set(stored.videos):
+        return None
+    return stored.renamed(names)
 
 
 def _noting(items: Iterator[Item], seen: list[tuple[int, str]]) -> Iterator[Frames]:

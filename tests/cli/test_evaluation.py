@@ -26,7 +26,7 @@ from evaluation_fixtures import Evaluate
         (["identity", "--fake", "model:", "--features", "dlib-face"], 3, "by hand"),
         (["identity", "--fake", "no"], 5, "no such folder: no"),
         (["diversity", "--fake", "model:?motion_seeds=3-1"], 2, "motion_seeds: 3-1 runs back"),
-        (["diversity", "--fake", "model:", "--features", "eyes"], 2, "no distance of pictures"),
+        (["diversity", "--fake", "model:", "--features", "eyes"], 2, "no image distance"),
         (["motion", "--fake", __file__], 5, "is a file: give the folder"),
         (["kid", "--fake", "no", "--real", "no", "--images", "9"], 2, "`eval fid`"),
         (["compare", "no"], 2, "Missing argument"),

@@ -55,7 +55,7 @@ def test_the_signature_shows_names_and_defaults() -> None:
     assert list(parameters) == ["photo", "mix", "threads", "listener"]
     assert parameters["threads"].default == 1
     assert parameters["photo"].default is inspect.Parameter.empty
-    assert work.__doc__ == "Do it."
+    assert (work.__doc__ or "").startswith("Do it.\n\nOptions:\n    photo: A photo.")
 
 
 @pytest.mark.parametrize(

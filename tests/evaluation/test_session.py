@@ -77,6 +77,15 @@ def test_features_are_computed_once(folder: Path, home: Path) -> None:
     )  # fmt: skip
 
 
+def test_features_of_a_folder_that_was_moved_have_its_names(folder: Path, home: Path) -> None:
+    first = gather(folder, Reader())
+    moved = folder.rename(folder.with_name("moved"))
+    again = gather(moved, Reader())
+    assert again.cached and np.array_equal(first.rows, again.rows)
+    assert again.videos == [str(moved / Path(name).name) for name in first.videos]
+    assert again.damaged == [str(moved / "5")]
+
+
 @pytest.mark.parametrize(
     "change",
     [

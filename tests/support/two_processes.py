@@ -14,6 +14,7 @@ import torch
 from every_stage import STAGES, tensors_of, without_pictures
 
 from stylefacev_cli.common.distributed import process_index, wait_for_all
+from stylefacev_cli.common.listener import LogListener
 from stylefacev_cli.common.processes import joined_processes
 from stylefacev_cli.training.engine.budget import Budget
 from stylefacev_cli.training.engine.loop import LoopConfig, StopFlag, run_stage
@@ -42,7 +43,7 @@ def train(name: str, folder: Path) -> tuple[list[dict[str, float]], list[torch.T
     stage.step = noted  # type: ignore[method-assign]
     budget = Budget(NUM_STEPS * stage.images_per_step)
     with StopFlag() as stop:
-        run_stage(stage, folder, budget, LoopConfig(), stop, lambda line: None)
+        run_stage(stage, folder, budget, LoopConfig(), stop, LogListener())
     return losses, [tensor.clone() for tensor in tensors_of(stage.state_dict())]
 
 
@@ -75,7 +76,7 @@ def main(folder: Path) -> None:
         with StopFlag() as stop:
             stage, budget = Faulty(stop), Budget(10**6)
             run = folder / "faulty"
-            outcome = run_stage(stage, run, budget, LoopConfig(), stop, lambda line: None)
+            outcome = run_stage(stage, run, budget, LoopConfig(), stop, LogListener())
         assert (outcome.step, outcome.reason, outcome.signal_number) == (4, "signal", 15)
         found["faulty"] = ([], tensors_of(stage.state_dict()))
         torch.save(found, folder / f"found-{processes.rank}.pt")

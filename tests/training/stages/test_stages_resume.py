@@ -11,6 +11,7 @@ import torch
 from every_stage import STAGES, names_of, tensors_of, without_pictures
 
 from stylefacev_cli.common.autocast import HAS_BFLOAT16_PRODUCTS
+from stylefacev_cli.common.listener import LogListener
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.training.engine.budget import Budget
 from stylefacev_cli.training.engine.loop import LoopConfig, StopFlag, run_stage
@@ -40,7 +41,7 @@ def run(stage: NetworkStage, folder: Path, *, end: int, num_steps: int = 4) -> N
             return step(index, progress)
 
         stage.step = counted  # type: ignore[method-assign]
-        outcome = run_stage(stage, folder, budget, LoopConfig(), stop, lambda line: None)
+        outcome = run_stage(stage, folder, budget, LoopConfig(), stop, LogListener())
     assert outcome.step == end
 
 
