@@ -1,7 +1,6 @@
-"""What can be asked of the generation engine: one frozen dataclass a job, its options as fields.
+"""Requests of the generation engine: one frozen dataclass a job, its options as fields.
 
-A command of the terminal takes its options from them, a file of settings maps onto them, and a
-call from Python fills them (`generation/api.py`).
+Commands take their options from them, settings files map onto them, and Python calls fill them.
 """
 
 from __future__ import annotations

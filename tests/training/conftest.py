@@ -9,16 +9,19 @@ import pytest
 import torch
 from discs import draw_frames, write_discs
 from stage_runs import WINDOW, joint_stage
-from tiny import DISC_GENERATOR, DISC_LANDMARKS, DISC_POSE
+from tiny import DISC_APPEARANCE, DISC_GENERATOR, DISC_LANDMARKS, DISC_POSE
 
 from stylefacev_cli.metrics.perceptual import PerceptualLoss
 from stylefacev_cli.networks.features.efficientnet_lite import EfficientNetLite0
+from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylefacev.patch_discriminator import PatchDiscriminatorConfig
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
 from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.training.batches.clip_frames import Frames
+from stylefacev_cli.training.batches.pose_cache import PoseTracks
 from stylefacev_cli.training.batches.pose_features import heatmaps_of
+from stylefacev_cli.training.batches.rendering import Renderer
 from stylefacev_cli.training.stages.joint import JointStage
 from stylefacev_cli.training.stages.joint_settings import JointStageConfig
 
@@ -92,3 +95,21 @@ def joint(
         return joint_stage(config, clips, generator, detector, pose_extractor, None)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def renderer(tiny_generator: GeneratorConfig) -> Renderer:
+    torch.manual_seed(0)  # with some weights no gradient reaches the poses: all units are off
+    generator = Generator(tiny_generator).eval()
+    return Renderer(
+        generator, AppearanceRecomposer(DISC_APPEARANCE).eval(), torch.zeros(1, 3, 16, 16)
+    )
+
+
+@pytest.fixture(scope="module")
+def tracks() -> PoseTracks:
+    """Slow random walks."""
+    random = torch.Generator().manual_seed(0)
+    steps = 0.05 * torch.randn(12, 20, 64, generator=random)
+    poses = (steps.cumsum(dim=1) + 1).flatten(0, 1)
+    return PoseTracks(poses, np.stack([np.arange(12) * 20, np.full(12, 20)], axis=1))

@@ -1,40 +1,25 @@
+"""The motion stage."""
+
 from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny import (
-    DISC_APPEARANCE,
-    DISC_LANDMARKS,
-    DISC_MOTION,
-    DISC_MOTION_DISCRIMINATOR,
-    DISC_POSE,
-)
+from stage_runs import LinearKeyPoints
+from tiny import DISC_MOTION, DISC_MOTION_DISCRIMINATOR, DISC_POSE
 
-from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
-from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
-from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.training.batches.clip_frames import Frames
-from stylefacev_cli.training.batches.pose_cache import PoseTracks, cached_poses
+from stylefacev_cli.training.batches.pose_cache import PoseTracks
 from stylefacev_cli.training.batches.rendering import Renderer
 from stylefacev_cli.training.engine.batch_split import BatchSplit
 from stylefacev_cli.training.extensions import pose_prior
-from stylefacev_cli.training.extensions.motion_statistics import MotionStatistics
 from stylefacev_cli.training.extensions.opening_maps import heights_by, opening_maps
-from stylefacev_cli.training.losses.motion_losses import (
-    gradient_penalty,
-    increments_loss,
-    marginal_loss,
-    relativistic,
-    structure,
-    structure_loss,
-)
 from stylefacev_cli.training.stages.motion import MotionStage
 from stylefacev_cli.training.stages.motion_settings import MotionStageConfig
 
@@ -45,24 +30,6 @@ CONFIG = MotionStageConfig(
     num_frames=8,
     lr=2e-3,
 )
-
-
-@pytest.fixture(scope="module")
-def renderer(tiny_generator: GeneratorConfig) -> Renderer:
-    torch.manual_seed(0)  # with some weights no gradient reaches the poses: all units are off
-    generator = Generator(tiny_generator).eval()
-    return Renderer(
-        generator, AppearanceRecomposer(DISC_APPEARANCE).eval(), torch.zeros(1, 3, 16, 16)
-    )
-
-
-@pytest.fixture(scope="module")
-def tracks() -> PoseTracks:
-    """Slow random walks."""
-    random = torch.Generator().manual_seed(0)
-    steps = 0.05 * torch.randn(12, 20, 64, generator=random)
-    poses = (steps.cumsum(dim=1) + 1).flatten(0, 1)
-    return PoseTracks(poses, np.stack([np.arange(12) * 20, np.full(12, 20)], axis=1))
 
 
 def test_all_three_learn_and_resume_exactly(
@@ -123,67 +90,6 @@ def test_critics_see_how_far_eyes_and_mouth_are_open(
     )
     with pytest.raises(UsageError, match="discriminators of poses"):
         replace(config, supervise="images")
-
-
-def test_relativistic_loss_is_what_its_formula_says() -> None:
-    better, worse = torch.tensor([3.0, 1.0]), torch.tensor([0.0, 2.0])
-    wanted = 0.5 * ((better - 1 - 1) ** 2).mean() + 0.5 * ((worse - 2) ** 2).mean()
-    assert relativistic([better], [worse]) == wanted
-    assert relativistic([better] * 2, [worse] * 2) == 2 * wanted
-
-
-def test_gradient_penalty_is_zero_for_unit_slope() -> None:
-    class Slope(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-            return [x[:, :1] * 0.6 + x[:, 1:] * 0.8]
-
-    x = torch.randn(2, 2, 3, 4, 4)
-    penalty = gradient_penalty(Slope(), x, x + 1, torch.tensor([0.2, 0.7]))
-    assert penalty < 1e-10
-
-
-def test_poses_are_extracted_once(clips: Frames, tmp_path: Path) -> None:
-    detector = LandmarkDetector(DISC_LANDMARKS).eval()
-    pose_extractor = PoseExtractor(DISC_POSE).eval()
-    path = tmp_path / "poses.ckpt"
-    first = cached_poses(path, clips, detector, pose_extractor, 8)
-    assert first.poses.shape == (4 * 24, 64) and first.spans.tolist()[1] == [24, 24]
-    written = path.stat().st_mtime_ns
-    again = cached_poses(path, clips, detector, pose_extractor, 8)
-    assert torch.equal(first.poses, again.poses) and path.stat().st_mtime_ns == written
-    with torch.no_grad():
-        pose_extractor.fc.bias.add_(1)
-    cached_poses(path, clips, detector, pose_extractor, 8)
-    assert path.stat().st_mtime_ns != written
-    with pytest.raises(DataError, match="99 frames"):
-        cached_poses(path, clips, detector, pose_extractor, 99)
-
-
-def test_rendering_a_few_frames_at_a_time_remembers_less_and_gives_the_same(
-    renderer: Renderer, clips: Frames
-) -> None:
-    appearance = renderer.appearance_of(clips.image_batch(np.arange(2)))
-    found = []
-    for num_at_once in (1, 12):
-        poses = torch.ones(2, 6, 64).requires_grad_(True)
-        remembered = 0
-
-        def count(tensor: torch.Tensor) -> torch.Tensor:
-            nonlocal remembered
-            remembered += tensor.numel()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-            made = renderer.clips_of(appearance, poses, num_at_once)
-        assert made.shape == (2, 6, 3, 16, 16)
-        made.square().mean().backward()
-        assert poses.grad is not None and poses.grad.abs().sum() > 0
-        assert remembered < 20 * poses.numel()  # what one frame's layers hold is a hundred times it
-        found.append((made.detach(), poses.grad))
-    direct = renderer.frames_of(appearance.repeat_interleave(6, 0), torch.ones(12, 64))
-    for made, gradient in found:
-        torch.testing.assert_close(made.flatten(0, 1), direct, atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(gradient, found[0][1], atol=1e-7, rtol=1e-3)
 
 
 def test_poses_rendered_together_are_normalised_each_alone(
@@ -257,118 +163,6 @@ def test_other_supervision_is_refused(
 def whole_tracks(clips: Frames) -> PoseTracks:
     spans = clips.clips(held_out=False, min_frames=CONFIG.num_frames)
     return PoseTracks(torch.zeros(int(spans[:, 1].sum()), 64), spans)
-
-
-def test_structure_of_walks_and_of_jitter() -> None:
-    random = torch.Generator().manual_seed(2)
-    jitter = torch.randn(2000, 64, 2, generator=random)
-    found = structure(torch.cat([jitter.cumsum(dim=1), jitter], dim=2))
-    lags = torch.tensor([1.0, 2, 4, 8, 16, 32, 48])[:, None]
-    torch.testing.assert_close(found[:, :2], lags.sqrt().expand(-1, 2), rtol=0.05, atol=0)
-    torch.testing.assert_close(found[:, 2:], torch.full((7, 2), 2**0.5), rtol=0.05, atol=0)
-    assert structure(jitter[:, :5]).shape == (3, 2)  # lags 1, 2 and 4
-    loss = structure_loss(jitter * torch.tensor([2.0, 1.0]), structure(jitter))
-    torch.testing.assert_close(loss, torch.tensor([np.log(2) ** 2, 0]).float())
-
-
-def test_marginals_are_compared_by_rank() -> None:
-    random = torch.Generator().manual_seed(3)
-    real = torch.randn(1000, 2, generator=random)
-    made = real[torch.randperm(1000, generator=random)] + torch.tensor([0.0, 0.3])
-    torch.testing.assert_close(marginal_loss(made, real), torch.tensor([0.0, 0.3]))
-
-
-def test_steps_tell_blinks_from_trembling() -> None:
-    random = torch.Generator().manual_seed(4)
-    blinks = (torch.rand(200, 60, 1, generator=random) < 0.1).float()
-    trembling = blinks.std() * torch.randn(200, 60, 1, generator=random)
-    wanted = structure(blinks)
-    assert structure_loss(trembling, wanted).max() < 1e-3  # it cannot tell
-    again = blinks[torch.randperm(200, generator=random)]
-    assert increments_loss(again, blinks) == 0
-    assert increments_loss(trembling, blinks) > 0.3
-    assert increments_loss(3 * trembling[:, :3], 3 * blinks[:, :3]) > 0.3  # one lag alone
-
-
-def test_values_of_poses(tracks: PoseTracks) -> None:
-    values = MotionStatistics.of_data(LinearKeyPoints(), tracks.poses, tracks.spans)
-    assert values.groups == (64, 28, 3, 2, 1, 5)
-    found = values.of(tracks.poses.view(12, 20, 64), np.arange(12))
-    # From what is usual in each clip, in units of the deviation from it.
-    assert found[..., :98].median(dim=1).values.abs().max() < 1e-4
-    torch.testing.assert_close(found.square().mean(dim=(0, 1))[:98], torch.ones(98))
-    components = tracks.poses @ values.components
-    components = (components - components.mean(dim=0)) / components.std(dim=0)
-    together = components.T @ components / (len(components) - 1)
-    torch.testing.assert_close(together, torch.eye(64), atol=1e-3, rtol=0)  # uncorrelated
-    moved = tracks.poses.view(12, 20, 64) + 5 * torch.arange(12)[:, None, None]
-    other = MotionStatistics.of_data(LinearKeyPoints(), moved.flatten(0, 1), tracks.spans)
-    linear = [*range(64, 94), *range(95, 98)]  # larger eyes are not opened further
-    usual = other.of(moved, np.arange(12))[..., linear]
-    torch.testing.assert_close(usual, found[..., linear], atol=2e-3, rtol=1e-3)
-    # The size, of place and size; an eye's opening, of two; the mouth's; a level of five.
-    for index, of in ((94, 3), (95, 2), (97, 1), (98, 5)):
-        one = torch.zeros(103)
-        one[index] = of
-        assert float(values.mean_of(one)) == pytest.approx(1 / 6)
-
-
-def test_the_size_of_faces_that_come_nearer() -> None:
-    """The size is that of all key points together, in units of the data's."""
-    distances = torch.linspace(1, 1.5, 20)
-    values = MotionStatistics.of_data(Nearing(), torch.cat([distances] * 2)[:, None].expand(-1, 64),
-                                  np.array([(0, 20), (20, 20)]))  # fmt: skip
-    found = values.of(distances.view(1, -1, 1).expand(1, -1, 64), np.arange(1))
-    size = found[0, :, 94] * values.scale[94]
-    wanted = distances - distances.median()
-    torch.testing.assert_close(size / size[-1], wanted / wanted[-1], atol=1e-4, rtol=0)
-
-
-def test_values_tell_closed_eyes_from_drooping_ones() -> None:
-    poses = torch.ones(2, 20, 64)
-    poses[1] *= 3  # larger eyes
-    poses[:, 4:7, 0] *= 0.1
-    poses[:, 12:14, 0] *= 0.75
-    spans = np.array([(0, 20), (20, 20)])
-    values = MotionStatistics.of_data(Lids(), poses.flatten(0, 1), spans)
-    levels = (values.of(poses, np.arange(2)) * values.scale)[..., 98:].unbind(dim=2)
-    expected = torch.zeros(20)
-    expected[4:7] = 1
-    for level in levels[:2]:  # 0.4 and 0.6 of the usual opening
-        torch.testing.assert_close(level, expected.expand(2, -1), atol=0.06, rtol=0)
-    expected[12:14] = 1
-    torch.testing.assert_close(levels[3], expected.expand(2, -1), atol=0.15, rtol=0)  # 0.9
-    assert (levels[4][:, :4] > 0.85).all()  # 1.1: eyes at rest fall short of being wide open
-    wide = poses.clone()
-    wide[:, 15:17] *= 1.3
-    found = (values.of(wide, np.arange(2)) * values.scale)[..., 102]
-    assert (found[:, 15:17] < 0.05).all()
-
-
-class Nearing(PoseExtractor):
-    """Key points of a face whose distance is the first number of the pose."""
-
-    def key_points(self, poses: torch.Tensor) -> torch.Tensor:
-        face = torch.randn(14, 2, generator=torch.Generator().manual_seed(3))
-        found: torch.Tensor = 0.5 + 0.1 * poses.flatten(1)[:, 0].view(-1, 1, 1) * face
-        return found
-
-
-class Lids(PoseExtractor):
-    """Key points of which the first number of the pose opens the eyes."""
-
-    def key_points(self, pose: torch.Tensor) -> torch.Tensor:
-        points = torch.zeros(len(pose), 14, 2)
-        points[:, [4, 7], 1] = pose.flatten(1)[:, :1]
-        return points
-
-
-class LinearKeyPoints(PoseExtractor):
-    """Key points that are linear in the pose."""
-
-    def key_points(self, pose: torch.Tensor) -> torch.Tensor:
-        random = torch.Generator().manual_seed(5)
-        return (pose.flatten(1) @ torch.randn(64, 28, generator=random)).view(-1, 14, 2)
 
 
 def test_made_sequences_come_to_move_as_far_as_real_ones(
