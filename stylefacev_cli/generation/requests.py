@@ -96,9 +96,7 @@ class CameraOptions:
         metavar="DEG[:DEG…]",
     )
     shift: str | None = _identity(
-        "Shift it right and down, in picture widths.",
-        default=None,
-        metavar="X,Y[:X,Y…]",
+        "Shift it right and down, in picture widths.", default=None, metavar="X,Y[:X,Y…]"
     )
     zoom: str | None = _identity(
         "Enlarge it; outside 0.9 to 1.25 heads lose their shape.",
