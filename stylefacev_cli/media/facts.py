@@ -31,10 +31,12 @@ MAX_PIXELS = 4096 * 4096
 MISSING_TOLERANCE = 0.02  # containers round their duration; a truncated file loses more
 
 _MAX_PACKETS = 4_000_000
-_MEMORY_BYTES = 2 * 2**30
+_MEMORY_BYTES = 2**30
 _CPU_S = 120
 _WALL_S = 600
-_TRUE_LENGTH = ("matroska", "flv", "asf")  # containers whose header states a length, not a guess
+# MPEG program streams stamp a packet of several small frames once; their rate is constant.
+_STAMP_TOLERANCE = {"mpeg": 1.5}
+_TRUE_LENGTH = ("matroska", "flv")  # containers whose header states a length, not a guess
 
 PQ, HLG = 16, 18
 """Transfer characteristics of HDR (ITU-T H.273)."""
@@ -56,7 +58,8 @@ class VideoFacts:
         width_px: of the stored frames.
         height_px: of the stored frames.
         timing: rate, start and length.
-        num_claimed: frames that the header announces; 0: it does not say.
+        num_read: packets, those that are not shown or empty as well.
+        num_claimed: packets that the header announces; 0: it does not say.
         missing_s: seconds between the length in the header and the last packet of any stream.
         sample_aspect: width of a pixel by its height.
         rotation_deg: anticlockwise, by which frames are turned when they are shown.
@@ -79,6 +82,7 @@ class VideoFacts:
     width_px: int
     height_px: int
     timing: Timing
+    num_read: int
     num_claimed: int
     missing_s: float
     sample_aspect: Fraction
@@ -120,10 +124,9 @@ def check_whole(path: Path, facts: VideoFacts) -> None:
     if not timing.num_frames:
         raise DataError(f"cannot read {path}: it holds no frames")
     claimed = facts.num_claimed
-    if timing.num_frames < claimed * (1 - MISSING_TOLERANCE) - 1:
+    if facts.num_read < claimed * (1 - MISSING_TOLERANCE) - 1:
         raise DataError(
-            f"{path} is cut off: {timing.num_frames} frames where it claims {claimed};"
-            " fetch it again"
+            f"{path} is cut off: {facts.num_read} frames where it claims {claimed}; fetch it again"
         )
     frame_s = 1 / float(timing.rate) if timing.rate else 0.0
     whole_s = float(timing.length_s) + facts.missing_s
@@ -157,7 +160,7 @@ def _probe(path: Path, state: tuple[int, ...]) -> VideoFacts:
     except subprocess.TimeoutExpired as error:
         raise DataError(f"cannot read {path}: looking at it takes over {_WALL_S} s") from error
     if done.returncode != 0:
-        memory = f"more than {_MEMORY_BYTES // 2**30} GiB of memory or {_CPU_S} s"
+        memory = f"more than {_MEMORY_BYTES // 2**20} MiB of memory or {_CPU_S} s"
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
         reason = lines[-1] if lines and "MemoryError" not in lines[-1] else f"it takes {memory}"
         raise DataError(f"cannot read {path}: {reason}")
@@ -180,11 +183,15 @@ def _facts(path: Path, told: dict[str, Any], stamps: np.ndarray[Any, Any]) -> Vi
         )
     base = Fraction(*told["time_base"]) if told["time_base"] else Fraction(1, 1000)
     rates = [Fraction(*pair) for pair in told["rates"]]
-    timing = measure_timing(stamps, told["last_duration"], base, rates)
+    tolerance = _STAMP_TOLERANCE.get(told["container"], 0.5)
+    timing = measure_timing(stamps, told["last_duration"], base, rates, tolerance)
     if not len(stamps):
         timing = Timing(timing.rate, True, Fraction(0), Fraction(0), told["num_packets"])
     states_length = any(name in told["container"] for name in _TRUE_LENGTH)
     missing = (told["duration_us"] or 0) - told["end_us"] if states_length and len(stamps) else 0
+    num_read = told["num_read"]
+    if told["container"] == "avi" and len(stamps):  # whose clock counts empty frames, too
+        num_read = max(num_read, int(stamps.max()) + 1)
     pixels = told["pixel_format"] or ""
     decodes_alpha = told["alpha_mode"] and told["codec"] in ("vp8", "vp9", "libvpx-vp9")
     aspect = Fraction(*told["sample_aspect"]) if told["sample_aspect"] else Fraction(1)
@@ -196,6 +203,7 @@ def _facts(path: Path, told: dict[str, Any], stamps: np.ndarray[Any, Any]) -> Vi
         width_px=width,
         height_px=height,
         timing=timing,
+        num_read=num_read,
         num_claimed=told["num_claimed"],
         missing_s=max(0.0, missing / 1e6),
         sample_aspect=aspect,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _LOOKED_AT = 5  # frames that are decoded
+_ALPHA_AT = {"bgra": 3, "rgba": 3, "argb": 0, "abgr": 0}
 _VP8_IS_SHOWN = 16  # a bit of the first byte
 
 
@@ -68,7 +69,6 @@ def _describe_stream(stream: VideoStream) -> dict[str, Any]:
         "height": codec.height,
         "time_base": _pair(stream.time_base),
         "rates": [_pair(rate) for rate in rates if rate],
-        "num_claimed": stream.frames,
         "sample_aspect": _pair(stream.sample_aspect_ratio),
         "alpha_mode": stream.metadata.get("alpha_mode") == "1",
     }
@@ -79,19 +79,23 @@ def _read_packets(
 ) -> dict[str, Any]:
     """Time stamps of all packets, and what the first frames show."""
     last, last_duration, end_us = -(2**63), 0, 0
-    num_packets, num_corrupt, looks = 0, 0, _Looks(stream)
+    num_packets, num_read, looks = 0, 0, _Looks(stream)
     is_vp8 = stream.codec_context.codec.canonical_name == "vp8"
+    # An edit list leaves out samples of an MP4; the demuxer's index has those that are left.
+    entries = len(getattr(stream, "index_entries", ())) if "mp4" in opened.format.name else 0
+    num_claimed = entries or stream.frames
     for packet in opened.demux():
-        if not packet.size:
-            continue
         stamp = packet.dts if packet.pts is None else packet.pts
+        if not packet.size:  # an end, or a frame of AVI that repeats the one before
+            num_read += packet.stream_index == stream.index and stamp is not None
+            continue
         if stamp is not None and packet.time_base:
             end = (stamp + (packet.duration or 0)) * packet.time_base
             end_us = max(end_us, int(end * 1_000_000))
         if packet.stream_index != stream.index:
             continue
         looks.take(packet)
-        num_corrupt += packet.is_corrupt
+        num_read += 1
         if packet.is_discard or (is_vp8 and not bytes(packet)[0] & _VP8_IS_SHOWN):
             continue
         num_packets += 1
@@ -105,7 +109,8 @@ def _read_packets(
     looks.finish()
     return {
         "num_packets": num_packets,
-        "num_corrupt": num_corrupt,
+        "num_read": num_read,
+        "num_claimed": num_claimed,
         "last_duration": last_duration,
         "end_us": end_us,
         **looks.told(),
@@ -175,13 +180,15 @@ def _has_alpha(pixels: av.VideoFormat) -> bool:
 def _is_transparent(frame: av.VideoFrame) -> bool:
     """Whether anything shows through; of layouts that are not known here: no."""
     name = frame.format.name
-    if name in ("bgra", "rgba"):
-        return min(bytes(frame.planes[0])[3::4]) < 255 and _has_alpha(frame.format)
-    if name.startswith("yuva") and name.endswith("p"):
-        plane = frame.planes[3]
-        data, line = bytes(plane), plane.line_size
-        return any(min(data[y * line : y * line + plane.width]) < 255 for y in range(plane.height))
-    return False
+    if name in _ALPHA_AT:
+        plane, first, step = frame.planes[0], _ALPHA_AT[name], 4
+    elif name.startswith("yuva") and name.endswith("p"):
+        plane, first, step = frame.planes[3], 0, 1
+    else:
+        return False
+    data, line = bytes(plane), plane.line_size
+    rows = range(0, frame.height * line, line)
+    return any(min(data[row + first : row + frame.width * step : step]) < 255 for row in rows)
 
 
 def _pair(value: Fraction | None) -> list[int] | None:

@@ -36,8 +36,9 @@ INPUT_LIMITS = (
     *("-max_pixels", str(MAX_PIXELS)),
 )
 """Arguments of ffmpeg before an untrusted input."""
-MEMORY_BYTES = 4 * 2**30
-"""Address space of an ffmpeg that reads an untrusted input."""
+MEMORY_BYTES = 768 * 2**20
+"""Address space of an ffmpeg that reads an untrusted input, the pixels of its frames aside."""
+_BYTES_A_PIXEL = 112  # 16 frames that others refer to, those of each thread, and filters
 _NUM_THREADS = min(4, os.cpu_count() or 1)
 
 
@@ -65,11 +66,12 @@ def read_frames(
     target = _resampled_to(facts, fps)
     executable = find_ffmpeg()
     command = _command(executable, path, facts, target, max_frames)
+    memory_bytes = MEMORY_BYTES + _BYTES_A_PIXEL * facts.width_px * facts.height_px
     num_frames = 0
     with tempfile.TemporaryFile() as messages:
         try:
             process = subprocess.Popen(
-                limited_command(command, MEMORY_BYTES, MAX_CPU_S),
+                limited_command(command, memory_bytes, MAX_CPU_S),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=messages,

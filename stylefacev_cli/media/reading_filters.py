@@ -73,7 +73,7 @@ def _colours(path: Path, facts: VideoFacts) -> list[str]:
             f"zscale={_wide_input(facts, _TRANSFERS[facts.transfer])}:transfer=linear:npl=203",
             "format=gbrpf32le",
             "zscale=primaries=bt709",
-            "tonemap=tonemap=hable:desat=0",
+            "tonemap=tonemap=mobius:param=0.5:desat=0",
             "zscale=transfer=bt709:matrix=bt709:range=tv",
             "format=yuv444p",
         ]

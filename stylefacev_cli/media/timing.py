@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_FPS = 1000
+MIN_FPS, MAX_FPS = Fraction(1, 1000), 1000
 _SNAP = 1e-3  # to a usual rate, if all frames fit it
 _USUAL = tuple(Fraction(n, 2) for n in (10, 15, 20, 24, 25, 30)) + tuple(
     Fraction(rate) for n in (24, 30, 48, 60, 90, 120, 240) for rate in (n, Fraction(n * 1000, 1001))
@@ -47,6 +47,7 @@ def measure_timing(
     last_duration: int,
     time_base: Fraction,
     declared: list[Fraction],
+    tolerance: float = 0.5,
 ) -> Timing:
     """Rate and regularity of a video.
 
@@ -55,6 +56,7 @@ def measure_timing(
         last_duration: of the frame that is shown last; 0: not known.
         time_base: seconds a unit.
         declared: rates that the container or the codec state, the most trusted first.
+        tolerance: frames by which stamps may miss their places at a declared rate.
     """
     usable = [rate for rate in declared if 0 < rate <= MAX_FPS]
     count = len(stamps)
@@ -72,19 +74,26 @@ def measure_timing(
     last = Fraction(last_duration) if last_duration > 0 else Fraction(span, count - 1)
     length_s = (span + last) * time_base
     average = count / length_s
+    if average < MIN_FPS and usable:  # stamps that leap by years
+        return Timing(usable[0], True, start_s, count / usable[0], count)
     usual = sorted(_USUAL, key=lambda rate: abs(rate - average))
     near = [rate for rate in usual if abs(rate - average) < _SNAP * average]
-    for rate in [*usable, *near]:
-        if are_regular(stamps, time_base, rate):
+    # Containers that count milliseconds declare 983/41 for 24000/1001: a usual rate goes first if
+    # no stamp is further from its place than rounding takes it.
+    exact = [rate for rate in near if are_regular(stamps, time_base, rate, float(time_base * rate))]
+    for rate in [*(rate for rate in usable if rate in _USUAL), *exact, *usable, *near]:
+        if are_regular(stamps, time_base, rate, tolerance):
             return Timing(rate, True, start_s, length_s, count)
     rate = _rounded(average, count)
     return Timing(rate, are_regular(stamps, time_base, rate), start_s, length_s, count)
 
 
-def are_regular(stamps: NDArray[np.int64], time_base: Fraction, rate: Fraction) -> bool:
-    """Whether each of the sorted stamps lies within half a frame of its place at a rate."""
+def are_regular(
+    stamps: NDArray[np.int64], time_base: Fraction, rate: Fraction, tolerance: float = 0.5
+) -> bool:
+    """Whether sorted stamps lie within some frames of their places at a rate."""
     places = (stamps - stamps[0]).astype(np.float64) * float(time_base * rate)
-    return bool((np.abs(places - np.arange(len(stamps))) < 0.5).all())
+    return bool((np.abs(places - np.arange(len(stamps))) < tolerance).all())
 
 
 def as_rate(fps: float | Fraction) -> Fraction:
