@@ -19,11 +19,16 @@ from stylefacev_cli.common.hashing import sha256_of
 from stylefacev_cli.datasets.clips import INDEX_NAME, ClipSet
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.media import read_frames
+from stylefacev_cli.media.folders import (
+    IMAGE_SUFFIXES,
+    LOSSY_SUFFIXES,
+    VIDEO_SUFFIXES,
+    MediaFiles,
+    PassedOver,
+    find_media,
+)
 from stylefacev_cli.media.images import read_image
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".gif")
-LOSSY_SUFFIXES = (".mp4", ".webm", ".mov", ".avi", ".gif")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_FRAMES = 100_000  # of a video; a longer one is read no further
 U8 = NDArray[np.uint8]
 
@@ -56,6 +61,7 @@ class VideoSet:
         codec: what the frames went through: the suffix of lossy files, else `lossless`.
         videos: in a fixed order.
         files: what they are kept in; none if they are made on the fly.
+        passed_over: files of the folder that are not read.
     """
 
     name: str
@@ -63,6 +69,7 @@ class VideoSet:
     codec: str
     videos: list[Video]
     files: tuple[Path, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -106,30 +113,43 @@ def open_videos(folder: Path) -> VideoSet:
         used = [folder / entry.file for entry in clips.entries]
         fps = clips.entries[0].fps or None
         return VideoSet(str(folder), fps, "lossless", videos, tuple(used))
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
-    movies = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
-    if movies:
-        lossy = sorted({p.suffix.lower()[1:] for p in movies if p.suffix.lower() in LOSSY_SUFFIXES})
-        videos = [Video(str(path), None, _of_movie(path)) for path in movies]
-        codec = "+".join(lossy) or "lossless"
-        return VideoSet(str(folder), None, codec, videos, tuple(movies))
-    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
-    if not images:
+    media = find_media(folder, VIDEO_SUFFIXES)
+    if media.paths:
+        return _of_movies(folder, media)
+    media = find_media(folder, IMAGE_SUFFIXES)
+    if not media.paths:
         raise DataError(
             f"{folder} holds no videos ({', '.join(VIDEO_SUFFIXES)}), images "
             f"({', '.join(IMAGE_SUFFIXES)}) or set of clips ({INDEX_NAME})"
         )
-    codec = "jpeg" if any(p.suffix.lower() in (".jpg", ".jpeg") for p in images) else "lossless"
+    return _of_pictures(folder, media)
+
+
+def _of_movies(folder: Path, media: MediaFiles) -> VideoSet:
+    suffixes = {path.suffix.lower() for path in media.paths}
+    codec = "+".join(sorted(suffix[1:] for suffix in suffixes if suffix in LOSSY_SUFFIXES))
+    videos = [Video(str(path), None, _of_movie(path)) for path in media.paths]
+    return VideoSet(
+        str(folder), None, codec or "lossless", videos, tuple(media.paths), tuple(media.passed_over)
+    )
+
+
+def _of_pictures(folder: Path, media: MediaFiles) -> VideoSet:
+    """Each folder's pictures are the frames of a video; in the top folder alone, each is one."""
+    lossy = any(path.suffix.lower() not in (".png", ".webp") for path in media.paths)
     groups: dict[Path, list[Path]] = {}
-    for path in images:
+    for path in media.paths:
         groups.setdefault(path.parent, []).append(path)
     if list(groups) == [folder]:
-        videos = [Video(str(path), 1, _of_images([path])) for path in images]
+        videos = [Video(str(path), 1, _of_images([path])) for path in media.paths]
     else:
         videos = [
             Video(str(place), len(group), _of_images(group)) for place, group in groups.items()
         ]
-    return VideoSet(str(folder), None, codec, videos, tuple(images))
+    return VideoSet(
+        str(folder), None, "jpeg" if lossy else "lossless", videos, tuple(media.paths),
+        tuple(media.passed_over),
+    )  # fmt: skip
 
 
 def _of_array(load: Callable[[], U8]) -> Callable[[int, int, int], U8]:

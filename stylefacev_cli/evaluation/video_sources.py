@@ -6,13 +6,14 @@ What a file and the JSON beside it say counts: frames a second, and who is in a 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.errors import DataError, StyleFaceVWarning, UsageError
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -57,10 +58,15 @@ def open_source(source: str, num_frames: int, motion_seeds: str | None = None) -
     if name is not None:
         return _videos_of_model(source, name, num_frames, motion_seeds)
     from stylefacev_cli.datasets.videos import open_videos
+    from stylefacev_cli.media.folders import passed_over_line
 
     if Path(source).is_file():
         raise DataError(f"{source} is a file: give the folder that it is in")
     videos = open_videos(Path(source))
+    if videos.passed_over:
+        warnings.warn(
+            passed_over_line(source, list(videos.passed_over)), StyleFaceVWarning, stacklevel=2
+        )
     known = [
         video if video.person else replace(video, person=_person_of(_record_beside(video.name)))
         for video in videos.videos
@@ -263,8 +269,8 @@ def frame_rates(videos: VideoSet, names: list[str], otherwise: float | None) -> 
 
 
 def _rate_of_file(path: Path) -> float | None:
-    from stylefacev_cli.datasets.videos import VIDEO_SUFFIXES
     from stylefacev_cli.media import frame_rate
+    from stylefacev_cli.media.folders import VIDEO_SUFFIXES
 
     rate = _record_beside(str(path)).get("fps")
     if isinstance(rate, (int, float)) and not isinstance(rate, bool) and 0 < rate < 1e4:

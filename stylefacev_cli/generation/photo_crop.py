@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     Picture = NDArray[np.uint8]  # [H, W, 3]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_PIXELS = 64_000_000
 MIN_FACE_PX = 48  # of the square around a face
 _FILLS = 0.8  # of a square picture's side: a face's square of that size or more fills it
