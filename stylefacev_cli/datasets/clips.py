@@ -44,6 +44,7 @@ PER_FRAME = (
     *("landmarks", "landmarks_68", "key_points", "scores", "visible", "expressions", "head_pose"),
     *("gaze", "camera", "light", "factors", "hair"),
 )
+MAX_STRIP_PIXELS = 80_000_000  # of a clip: it is held in memory as a whole
 HAIR_BLOCK_PX = 4  # side of the blocks of pixels whose share of hair the label `hair` holds
 
 
@@ -87,7 +88,7 @@ class Clip:
         """
         path = self.folder / self.entry.file
         size, num = self.entry.size_px, self.entry.num_frames
-        with open_image(path, ("PNG",)) as strip:
+        with open_image(path, ("PNG",), MAX_STRIP_PIXELS) as strip:
             # Checked before decoding: a damaged header must not fill the memory.
             if strip.size != (size, size * num):
                 raise DataError(

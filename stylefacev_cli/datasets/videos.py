@@ -172,7 +172,7 @@ def _of_movie(path: Path) -> Callable[[int, int, int], U8]:
 
 def _of_images(paths: list[Path]) -> Callable[[int, int, int], U8]:
     def read(first: int, step: int, count: int) -> U8:
-        frames = [read_image(path) for path in paths[first::step][:count]]
+        frames = [read_image(path, said_of=path.parent) for path in paths[first::step][:count]]
         if len({frame.shape for frame in frames}) > 1:
             raise DataError(f"{paths[0].parent}: frames of one video must be of one size")
         return np.stack(frames)
