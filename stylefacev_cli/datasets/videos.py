@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylefacev_cli.common.hashing import sha256_of
-from stylefacev_cli.datasets.clips import INDEX_NAME, ClipSet
+from stylefacev_cli.datasets.clips import INDEX_NAME, ClipSet, rates_of
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.media import read_frames
 from stylefacev_cli.media.folders import (
@@ -43,12 +43,14 @@ class Video:
         read: (first, step, count) → uint8 [≤ count, H, W, 3], the frames that there are of
             first, first + step, …
         person: who is in it, where that is known; the same text is the same person.
+        fps: frames a second, where the set says it of each video.
     """
 
     name: str
     num_frames: int | None
     read: Callable[[int, int, int], U8]
     person: str | None = None
+    fps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class VideoSet:
         videos: in a fixed order.
         files: what they are kept in; none if they are made on the fly.
         passed_over: files of the folder that are not read.
+        resampled_fps: frames a second that videos of more were brought down to; None: none was.
     """
 
     name: str
@@ -70,9 +73,15 @@ class VideoSet:
     videos: list[Video]
     files: tuple[Path, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
+    resampled_fps: float | None = None
 
     def __len__(self) -> int:
         return len(self.videos)
+
+    @cached_property
+    def rates(self) -> dict[str, float]:
+        """Frames a second by name, of the videos that the set says it of."""
+        return {video.name: video.fps for video in self.videos if video.fps}
 
     @cached_property
     def digest(self) -> str | None:
@@ -106,12 +115,13 @@ def open_videos(folder: Path) -> VideoSet:
         videos = [
             Video(
                 clip.entry.id, clip.entry.num_frames, _of_array(clip.frames),
-                person=str(clip.entry.identity),
+                person=str(clip.entry.identity), fps=clip.entry.fps or None,
             )
             for clip in clips
         ]  # fmt: skip
         used = [folder / entry.file for entry in clips.entries]
-        fps = clips.entries[0].fps or None
+        rates = rates_of(clips.entries)
+        fps = (rates[0] or None) if len(rates) == 1 else None
         return VideoSet(str(folder), fps, "lossless", videos, tuple(used))
     media = find_media(folder, VIDEO_SUFFIXES)
     if media.paths:
@@ -178,6 +188,29 @@ def _of_images(paths: list[Path]) -> Callable[[int, int, int], U8]:
         return np.stack(frames)
 
     return read
+
+
+def resampled(video: Video, fps: float, to_fps: float, *, endless: bool = False) -> Video:
+    """A video at a lower rate: of its frames those that are shown at each of the fewer times.
+
+    Args:
+        video: of any number of frames.
+        fps: that it has.
+        to_fps: that it gets; not above.
+        endless: it has as many frames as are asked for, so its number stays.
+    """
+    ratio = fps / to_fps
+
+    def read(first: int, step: int, count: int) -> U8:
+        places = [int((first + i * step) * ratio + 0.5) for i in range(count)]
+        frames = video.read(places[0], 1, places[-1] - places[0] + 1)
+        there = [place - places[0] for place in places if place - places[0] < len(frames)]
+        return frames[there]
+
+    num_frames = video.num_frames
+    if num_frames is not None and not endless:
+        num_frames = max(0, int((num_frames - 0.5 - 1e-9) / ratio) + 1) if num_frames else 0
+    return replace(video, num_frames=num_frames, read=read, fps=to_fps)
 
 
 def run_of(video: Video, rule: ClipRule, random: np.random.Generator | None) -> U8 | None:
