@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
+import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from numpy.typing import NDArray
 
 from stylefacev_cli.common.hashing import sha256_of
 from stylefacev_cli.common.threads import set_num_threads
-from stylefacev_cli.datasets.clips import ClipEntry, write_clip
+from stylefacev_cli.datasets.clips import MAX_STRIP_PIXELS, ClipEntry, write_clip
 from stylefacev_cli.datasets.footage_sources import KINDS, Source
+from stylefacev_cli.datasets.source_report import DAMAGED, Prepared, file_facts
 from stylefacev_cli.datasets.splits import identity_number, is_held_out
 from stylefacev_cli.detection.crop_window import (
     NO_FACE,
@@ -32,16 +35,19 @@ from stylefacev_cli.detection.crop_window import (
     split_runs,
     whole_frames,
 )
-from stylefacev_cli.detection.face_finders import FaceFinder, follow_face, open_face_finder
-from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.detection.face_finders import (
+    FaceFinder,
+    find_in_picture,
+    follow_face,
+    open_face_finder,
+)
+from stylefacev_cli.errors import DataError, StyleFaceVWarning, UsageError
 from stylefacev_cli.media import frame_rate, read_frames
 from stylefacev_cli.media.images import read_image
 from stylefacev_cli.networks.stylefacev.landmarks import key_points_from_landmarks
 
 U8 = NDArray[np.uint8]
 
-DAMAGED = "damaged"
-MAX_STRIP_PIXELS = 80_000_000  # of a clip: it is held in memory as a whole, by readers too
 _VISIBLE = 0.3  # score from which on a landmark counts as seen
 
 
@@ -107,27 +113,6 @@ class PrepareSettings:
         return self.kind in ("ravdess", "videos")
 
 
-@dataclass
-class Prepared:
-    """The outcome for one file: its line in `sources.jsonl`.
-
-    Attributes:
-        source: its name.
-        clips: lines of the index.
-        hashes: of each clip: SHA-256 of its strip and of its labels.
-        skipped: what was left out: reason, and which frames or what exactly was wrong.
-    """
-
-    source: str
-    clips: list[ClipEntry] = field(default_factory=list)
-    hashes: list[list[str]] = field(default_factory=list)
-    skipped: list[dict[str, Any]] = field(default_factory=list)
-
-    def skip(self, reason: str, **details: Any) -> None:
-        """Note that something was left out."""
-        self.skipped.append({"reason": reason, **details})
-
-
 def start_worker(
     settings: PrepareSettings, folder: Path, set_name: str, device: str
 ) -> Callable[[Source], Prepared]:
@@ -163,22 +148,38 @@ def prepare_source(
     Raises:
         OSError: the set cannot be written.
     """
+    file = file_facts(source.path)
     done = Prepared(source.name)
     writer = _ClipWriter(settings, folder, set_name)
+    said = list[str]()
     try:
-        if settings.keep_frames:
-            _prepare_whole_frames(source, writer, done)
-        elif settings.is_video:
-            assert face_finder is not None
-            _prepare_video(source, writer, face_finder, done)
-        else:
-            _prepare_image(source, writer, face_finder, done)
+        with _collecting(said):
+            if settings.keep_frames:
+                _prepare_whole_frames(source, writer, done)
+            elif settings.is_video:
+                assert face_finder is not None
+                _prepare_video(source, writer, face_finder, done)
+            else:
+                _prepare_image(source, writer, face_finder, done)
     except DataError as error:
         done = Prepared(source.name)
         detail = str(error).replace(str(source.path), source.name)
         # Addresses in ffmpeg's messages are other ones in every run.
         done.skip(DAMAGED, detail=re.sub(r" @ 0x[0-9a-f]+", "", detail))
+    done.notes = [text.removeprefix(f"{source.path}: ") for text in said]
+    done.file = file
     return done
+
+
+@contextlib.contextmanager
+def _collecting(said: list[str]) -> Iterator[None]:
+    """Collect what is worth knowing of a file, which stops nothing."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", StyleFaceVWarning)
+        yield
+    said += dict.fromkeys(
+        str(one.message) for one in caught if issubclass(one.category, StyleFaceVWarning)
+    )
 
 
 # --- videos ----------------------------------------------------------------------------------
@@ -286,7 +287,7 @@ def _prepare_image(
         landmarks, scores = given, np.ones(len(given), np.float32)
     else:
         assert face_finder is not None
-        found = face_finder.find(picture)
+        found = find_in_picture(face_finder, picture)
         if len(found) != 1:
             done.skip(TWO_FACES if found else NO_FACE)
             return

@@ -40,10 +40,13 @@ MANIFEST_NAME = "manifest.yaml"
 SOURCES_NAME = "sources.jsonl"
 KINDS = ("clip", "still")
 SPLITS = ("train", "val")
+MAX_FPS = 10_000
+SAME_RATE = 0.002  # relative difference of rates up to which they count as one
 PER_FRAME = (
     *("landmarks", "landmarks_68", "key_points", "scores", "visible", "expressions", "head_pose"),
     *("gaze", "camera", "light", "factors", "hair"),
 )
+MAX_STRIP_PIXELS = 80_000_000  # of a clip: it is held in memory as a whole
 HAIR_BLOCK_PX = 4  # side of the blocks of pixels whose share of hair the label `hair` holds
 
 
@@ -87,7 +90,7 @@ class Clip:
         """
         path = self.folder / self.entry.file
         size, num = self.entry.size_px, self.entry.num_frames
-        with open_image(path, ("PNG",)) as strip:
+        with open_image(path, ("PNG",), MAX_STRIP_PIXELS) as strip:
             # Checked before decoding: a damaged header must not fill the memory.
             if strip.size != (size, size * num):
                 raise DataError(
@@ -196,6 +199,45 @@ class ClipSet:
         return content_hash(self.entries, hashes)
 
 
+def same_rate(one: float, other: float) -> bool:
+    """Whether two numbers of frames a second are one: 23.976 and 24 are, 24 and 25 are not."""
+    return abs(one - other) <= SAME_RATE * max(one, other)
+
+
+def unlike_rates(all_rates: Iterable[float]) -> list[float]:
+    """The unlike numbers of frames a second among some, the lowest first; 0: not known."""
+    rates: list[float] = []
+    for rate in sorted(set(all_rates)):
+        if not any(same_rate(rate, known) for known in rates):
+            rates.append(rate)
+    return rates
+
+
+def rates_of(entries: Iterable[ClipEntry], min_frames: int = 1) -> list[float]:
+    """The unlike rates of clips that move and are so long, see `unlike_rates`."""
+    return unlike_rates(
+        entry.fps for entry in entries if entry.kind == "clip" and entry.num_frames >= min_frames
+    )
+
+
+def need_one_rate(rates: list[float], what: str) -> None:
+    """Make sure that clips which motion is learnt from have one number of frames a second.
+
+    Args:
+        rates: see `unlike_rates`.
+        what: needs it.
+
+    Raises:
+        DataError: they have several.
+    """
+    if len(rates) > 1:
+        shown = " and ".join(f"{rate:g}" if rate else "an unknown number of" for rate in rates)
+        raise DataError(
+            f"{what} needs clips of one frame rate, but the sets have clips of {shown} frames a "
+            "second: leave some out, or prepare the footage again at one rate"
+        )
+
+
 def content_hash(entries: Iterable[ClipEntry], hashes: Iterable[list[str]]) -> str:
     """The hash of a set: of each line of its index, and of the hashes of the files it names."""
     digest = hashlib.sha256()
@@ -220,10 +262,12 @@ def parse_entry(line: str, where: str) -> ClipEntry:
         raise DataError(f"{where}: an entry has the fields {', '.join(sorted(_REQUIRED))}")
     entry = ClipEntry(**values)
     numbers = (entry.num_frames, entry.size_px, entry.identity)
-    if not all(isinstance(number, int) for number in numbers) or entry.kind not in KINDS:
+    if not all(type(number) is int for number in numbers) or entry.kind not in KINDS:
         raise DataError(f"{where}: num_frames, size_px, identity or kind makes no sense")
     if entry.split not in (None, *SPLITS):
         raise DataError(f"{where}: a split is {' or '.join(SPLITS)}")
+    if not isinstance(entry.fps, int | float) or not 0 <= entry.fps <= MAX_FPS:
+        raise DataError(f"{where}: fps is a number from 0 (not known) to {MAX_FPS}")
     if entry.num_frames < 1 or entry.size_px < 1:
         raise DataError(f"{where}: num_frames and size_px must be at least 1")
     # A set from elsewhere must not name files outside of its folder.

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stylefacev_cli.datasets.videos import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from stylefacev_cli.errors import DataError
+from stylefacev_cli.media.folders import IMAGE_SUFFIXES, VIDEO_SUFFIXES, find_media
 
 KINDS = ("ravdess", "ffhq", "videos", "images")
 FACE_JSON_POINTS = 68
@@ -48,7 +48,7 @@ class Source:
 
 
 def find_sources(kind: str, folder: Path, *, vocal: str, person_from: str) -> list[Source]:
-    """The files of a folder, in a fixed order.
+    """The files of a folder in natural order, then those that are not read, with the reason.
 
     Args:
         kind: one of `KINDS`.
@@ -59,16 +59,11 @@ def find_sources(kind: str, folder: Path, *, vocal: str, person_from: str) -> li
     Raises:
         DataError: there is no such folder, or no such file in it.
     """
-    if not folder.is_dir():
-        raise DataError(f"no such folder: {folder}")
     suffixes: tuple[str, ...] = VIDEO_SUFFIXES if kind in ("ravdess", "videos") else IMAGE_SUFFIXES
     if kind == "ravdess":
         suffixes += (".wav",)
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes and path.name[0] != "." and path.is_file()
-    )
+    media = find_media(folder, suffixes)
+    paths = media.paths
     if not paths:
         raise DataError(f"{folder} holds no files of {kind} ({', '.join(suffixes)})")
     names = {path.stem for path in paths}
@@ -81,7 +76,8 @@ def find_sources(kind: str, folder: Path, *, vocal: str, person_from: str) -> li
             in_folder = person_from == "folder" and path.parent != folder
             person = path.parent.relative_to(folder).as_posix() if in_folder else path.stem
             sources.append(Source(path, name, person))
-    return sources
+    left = [Source(folder / one.name, one.name, "", one.reason) for one in media.passed_over]
+    return sources + left
 
 
 def _of_ravdess(path: Path, name: str, names: set[str], vocal: str) -> Source:
@@ -112,6 +108,9 @@ def with_ffhq_landmarks(sources: list[Source], path: Path) -> list[Source]:
         raise DataError(f"{path} is not FFHQ's ffhq-dataset-v2.json: it has no entries")
     joined = []
     for source in sources:
+        if source.skip is not None:
+            joined.append(source)
+            continue
         points, split = found.get(source.path.stem, (None, None))
         skip = NO_LANDMARKS if points is None else None
         joined.append(Source(source.path, source.name, source.person, skip, points, split))

@@ -12,7 +12,7 @@ from PIL import Image
 from stylefacev_cli.common.files import atomic_path, writing
 from stylefacev_cli.datasets.clips import ClipSet
 from stylefacev_cli.datasets.requests import InspectRequest
-from stylefacev_cli.datasets.set_builder import read_sources, skipped_by_reason
+from stylefacev_cli.datasets.source_report import read_sources, skipped_by_reason
 from stylefacev_cli.datasets.splits import is_held_out
 from stylefacev_cli.detection.head_pose import head_poses
 from stylefacev_cli.errors import IntegrityError, UsageError

@@ -79,6 +79,8 @@ def prepare(request: PrepareRequest, listener: Listener, command: str) -> Report
     if done.skipped:
         why = ", ".join(f"{number} {reason}" for reason, number in done.skipped.items())
         listener.note(f"skipped: {why}; {common.dst / 'sources.jsonl'} tells more")
+    for text, number in done.noted.items():
+        listener.note(f"{number} file{'s' if number > 1 else ''}: {text}")
     if origin.licence == NO_LICENCE:
         listener.note("the footage's licence is not stated: --licence puts it into the manifest")
     return done

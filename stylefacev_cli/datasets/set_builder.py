@@ -7,8 +7,6 @@ looks whole.
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,22 +14,29 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from stylefacev_cli.common.files import locked, write_atomic
-from stylefacev_cli.datasets.clip_maker import Prepared, PrepareSettings, start_worker
+from stylefacev_cli.common.files import final_name, locked, write_atomic
+from stylefacev_cli.datasets.clip_maker import PrepareSettings, start_worker
 from stylefacev_cli.datasets.clips import (
     INDEX_NAME,
     MANIFEST_NAME,
     SOURCES_NAME,
     content_hash,
-    parse_entry,
     read_manifest,
 )
 from stylefacev_cli.datasets.footage_sources import Source
+from stylefacev_cli.datasets.source_report import (
+    Prepared,
+    is_current,
+    noted_by_text,
+    parse_prepared,
+    skipped_by_reason,
+    to_line,
+)
 from stylefacev_cli.datasets.workers import map_in_processes
 from stylefacev_cli.detection.crop_window import RESIZE_RULE
 from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
 
-RECIPE = 1  # counts up when the same footage and settings give another set
+RECIPE = 2  # counts up when the same footage and settings give another set
 _WHOLE_FRAMES = "none: frames as they came, whole"
 _WINDOW_RULES = {
     True: "one fixed square for a clip: the union of FFHQ's squares (unrotated) of all its frames",
@@ -75,6 +80,7 @@ class Report:
     num_frames: int
     num_sources: int
     skipped: dict[str, int]  # by reason; of videos, stretches of frames count
+    noted: dict[str, int]  # by what is worth knowing of files
 
 
 def prepare_set(
@@ -107,46 +113,24 @@ def prepare_set(
     try:
         _claim(folder, settings, origin)
         with locked(folder / ".lock", lambda: _refuse(folder)):
-            done = _resume(folder)
+            done = _resume(folder, sources)
             waiting = [source for source in sources if source.name not in done]
             num_done = len(sources) - len(waiting)
             report(Progress(num_done, len(sources)))
             with (folder / SOURCES_NAME).open("a", encoding="utf-8") as lines:
                 for prepared in _prepare_all(waiting, settings, folder, num_workers, device):
-                    lines.write(_to_line(prepared))
+                    lines.write(to_line(prepared))
                     lines.flush()
                     done[prepared.source] = prepared
                     num_done += 1
                     report(Progress(num_done, len(sources), prepared.source))
             return _finish(folder, [done[name] for name in sorted(done)], settings)
     except OSError as error:
-        where = error.filename or folder
+        where = final_name(Path(error.filename)) if error.filename else folder
         raise DataError(
             f"cannot write {where}: {error.strerror or error}; free some space or mend it, and run "
             "the same command again: it goes on where it stopped"
         ) from error
-
-
-def read_sources(folder: Path) -> list[Prepared]:
-    """What became of every file of the footage; empty if the set was not prepared from footage.
-
-    Raises:
-        DataError: the report is damaged.
-    """
-    path = folder / SOURCES_NAME
-    if not path.exists():
-        return []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    return [_parse(line, f"{path}:{i}") for i, line in enumerate(text.splitlines(), 1)]
-
-
-def skipped_by_reason(done: list[Prepared]) -> dict[str, int]:
-    """How often something was left out, by reason, the commonest first."""
-    reasons = Counter(skip["reason"] for prepared in done for skip in prepared.skipped)
-    return dict(reasons.most_common())
 
 
 # --- the folder ------------------------------------------------------------------------------
@@ -194,8 +178,12 @@ def _refuse(folder: Path) -> None:
     raise StyleFaceVError(f"another run is preparing {folder}: wait or stop it")
 
 
-def _resume(folder: Path) -> dict[str, Prepared]:
-    """What is done already; a torn last line is cut off, and lost files are made again."""
+def _resume(folder: Path, sources: list[Source]) -> dict[str, Prepared]:
+    """What is done already.
+
+    A torn last line is cut off. Made again is what was lost, what was damaged, and what was made of
+    a file that is another one now.
+    """
     path = folder / SOURCES_NAME
     for part in folder.glob("clips/*/*.part"):  # of a run that was killed
         part.unlink()
@@ -203,17 +191,21 @@ def _resume(folder: Path) -> dict[str, Prepared]:
         return {}
     text = path.read_text(encoding="utf-8", errors="replace")
     whole, _, _ = text.rpartition("\n")
-    found = [_parse(line, f"{path}:{i}") for i, line in enumerate(whole.splitlines(), 1)]
+    found = [parse_prepared(line, f"{path}:{i}") for i, line in enumerate(whole.splitlines(), 1)]
+    by_name = {source.name: source for source in sources}
     kept = [
         prepared
         for prepared in found
-        if all(
-            (folder / name).is_file() for e in prepared.clips for name in (e.file, e.labels or "")
-        )
+        if all((folder / name).is_file() for name in prepared.files)
+        and is_current(prepared, by_name.get(prepared.source))
     ]
-    lines = "".join(map(_to_line, kept))
+    lines = "".join(map(to_line, kept))
     if lines != text:
+        (folder / INDEX_NAME).unlink(missing_ok=True)  # of clips that are made again
         write_atomic(path, lines.encode())
+        still = {name for prepared in kept for name in prepared.files}
+        for name in {name for prepared in found for name in prepared.files} - still:
+            (folder / name).unlink(missing_ok=True)
     return {prepared.source: prepared for prepared in kept}
 
 
@@ -222,7 +214,7 @@ def _finish(folder: Path, done: list[Prepared], settings: PrepareSettings) -> Re
     skipped = skipped_by_reason(done)
     entries = [entry for prepared in done for entry in prepared.clips]
     hashes = [pair for prepared in done for pair in prepared.hashes]
-    write_atomic(folder / SOURCES_NAME, "".join(map(_to_line, done)).encode())
+    write_atomic(folder / SOURCES_NAME, "".join(map(to_line, done)).encode())
     if not entries:
         why = ", ".join(f"{number} {reason}" for reason, number in skipped.items())
         raise DataError(
@@ -242,29 +234,7 @@ def _finish(folder: Path, done: list[Prepared], settings: PrepareSettings) -> Re
     _write_manifest(folder, manifest)
     index = folder / INDEX_NAME
     write_atomic(index, "".join(entry.to_line() for entry in entries).encode())
-    return Report(index, len(entries), num_frames, len(done), skipped)
-
-
-def _to_line(prepared: Prepared) -> str:
-    values = {
-        "source": prepared.source,
-        "clips": [json.loads(entry.to_line()) for entry in prepared.clips],
-        "sha256": prepared.hashes,
-        "skipped": prepared.skipped,
-    }
-    return json.dumps(values, ensure_ascii=False) + "\n"
-
-
-def _parse(line: str, where: str) -> Prepared:
-    try:
-        values = json.loads(line)
-        clips = [parse_entry(json.dumps(entry), where) for entry in values["clips"]]
-        prepared = Prepared(values["source"], clips, values["sha256"], values["skipped"])
-        if len(prepared.hashes) != len(clips) or not all("reason" in s for s in prepared.skipped):
-            raise ValueError
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{where}: damaged; delete the set's folder and prepare it anew") from error
-    return prepared
+    return Report(index, len(entries), num_frames, len(done), skipped, noted_by_text(done))
 
 
 # --- the work --------------------------------------------------------------------------------

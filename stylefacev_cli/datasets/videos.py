@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -16,14 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylefacev_cli.common.hashing import sha256_of
-from stylefacev_cli.datasets.clips import INDEX_NAME, ClipSet
+from stylefacev_cli.datasets.clips import INDEX_NAME, ClipSet, rates_of
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.media import read_frames
+from stylefacev_cli.media.folders import (
+    IMAGE_SUFFIXES,
+    LOSSY_SUFFIXES,
+    VIDEO_SUFFIXES,
+    MediaFiles,
+    PassedOver,
+    find_media,
+)
 from stylefacev_cli.media.images import read_image
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".gif")
-LOSSY_SUFFIXES = (".mp4", ".webm", ".mov", ".avi", ".gif")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_FRAMES = 100_000  # of a video; a longer one is read no further
 U8 = NDArray[np.uint8]
 
@@ -38,12 +43,14 @@ class Video:
         read: (first, step, count) → uint8 [≤ count, H, W, 3], the frames that there are of
             first, first + step, …
         person: who is in it, where that is known; the same text is the same person.
+        fps: frames a second, where the set says it of each video.
     """
 
     name: str
     num_frames: int | None
     read: Callable[[int, int, int], U8]
     person: str | None = None
+    fps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class VideoSet:
         codec: what the frames went through: the suffix of lossy files, else `lossless`.
         videos: in a fixed order.
         files: what they are kept in; none if they are made on the fly.
+        passed_over: files of the folder that are not read.
+        resampled_fps: frames a second that videos of more were brought down to; None: none was.
     """
 
     name: str
@@ -63,9 +72,16 @@ class VideoSet:
     codec: str
     videos: list[Video]
     files: tuple[Path, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
+    resampled_fps: float | None = None
 
     def __len__(self) -> int:
         return len(self.videos)
+
+    @cached_property
+    def rates(self) -> dict[str, float]:
+        """Frames a second by name, of the videos that the set says it of."""
+        return {video.name: video.fps for video in self.videos if video.fps}
 
     @cached_property
     def digest(self) -> str | None:
@@ -99,37 +115,51 @@ def open_videos(folder: Path) -> VideoSet:
         videos = [
             Video(
                 clip.entry.id, clip.entry.num_frames, _of_array(clip.frames),
-                person=str(clip.entry.identity),
+                person=str(clip.entry.identity), fps=clip.entry.fps or None,
             )
             for clip in clips
         ]  # fmt: skip
         used = [folder / entry.file for entry in clips.entries]
-        fps = clips.entries[0].fps or None
+        rates = rates_of(clips.entries)
+        fps = (rates[0] or None) if len(rates) == 1 else None
         return VideoSet(str(folder), fps, "lossless", videos, tuple(used))
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
-    movies = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
-    if movies:
-        lossy = sorted({p.suffix.lower()[1:] for p in movies if p.suffix.lower() in LOSSY_SUFFIXES})
-        videos = [Video(str(path), None, _of_movie(path)) for path in movies]
-        codec = "+".join(lossy) or "lossless"
-        return VideoSet(str(folder), None, codec, videos, tuple(movies))
-    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
-    if not images:
+    media = find_media(folder, VIDEO_SUFFIXES)
+    if media.paths:
+        return _of_movies(folder, media)
+    media = find_media(folder, IMAGE_SUFFIXES)
+    if not media.paths:
         raise DataError(
             f"{folder} holds no videos ({', '.join(VIDEO_SUFFIXES)}), images "
             f"({', '.join(IMAGE_SUFFIXES)}) or set of clips ({INDEX_NAME})"
         )
-    codec = "jpeg" if any(p.suffix.lower() in (".jpg", ".jpeg") for p in images) else "lossless"
+    return _of_pictures(folder, media)
+
+
+def _of_movies(folder: Path, media: MediaFiles) -> VideoSet:
+    suffixes = {path.suffix.lower() for path in media.paths}
+    codec = "+".join(sorted(suffix[1:] for suffix in suffixes if suffix in LOSSY_SUFFIXES))
+    videos = [Video(str(path), None, _of_movie(path)) for path in media.paths]
+    return VideoSet(
+        str(folder), None, codec or "lossless", videos, tuple(media.paths), tuple(media.passed_over)
+    )
+
+
+def _of_pictures(folder: Path, media: MediaFiles) -> VideoSet:
+    """Each folder's pictures are the frames of a video; in the top folder alone, each is one."""
+    lossy = any(path.suffix.lower() not in (".png", ".webp") for path in media.paths)
     groups: dict[Path, list[Path]] = {}
-    for path in images:
+    for path in media.paths:
         groups.setdefault(path.parent, []).append(path)
     if list(groups) == [folder]:
-        videos = [Video(str(path), 1, _of_images([path])) for path in images]
+        videos = [Video(str(path), 1, _of_images([path])) for path in media.paths]
     else:
         videos = [
             Video(str(place), len(group), _of_images(group)) for place, group in groups.items()
         ]
-    return VideoSet(str(folder), None, codec, videos, tuple(images))
+    return VideoSet(
+        str(folder), None, "jpeg" if lossy else "lossless", videos, tuple(media.paths),
+        tuple(media.passed_over),
+    )  # fmt: skip
 
 
 def _of_array(load: Callable[[], U8]) -> Callable[[int, int, int], U8]:
@@ -152,12 +182,35 @@ def _of_movie(path: Path) -> Callable[[int, int, int], U8]:
 
 def _of_images(paths: list[Path]) -> Callable[[int, int, int], U8]:
     def read(first: int, step: int, count: int) -> U8:
-        frames = [read_image(path) for path in paths[first::step][:count]]
+        frames = [read_image(path, said_of=path.parent) for path in paths[first::step][:count]]
         if len({frame.shape for frame in frames}) > 1:
             raise DataError(f"{paths[0].parent}: frames of one video must be of one size")
         return np.stack(frames)
 
     return read
+
+
+def resampled(video: Video, fps: float, to_fps: float, *, endless: bool = False) -> Video:
+    """A video at a lower rate: of its frames those that are shown at each of the fewer times.
+
+    Args:
+        video: of any number of frames.
+        fps: that it has.
+        to_fps: that it gets; not above.
+        endless: it has as many frames as are asked for, so its number stays.
+    """
+    ratio = fps / to_fps
+
+    def read(first: int, step: int, count: int) -> U8:
+        places = [int((first + i * step) * ratio + 0.5) for i in range(count)]
+        frames = video.read(places[0], 1, places[-1] - places[0] + 1)
+        there = [place - places[0] for place in places if place - places[0] < len(frames)]
+        return frames[there]
+
+    num_frames = video.num_frames
+    if num_frames is not None and not endless:
+        num_frames = max(0, int((num_frames - 0.5 - 1e-9) / ratio) + 1) if num_frames else 0
+    return replace(video, num_frames=num_frames, read=read, fps=to_fps)
 
 
 def run_of(video: Video, rule: ClipRule, random: np.random.Generator | None) -> U8 | None:

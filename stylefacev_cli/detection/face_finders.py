@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from stylefacev_cli.detection.crop_window import NO_FACE, TWO_FACES
 from stylefacev_cli.errors import DataError
@@ -17,6 +18,7 @@ F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 FACE_ALIGNMENT = "face-alignment"
+SEARCH_SIDE_PX = 1920  # of pictures searched as they are; larger ones are shrunk for it
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,31 @@ def open_face_finder(detector: str, device: str, min_face_px: int) -> FaceFinder
     return open_bundle_finder(detector, device, min_face_px)
 
 
+def find_in_picture(face_finder: FaceFinder, picture: U8) -> list[Face]:
+    """All faces of a picture of any size, the surest first, in its own pixels.
+
+    A large one is searched in a smaller copy, and in one of twice its size if there is no face.
+
+    Args:
+        face_finder: searches.
+        picture: uint8 [H, W, 3].
+    """
+    longest = max(picture.shape[:2])
+    for side_px in (SEARCH_SIDE_PX, 2 * SEARCH_SIDE_PX):
+        factor = -(-longest // side_px)
+        if factor == 1:
+            return face_finder.find(picture)
+        small = np.asarray(Image.fromarray(picture).reduce(factor))
+        if faces := face_finder.find(small):
+            return [
+                Face(
+                    face.landmarks * np.float32(factor), face.scores, face.box * np.float32(factor)
+                )
+                for face in faces
+            ]
+    return []
+
+
 def follow_face(
     face_finder: FaceFinder, frames: Iterator[U8], search_every: int, name: str
 ) -> Track:
@@ -121,7 +148,7 @@ def follow_face(
         reason: str | None = None
         if len(reasons) % search_every == 0 or is_last:
             searched.append(len(reasons))
-            faces = face_finder.find(picture)
+            faces = find_in_picture(face_finder, picture)
             face = faces[0] if len(faces) == 1 else None
             reason = None if face else (TWO_FACES if faces else NO_FACE)
         elif face is not None:

@@ -16,10 +16,15 @@ from stylefacev_cli.evaluation.landmark_detector import (
 from stylefacev_cli.evaluation.session import EvalSession, Reading, Report
 from stylefacev_cli.evaluation.video_sources import (
     FAKE_HELP,
+    FPS_HELP,
     REAL_HELP,
+    RESAMPLE_HELP,
+    at_one_rate,
     each_video,
     frames_in_common,
     open_sides,
+    rate_facts,
+    rate_suffix,
 )
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
@@ -68,6 +73,8 @@ class DiversityRequest:
     )
     seed: int = option("Of the choice of pairs.", default=0, minimum=0)
     detector: str = option(DETECTOR_HELP, default=DEFAULT_MODEL)
+    fps: float | None = option(FPS_HELP, default=None, minimum=1)
+    resample: bool = option(RESAMPLE_HELP, default=False)
     compute: Reading = group(Reading)
 
 
@@ -93,6 +100,7 @@ def measure_diversity(session: EvalSession, request: DiversityRequest) -> Report
     detector = choose_detector(request.detector)
     num_needed = request.frames or DEFAULT_FRAMES
     sets = open_sides(request.fake, request.real, num_needed, MOTION_SEEDS)
+    sets = at_one_rate(sets, request.clips, fps=request.fps, resample=request.resample)
     distance = image_distance(request.features)
     num_frames = frames_in_common(
         session, sets, request.frames,
@@ -106,12 +114,14 @@ def measure_diversity(session: EvalSession, request: DiversityRequest) -> Report
         warnings += more
     return {
         "metric": f"diversity-{distance.name}",
-        "protocol": f"diversity{request.clips}_{num_frames}f_{request.pairs}pairs",
+        "protocol": f"diversity{request.clips}_{num_frames}f_{request.pairs}pairs"
+        + rate_suffix(sets),
         "network": distance.name,
         "network_sha256": distance.sha256,
         "detector": detector.name,
         "detector_sha256": detector.sha256,
         "num_frames": num_frames,
+        **rate_facts(sets),
         "seed": request.seed,
         "sides": sides,
         "warnings": warnings,

@@ -25,7 +25,13 @@ from stylefacev_cli.evaluation.recomposition import (
 )
 from stylefacev_cli.evaluation.reconstruction import ReconstructionRequest
 from stylefacev_cli.evaluation.session import EvalSession, Report, StoredReading
-from stylefacev_cli.evaluation.video_sources import FAKE_HELP, REAL_HELP, model_of
+from stylefacev_cli.evaluation.video_sources import (
+    FAKE_HELP,
+    FPS_HELP,
+    REAL_HELP,
+    RESAMPLE_HELP,
+    model_of,
+)
 from stylefacev_cli.version import __version__
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
@@ -65,11 +71,8 @@ class FullReportRequest:
     framing: str | None = option(FRAMING_HELP, default=None)
     look: str | None = option(LOOK_HELP, default=None)
     features: str = option(f"Network of FID: {FEATURES_HELP}", default=AUTO)
-    fps: float | None = option(
-        "Frames a second, where neither the file nor the JSON beside it says.",
-        default=None,
-        minimum=1,
-    )
+    fps: float | None = option(FPS_HELP, default=None, minimum=1)
+    resample: bool = option(RESAMPLE_HELP, default=False)
     detector: str = option(DETECTOR_HELP, default=DEFAULT_MODEL)
     seed: int = option("Of all that is drawn.", default=0, minimum=0)
     compute: StoredReading = group(StoredReading)
@@ -124,12 +127,14 @@ def _requests(request: FullReportRequest) -> dict[str, Any]:
         "fake": fake,
         "real": real,
         "clips": request.videos,
+        "fps": request.fps,
+        "resample": request.resample,
         "compute": compute,
     }
     requests: dict[str, Any] = {
         "fvd": FvdRequest(
             fake, real, clips=request.clips, frames=CLIP_FRAMES, seed=seed, controls=True,
-            compute=compute,
+            fps=request.fps, resample=request.resample, compute=compute,
         ),
         "fid": FidRequest(
             fake, (real,), images=request.images, features=request.features, seed=seed,
@@ -137,7 +142,7 @@ def _requests(request: FullReportRequest) -> dict[str, Any]:
         ),
         "identity": IdentityRequest(**over_time, frames=request.frames),
         "motion": MotionRequest(
-            **over_time, frames=request.frames, fps=request.fps, detector=request.detector
+            **over_time, frames=request.frames, detector=request.detector
         ),
         "diversity": DiversityRequest(
             **over_time, frames=None if request.frames is None else short, seed=seed,

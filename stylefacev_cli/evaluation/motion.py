@@ -18,10 +18,15 @@ from stylefacev_cli.evaluation.session import (
 )
 from stylefacev_cli.evaluation.video_sources import (
     FAKE_HELP,
+    FPS_HELP,
     REAL_HELP,
+    RESAMPLE_HELP,
+    at_one_rate,
     frame_rates,
     frames_in_common,
     open_sides,
+    rate_facts,
+    rate_suffix,
     too_short,
 )
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
@@ -50,11 +55,8 @@ class MotionRequest:
         minimum=8,
         shown_default=f"{DEFAULT_FRAMES}; of shorter videos as many as all have",
     )
-    fps: float | None = option(
-        "Frames a second, where neither the file nor the JSON beside it says.",
-        default=None,
-        minimum=1,
-    )
+    fps: float | None = option(FPS_HELP, default=None, minimum=1)
+    resample: bool = option(RESAMPLE_HELP, default=False)
     detector: str = option(DETECTOR_HELP, default=DEFAULT_MODEL)
     compute: StoredReading = group(StoredReading)
 
@@ -73,6 +75,7 @@ def measure_motion(session: EvalSession, request: MotionRequest) -> Report:
 
     chosen = choose_detector(request.detector)
     sets = open_sides(request.fake, request.real, request.frames or DEFAULT_FRAMES)
+    sets = at_one_rate(sets, request.clips, fps=request.fps, resample=request.resample)
     for videos in sets.values():
         frame_rates(videos, [videos.videos[0].name], request.fps)  # before the work, not after it
     num_frames = frames_in_common(
@@ -92,10 +95,11 @@ def measure_motion(session: EvalSession, request: MotionRequest) -> Report:
         sides[side] = {**side_facts(videos, tracks), **_summary(videos, tracks, request.fps)}
     return {
         "metric": "motion",
-        "protocol": f"motion{request.clips}_{num_frames}f",
+        "protocol": f"motion{request.clips}_{num_frames}f" + rate_suffix(sets),
         "network": f"landmarks of {chosen.name}",
         "network_sha256": chosen.sha256,
         "num_frames": num_frames,
+        **rate_facts(sets),
         "sides": sides,
         "warnings": list(_warnings(sides)),
     }

@@ -119,6 +119,7 @@ class EvalSession:
         return {
             "videos": digest, "rule": asdict(rule), "count": count,
             "skip_damaged": self.skip_damaged, "network": dict(network),
+            **({} if videos.resampled_fps is None else {"fps": videos.resampled_fps}),
         }  # fmt: skip
 
     def _computed(

@@ -6,13 +6,14 @@ What a file and the JSON beside it say counts: frames a second, and who is in a 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.errors import DataError, StyleFaceVWarning, UsageError
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ FAKE_HELP = (
 REAL_HELP = "Real videos, in the same forms."
 MODEL_PREFIX = "model:"
 MODEL_SETTINGS = ("seeds", "motion_seeds", "frames", "truncation")
+FPS_HELP = "Frames a second, where neither the file nor the JSON beside it says."
+RESAMPLE_HELP = (
+    "Where the sides have unlike numbers of frames a second, measure all at the lowest; else they "
+    "are refused."
+)
+MAX_RATES_SEEN = 256  # videos of a side whose rates are looked at before the work
 MAX_RECORD_BYTES = 2**20  # of the JSON beside a video
 
 
@@ -57,10 +64,15 @@ def open_source(source: str, num_frames: int, motion_seeds: str | None = None) -
     if name is not None:
         return _videos_of_model(source, name, num_frames, motion_seeds)
     from stylefacev_cli.datasets.videos import open_videos
+    from stylefacev_cli.media.folders import passed_over_line
 
     if Path(source).is_file():
         raise DataError(f"{source} is a file: give the folder that it is in")
     videos = open_videos(Path(source))
+    if videos.passed_over:
+        warnings.warn(
+            passed_over_line(source, list(videos.passed_over)), StyleFaceVWarning, stacklevel=2
+        )
     known = [
         video if video.person else replace(video, person=_person_of(_record_beside(video.name)))
         for video in videos.videos
@@ -253,18 +265,92 @@ def frame_rates(videos: VideoSet, names: list[str], otherwise: float | None) -> 
     """
     if videos.fps:
         return [videos.fps] * len(names)
+    of_set = videos.rates
     rates = []
     for name in names:
-        rate = _rate_of_file(Path(name)) or otherwise
+        rate = of_set.get(name) or _rate_of_file(Path(name)) or otherwise
         if rate is None:
             raise UsageError(f"{name} does not say how many frames a second it has: give --fps")
         rates.append(rate)
     return rates
 
 
+def at_one_rate(
+    sets: dict[str, VideoSet], num_videos: int, *, fps: float | None, resample: bool
+) -> dict[str, VideoSet]:
+    """The sides at one number of frames a second; videos that do not say theirs stay as they are.
+
+    Args:
+        sets: the sides; of one side alone the videos may differ.
+        num_videos: that are measured of each side; up to 256 of them are looked at.
+        fps: of videos that do not say; None: not known.
+        resample: bring videos of more frames a second down to the lowest rate.
+
+    Raises:
+        UsageError: they differ, and are not to be resampled.
+    """
+    from stylefacev_cli.datasets.clips import same_rate
+
+    rates = {side: _rates_seen(videos, num_videos, fps) for side, videos in sets.items()}
+    known = [rate for of_side in rates.values() for rate in of_side]
+    if not known or same_rate(min(known), max(known)) or not (resample or len(sets) > 1):
+        return sets
+    if not resample:
+        shown = ", ".join(
+            f"{side} has {' and '.join(f'{rate:g}' for rate in of_side)} frames a second"
+            for side, of_side in rates.items()
+            if of_side
+        )
+        raise UsageError(
+            f"{shown}: as many frames are not as many seconds; give --resample to measure all at "
+            f"{min(known):g}"
+        )
+    return {side: _resampled_set(videos, min(known), fps) for side, videos in sets.items()}
+
+
+def rate_facts(sets: dict[str, VideoSet]) -> dict[str, Any]:
+    """What a report says of resampled sides; nothing where none was."""
+    rates = {videos.resampled_fps for videos in sets.values()} - {None}
+    return {"resampled_fps": rates.pop()} if rates else {}
+
+
+def rate_suffix(sets: dict[str, VideoSet]) -> str:
+    """What the name of a protocol says of resampled sides, such as `_20fps`."""
+    return "".join(f"_{rate:g}fps" for rate in rate_facts(sets).values())
+
+
+def _rates_seen(videos: VideoSet, num_videos: int, fps: float | None) -> list[float]:
+    """The unlike rates of some videos of a set, the lowest first; without those not known."""
+    names = [video.name for video in videos.videos[:num_videos]]
+    names = names[:: -(-len(names) // MAX_RATES_SEEN) or 1]
+    return sorted({rate for name in names if (rate := _rate_of(videos, name, fps))})
+
+
+def _rate_of(videos: VideoSet, name: str, fps: float | None) -> float:
+    """The rate of a video; 0 if it is not known, or if it cannot be read, which is told later."""
+    try:
+        return frame_rates(videos, [name], fps or 0.0)[0]
+    except DataError:
+        return 0.0
+
+
+def _resampled_set(videos: VideoSet, to_fps: float, fps: float | None) -> VideoSet:
+    from stylefacev_cli.datasets.clips import same_rate
+    from stylefacev_cli.datasets.videos import resampled
+
+    rates = [_rate_of(videos, video.name, fps) for video in videos.videos]
+    brought_down = [
+        resampled(video, rate, to_fps, endless=model_of(videos.name) is not None)
+        if rate > to_fps and not same_rate(rate, to_fps)
+        else replace(video, fps=rate or None)
+        for video, rate in zip(videos.videos, rates, strict=True)
+    ]
+    return replace(videos, fps=None, videos=brought_down, resampled_fps=to_fps)
+
+
 def _rate_of_file(path: Path) -> float | None:
-    from stylefacev_cli.datasets.videos import VIDEO_SUFFIXES
     from stylefacev_cli.media import frame_rate
+    from stylefacev_cli.media.folders import VIDEO_SUFFIXES
 
     rate = _record_beside(str(path)).get("fps")
     if isinstance(rate, (int, float)) and not isinstance(rate, bool) and 0 < rate < 1e4:

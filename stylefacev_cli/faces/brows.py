@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
 
 from stylefacev_cli.faces import kernels
@@ -21,6 +20,7 @@ from stylefacev_cli.faces.mesh import FaceMesh, load_mesh
 from stylefacev_cli.faces.mhclo import read_fitted_mesh
 from stylefacev_cli.faces.palette import skin_color, smooth_step
 from stylefacev_cli.faces.parameters import Identity
+from stylefacev_cli.media.images import open_image
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -215,7 +215,7 @@ def _seen_from_front(mesh: FaceMesh, name: str) -> F64:
     """Opacity of the left brow on the canonical head's x-y plane; row 0 is the lowest."""
     folder = look_folder() / "eyebrows"
     card = read_fitted_mesh(mesh, folder / f"{name}.obj", folder / f"{name}.mhclo")
-    with Image.open(folder / f"{name}.png") as picture:
+    with open_image(folder / f"{name}.png") as picture:
         opacity = np.asarray(picture.convert("RGBA"))[..., 3].astype(np.float64) / 255
     points = card.fit(mesh.canonical)[card.corner].astype(np.float64)
     left = card.triangles[points[card.triangles, 0].min(1) > 0]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import map_coordinates
 
 from stylefacev_cli.faces.assets import look_folder
 from stylefacev_cli.faces.palette import smooth_step
+from stylefacev_cli.media.images import open_image
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -69,7 +69,7 @@ def lid_curves(points: F64, eye_centers: F64, eye_radius: float) -> F32:
 
 def _from_photograph(x: F64, y: F64) -> F64:
     """Relative colours [S, S, 3] of MakeHuman's picture at x, y in radii of the iris."""
-    with Image.open(look_folder() / "eyes" / "grey_eye.png") as picture:
+    with open_image(look_folder() / "eyes" / "grey_eye.png") as picture:
         color = (np.asarray(picture.convert("RGB")) / 255.0) ** 2.2
     at = [_IRIS_CENTRE_PX[1] - y * _IRIS_RADIUS_PX, _IRIS_CENTRE_PX[0] + x * _IRIS_RADIUS_PX]
     color = np.stack([map_coordinates(color[..., c], at, order=1) for c in range(3)], -1)

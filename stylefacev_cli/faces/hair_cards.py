@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
 from stylefacev_cli.faces import bake, kernels
@@ -22,6 +21,7 @@ from stylefacev_cli.faces.mesh import FaceMesh, load_mesh
 from stylefacev_cli.faces.mhclo import FittedMesh, read_fitted_mesh
 from stylefacev_cli.faces.palette import smooth_step
 from stylefacev_cli.faces.parameters import Identity
+from stylefacev_cli.media.images import open_image
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -151,7 +151,7 @@ def hair_style(name: str) -> HairStyle:
     drop[:, 1] = np.minimum(points[:, 1] - _EARS_Y, 0)
     beside = smooth_step(6.7, 7.3, points[:, 1])
     openness = 1 - beside * (1 - np.clip(height / np.maximum(top, 0.02), 0, 1))
-    with Image.open(folder / settings.picture) as picture:
+    with open_image(folder / settings.picture) as picture:
         pixels = np.asarray(picture.convert("RGBA"), np.float32) / np.float32(255)
     drawn, angle = _prepare_picture(pixels[::-1], settings)
     # Below a fringe strands may begin anywhere.

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from stylefacev_cli.faces.assets import look_folder
 from stylefacev_cli.faces.landmarks import landmark_points, landmark_table
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.mhclo import FittedMesh, read_fitted_mesh
 from stylefacev_cli.faces.parameters import Identity
+from stylefacev_cli.media.images import open_image
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -86,7 +86,7 @@ def _load(name: str) -> LashStyle:
         root[members] = roots[gaps.argmin(1)]
         lower[members] = points[members, 1].mean() < lids[:, 1].mean()
     share = np.where(lower, _LOWER_SHARE, 1.0).astype(np.float32)
-    with Image.open(folder / f"{name}.png") as picture:
+    with open_image(folder / f"{name}.png") as picture:
         opacity = picture.convert("RGBA").getchannel("A").resize((PICTURE_SIZE, PICTURE_SIZE))
     return LashStyle(card, root, share, lower[card.corner], np.asarray(opacity)[::-1].copy())
 

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 
 from stylefacev_cli.faces import assets, bake, kernels
@@ -24,6 +23,7 @@ from stylefacev_cli.faces.mesh import FaceMesh, load_mesh
 from stylefacev_cli.faces.palette import average_tone, skin_color, smooth_step
 from stylefacev_cli.faces.parameters import Identity
 from stylefacev_cli.faces.skin_paint import average_hairline
+from stylefacev_cli.media.images import open_image
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -269,7 +269,7 @@ def _on_map(mesh: FaceMesh, values: F32) -> tuple[F32, NDArray[np.int64]]:
 
 def _read(path: Path, zones: _Zones) -> F32:
     """A picture's islands on the map, [HEIGHT, WIDTH, 3], logarithms of linear light."""
-    with Image.open(path) as picture:
+    with open_image(path) as picture:
         picture = picture.convert("RGB").resize((PICTURE_SIZE, PICTURE_SIZE))
         values = np.asarray(picture, np.float32)[::-1] / 255
     out = np.zeros((HEIGHT, WIDTH, 3), np.float32)

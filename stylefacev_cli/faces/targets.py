@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from stylefacev_cli.media.images import open_image
 
 F32 = NDArray[np.float32]
 
@@ -78,7 +79,8 @@ def list_targets(wheel: zipfile.ZipFile, folder: str) -> dict[str, str]:
 
 def read_mask(wheel: zipfile.ZipFile, name: str) -> F32:
     """One of the mesh's grey masks (`lips`, `inside-mouth`, `ears`) as [H, W] in [0, 1]."""
-    with Image.open(io.BytesIO(wheel.read(f"{MPFB}textures/mpfb_{name}.jpg"))) as picture:
+    data = wheel.read(f"{MPFB}textures/mpfb_{name}.jpg")
+    with open_image(Path(f"mpfb_{name}.jpg"), data=data) as picture:
         return np.asarray(picture.convert("L"), np.float32) / 255.0
 
 

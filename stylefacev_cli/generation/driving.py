@@ -132,7 +132,7 @@ def _window(
     import numpy as np
 
     from stylefacev_cli.detection.crop_window import face_squares, steady_window
-    from stylefacev_cli.detection.face_finders import follow_face
+    from stylefacev_cli.detection.face_finders import find_in_picture, follow_face
 
     path = source.path
     assert path is not None
@@ -144,7 +144,7 @@ def _window(
         finder, scale = face_finder(model, search.detector), window_scale(model)
     with listener.doing(f"{path.name}: looking for the face with {finder.facts['name']}"):
         if search.crop is None and height == width:
-            faces = finder.find(first)
+            faces = find_in_picture(finder, first)
             if len(faces) == 1 and fills_frame(faces[0], first, scale):
                 return whole_window(first, str(path))
         face_track = follow_face(finder, _pictures(path), _SEARCH_EVERY, str(path))

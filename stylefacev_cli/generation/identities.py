@@ -75,7 +75,8 @@ def open_person(
 ) -> Identity:
     """The person of a latent file, a photo or `sf.invert` (arguments as `open_identity`)."""
     from stylefacev_cli.common.hashing import sha256_of
-    from stylefacev_cli.generation.photo_crop import SUFFIXES, read_photo
+    from stylefacev_cli.generation.photo_crop import read_photo
+    from stylefacev_cli.media.folders import IMAGE_SUFFIXES
     from stylefacev_cli.weights.latents import SUFFIX, Latent, read_latent
 
     if not isinstance(source, str):
@@ -91,13 +92,13 @@ def open_person(
         latent = read_latent(path, manifest)
         about = {"file": path.name, "sha256": sha256_of(path)}
         return Identity({"latent": about}, path.name, latent=latent)
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         photo = read_photo(path)
         about = {"file": path.name, "sha256": sha256_of(path)}
         return Identity({"photo": about}, path.name, photo=photo)
     raise UsageError(
         f"{option} {source}: give {or_seed}a latent file ({SUFFIX}) or "
-        f"a photo ({', '.join(SUFFIXES)})"
+        f"a photo ({', '.join(IMAGE_SUFFIXES)})"
     )
 
 

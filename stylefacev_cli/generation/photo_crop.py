@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     Picture = NDArray[np.uint8]  # [H, W, 3]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-MAX_PIXELS = 64_000_000
 MIN_FACE_PX = 48  # of the square around a face
 _FILLS = 0.8  # of a square picture's side: a face's square of that size or more fills it
 _MAX_TURN = 0.42  # of the nose's tip aside of the eyes' middle, in their distance; 0.2 is 20°
@@ -40,9 +37,7 @@ def read_photo(path: Path) -> Picture:
 
     if not path.is_file():
         raise DataError(f"no such photo: {path}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of size, which is checked
-        return read_image(path, upright=True, max_pixels=MAX_PIXELS)
+    return read_image(path)
 
 
 def face_finder(model: Model, detector: str | None) -> FaceFinder:
@@ -90,6 +85,7 @@ def find_window(
     import numpy as np
 
     from stylefacev_cli.detection.crop_window import face_squares, steady_window
+    from stylefacev_cli.detection.face_finders import find_in_picture
 
     height, width = photo.shape[:2]
     if search.crop is False:
@@ -97,7 +93,7 @@ def find_window(
     with listener.doing(f"{name}: loading the finder of faces"):
         finder = face_finder(model, search.detector)
     with listener.doing(f"{name}: looking for the face with {finder.facts['name']}"):
-        faces = finder.find(photo)
+        faces = find_in_picture(finder, photo)
     if len(faces) != 1:
         count = f"{len(faces)} faces" if faces else "no face"
         hint = "" if faces or height != width else ", or --no-crop to take it as it is"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stylefacev_cli.common.settings import to_plain
-from stylefacev_cli.datasets.clips import ClipEntry, ClipSet
+from stylefacev_cli.datasets.clips import ClipEntry, ClipSet, need_one_rate, rates_of
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.training.artifacts import network_of
 from stylefacev_cli.training.batches.reading import for_validation, num_bytes_of, says_hair
@@ -142,6 +142,8 @@ def check_data(config: TrainingConfig, data: list[Path], stages: list[str]) -> l
         )
     _check_lengths(config, trained, stages)
     _check_kinds(config, trained, stages)
+    if "motion" in stages:
+        need_one_rate(rates_of(trained, config.motion.num_frames), "the stage motion")
     return sets
 
 

@@ -46,6 +46,7 @@ def test_ravdess_names(tmp_path: Path) -> None:
         "Actor_24/03-01-06-01-02-01-24.mp4": ("24", AUDIO_ONLY),
         "Actor_24/03-01-06-01-02-01-24.wav": ("24", AUDIO_ONLY),
         "notes.mp4": ("", OTHER_NAME),
+        "readme.txt": ("", "not a video that is read here"),
     }
     songs = find_sources("ravdess", tmp_path, vocal="song", person_from="folder")
     assert [source.name for source in songs if source.skip is None] == [

@@ -22,7 +22,7 @@ from PIL import Image
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.datasets import clip_maker
 from stylefacev_cli.datasets.clips import ClipEntry, ClipSet, write_clip
-from stylefacev_cli.datasets.set_builder import read_sources
+from stylefacev_cli.datasets.source_report import read_sources
 from stylefacev_cli.detection.crop_window import Window
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.training.batches.reading import load_frames

@@ -12,7 +12,14 @@ from stylefacev_cli.detection import alignment_finder
 from stylefacev_cli.detection.alignment_finder import AlignmentFinder
 from stylefacev_cli.detection.bundle_finder import BundleFinder
 from stylefacev_cli.detection.crop_window import NO_FACE, TWO_FACES, face_squares
-from stylefacev_cli.detection.face_finders import Face, FaceFinder, follow_face, open_face_finder
+from stylefacev_cli.detection.face_finders import (
+    SEARCH_SIDE_PX,
+    Face,
+    FaceFinder,
+    find_in_picture,
+    follow_face,
+    open_face_finder,
+)
 from stylefacev_cli.errors import DataError, IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.networks.stylefacev.landmarks import landmarks_from_heatmaps
 
@@ -152,3 +159,42 @@ def test_the_library_is_used_as_it_wants_to_be(fake_face_alignment: list[dict[st
     moved = finder.follow(picture, face)
     assert moved is not None and moved.box == pytest.approx([25, 12, 45, 32], abs=0.01)
     assert finder.follow(np.zeros_like(picture), face) is None
+
+
+class _Brightest:
+    """Finds the brightest pixel if it is bright, and notes the sizes of pictures."""
+
+    num_landmarks = 1
+    facts: dict[str, Any] = {}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.sides_px: list[int] = []
+
+    def find(self, picture: U8) -> list[Face]:
+        self.sides_px.append(max(picture.shape[:2]))
+        y, x = divmod(int(picture[..., 0].argmax()), picture.shape[1])
+        if picture[y, x, 0] < 200:
+            return []
+        place = np.array([[x + 0.5, y + 0.5]], np.float32)
+        return [Face(place, np.ones(1, np.float32), np.array([x, y, x + 1, y + 1], np.float32))]
+
+    def follow(self, picture: U8, face: Face) -> Face | None:
+        return face
+
+
+@pytest.mark.parametrize(
+    ("spot_px", "expected"), [(12, [1334]), (3, [1334, 2000]), (1, [1334, 2000])]
+)
+def test_large_photos_are_searched_in_a_smaller_copy(spot_px: int, expected: list[int]) -> None:
+    photo = np.zeros((3000, 4000, 3), np.uint8)
+    photo[1500 : 1500 + spot_px, 2400 : 2400 + spot_px] = 255 if spot_px > 3 else 120
+    finder = _Brightest()
+    faces = find_in_picture(finder, photo)
+    assert finder.sides_px == expected
+    if spot_px > 3:
+        np.testing.assert_allclose(faces[0].landmarks, [[2401.5, 1501.5]], atol=3)
+    else:
+        assert not faces
+    small = photo[:, :SEARCH_SIDE_PX][:SEARCH_SIDE_PX]
+    find_in_picture(finder, small)
+    assert finder.sides_px[-1] == SEARCH_SIDE_PX

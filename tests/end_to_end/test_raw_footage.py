@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.datasets.clips import ClipSet
-from stylefacev_cli.datasets.set_builder import read_sources
+from stylefacev_cli.datasets.source_report import read_sources
 from stylefacev_cli.detection.crop_window import Window
 from stylefacev_cli.faces.dataset import render_clip, sample_latents
 from stylefacev_cli.faces.latent_renderer import LatentRenderer

@@ -11,13 +11,19 @@ from evaluation_fixtures import Evaluate
 
 
 def test_motion_of_a_model(evaluate: Evaluate, frames: Path, tiny_model: Path) -> None:
-    code, out, _ = evaluate(
+    command = (
         "motion", "--fake", f"model:{tiny_model}?seeds=0-1", "--real", str(frames), "--json",
-        "--frames", "9", "--clips", "2", "--fps", "20", "--detector", str(tiny_model),
+        "--frames", "9", "--clips", "2", "--fps", "16", "--detector", str(tiny_model),
     )  # fmt: skip
+    code, _, err = evaluate(*command)
+    assert code == 2 and "fake has 12 frames a second, real has 16" in err and "--resample" in err
+    code, out, _ = evaluate(*command, "--resample")
     assert code == 0
-    sides = json.loads(out)["sides"]
-    assert sides["fake"]["used"] == sides["real"]["used"] == 2 and sides["real"]["fps"] == 20
+    report = json.loads(out)
+    assert report["protocol"] == "motion2_9f_12fps" and report["resampled_fps"] == 12
+    sides = report["sides"]
+    assert sides["fake"]["fps"] == 12
+    assert sides["fake"]["used"] == sides["real"]["used"] == 2 and sides["real"]["fps"] == 12
     assert set(sides["fake"]["motion"]) == {"speed", "jitter", "range", "mouth", "blinks", "drift"}
 
 

@@ -123,7 +123,7 @@ def test_damage_is_an_error_unless_it_may_be_skipped(folder: Path, home: Path) -
 
 def test_two_processes_find_what_one_finds(folder: Path, tiny_model: Path, home: Path) -> None:
     options = ["motion", "--fake", f"model:{tiny_model}?seeds=0-4", "--real", str(folder)]
-    options += ["--fps", "10", "--frames", "8", "--clips", "6", "--detector", str(tiny_model)]
+    options += ["--fps", "12", "--frames", "8", "--clips", "6", "--detector", str(tiny_model)]
     options += ["--skip-damaged", "--no-cache", "--json"]
 
     def result(*launcher: str) -> dict[str, Any]:

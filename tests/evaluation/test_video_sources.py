@@ -11,13 +11,17 @@ import pytest
 from evaluation_fixtures import Evaluate
 
 from stylefacev_cli.common.processes import Processes
-from stylefacev_cli.datasets.videos import Video, VideoSet
+from stylefacev_cli.datasets.videos import Video, VideoSet, resampled
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.evaluation.session import EvalSession
 from stylefacev_cli.evaluation.video_sources import (
+    at_one_rate,
     frame_rates,
     frames_in_common,
+    open_sides,
     open_source,
+    rate_facts,
+    rate_suffix,
     too_short,
 )
 from stylefacev_cli.media import VideoSettings, video_writer
@@ -123,3 +127,39 @@ def test_our_own_short_videos_are_measured_at_the_first_call(
     assert code == 0 and side["people_known"] and side["fps"] == 20
     code, out, err = evaluate("identity", "--fake", str(folder), "--frames", "13")
     assert (code, out) == (5, "") and "give --frames 12 or fewer" in err
+
+
+PLACES = [0, 3, 5, 8, 10, 13, 15, 18, 20, 23]  # of 25 frames a second, at 10
+
+
+def test_unlike_rates_are_refused_or_resampled(tmp_path: Path) -> None:
+    write_movie(tmp_path / "slow" / "a.mp4", 10, fps=10)
+    write_movie(tmp_path / "fast" / "a.mp4", 25, fps=25)
+    write_movie(tmp_path / "fast" / "b.mp4", 10, fps=10)
+    (tmp_path / "fast" / "torn.mp4").write_bytes(b"no video")
+    sets = open_sides(str(tmp_path / "fast"), str(tmp_path / "slow"), 4)
+    with pytest.raises(UsageError, match="fake has 10 and 25 frames a second, real has 10"):
+        at_one_rate(sets, 9, fps=None, resample=False)
+    assert at_one_rate({"fake": sets["fake"]}, 9, fps=None, resample=False)["fake"] is sets["fake"]
+    changed = at_one_rate(sets, 9, fps=None, resample=True)
+    assert rate_facts(changed) == {"resampled_fps": 10} and rate_suffix(changed) == "_10fps"
+    fast, same, torn = changed["fake"].videos
+    assert frame_rates(changed["fake"], [fast.name, same.name], None) == [10, 10]
+    all_frames = sets["fake"].videos[0].read(0, 1, 25)
+    np.testing.assert_array_equal(fast.read(0, 1, 99), all_frames[PLACES])
+    np.testing.assert_array_equal(fast.read(1, 2, 3), all_frames[[3, 8, 13]])
+    assert len(same.read(0, 1, 99)) == 10
+    with pytest.raises(DataError, match="torn"):
+        torn.read(0, 1, 1)
+    alike = dict.fromkeys(sets, sets["real"])
+    assert at_one_rate(alike, 9, fps=None, resample=True) is alike
+    assert rate_suffix(sets) == ""
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "fps"), [(1, 25), (7, 25), (24, 23.976), (25, 59.94), (0, 30)]
+)
+def test_a_resampled_video_has_as_many_frames_as_it_says(num_frames: int, fps: float) -> None:
+    frames = np.zeros((num_frames, 2, 2, 3), np.uint8)
+    video = resampled(Video("a", num_frames, lambda i, k, n: frames[i::k][:n]), fps, 12.5)
+    assert video.num_frames == len(video.read(0, 1, 100))

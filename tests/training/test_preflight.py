@@ -19,6 +19,7 @@ from stylefacev_cli.errors import DataError, StyleFaceVError
 from stylefacev_cli.training import preflight, resources
 from stylefacev_cli.training.artifacts import Checkpoints
 from stylefacev_cli.training.batches.clip_frames import Frames
+from stylefacev_cli.training.batches.reading import load_frames
 from stylefacev_cli.training.card import FACTS_NAME, commit_of, set_facts, write_card
 from stylefacev_cli.training.dry_run import StageCost, line_of, summary
 from stylefacev_cli.training.engine.best import BEST_NAME
@@ -43,9 +44,10 @@ def write_set(
     labels: dict[str, Any],
     kind: str = "clip",
     split: str | None = None,
+    fps: float = 25.0,
 ) -> Path:
     name = "clips/0"
-    entry = ClipEntry("0", f"{name}.png", f"{name}.npz", num_frames, 16, 25.0, 0, kind, split=split)
+    entry = ClipEntry("0", f"{name}.png", f"{name}.npz", num_frames, 16, fps, 0, kind, split=split)
     write_clip(folder, entry, np.zeros((num_frames, 16, 16, 3), np.uint8), labels)
     (folder / "index.jsonl").write_text(entry.to_line())
     return folder
@@ -122,6 +124,31 @@ def test_prepared_sets_have_their_own_split_and_labels(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no key points for the stage joint"):
         for_stage("joint", drawn, "joint.key_point_surrogate_weight=1")
     for_stage("joint", unlabelled, "held_out_permille=0")
+
+
+def test_motion_is_learnt_at_one_rate(tmp_path: Path) -> None:
+    rates = {"a": 25.0, "b": 30.0, "film": 23.976, "cinema": 24.0, "unknown": 0.0}
+    sets = {
+        name: write_set(tmp_path / name, 24, labels(24), fps=fps) for name, fps in rates.items()
+    }
+    config = settings("held_out_permille=0")
+
+    def for_stage(stage: str, *names: str) -> None:
+        check_run(config, [sets[name] for name in names], tmp_path / "run", [stage])
+
+    for_stage("motion", "film", "cinema")
+    for_stage("motion", "unknown")
+    for_stage("detector", "a", "b")  # pictures have no rate
+    sets["pairs"] = write_set(tmp_path / "pairs", 4, labels(4), fps=2)  # too short for motion
+    for_stage("motion", "a", "pairs")
+    frames = load_frames([sets["a"], sets["b"], sets["pairs"]], 16, 0)
+    frames.need_one_rate(25, "x")
+    with pytest.raises(DataError, match="x needs clips of one frame rate"):
+        frames.need_one_rate(8, "x")
+    with pytest.raises(DataError, match=r"the stage motion needs .* 25 and 30 frames a second"):
+        for_stage("motion", "a", "b")
+    with pytest.raises(DataError, match="an unknown number of and 25"):
+        for_stage("motion", "a", "unknown")
 
 
 def test_factors_are_where_the_set_says(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylefacev_cli.datasets.clips import need_one_rate, unlike_rates
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.networks.stylefacev.landmarks import key_points_from_landmarks
 
@@ -35,6 +36,7 @@ class Frames:
         hair: uint8 [N, S/4, S/4], the share of each 4×4 pixels that shows hair, of 255; 0 where a
             set does not say. None: no set does.
         digest: names what the sets hold; other data has another one.
+        rates: float [C], frames a second of each clip; None: all have `fps`.
     """
 
     images: np.ndarray
@@ -49,6 +51,7 @@ class Frames:
     key_points: np.ndarray | None = None
     hair: np.ndarray | None = None
     digest: str = ""
+    rates: np.ndarray | None = None
 
     def rows(self, *, held_out: bool) -> np.ndarray:
         """Indices of the frames for training or for validation."""
@@ -66,6 +69,16 @@ class Frames:
         chosen &= self.held_out[self.starts[:-1]] == held_out
         spans: np.ndarray = np.stack([self.starts[:-1], lengths], axis=1)[chosen]
         return spans
+
+    def need_one_rate(self, min_frames: int, what: str) -> None:
+        """Make sure that moving clips which are long enough have one number of frames a second.
+
+        Raises:
+            DataError: they have several; `what` needs one.
+        """
+        if self.rates is not None:
+            chosen = self.moving & (np.diff(self.starts) >= min_frames)
+            need_one_rate(unlike_rates(self.rates[chosen].tolist()), what)
 
     def image_batch(self, rows: np.ndarray) -> Tensor:
         """Images [len(rows), 3, S, S] float32 in [−1, 1]."""

@@ -106,6 +106,7 @@ def load_frames(
         fps=float(longest.entry.fps) if longest is not None else 0.0,
         device=device,
         digest=_digest(sets),
+        rates=np.array([clip.entry.fps for clip in clips], float),
     )
 
 

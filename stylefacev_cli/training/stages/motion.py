@@ -96,6 +96,7 @@ class MotionStage(NetworkStage):
             pose_extractor: reads key points from poses, where losses look at those.
             detector: finds key points in pictures of generated poses (`num_opening_people`).
         """
+        frames.need_one_rate(config.num_frames, "the stage motion")
         super().__init__(config.batch_size, own_splits(self.name, config), frames.device)
         self.config, self._tracks, self._seed = config, tracks, seed
         self._renderer, self._frames, self._detector = renderer, frames, detector
