@@ -75,7 +75,7 @@ def open_driving(source: str | MotionInMemory, manifest: Manifest) -> DrivingMot
         return DrivingMotion(name, path, track.fps, len(track), track, record)
     fps = frame_rate(path)
     if fps is None:
-        raise DataError(f"{path} is no video, or does not say how many frames a second it has")
+        raise DataError(f"{path} does not say how many frames a second it has")
     record = {"file": path.name, "sha256": sha256_of(path)}
     return DrivingMotion(path.name, path, fps, claimed_frames(path), None, record)
 
@@ -97,11 +97,14 @@ def read_poses(
     """
     import torch
 
+    from stylefacev_cli.media.reader import notes_on
     from stylefacev_cli.weights.bundle import needed
 
     if source.track is not None:
         return torch.from_numpy(source.track.poses), source.record
     assert source.path is not None
+    for note in notes_on(source.path):
+        listener.note(f"{source.path}: {note}")
     window = _window(source, model, search, listener)
     detector = needed(model.networks.landmarks, "landmarks")
     size_px = min(window.side, detector.config.input_size)  # it takes any, and shrinks larger ones

@@ -2,38 +2,58 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import IO
 
 import numpy as np
+import numpy.typing as npt
 
 from stylefacev_cli.errors import DataError
+from stylefacev_cli.media.facts import (
+    CONTAINERS,
+    MAX_PIXELS,
+    MISSING_TOLERANCE,
+    VideoFacts,
+    check_whole,
+    probe,
+)
 from stylefacev_cli.media.ffmpeg import as_file, cannot_start, find_ffmpeg, reason_of_failure
 from stylefacev_cli.media.frames import Frame
+from stylefacev_cli.media.limited import limited_command
+from stylefacev_cli.media.reading_filters import GROUND, reading_filters, reading_notes
+from stylefacev_cli.media.timing import as_rate
 
-# Playlists and concat scripts are formats too, and would open other files: only these are read.
-_CONTAINERS = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,ogg,flv,image2,png_pipe"
-_MAX_PIXELS = 4096 * 4096
-_MAX_CPU_S = 3600
+MAX_CPU_S = 3600
 INPUT_LIMITS = (
     *("-protocol_whitelist", "file,pipe"),
-    *("-format_whitelist", _CONTAINERS),
-    *("-max_pixels", str(_MAX_PIXELS)),
+    *("-format_whitelist", CONTAINERS),
+    *("-max_pixels", str(MAX_PIXELS)),
 )
 """Arguments of ffmpeg before an untrusted input."""
-_MISSING_TOLERANCE = 0.02  # containers round their duration; a truncated file loses more
+MEMORY_BYTES = 768 * 2**20
+"""Address space of an ffmpeg that reads an untrusted input, the pixels of its frames aside."""
+_BYTES_A_PIXEL = 112  # 16 frames that others refer to, those of each thread, and filters
+_NUM_THREADS = min(4, os.cpu_count() or 1)
 
 
-def read_frames(path: Path, *, max_frames: int = 1_000_000) -> Iterator[Frame]:
-    """Decode a video.
+def read_frames(
+    path: Path, *, max_frames: int = 1_000_000, fps: float | Fraction | None = None
+) -> Iterator[Frame]:
+    """Decode a video: frame n is what is shown n / rate seconds after its first frame.
+
+    Frames of a constant rate come as they are stored; those of a varying rate are resampled by
+    their time stamps to `frame_rate`. Pixels are square, upright, progressive and BT.709.
 
     Args:
         path: a regular file; never an address or a playlist.
         max_frames: stop after this many.
+        fps: resample to this rate; None: to `frame_rate`.
 
     Yields:
         The frames in order, uint8 [H, W, 3].
@@ -41,16 +61,17 @@ def read_frames(path: Path, *, max_frames: int = 1_000_000) -> Iterator[Frame]:
     Raises:
         DataError: no such file, not a video, damaged, or shorter than it claims to be.
     """
-    if not path.is_file():
-        raise DataError(f"no such video file: {path}")
+    facts = probe(path)
+    check_whole(path, facts)
+    target = _resampled_to(facts, fps)
     executable = find_ffmpeg()
-    command = _opening(executable, path)
-    command += ["-map", "0:v:0", "-frames:v", str(max_frames), "-fps_mode", "passthrough"]
-    command += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1"]
+    command = _command(executable, path, facts, target, max_frames)
+    memory_bytes = MEMORY_BYTES + _BYTES_A_PIXEL * facts.width_px * facts.height_px
+    num_frames = 0
     with tempfile.TemporaryFile() as messages:
         try:
             process = subprocess.Popen(
-                command,
+                limited_command(command, memory_bytes, MAX_CPU_S),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=messages,
@@ -58,10 +79,9 @@ def read_frames(path: Path, *, max_frames: int = 1_000_000) -> Iterator[Frame]:
             )
         except OSError as error:
             raise cannot_start(executable, error) from error
-        num_frames = 0
         try:
             assert process.stdout is not None
-            while (frame := _read_ppm(process.stdout)) is not None:
+            while (frame := _read_picture(process.stdout)) is not None:
                 num_frames += 1
                 yield frame
             return_code = process.wait()
@@ -73,82 +93,97 @@ def read_frames(path: Path, *, max_frames: int = 1_000_000) -> Iterator[Frame]:
     if return_code != 0:
         errors = "\n".join(line for line in text.splitlines() if re.search("rror|nvalid", line))
         raise DataError(f"cannot read {path}: {reason_of_failure(errors, return_code)}")
-    _check_count(path, text, num_frames, max_frames)
+    _check_count(path, num_frames, min(facts.timing.num_frames_at(target), max_frames))
 
 
 def frame_rate(path: Path) -> float | None:
-    """Frames a second as the file's header says, or None if it does not say.
+    """Frames a second of `read_frames`, or None if the file does not tell.
 
     Raises:
-        DataError: no such file.
-        StyleFaceVError: ffmpeg does not start.
+        DataError: no such file, no video, or damaged.
     """
-    rate = re.search(r"Video: .*?([\d.]+) fps", input_facts(path))
-    return float(rate.group(1)) if rate and float(rate.group(1)) > 0 else None
+    rate = probe(path).timing.rate
+    return None if rate is None else float(rate)
 
 
 def claimed_frames(path: Path) -> int:
-    """How many frames a file has as its header says: for progress only (errors as `frame_rate`)."""
-    facts = input_facts(path)
-    length = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", facts)
-    rate = re.search(r"Video: .*?([\d.]+) fps", facts)
-    if length is None or rate is None:
-        return 0
-    hours, minutes, seconds = (float(part) for part in length.groups())
-    return round((hours * 3600 + minutes * 60 + seconds) * float(rate.group(1)))
+    """How many frames `read_frames` will give, as the packets say (errors as `frame_rate`)."""
+    facts = probe(path)
+    return facts.timing.num_frames_at(_resampled_to(facts, None))
 
 
-def input_facts(path: Path) -> str:
-    """The description of a file by ffmpeg: its streams, rates and lengths.
-
-    Raises:
-        DataError: no such file.
-        StyleFaceVError: ffmpeg does not start.
-    """
-    if not path.is_file():
-        raise DataError(f"no such video file: {path}")
-    executable = find_ffmpeg()
-    try:
-        # Without an output ffmpeg tells what the input is and ends with an error.
-        messages = subprocess.run(
-            _opening(executable, path), stdin=subprocess.DEVNULL, capture_output=True, check=False
-        ).stderr
-    except OSError as error:
-        raise cannot_start(executable, error) from error
-    return messages[: 2**20].decode("utf-8", "replace")
+def notes_on(path: Path) -> list[str]:
+    """What a user should know about how a file is read (errors as `frame_rate`)."""
+    return reading_notes(probe(path))
 
 
-def _opening(executable: str, path: Path) -> list[str]:
-    """The command line up to the input, with every limit."""
-    command = [executable, "-hide_banner", "-nostdin", "-loglevel", "info", "-nostats", "-xerror"]
-    return [*command, *INPUT_LIMITS, "-timelimit", str(_MAX_CPU_S), "-i", as_file(path)]
+def _resampled_to(facts: VideoFacts, fps: float | Fraction | None) -> Fraction | None:
+    """The rate to which frames have to be resampled; None: they come at theirs."""
+    timing = facts.timing
+    if timing.rate is None or fps is None:
+        return None if timing.is_constant else timing.rate
+    rate = as_rate(fps)
+    return None if timing.is_constant and rate == timing.rate else rate
 
 
-def _read_ppm(stream: IO[bytes]) -> Frame | None:
-    """Read one binary PPM picture; None at the end or when the stream stops within a picture."""
-    if stream.readline() != b"P6\n":
+def _command(
+    executable: str, path: Path, facts: VideoFacts, target: Fraction | None, max_frames: int
+) -> list[str]:
+    command = [executable, "-hide_banner", "-nostdin", "-loglevel", "error", "-xerror"]
+    command += ["-threads", str(_NUM_THREADS), "-filter_threads", "1", *INPUT_LIMITS]
+    if facts.decodes_alpha:
+        command += ["-c:v", "libvpx" if facts.codec == "vp8" else "libvpx-vp9"]
+    command += ["-timelimit", str(MAX_CPU_S), "-i", as_file(path)]
+    command += ["-map", f"0:{facts.stream}", "-frames:v", str(max_frames)]
+    if filters := reading_filters(path, facts, target):
+        command += ["-vf", ",".join(filters)]
+    coding = ["pam", "-pix_fmt", "rgba"] if facts.has_alpha else ["ppm", "-pix_fmt", "rgb24"]
+    return [*command, "-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", *coding, "pipe:1"]
+
+
+def _read_picture(stream: IO[bytes]) -> Frame | None:
+    """Read one PPM or PAM picture; None at the end or when the stream stops within a picture."""
+    kind = stream.readline(16)
+    if kind == b"P6\n":
+        sides = stream.readline(32).split()
+        if len(sides) != 2 or stream.readline(16) != b"255\n":
+            return None
+        return _read_pixels(stream, int(sides[0]), int(sides[1]), 3)
+    if kind != b"P7\n":
         return None
-    sides = stream.readline().split()
-    if len(sides) != 2 or stream.readline() != b"255\n":
+    fields: dict[bytes, bytes] = {}
+    while (line := stream.readline(64)) not in (b"ENDHDR\n", b""):
+        name, _, value = line.strip().partition(b" ")
+        fields[name] = value
+    if fields.get(b"DEPTH") != b"4" or fields.get(b"MAXVAL") != b"255":
         return None
-    width_px, height_px = int(sides[0]), int(sides[1])
-    data = stream.read(width_px * height_px * 3)
-    if len(data) != width_px * height_px * 3:
-        return None
-    return np.frombuffer(data, np.uint8).reshape(height_px, width_px, 3)
+    pixels = _read_pixels(stream, int(fields[b"WIDTH"]), int(fields[b"HEIGHT"]), 4)
+    return None if pixels is None else on_ground(pixels)
 
 
-def _check_count(path: Path, messages: str, num_frames: int, max_frames: int) -> None:
-    """Compare the frames with duration × rate: ffmpeg ends well on a file that was cut off."""
-    duration = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", messages)
-    rate = re.search(r"Video: .*?([\d.]+) fps", messages)
+def _read_pixels(stream: IO[bytes], width_px: int, height_px: int, depth: int) -> Frame | None:
+    data = stream.read(width_px * height_px * depth)
+    if len(data) != width_px * height_px * depth:
+        return None
+    return np.frombuffer(data, np.uint8).reshape(height_px, width_px, depth)
+
+
+def on_ground(pixels: Frame) -> Frame:
+    """RGBA [H, W, 4] → RGB on neutral grey; opaque pixels keep their numbers."""
+    alpha = pixels[..., 3:]
+    colours = np.ascontiguousarray(pixels[..., :3])
+    if alpha.min() == 255:
+        return colours
+    weight = alpha.astype(np.uint16)
+    mixed: npt.NDArray[np.uint16] = colours * weight + np.uint16(GROUND) * (255 - weight)
+    return ((mixed + 127) // 255).astype(np.uint8)
+
+
+def _check_count(path: Path, num_frames: int, expected: int) -> None:
+    """Compare the frames with the packets: ffmpeg ends well where some cannot be decoded."""
     if num_frames == 0:
         raise DataError(f"cannot read {path}: it holds no frames")
-    if duration is None or rate is None:
-        return
-    hours, minutes, seconds = (float(part) for part in duration.groups())
-    expected = min((hours * 3600 + minutes * 60 + seconds) * float(rate.group(1)), max_frames)
-    if num_frames < expected * (1 - _MISSING_TOLERANCE) - 1:
+    if num_frames < expected * (1 - MISSING_TOLERANCE) - 1:
         raise DataError(
-            f"{path} is cut off: {num_frames} frames where it claims {expected:.0f}; fetch it again"
+            f"{path} is damaged: {num_frames} frames where it claims {expected}; fetch it again"
         )

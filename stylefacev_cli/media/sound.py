@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 from stylefacev_cli.common.files import final_name, replacing
 from stylefacev_cli.errors import DataError, StyleFaceVError
+from stylefacev_cli.media.facts import probe
 from stylefacev_cli.media.ffmpeg import QUIET, as_file, cannot_start, find_ffmpeg, reason_of_failure
-from stylefacev_cli.media.reader import INPUT_LIMITS, input_facts
+from stylefacev_cli.media.limited import limited_command
+from stylefacev_cli.media.reader import INPUT_LIMITS, MAX_CPU_S, MEMORY_BYTES
 
 _CODECS = {"mp4": ("aac", "mp4"), "mkv": ("aac", "matroska"), "webm": ("libopus", "webm")}
 SOUND_FORMATS = tuple(_CODECS)
@@ -17,17 +19,19 @@ SOUND_FORMATS = tuple(_CODECS)
 
 
 def has_sound(path: Path) -> bool:
-    """Whether a file has a sound track, as its header says.
+    """Whether a file has a sound track.
 
     Raises:
-        DataError: no such file.
-        StyleFaceVError: ffmpeg does not start.
+        DataError: no such file, no video, or damaged.
     """
-    return re.search(r"Stream #\d+:\d+.*: Audio:", input_facts(path)) is not None
+    return probe(path).num_audio > 0
 
 
 def add_sound(video: Path, sound_from: Path, format_name: str) -> None:
-    """Give a video the sound of another file; what is longer than the frames is cut off.
+    """Give a video the sound of another file, in step with the frames of `read_frames`.
+
+    Sound before the first frame of the other file, and after the last of ours, is cut off; where
+    the sound begins later, or has gaps, there is silence.
 
     Args:
         video: of ours, in one of `SOUND_FORMATS`, without sound; its frames are not encoded again.
@@ -41,9 +45,11 @@ def add_sound(video: Path, sound_from: Path, format_name: str) -> None:
     codec, muxer = _CODECS[format_name]
     executable = find_ffmpeg()
     target = final_name(video)
-    command = [executable, *QUIET, "-xerror", *INPUT_LIMITS, "-i", as_file(video)]
-    command += [*INPUT_LIMITS, "-i", as_file(sound_from)]
-    command += ["-map", "0:v:0", "-map", "1:a:0", "-c:v", "copy", "-c:a", codec, "-shortest"]
+    # Time stamps as they are in the file: ffmpeg would shift them by that of its first packet.
+    command = [executable, *QUIET, "-xerror", *INPUT_LIMITS, "-i", as_file(video), "-copyts"]
+    command += [*INPUT_LIMITS, "-i", as_file(sound_from), "-filter_complex"]
+    command += [_in_step(probe(sound_from).timing.start_s, probe(video).timing.length_s)]
+    command += ["-map", "0:v:0", "-map", "[sound]", "-c:v", "copy", "-c:a", codec]
     command += ["-map_metadata", "0", "-fflags", "+bitexact", "-flags:a", "+bitexact"]
     command += ["-threads", "1"]
     if muxer == "mp4":
@@ -52,8 +58,8 @@ def add_sound(video: Path, sound_from: Path, format_name: str) -> None:
         with replacing(video) as mixed:
             command += ["-f", muxer, "-y", as_file(mixed)]
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, check=False,
-                start_new_session=True,
+                limited_command(command, MEMORY_BYTES, MAX_CPU_S),
+                stdin=subprocess.DEVNULL, capture_output=True, check=False, start_new_session=True,
             )  # fmt: skip
             if done.returncode != 0:
                 reason = reason_of_failure(done.stderr.decode("utf-8", "replace"), done.returncode)
@@ -62,3 +68,10 @@ def add_sound(video: Path, sound_from: Path, format_name: str) -> None:
                 raise DataError(f"cannot take the sound of {sound_from}: {reason}")
     except OSError as error:
         raise cannot_start(executable, error) from error
+
+
+def _in_step(start_s: Fraction, length_s: Fraction) -> str:
+    """Filters that put the sound at `start_s` of its file to the beginning of a video."""
+    shift = f"asetpts=PTS-({start_s.numerator}/{start_s.denominator})/TB"
+    fill = "aresample=async=1:first_pts=0"  # with silence
+    return f"[1:a:0]{shift},atrim=start=0,{fill},atrim=end={float(length_s):.6f}[sound]"

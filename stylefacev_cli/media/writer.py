@@ -16,6 +16,7 @@ from stylefacev_cli.media.ffmpeg import QUIET, as_file, cannot_start, find_ffmpe
 from stylefacev_cli.media.formats import VideoSettings, encoder_arguments
 from stylefacev_cli.media.frames import Frame, FrameWriter, finishing, write_all
 from stylefacev_cli.media.plain_writers import OWN_WRITERS, png_folder
+from stylefacev_cli.media.timing import as_rate
 
 
 class _EncoderGoneError(Exception):
@@ -98,7 +99,7 @@ def _ffmpeg(
     size = f"{settings.width_px}x{settings.height_px}"
     source = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", size]
     # A declared range and matrix of the input: without them the converter guesses, and warns.
-    source += ["-color_range", "pc", "-framerate", f"{settings.fps:.6g}", "-i", "pipe:0"]
+    source += ["-color_range", "pc", "-framerate", str(as_rate(settings.fps)), "-i", "pipe:0"]
     executable = find_ffmpeg()
     with tempfile.TemporaryFile() as messages:
         try:

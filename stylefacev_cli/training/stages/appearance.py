@@ -1,4 +1,4 @@
-"""Stage 3: appearance encoder and recomposer, on image data alone (self-augmentation).
+"""Appearance encoder and recomposer, on image data alone (self-augmentation).
 
     w = M(z),  x = G(w),  x' = G_T(w) turned and shifted by T      p = E_pose(x)
     ŵ = R(E_app(x'), p)      loss: G(ŵ) ~ x, features, |ŵ − w| but for the first w

@@ -1,4 +1,4 @@
-"""Stage 1: the landmark detector, on renders and on what the generator makes of the same latents.
+"""The landmark detector, on renders and on what the generator makes of the same latents.
 
 Generated faces look softer than renders; since a paired generator puts the landmarks of z where the
 render of z has them, its images are training data with exact labels too.

@@ -1,4 +1,4 @@
-"""Stage 0: the generator, regressed to renders (`paired`) or fine-tuned as in the paper.
+"""The generator, regressed to renders (`paired`) or fine-tuned as in the paper.
 
 paired:       z = the factors of a rendered frame;  G(z) → face-weighted L1, edges, features
 adversarial:  random z;  StyleGAN2 discriminator, non-saturating loss, lazy R1; the paired loss can

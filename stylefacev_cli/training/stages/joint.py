@@ -1,4 +1,4 @@
-"""Stage 4: all of decomposition and recomposition, on video and images, re-balanced.
+"""All of decomposition and recomposition, on video and images, re-balanced.
 
 video:  appearance from one frame, poses and targets from others of the same clip
 image:  the self-augmentation of stage 3, with the key points too

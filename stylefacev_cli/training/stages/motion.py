@@ -1,4 +1,4 @@
-"""Stage 5: the motion sampler, against two discriminators on sequences of poses or of images.
+"""The motion sampler, against two discriminators on sequences of poses or of images.
 
     p_0 real, noise e → p_1 … p_T        2D: first frame + a random later one;  3D: all of them
     relativistic average LSGAN (½ each side) + gradient penalty on the 3D one

@@ -1,4 +1,4 @@
-"""Stage 2: the pose extractor alone, on key points of frames and of generated images.
+"""The pose extractor alone, on key points of frames and of generated images.
 
 Without this start the joint training hardly converges (paper.md, stage "pose"). The paper's targets
 are key points that the detector finds. Where the data has labels they can be the targets, and at

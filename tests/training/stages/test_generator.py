@@ -144,7 +144,9 @@ def test_augmentation_resumes_exactly_and_p_rises(
         == (second.state_dict()["others"]["augmentation"])
     )
     plain = GeneratorStage(replace(config, augmentation=None), clips, seed=1).state_dict()
-    with pytest.raises(UsageError, match="asks for augmentation, of which the saves know nothing"):
+    with pytest.raises(
+        UsageError, match="asks for augmentation, of which the checkpoints know nothing"
+    ):
         make().load_state_dict(plain)
 
 
