@@ -126,6 +126,7 @@ def execute(arguments: list[str], started_s: float) -> int:
     try:
         way = TerminalInteraction(terminal)
         with stopping_on_signals(), terminal.noting_warnings(), interacting(way):
+            _check_environment()
             return _invoke(arguments, terminal)
     except (ClosedPipe, BrokenPipeError):
         give_up_stdout()
@@ -149,6 +150,25 @@ def execute(arguments: list[str], started_s: float) -> int:
         name = type(error).__name__
         advice = "this is a bug: run again with -v and report what it prints"
         return _told(terminal, f"error: {name}: {error}; {advice}", 1)
+
+
+def _check_environment() -> None:
+    """Check variables that libraries take without a look, before one of them fails on it.
+
+    Raises:
+        UsageError: a number of threads is none.
+    """
+    for name in ("COLUMNS", "LINES"):  # of a terminal that does not know its size
+        if not _is_positive(os.environ.get(name, "1")):
+            del os.environ[name]
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        text = os.environ.get(name, "1")
+        if not all(_is_positive(part) for part in text.split(",")):
+            raise UsageError(f"the variable {name} is {text!r}: give a number from 1, or unset it")
+
+
+def _is_positive(text: str) -> bool:
+    return text.strip().isascii() and text.strip().isdecimal() and int(text[:9]) > 0
 
 
 def _invoke(arguments: list[str], terminal: Terminal) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from rich.progress import Progress, ProgressColumn
+
+
+# Control characters but for tab and line end; those that turn the direction of writing; half ones.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 class Stopped(BaseException):
@@ -68,7 +75,8 @@ class Terminal:
         if self._on_the_line and is_terminal(sys.stdout):
             _write(sys.stderr, "\r\x1b[2K")
         try:
-            _write(sys.stdout, text + end)
+            shown = printable(text) if is_terminal(sys.stdout) else text  # scripts get it as it is
+            _write(sys.stdout, shown + end)
         except OSError as error:
             raise cannot_write_stdout(error) from error
 
@@ -84,8 +92,7 @@ class Terminal:
 
     def error(self, text: str) -> None:
         """Tell what went wrong, on one line; control characters (of a file name, say) are shown."""
-        line = " ".join(text.split())
-        self._say("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
+        self._say(" ".join(text.split()))
 
     @contextlib.contextmanager
     def noting_warnings(self) -> Iterator[None]:
@@ -110,7 +117,7 @@ class Terminal:
 
     def _say(self, text: str) -> None:
         with contextlib.suppress(OSError):  # a full disk behind stderr is no reason to stop
-            _write(sys.stderr, ("\r\x1b[2K" if self._on_the_line else "") + text + "\n")
+            _write(sys.stderr, ("\r\x1b[2K" if self._on_the_line else "") + printable(text) + "\n")
 
     @contextlib.contextmanager
     def progress(self, total: int, unit: str) -> Iterator[Callable[[str], None]]:
@@ -190,6 +197,11 @@ class Terminal:
                 yield
             finally:
                 self._on_the_line = False
+
+
+def printable(text: str) -> str:
+    """A text whose control characters, of a file's name or content, are shown and not obeyed."""
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -65,6 +65,8 @@ def _replacing(
     part = _part_of(target)
     with guard():
         _remove_orphans(target)
+        if os.path.lexists(part):  # perhaps a link that somebody planted: never written through
+            remove(part)
     try:
         yield part
         with guard():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Hashable, Mapping
@@ -23,7 +24,10 @@ from stylefacev_cli.errors import UsageError
 T = TypeVar("T")
 
 MAX_BYTES = 2**20
+MAX_NODES = 200_000  # values that a file stands for
 _MAX_REASON = 200
+_MAX_DIGITS = 40  # of a whole number
+_MAX_KEY_DIGITS = 9
 
 _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
@@ -148,12 +152,7 @@ def parse_yaml(data: bytes, where: str, *, aliases: bool = False) -> dict[str, A
     Raises:
         UsageError: it is no YAML, has a key twice or a forbidden alias, or holds something else.
     """
-    loader = _StrictLoader if aliases else _NoAliasLoader
-    try:
-        content = yaml.load(data.decode("utf-8"), Loader=loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:_MAX_REASON]
-        raise UsageError(f"{where} is not valid YAML: {reason}") from error
+    content = parse_value(data, where, aliases=aliases)
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
@@ -161,15 +160,95 @@ def parse_yaml(data: bytes, where: str, *, aliases: bool = False) -> dict[str, A
     return content
 
 
+def parse_value(data: bytes, where: str, *, aliases: bool = False) -> Any:
+    """The value of any kind that a YAML text holds (arguments and errors as `parse_yaml`)."""
+    loader = _StrictLoader if aliases else _NoAliasLoader
+    try:
+        return yaml.load(data.decode("utf-8"), Loader=loader)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:_MAX_REASON]
+        raise UsageError(f"{where} is not valid YAML: {reason}") from error
+
+
 class _StrictLoader(yaml.SafeLoader):
-    """The safe loader, without double keys."""
+    """Plain values of YAML's core schema: no tags, no double keys, no floods by aliases.
+
+    Texts that YAML 1.1 takes for times, numbers to the base 60 and the like are texts.
+    """
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "tag", None) is not None:
+            raise yaml.YAMLError(f"tags ({event.tag[:40]}) are not allowed")
+        return super().compose_node(parent, index)
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _num_nodes(node, {}) > MAX_NODES:
+            raise yaml.YAMLError(f"it stands for more than {MAX_NODES} values")
+        return node
+
+    def construct_scalar(self, node: Any) -> Any:
+        text = super().construct_scalar(node)
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise yaml.YAMLError("it holds half a character (\\ud800 … \\udfff)")
+        return text
+
+    def construct_yaml_int(self, node: Any) -> int:
+        if len(node.value) > _MAX_DIGITS:
+            raise yaml.YAMLError(f"a whole number of {len(node.value)} digits is too large")
+        return int(super().construct_yaml_int(node))
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if isinstance(key, str) and keys.count(key) > 1 and key != "<<":
-                raise yaml.YAMLError(f"the key {key!r} is there twice")
+        if not isinstance(node, yaml.MappingNode):
+            raise yaml.YAMLError("a section with keys is expected")
+        seen = set[str]()
+        for key, _ in node.value:
+            text = key.value
+            if not isinstance(text, str):
+                raise yaml.YAMLError("a key must be a text")
+            if text in seen and text != "<<":
+                raise yaml.YAMLError(f"the key {_short(text)} is there twice")
+            if key.tag.endswith(":int") and len(text) > _MAX_KEY_DIGITS:  # they can be made collide
+                raise yaml.YAMLError(f"the key {_short(text)} is too large a number")
+            seen.add(text)
         return super().construct_mapping(node, deep)
+
+
+_RESOLVED = {
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "float": (
+        r"[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+    "int": (r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F]+)", "-+0123456789"),
+    "merge": (r"<<", "<"),
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+}
+for _name, (_pattern, _first) in _RESOLVED.items():
+    _StrictLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), list(_first)
+    )
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_yaml_int)
+
+
+def _num_nodes(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values that a node stands for, with what its aliases repeat."""
+    if id(node) in known:
+        if not known[id(node)]:
+            raise yaml.YAMLError("it holds itself")
+        return known[id(node)]
+    known[id(node)] = 0  # while its parts are counted
+    parts: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        parts = [part for pair in node.value for part in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        parts = node.value
+    known[id(node)] = 1 + sum(_num_nodes(part, known) for part in parts)
+    return known[id(node)]
 
 
 class _NoAliasLoader(_StrictLoader):

@@ -172,6 +172,7 @@ class ClipSet:
         Raises:
             DataError: something is missing or damaged; the message names the file.
         """
+        self.check_doubles()
         for clip in self:
             frames, labels = clip.frames(), clip.labels()
             for name in PER_FRAME:
@@ -180,6 +181,21 @@ class ClipSet:
                         f"{clip.entry.labels}: {name} has {len(labels[name])} rows for "
                         f"{len(frames)} frames; make the set again"
                     )
+
+    def check_doubles(self) -> None:
+        """Make sure that no clip and no file is listed twice, as two writers at once leave it.
+
+        Raises:
+            DataError: one is.
+        """
+        seen = set[str]()
+        for entry in self.entries:
+            for name in {f"clip {entry.id}", entry.file, entry.labels or entry.file}:
+                if name in seen:
+                    raise DataError(
+                        f"{self.folder / INDEX_NAME} lists {name} twice; make the set again"
+                    )
+                seen.add(name)
 
     def content_hash(self) -> str:
         """SHA-256 of the index and of all strips and labels, read anew.

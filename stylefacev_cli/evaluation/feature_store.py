@@ -24,7 +24,7 @@ from stylefacev_cli.common.files import write_file
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.weights.downloads.cache import assets_folder
 
-VERSION = 1  # of what is computed from the same key
+VERSION = 2  # of what is computed from the same key
 _KEY = "key"
 _FACTS = "facts"
 
@@ -69,9 +69,24 @@ def read_features(key: Mapping[str, Any]) -> Gathered | None:
             if facts.get(_KEY) != text:
                 return None
             kept = json.loads(facts[_FACTS])
-            return Gathered(file.get_tensor("rows"), **kept, cached=True)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            gathered = Gathered(file.get_tensor("rows"), **kept, cached=True)
+            return gathered if _is_sound(gathered, key) else None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError):
         return None
+
+
+def _is_sound(gathered: Gathered, key: Mapping[str, Any]) -> bool:
+    """Whether kept features are such as are kept: finite, one row for each video, not too many."""
+    rows, names = gathered.rows, [gathered.videos, gathered.damaged]
+    return (
+        rows.dtype == np.float32
+        and rows.ndim >= 2
+        and all(isinstance(some, list) and all(isinstance(n, str) for n in some) for some in names)
+        and type(gathered.too_short) is int
+        and gathered.too_short >= 0
+        and len(rows) == len(gathered.videos) <= key.get("count", len(rows))
+        and bool(np.isfinite(rows).all())
+    )
 
 
 def keep_features(key: Mapping[str, Any], gathered: Gathered) -> None:

@@ -16,8 +16,9 @@ import torch
 import yaml
 
 from stylefacev_cli.common.files import write_atomic
-from stylefacev_cli.common.settings import to_plain
+from stylefacev_cli.common.settings import read_yaml, to_plain
 from stylefacev_cli.datasets.clips import INDEX_NAME, MANIFEST_NAME, ClipSet
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.training.artifacts import Checkpoints, checkpoint_of
 from stylefacev_cli.training.engine.best import BEST_NAME
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore, read_checkpoint
@@ -246,5 +247,8 @@ def _start_of(config: TrainingConfig) -> dict[str, Any] | None:
     facts["fine_tuned"] = config.fine_tune
     card = manifest.folder / FACTS_NAME
     if card.is_file():
-        facts["card"] = yaml.safe_load(card.read_text(encoding="utf-8"))
+        try:
+            facts["card"] = read_yaml(card)
+        except UsageError as error:  # a card of somebody else ends no training
+            facts["card"] = f"not read: {error}"
     return facts

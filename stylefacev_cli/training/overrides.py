@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
+from stylefacev_cli.common.settings import parse_value
 from stylefacev_cli.errors import UsageError
 
 
@@ -26,10 +25,9 @@ def with_overrides(settings: dict[str, Any], overrides: list[str]) -> dict[str, 
             target = target.setdefault(section, {})
             if not isinstance(target, dict):
                 raise UsageError(f"--set {override}: {section} is a value, not a section")
-        try:
-            target[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UsageError(f"--set {override}: the value is not valid YAML") from error
+        target[key] = parse_value(
+            value.encode("utf-8", "surrogatepass"), f"--set {dotted}: the value"
+        )
     return result
 
 

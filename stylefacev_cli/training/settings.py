@@ -68,8 +68,20 @@ class TrainingConfig:
         for stage in self.stages:
             if stage not in STAGES or getattr(self, stage) is None:
                 raise UsageError(f"stages: the config has no section {stage!r}")
+        self._check_counts()
         self._check_start()
         self._check_sizes()
+
+    def _check_counts(self) -> None:
+        """Check numbers that must be at least 1, and the seed."""
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"seed {self.seed} is not a number from 0 to 2^63 - 1")
+        for stage in STAGES:
+            section = getattr(self, stage)
+            for name in ("batch_size", "num_clips", "accumulate", "num_frames"):
+                value = vars(section).get(name) if section is not None else None
+                if isinstance(value, int) and value < 1:
+                    raise UsageError(f"{stage}.{name} is {value}: give at least 1")
 
     def _check_start(self) -> None:
         """Check what is said of the model to start from."""

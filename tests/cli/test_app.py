@@ -37,3 +37,15 @@ def test_unknown(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> No
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("error: No such") and err.count("\n") == 1
     assert "-h tells more" in err
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", ""])
+def test_wrong_variables_are_told_by_name(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", value)
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.strip()
+    monkeypatch.setenv("NUMBA_NUM_THREADS", value)
+    assert run(["--version"]) == 2
+    assert "the variable NUMBA_NUM_THREADS" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from stylefacev_cli.cli.terminal import ClosedPipe, Terminal
+from stylefacev_cli.cli.terminal import ClosedPipe, Terminal, printable
 from stylefacev_cli.common.signals import holding_signals
 from stylefacev_cli.errors import StyleFaceVError
 
@@ -131,3 +131,17 @@ def test_what_is_being_done_stands_beside_the_bar(monkeypatch: pytest.MonkeyPatc
     with terminal.doing("looking for the face"):
         pass
     assert pipe.getvalue() == "looking for the face\n"
+
+
+def test_control_characters_of_files_are_shown_and_not_obeyed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal = Terminal([])
+    name = "a\x1b[31m\x07\u202e\udcff"
+    terminal.note(f"{name}: odd")
+    terminal.error(f"{name}:\nodd")
+    for line in capsys.readouterr().err.splitlines():
+        assert line == r"a\x1b[31m\x07\u202e\udcff: odd"
+    terminal.result("a\tb\nc")
+    assert capsys.readouterr().out == "a\tb\nc\n"
+    assert printable("é – 漢字\t\n") == "é – 漢字\t\n"

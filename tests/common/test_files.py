@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -59,3 +60,12 @@ def test_a_download_is_moved_into_a_folder_that_is_made(tmp_path: Path) -> None:
     (tmp_path / "part").write_bytes(b"x")
     move_synced(tmp_path / "part", tmp_path / "deep" / "a")
     assert (tmp_path / "deep" / "a").read_bytes() == b"x"
+
+
+def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / f".a.txt.{os.getpid()}.part").symlink_to(victim)
+    write_atomic(tmp_path / "a.txt", b"new")
+    assert victim.read_text() == "mine"
+    assert (tmp_path / "a.txt").read_text() == "new" and not (tmp_path / "a.txt").is_symlink()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stylefacev_cli.cli.app import run
 from stylefacev_cli.datasets.clips import ClipEntry, ClipSet, write_clip
 from stylefacev_cli.errors import DataError
 
@@ -103,4 +104,17 @@ def test_labels_are_optional_and_checked(folder: Path) -> None:
     rewrite(folder, labels="clips/0.npz")
     np.savez(folder / "clips/0.npz", landmarks=np.zeros((3, 98, 2)))
     with pytest.raises(DataError, match="3 rows for 4 frames"):
+        ClipSet(folder).check()
+
+
+def test_doubles_are_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index = folder / "index.jsonl"
+    lines = index.read_text().splitlines(keepends=True)
+    index.write_text("".join([*lines, lines[1]]))  # as two writers at once leave it
+    for more in ([], ["--check"]):
+        assert run(["data", "inspect", str(folder), *more]) == 5
+        assert "index.jsonl lists" in capsys.readouterr().err
+    other = json.loads(lines[0]) | {"id": "9"}  # another clip of the same file
+    index.write_text("".join([*lines, json.dumps(other) + "\n"]))
+    with pytest.raises(DataError, match=r"clips/0.* twice"):
         ClipSet(folder).check()

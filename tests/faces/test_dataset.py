@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from stylefacev_cli.cli.app import run
+from stylefacev_cli.common.files import locked
 from stylefacev_cli.datasets.clips import ClipSet
-from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
 from stylefacev_cli.faces import dataset
 from stylefacev_cli.faces.dataset import Progress, render_set
 from stylefacev_cli.faces.latent_renderer import LatentRenderer
@@ -207,3 +208,10 @@ def test_the_command_tells_what_is_wrong(
     assert told.out == ""
     first, second = told.err.splitlines()
     assert "choose clips or stills" in first and "no set of clips" in second
+
+
+def test_two_runs_do_not_write_one_set(tmp_path: Path) -> None:
+    dataset._write_manifest(tmp_path, SMALL)
+    with locked(tmp_path / ".lock"), pytest.raises(StyleFaceVError, match="another run"):
+        render_set(SMALL, tmp_path)
+    assert not (tmp_path / "index.jsonl").exists()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from stylefacev_cli.datasets.footage_sources import find_sources
 from stylefacev_cli.datasets.videos import open_videos
 from stylefacev_cli.errors import DataError
+from stylefacev_cli.media.ffmpeg import find_ffmpeg
 from stylefacev_cli.media.folders import (
     IMAGE_SUFFIXES,
     NOT_REGULAR,
@@ -104,3 +106,17 @@ def test_no_other_file_walks_folders_of_media() -> None:
     for room in ("datasets", "evaluation", "generation", "detection", "metrics"):
         for path in (package / room).rglob("*.py"):
             assert "rglob(" not in path.read_text() and "os.walk(" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("suffix", ["wmv", "asf", "3gp", "mpg", "vob", "flv", "m4v", "mts", "ogg"])
+def test_what_is_found_is_read(tmp_path: Path, suffix: str) -> None:
+    source = ["-f", "lavfi", "-i", "testsrc=d=0.4:r=25:s=176x144"]
+    codec = ["-c:v", "h263"] if suffix == "3gp" else []
+    path = tmp_path / f"a.{suffix}"
+    made = subprocess.run(
+        [find_ffmpeg(), "-v", "error", "-nostdin", *source, *codec, str(path)], check=False
+    )
+    if made.returncode:
+        pytest.skip(f"this ffmpeg does not write {suffix}")
+    (video,) = open_videos(tmp_path).videos
+    assert len(video.read(0, 1, 100)) in (9, 10)

@@ -15,7 +15,7 @@ from discs import SET_DISCS, tiny_settings
 
 from stylefacev_cli.cli.app import run
 from stylefacev_cli.datasets.clips import ClipEntry, write_clip
-from stylefacev_cli.errors import DataError, StyleFaceVError
+from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
 from stylefacev_cli.training import preflight, resources
 from stylefacev_cli.training.artifacts import Checkpoints
 from stylefacev_cli.training.batches.clip_frames import Frames
@@ -296,3 +296,18 @@ def test_the_hash_of_a_set_tells_changes(tmp_path: Path, clips: Frames) -> None:
         file.write(b"x")
     assert set_facts(folder)["sha256"] != before["sha256"]
     assert commit_of(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("generator.batch_size=0", "generator.batch_size is 0"),
+        ("pose.batch_size=-2", "pose.batch_size is -2"),
+        ("motion.num_clips=0", "motion.num_clips is 0"),
+        ("motion.num_frames=0", "motion.num_frames"),
+        ("seed=-1", "seed -1 is not"),
+    ],
+)
+def test_counts_below_one_are_refused(override: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        settings(override)
