@@ -158,7 +158,7 @@ def _check(one: OptionField, value: Any, given: set[str]) -> None:
 
 
 def _fitting(value: Any, one: OptionField) -> Any:
-    """A value in the type of its option; None stands for the default.
+    """A value in the type of its option; None, where it cannot be, stands for the default.
 
     Raises:
         UsageError: it is of another type.
@@ -167,10 +167,10 @@ def _fitting(value: Any, one: OptionField) -> Any:
     kinds = set(get_args(one.type)) - {type(None), Ellipsis} or {one.type}
     if not kinds <= _NAMES_OF_TYPES.keys():
         return value
-    if value is None and one.default is not MISSING:
-        return one.default
     if value is None and type(None) in get_args(one.type):
         return None
+    if value is None and one.default is not MISSING:
+        return one.default
     values = value if _is_many(one) and isinstance(value, tuple) else (value,)
     fitting = tuple(_number(each, kinds) for each in values)
     for each in fitting:
