@@ -91,6 +91,8 @@ def test_several_videos_and_files(model: Any) -> None:
     with pytest.raises(UsageError, match="overwritten"):
         sf.generate(model=model, seeds="3", frames=4, out="v", format="npy")
     assert sf.generate(model=model, seeds=3, frames=4, out="v/3.npy", skip_existing=True) == []
+    rest = sf.generate(model=model, seeds="3-5", frames=4, out="v/{seed}.npy", skip_existing=True)
+    assert isinstance(rest, list) and len(rest) == 1  # a list, though one is left
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,7 @@ def test_several_videos_and_files(model: Any) -> None:
         ({"out": "-"}, "stream"),
         ({"save_track": "t"}, "give out"),
         ({"device": "cpu"}, "loaded model"),
+        ({"seconds": float("inf")}, "seconds inf: give a number"),
         ({"from_": object()}, "no person"),
         ({"track": object()}, "no pose track"),
     ],
@@ -113,6 +116,11 @@ def test_wrong_values(model: Any, options: dict[str, Any], told: str) -> None:
         sf.generate(model=model, **options)
     with pytest.raises(TypeError, match="no option 'sedes'"):
         sf.generate(model=model, sedes=3)
+
+
+def test_something_that_is_no_model() -> None:
+    with pytest.raises(UsageError, match="model '3': give a name"):
+        sf.generate(model=3, frames=2)
 
 
 def write_driver(model: Any) -> None:

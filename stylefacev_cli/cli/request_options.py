@@ -37,7 +37,7 @@ def takes(request: type) -> Callable[[Callable[..., None]], Callable[..., None]]
         def run(**given: Any) -> None:
             context = given.pop(ctx.name)
             values = {one.name: _plain(given.pop(one.name), one.default) for one in fields}
-            for name in _superseded(context, fields):
+            for name in _superseded(context, fields, values):
                 values.pop(name)
             command(context, request_from(request, values), **given)
 
@@ -105,7 +105,7 @@ def _plain(value: Any, default: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _superseded(ctx: typer.Context, fields: list[OptionField]) -> set[str]:
+def _superseded(ctx: typer.Context, fields: list[OptionField], values: dict[str, Any]) -> set[str]:
     """Options that do not count, since one that says the same was given more directly.
 
     Raises:
@@ -114,6 +114,8 @@ def _superseded(ctx: typer.Context, fields: list[OptionField]) -> set[str]:
     superseded: set[str] = set()
     for one in fields:
         for other in one.option.excludes:
+            if values[one.name] is False or values[other] is False:  # a switch that is not on
+                continue
             mine, theirs = _rank(ctx, one.name), _rank(ctx, other)
             if mine == theirs < len(_PLACES):
                 flags = " and ".join(

@@ -29,6 +29,9 @@ _BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
 _KEY = "stylefacev_option"
 _GROUP = "stylefacev_group"
+_NAMES_OF_TYPES = {
+    bool: "True or False", int: "a whole number", float: "a number", str: "text", Path: "a path",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -120,11 +123,15 @@ def request_from(request: type, values: dict[str, Any]) -> Any:
 
     Raises:
         TypeError: no option has such a name, as with a function's arguments.
-        UsageError: a value is out of range, or two say the same thing differently.
+        UsageError: a value is of another type or out of range, or two say the same thing
+            differently.
     """
+    fields = list(option_fields(request))
+    values = values | {
+        one.name: _fitting(values[one.name], one) for one in fields if one.name in values
+    }
     left = dict(values)
     made = _construct(request, left)
-    fields = list(option_fields(request))
     if left:
         known = ", ".join(one.name for one in fields)
         raise TypeError(f"no option {sorted(left)[0]!r}; there are {known}")
@@ -145,9 +152,45 @@ def _check(one: OptionField, value: Any, given: set[str]) -> None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         least = -math.inf if shown.minimum is None else shown.minimum
         most = math.inf if shown.maximum is None else shown.maximum
-        if not least <= value <= most:
+        if not least <= value <= most or not math.isfinite(value):
             bounds = f"from {least:g} to {most:g}" if most < math.inf else f"of at least {least:g}"
             raise UsageError(f"{one.name} {value}: give a number {bounds}")
+
+
+def _fitting(value: Any, one: OptionField) -> Any:
+    """A value in the type of its option; None, where it cannot be, stands for the default.
+
+    Raises:
+        UsageError: it is of another type.
+    """
+    value = _without_numpy(value)
+    kinds = set(get_args(one.type)) - {type(None), Ellipsis} or {one.type}
+    if not kinds <= _NAMES_OF_TYPES.keys():
+        return value
+    if value is None and type(None) in get_args(one.type):
+        return None
+    if value is None and one.default is not MISSING:
+        return one.default
+    values = value if _is_many(one) and isinstance(value, tuple) else (value,)
+    fitting = tuple(_number(each, kinds) for each in values)
+    for each in fitting:
+        if type(each) not in kinds and not (Path in kinds and isinstance(each, PurePath)):
+            names = " or ".join(sorted(_NAMES_OF_TYPES[kind] for kind in kinds))
+            raise UsageError(f"{one.name} {str(each)[:60]!r}: give {names}")
+    return fitting if _is_many(one) else fitting[0]
+
+
+def _number(value: Any, kinds: set[Any]) -> Any:
+    """A whole float as an int, and an int as a float, where that is asked for."""
+    if float in kinds and type(value) is int:
+        return float(value)
+    is_whole = isinstance(value, float) and value.is_integer()
+    return int(value) if kinds == {int} and is_whole else value
+
+
+def _without_numpy(value: Any) -> Any:
+    """Numbers and arrays of numpy or torch as Python's own."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _construct(request: type, left: dict[str, Any]) -> Any:
@@ -251,6 +294,7 @@ def _is_many(one: OptionField) -> bool:
 
 def _converted(value: Any, one: OptionField) -> Any:
     """A value as a request holds it."""
+    value = _without_numpy(value)
     kinds = (one.type, *get_args(one.type))
     if _is_many(one):
         if isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], list | tuple):
@@ -262,12 +306,14 @@ def _converted(value: Any, one: OptionField) -> Any:
         return Path(value)
     if str in kinds and Path not in kinds:
         if isinstance(value, list | tuple | range):
-            return ",".join(map(str, value))
+            texts = [_as_text(each) for each in value]
+            return ",".join(texts) if all(isinstance(text, str) for text in texts) else value
         return _as_text(value)
     return value
 
 
 def _as_text(value: Any) -> Any:
+    value = _without_numpy(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return str(value) if is_number or isinstance(value, PurePath) else value
 

@@ -88,7 +88,7 @@ def evaluate(
         DataError: the videos cannot be used.
         MissingWeightsError: a network is not there and cannot be fetched.
     """
-    if metric not in ALL_METRICS:
+    if not isinstance(metric, str) or metric not in ALL_METRICS:
         raise UsageError(f"no metric {metric!r}; there are {', '.join(ALL_METRICS)}")
     chosen = ALL_METRICS[metric]
     if metric == "all":

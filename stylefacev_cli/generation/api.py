@@ -151,6 +151,8 @@ def _with_model(request: Any, model: AnyModel | None) -> tuple[Any, Manifest | N
         return request, None
     if isinstance(model, str | Path):
         return replace(request, compute=replace(compute, model=str(model))), None
+    if not hasattr(model, "networks"):  # looked at without importing torch
+        raise UsageError(f"model {str(model)[:60]!r}: give a name, a folder, or sf.load_model's")
     if compute.device != "auto":
         raise UsageError("device is that of the loaded model; leave it out")
     if isinstance(compute, RenderOptions):
@@ -185,7 +187,7 @@ def _videos(plan: Plan, session: Session) -> Video | list[Video]:
     else:
         specs = tuple(result.spec for result in run(plan, session))
     videos = [_video(spec, session) for spec in specs]
-    return videos[0] if len(videos) == 1 else videos
+    return videos[0] if len(videos) == 1 and not plan.skipped else videos
 
 
 def _video(spec: VideoSpec, session: Session) -> Video:

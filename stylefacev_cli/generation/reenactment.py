@@ -133,7 +133,7 @@ def _path(request: ReenactRequest, format_name: str) -> Path | None:
     if suffix and path.suffix.lower() != suffix:
         raise UsageError(f"--out {request.out}: give a name that ends in {suffix}")
     targets = [Target((0,), path)]
-    without_existing(targets, format_name, force=request.force, skip_existing=False)
+    without_existing(targets, format_name, force=request.force, skip_existing=None)
     check_writable(targets)
     return path
 

@@ -76,6 +76,16 @@ def test_the_more_direct_of_two_that_contradict(
     assert "--seeds and --interpolate contradict" in capsys.readouterr().err
 
 
+def test_a_flag_goes_before_a_switch_of_the_file(
+    requests: list[GenerateRequest], tmp_path: Path
+) -> None:
+    (tmp_path / "stylefacev.yaml").write_text("generate: {skip-existing: true, force: false}")
+    assert run(["generate", "--force"]) == 0
+    assert run(["generate"]) == 0
+    assert [(one.force, one.skip_existing) for one in requests] == [(True, False), (False, True)]
+    assert run(["generate", "--force", "--skip-existing"]) == 2
+
+
 def test_every_option_has_a_key(
     requests: list[GenerateRequest], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

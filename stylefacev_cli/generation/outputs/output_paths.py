@@ -192,9 +192,11 @@ def _fill(pattern: str, seeds: tuple[int, ...], motion: str, person: str) -> str
 
 
 def without_existing(
-    targets: list[Target], format_name: str, *, force: bool, skip_existing: bool
+    targets: list[Target], format_name: str, *, force: bool, skip_existing: bool | None
 ) -> list[Target]:
     """The targets without the videos that are there already; without `force` none is overwritten.
+
+    `skip_existing` is None where a command has no such option.
 
     Raises:
         UsageError: a file would be overwritten, or something stands there that is no such video.
@@ -205,9 +207,10 @@ def without_existing(
     existing = [target.path for target in targets if os.path.lexists(target.path)]
     if existing and not force:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UsageError(
-            f"{existing[0]}{more} would be overwritten; add --force, or --skip-existing to go on"
+        way = (
+            " or choose another --out" if skip_existing is None else ", or --skip-existing to go on"
         )
+        raise UsageError(f"{existing[0]}{more} would be overwritten; add --force{way}")
     from stylefacev_cli.media import is_frame_folder
 
     for path in existing:

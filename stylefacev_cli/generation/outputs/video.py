@@ -23,7 +23,7 @@ from stylefacev_cli.generation.outputs.output_paths import (
     video_format,
     without_existing,
 )
-from stylefacev_cli.media.formats import SUFFIXES
+from stylefacev_cli.media.formats import FORMATS, SUFFIXES
 
 if TYPE_CHECKING:
     from stylefacev_cli.media.frames import Frame
@@ -122,6 +122,10 @@ class Video:
             StyleFaceVError: it cannot be written.
         """
         target = expand_home(str(path), "save")
+        if format is not None and format not in FORMATS:
+            raise UsageError(f"format {format!r}: give one of {', '.join(FORMATS)}")
+        if format is None and self.about["format"] == "sheet" and target.suffix.lower() == ".png":
+            format = "sheet"  # noqa: A001
         format_name = video_format(str(target), format, lossless=lossless)
         suffix = SUFFIXES.get(format_name, f".{format_name}")
         if suffix and target.suffix.lower() != suffix:

@@ -118,7 +118,9 @@ class GenerateRequest:
     form: FormatOptions = group(FormatOptions)
     force: bool = force_option()
     skip_existing: bool = output_option(
-        "Make only the videos that are not there yet.", default=False
+        "Make only the videos that are not there yet.",
+        default=False,
+        excludes=("force",),
     )
 
 

@@ -91,3 +91,13 @@ def test_a_notebook_plays_it(tmp_path: Path) -> None:
     written = Source().video(path=video.save(tmp_path / "y.mp4"))
     assert base64.b64encode((tmp_path / "y.mp4").read_bytes()).decode() in written._repr_html_()
     assert "y.mp4" in repr(written)
+
+
+def test_a_sheet_is_saved_as_one_and_odd_formats_are_refused(tmp_path: Path) -> None:
+    video = Source(FRAMES[:1]).video()
+    video.about["format"] = "sheet"
+    with Image.open(video.save(tmp_path / "sheet.png")) as picture:
+        assert picture.size == (32, 16)
+    for odd in ("xyz", "raw"):
+        with pytest.raises(UsageError, match=f"format '{odd}': give one of mp4"):
+            video.save(tmp_path / f"x.{odd}", format=odd)
