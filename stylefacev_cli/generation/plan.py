@@ -174,6 +174,8 @@ class _Builder:
 
         if motion.num_frames > MAX_TRACK_FRAMES:
             raise UsageError(f"--save-track: a track has at most {MAX_TRACK_FRAMES} frames")
+        if request.save_track == "-":
+            raise UsageError("--save-track - : tracks go to files; give a folder or a name")
         seeds = dict.fromkeys(seed for target in targets for seed in target.seeds)
         planned = plan_targets(
             request.save_track,
@@ -187,6 +189,10 @@ class _Builder:
         )
         rendered = {cell for target in targets for cell in self.cells(target)}
         planned = [one for one in planned if (one.seeds, one.columns[0]) in rendered]
+        videos = {target.path for target in targets}
+        both = [one.path for one in planned if {one.path, *one.path.parents} & videos]
+        if both:
+            raise UsageError(f"--save-track and --out would both write {both[0]}; rename one")
         planned = without_existing(
             planned, "safetensors", force=request.force, skip_existing=request.skip_existing
         )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stylefacev_cli.common.options import option_fields, request_from
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.plan import plan_videos
 from stylefacev_cli.generation.requests import GenerateRequest
 
@@ -64,3 +65,9 @@ def test_an_option_that_changes_frames_is_recorded(name: str, tiny_model: Any) -
     if name == "seconds":
         options["frames"] = None
     assert about(**options) != about(**base)
+
+
+@pytest.mark.parametrize("place", ["a.mp4", "-"])
+def test_tracks_do_not_go_where_videos_go(place: str, tiny_model: Any) -> None:
+    with pytest.raises(UsageError, match="--save-track"):
+        about(model=str(tiny_model), out="a.mp4", save_track=place)
