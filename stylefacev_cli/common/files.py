@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stylefacev_cli.errors import MissingWeightsError, StyleFaceVError
 
@@ -162,25 +162,56 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
         MissingWeightsError: the lock file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab")
+        file = _lock_file(path)
     except OSError as error:
         raise MissingWeightsError(f"cannot write to {path.parent}: {error.strerror}") from error
     with file:
-        if sys.platform != "win32":  # there, two runs at once may fetch a file twice
-            import fcntl
-
-            waits = False
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if not waits:
-                        on_wait()
-                    waits = True
-                    time.sleep(_POLL_S)
+        _lock(file, on_wait)
         yield
+
+
+@contextlib.contextmanager
+def only_run(folder: Path, doing: str) -> Iterator[None]:
+    """Keep two runs from going on with one folder at a time: the second is refused.
+
+    Args:
+        folder: made if need be; it keeps a file `.lock`.
+        doing: what runs do there, for the message, such as `training in`.
+
+    Raises:
+        StyleFaceVError: another run is at it.
+        OSError: the folder cannot be written.
+    """
+
+    def refuse() -> None:
+        raise StyleFaceVError(f"another run is {doing} {folder}: wait or stop it")
+
+    with _lock_file(folder / ".lock") as file:
+        _lock(file, refuse)
+        yield
+
+
+def _lock_file(path: Path) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("ab")
+
+
+def _lock(file: IO[bytes], on_wait: Callable[[], None]) -> None:
+    """Lock a file until it is closed; `on_wait` is called once when another run holds it."""
+    if sys.platform == "win32":  # there, two runs at once may do the same work
+        return
+    import fcntl
+
+    waits = False
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not waits:
+                on_wait()
+            waits = True
+            time.sleep(_POLL_S)
 
 
 def _part_of(target: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from stylefacev_cli.common.files import final_name, locked, write_atomic
+from stylefacev_cli.common.files import final_name, only_run, write_atomic
 from stylefacev_cli.datasets.clip_maker import PrepareSettings, start_worker
 from stylefacev_cli.datasets.clips import (
     INDEX_NAME,
@@ -34,7 +34,7 @@ from stylefacev_cli.datasets.source_report import (
 )
 from stylefacev_cli.datasets.workers import map_in_processes
 from stylefacev_cli.detection.crop_window import RESIZE_RULE
-from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
+from stylefacev_cli.errors import DataError, UsageError
 
 RECIPE = 2  # counts up when the same footage and settings give another set
 _WHOLE_FRAMES = "none: frames as they came, whole"
@@ -112,7 +112,7 @@ def prepare_set(
     """
     try:
         _claim(folder, settings, origin)
-        with locked(folder / ".lock", lambda: _refuse(folder)):
+        with only_run(folder, "preparing"):
             done = _resume(folder, sources)
             waiting = [source for source in sources if source.name not in done]
             num_done = len(sources) - len(waiting)
@@ -172,10 +172,6 @@ def _plain(settings: PrepareSettings) -> dict[str, Any]:
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True)
     write_atomic(folder / MANIFEST_NAME, text.encode())
-
-
-def _refuse(folder: Path) -> None:
-    raise StyleFaceVError(f"another run is preparing {folder}: wait or stop it")
 
 
 def _resume(folder: Path, sources: list[Source]) -> dict[str, Prepared]:

@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from stylefacev_cli.common.files import locked, write_atomic
+from stylefacev_cli.common.files import only_run, write_atomic
 from stylefacev_cli.common.listener import Advance, Listener
 from stylefacev_cli.datasets.clips import (
     INDEX_NAME,
@@ -24,7 +24,7 @@ from stylefacev_cli.datasets.clips import (
     read_manifest,
     write_clip,
 )
-from stylefacev_cli.errors import DataError, StyleFaceVError, UsageError
+from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.faces.camera import FIELD_OF_VIEW_DEG
 from stylefacev_cli.faces.factors import Z_DIM, FaceFactors, FramingRange
 from stylefacev_cli.faces.latent_renderer import LatentRenderer
@@ -134,7 +134,7 @@ def render_set(
         check_folder(folder, settings)
         fetch_assets(settings.look)  # before the manifest of a set that cannot be rendered
         _write_manifest(folder, settings)
-        with locked(folder / ".lock", lambda: _refuse(folder)):
+        with only_run(folder, "rendering into"):
             num_done = _resume(folder)
             report(Progress(num_done, settings.num_identities))
             numbers = range(num_done, settings.num_identities)
@@ -279,10 +279,6 @@ def _same_set(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
         return manifest.get("recipe"), settings, manifest.get("assets")
 
     return core(found) == core(wanted)
-
-
-def _refuse(folder: Path) -> None:
-    raise StyleFaceVError(f"another run is rendering into {folder}: wait or stop it")
 
 
 def _resume(folder: Path) -> int:

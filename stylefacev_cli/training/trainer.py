@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from stylefacev_cli.common.distributed import process_index
+from stylefacev_cli.common.files import only_run
 from stylefacev_cli.common.listener import Listener
 from stylefacev_cli.common.settings import to_plain
-from stylefacev_cli.errors import StyleFaceVError, UsageError
+from stylefacev_cli.errors import UsageError
 from stylefacev_cli.metrics.perceptual import (
     PerceptualLoss,
     load_perceptual,
@@ -227,18 +226,6 @@ def begin_with(stage: NetworkStage, model: str) -> None:
     stage.networks[name].load_state_dict(network_of(model, name).state_dict())
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> AbstractContextManager[None]:
     """Keep two runs from training the same stage in the same folder; the first process does."""
-    if process_index() > 0:
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StyleFaceVError(
-                f"another run is training in {folder}: wait or stop it"
-            ) from error
-        yield
+    return nullcontext() if process_index() > 0 else only_run(folder, "training in")
