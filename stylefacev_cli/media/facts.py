@@ -51,7 +51,6 @@ class VideoFacts:
     """What a file says of its first video stream that is no cover picture.
 
     Attributes:
-        container: names of the demuxer.
         codec: name of the decoder.
         tag: of the codec in the container.
         stream: number of the stream.
@@ -62,7 +61,6 @@ class VideoFacts:
         num_claimed: packets that the header announces; 0: it does not say.
         missing_s: seconds between the length in the header and the last packet of any stream.
         sample_aspect: width of a pixel by its height.
-        rotation_deg: anticlockwise, by which frames are turned when they are shown.
         is_interlaced: whether one of the first frames is.
         has_alpha: whether pixels can be transparent.
         is_transparent: whether one of the first frames shows through.
@@ -75,7 +73,6 @@ class VideoFacts:
         num_audio: sound tracks.
     """
 
-    container: str
     codec: str
     tag: str
     stream: int
@@ -86,7 +83,6 @@ class VideoFacts:
     num_claimed: int
     missing_s: float
     sample_aspect: Fraction
-    rotation_deg: int
     is_interlaced: bool
     has_alpha: bool
     is_transparent: bool
@@ -137,7 +133,7 @@ def check_whole(path: Path, facts: VideoFacts) -> None:
         )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4096)  # evaluation goes over a set several times
 def _probe(path: Path, state: tuple[int, ...]) -> VideoFacts:
     """`state` tells one content of the file from another."""
     asked = {
@@ -196,7 +192,6 @@ def _facts(path: Path, told: dict[str, Any], stamps: np.ndarray[Any, Any]) -> Vi
     decodes_alpha = told["alpha_mode"] and told["codec"] in ("vp8", "vp9", "libvpx-vp9")
     aspect = Fraction(*told["sample_aspect"]) if told["sample_aspect"] else Fraction(1)
     return VideoFacts(
-        container=told["container"],
         codec=told["codec"],
         tag=str(told["tag"]),
         stream=told["stream"],
@@ -207,7 +202,6 @@ def _facts(path: Path, told: dict[str, Any], stamps: np.ndarray[Any, Any]) -> Vi
         num_claimed=told["num_claimed"],
         missing_s=max(0.0, missing / 1e6),
         sample_aspect=aspect,
-        rotation_deg=told["rotation"],
         is_interlaced=told["is_interlaced"],
         has_alpha=told["has_alpha"] or decodes_alpha,
         is_transparent=told["is_transparent"] or decodes_alpha,

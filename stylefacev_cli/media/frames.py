@@ -16,6 +16,8 @@ from stylefacev_cli.media.formats import VideoSettings
 
 Frame = npt.NDArray[np.uint8]
 """A picture: uint8 [H, W, 3], sRGB."""
+GROUND = 128
+"""What transparent parts of what is read show: a neutral grey."""
 
 _MAX_QUEUED_FRAMES = 32
 _MAX_QUEUED_BYTES = 64 * 2**20

@@ -20,11 +20,10 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from stylefacev_cli.errors import DataError, StyleFaceVWarning
-from stylefacev_cli.media.frames import Frame
+from stylefacev_cli.media.frames import GROUND, Frame
 
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 64_000_000  # of a picture that is decoded
-GROUND = 128  # grey under transparent pixels
 _MAX_SCANNED_PIXELS = 1_500_000_000  # of a progressive JPEG: pixels times scans
 _MIN_SCANS = 24  # that any JPEG may have; usual are 10, and 2 of its thumbnail
 _ORIENTATION = 0x112

@@ -65,8 +65,6 @@ def _describe_stream(stream: VideoStream) -> dict[str, Any]:
         "stream": stream.index,
         "codec": codec.name,
         "tag": codec.codec_tag,
-        "width": codec.width,
-        "height": codec.height,
         "time_base": _pair(stream.time_base),
         "rates": [_pair(rate) for rate in rates if rate],
         "sample_aspect": _pair(stream.sample_aspect_ratio),
@@ -127,7 +125,6 @@ class _Looks:
         self._frames = 0
         self._is_interlaced = False
         self._is_transparent = False
-        self._rotation = 0
 
     def take(self, packet: Packet[Any]) -> None:
         """Decode a packet, until some frames were seen."""
@@ -153,7 +150,6 @@ class _Looks:
         for frame in frames:
             self._frames += 1
             self._is_interlaced |= bool(frame.interlaced_frame)
-            self._rotation = frame.rotation
             self._is_transparent |= _is_transparent(frame)
 
     def told(self) -> dict[str, Any]:
@@ -164,7 +160,6 @@ class _Looks:
             "is_interlaced": self._is_interlaced,
             "is_transparent": self._is_transparent,
             "has_alpha": codec.format is not None and _has_alpha(codec.format),
-            "rotation": self._rotation,
             "matrix": int(codec.colorspace or 0),
             "primaries": int(codec.color_primaries or 0),
             "transfer": int(codec.color_trc or 0),

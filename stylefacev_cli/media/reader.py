@@ -24,9 +24,9 @@ from stylefacev_cli.media.facts import (
     probe,
 )
 from stylefacev_cli.media.ffmpeg import as_file, cannot_start, find_ffmpeg, reason_of_failure
-from stylefacev_cli.media.frames import Frame
+from stylefacev_cli.media.frames import GROUND, Frame
 from stylefacev_cli.media.limited import limited_command
-from stylefacev_cli.media.reading_filters import GROUND, reading_filters, reading_notes
+from stylefacev_cli.media.reading_filters import reading_filters, reading_notes
 from stylefacev_cli.media.timing import as_rate
 
 MAX_CPU_S = 3600

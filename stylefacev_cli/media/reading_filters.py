@@ -12,9 +12,6 @@ from pathlib import Path
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.media.facts import BT2020, HLG, MAX_PIXELS, PQ, UNSPECIFIED, VideoFacts
 
-GROUND = 128
-"""What transparent parts show: a neutral grey."""
-
 _MAX_ASPECT = 8
 _HD_PX = (1280, 720)
 _HDR_NAMES = {PQ: "PQ", HLG: "HLG"}

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from stylefacev_cli.errors import DataError, StyleFaceVWarning
-from stylefacev_cli.media.images import GROUND, MAX_PIXELS, open_image, read_image
+from stylefacev_cli.media.frames import GROUND
+from stylefacev_cli.media.images import MAX_PIXELS, open_image, read_image
 
 PACKAGE = Path(__file__).parents[2] / "stylefacev_cli"
 
