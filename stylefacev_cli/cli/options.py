@@ -1,4 +1,4 @@
-"""What every command has – -q, -v, --version, whether it may download – and what several have.
+"""What every command has – -q, -v, --version, whether it may download – and `--json`.
 
 They set the `Terminal` in `ctx.obj` as soon as they are read. The root command declares them;
 `give_options` hands them on, so that no other command needs to know of them.
@@ -81,16 +81,6 @@ Version = Annotated[
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")
-]
-SkipDamaged = Annotated[
-    bool, typer.Option("--skip-damaged", help="Go on after files that cannot be read.")
-]
-NoCache = Annotated[
-    bool,
-    typer.Option("--no-cache", help="Compute all features anew, and keep none."),
-]
 
 
 def everywhere_options(root: Any) -> list[Any]:

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from stylefacev_cli.common.distributed import averaged
 
-# Parts of the face in the order of the WFLW points; brows count with the eyes.
-CONTOUR = tuple(range(33))
+# Parts of the face as WFLW points; brows count with the eyes, the contour is left out.
 FEATURES = (
     (*range(33, 42), *range(60, 68), 96),
     (*range(42, 51), *range(68, 76), 97),
