@@ -16,9 +16,8 @@ from stylefacev_cli.evaluation.landmark_detector import (
 from stylefacev_cli.evaluation.session import EvalSession, Reading, Report
 from stylefacev_cli.evaluation.video_sources import (
     FAKE_HELP,
-    FPS_HELP,
     REAL_HELP,
-    RESAMPLE_HELP,
+    RateOptions,
     at_one_rate,
     each_video,
     frames_in_common,
@@ -73,8 +72,7 @@ class DiversityRequest:
     )
     seed: int = option("Of the choice of pairs.", default=0, minimum=0)
     detector: str = option(DETECTOR_HELP, default=DEFAULT_MODEL)
-    fps: float | None = option(FPS_HELP, default=None, minimum=1)
-    resample: bool = option(RESAMPLE_HELP, default=False)
+    rates: RateOptions = group(RateOptions)
     compute: Reading = group(Reading)
 
 
@@ -100,7 +98,7 @@ def measure_diversity(session: EvalSession, request: DiversityRequest) -> Report
     detector = choose_detector(request.detector)
     num_needed = request.frames or DEFAULT_FRAMES
     sets = open_sides(request.fake, request.real, num_needed, MOTION_SEEDS)
-    sets = at_one_rate(sets, request.clips, fps=request.fps, resample=request.resample)
+    sets = at_one_rate(sets, request.clips, request.rates)
     distance = image_distance(request.features)
     num_frames = frames_in_common(
         session, sets, request.frames,

@@ -27,9 +27,8 @@ from stylefacev_cli.evaluation.reconstruction import ReconstructionRequest
 from stylefacev_cli.evaluation.session import EvalSession, Report, StoredReading
 from stylefacev_cli.evaluation.video_sources import (
     FAKE_HELP,
-    FPS_HELP,
     REAL_HELP,
-    RESAMPLE_HELP,
+    RateOptions,
     model_of,
 )
 from stylefacev_cli.version import __version__
@@ -71,8 +70,7 @@ class FullReportRequest:
     framing: str | None = option(FRAMING_HELP, default=None)
     look: str | None = option(LOOK_HELP, default=None)
     features: str = option(f"Network of FID: {FEATURES_HELP}", default=AUTO)
-    fps: float | None = option(FPS_HELP, default=None, minimum=1)
-    resample: bool = option(RESAMPLE_HELP, default=False)
+    rates: RateOptions = group(RateOptions)
     detector: str = option(DETECTOR_HELP, default=DEFAULT_MODEL)
     seed: int = option("Of all that is drawn.", default=0, minimum=0)
     compute: StoredReading = group(StoredReading)
@@ -127,14 +125,13 @@ def _requests(request: FullReportRequest) -> dict[str, Any]:
         "fake": fake,
         "real": real,
         "clips": request.videos,
-        "fps": request.fps,
-        "resample": request.resample,
+        "rates": request.rates,
         "compute": compute,
     }
     requests: dict[str, Any] = {
         "fvd": FvdRequest(
             fake, real, clips=request.clips, frames=CLIP_FRAMES, seed=seed, controls=True,
-            fps=request.fps, resample=request.resample, compute=compute,
+            rates=request.rates, compute=compute,
         ),
         "fid": FidRequest(
             fake, (real,), images=request.images, features=request.features, seed=seed,

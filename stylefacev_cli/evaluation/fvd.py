@@ -17,9 +17,8 @@ from stylefacev_cli.evaluation.session import (
 )
 from stylefacev_cli.evaluation.video_sources import (
     FAKE_HELP,
-    FPS_HELP,
     REAL_HELP,
-    RESAMPLE_HELP,
+    RateOptions,
     at_one_rate,
     open_sides,
     rate_facts,
@@ -52,8 +51,7 @@ class FvdRequest:
         "Measure other real clips as well: frozen and shuffled.",
         default=False,
     )
-    fps: float | None = option(FPS_HELP, default=None, minimum=1)
-    resample: bool = option(RESAMPLE_HELP, default=False)
+    rates: RateOptions = group(RateOptions)
     compute: StoredReading = group(StoredReading)
 
 
@@ -76,7 +74,7 @@ def measure_fvd(session: EvalSession, request: FvdRequest) -> Report:
     clip_rule = ClipRule(protocol.num_frames, protocol.stride)
     rules = {"fake": ItemRule(clip_rule), "real": ItemRule(clip_rule, seed=request.seed)}
     sets = open_sides(request.fake, request.real, clip_rule.span)
-    sets = at_one_rate(sets, protocol.num_clips, fps=request.fps, resample=request.resample)
+    sets = at_one_rate(sets, protocol.num_clips, request.rates)
     network, sha256 = load_i3d(), hash_of(find_entry(ENTRY))
 
     def gather(side: str, count: int, label: str, alter: Callable[[Any], Any] | None) -> Gathered:

@@ -17,9 +17,8 @@ from stylefacev_cli.evaluation.session import (
 )
 from stylefacev_cli.evaluation.video_sources import (
     FAKE_HELP,
-    FPS_HELP,
     REAL_HELP,
-    RESAMPLE_HELP,
+    RateOptions,
     at_one_rate,
     frame_rates,
     frames_in_common,
@@ -62,8 +61,7 @@ class IdentityRequest:
     features: str = option(
         "arcface-iresnet50, dlib-face, or auto: ArcFace if its weights are there.", default="auto"
     )
-    fps: float | None = option(FPS_HELP, default=None, minimum=1)
-    resample: bool = option(RESAMPLE_HELP, default=False)
+    rates: RateOptions = group(RateOptions)
     compute: StoredReading = group(StoredReading)
 
 
@@ -80,7 +78,7 @@ def measure_identity(session: EvalSession, request: IdentityRequest) -> Report:
     from stylefacev_cli.metrics.identity import MIN_FRAMES
 
     sets = open_sides(request.fake, request.real, request.frames or DEFAULT_FRAMES)
-    sets = at_one_rate(sets, request.clips, fps=request.fps, resample=request.resample)
+    sets = at_one_rate(sets, request.clips, request.rates)
     network = face_network(request.features)
     num_frames = frames_in_common(
         session, sets, request.frames,

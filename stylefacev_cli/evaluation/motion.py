@@ -18,9 +18,8 @@ from stylefacev_cli.evaluation.session import (
 )
 from stylefacev_cli.evaluation.video_sources import (
     FAKE_HELP,
-    FPS_HELP,
     REAL_HELP,
-    RESAMPLE_HELP,
+    RateOptions,
     at_one_rate,
     frame_rates,
     frames_in_common,
@@ -55,8 +54,7 @@ class MotionRequest:
         minimum=8,
         shown_default=f"{DEFAULT_FRAMES}; of shorter videos as many as all have",
     )
-    fps: float | None = option(FPS_HELP, default=None, minimum=1)
-    resample: bool = option(RESAMPLE_HELP, default=False)
+    rates: RateOptions = group(RateOptions)
     detector: str = option(DETECTOR_HELP, default=DEFAULT_MODEL)
     compute: StoredReading = group(StoredReading)
 
@@ -75,9 +73,9 @@ def measure_motion(session: EvalSession, request: MotionRequest) -> Report:
 
     chosen = choose_detector(request.detector)
     sets = open_sides(request.fake, request.real, request.frames or DEFAULT_FRAMES)
-    sets = at_one_rate(sets, request.clips, fps=request.fps, resample=request.resample)
-    for videos in sets.values():
-        frame_rates(videos, [videos.videos[0].name], request.fps)  # before the work, not after it
+    sets = at_one_rate(sets, request.clips, request.rates)
+    for videos in sets.values():  # an unknown rate is refused before the work, not after it
+        frame_rates(videos, [videos.videos[0].name], request.rates.fps)
     num_frames = frames_in_common(
         session, sets, request.frames,
         default=DEFAULT_FRAMES, minimum=MIN_FRAMES, num_videos=request.clips,
@@ -92,7 +90,7 @@ def measure_motion(session: EvalSession, request: MotionRequest) -> Report:
         )  # fmt: skip
         if not len(tracks.rows):
             raise too_short(videos, num_frames)
-        sides[side] = {**side_facts(videos, tracks), **_summary(videos, tracks, request.fps)}
+        sides[side] = {**side_facts(videos, tracks), **_summary(videos, tracks, request.rates.fps)}
     return {
         "metric": "motion",
         "protocol": f"motion{request.clips}_{num_frames}f" + rate_suffix(sets),

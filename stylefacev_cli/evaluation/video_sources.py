@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylefacev_cli.common.options import option
 from stylefacev_cli.errors import DataError, StyleFaceVWarning, UsageError
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
@@ -30,13 +31,24 @@ FAKE_HELP = (
 REAL_HELP = "Real videos, in the same forms."
 MODEL_PREFIX = "model:"
 MODEL_SETTINGS = ("seeds", "motion_seeds", "frames", "truncation")
-FPS_HELP = "Frames a second, where neither the file nor the JSON beside it says."
-RESAMPLE_HELP = (
-    "Where the sides have unlike numbers of frames a second, measure all at the lowest; else they "
-    "are refused."
-)
 MAX_RATES_SEEN = 256  # videos of a side whose rates are looked at before the work
 MAX_RECORD_BYTES = 2**20  # of the JSON beside a video
+
+
+@dataclass(frozen=True)
+class RateOptions:
+    """Options of the frames a second of both sides."""
+
+    fps: float | None = option(
+        "Frames a second, where neither the file nor the JSON beside it says.",
+        default=None,
+        minimum=1,
+    )
+    resample: bool = option(
+        "Where the sides have unlike numbers of frames a second, measure all at the lowest; else "
+        "they are refused.",
+        default=False,
+    )
 
 
 def model_of(source: str) -> str | None:
@@ -276,26 +288,25 @@ def frame_rates(videos: VideoSet, names: list[str], otherwise: float | None) -> 
 
 
 def at_one_rate(
-    sets: dict[str, VideoSet], num_videos: int, *, fps: float | None, resample: bool
+    sets: dict[str, VideoSet], num_videos: int, options: RateOptions
 ) -> dict[str, VideoSet]:
     """The sides at one number of frames a second; videos that do not say theirs stay as they are.
 
     Args:
         sets: the sides; of one side alone the videos may differ.
         num_videos: that are measured of each side; up to 256 of them are looked at.
-        fps: of videos that do not say; None: not known.
-        resample: bring videos of more frames a second down to the lowest rate.
+        options: the rate of videos that do not say, and whether others are brought down.
 
     Raises:
         UsageError: they differ, and are not to be resampled.
     """
     from stylefacev_cli.datasets.clips import same_rate
 
-    rates = {side: _rates_seen(videos, num_videos, fps) for side, videos in sets.items()}
+    rates = {side: _rates_seen(videos, num_videos, options.fps) for side, videos in sets.items()}
     known = [rate for of_side in rates.values() for rate in of_side]
-    if not known or same_rate(min(known), max(known)) or not (resample or len(sets) > 1):
+    if not known or same_rate(min(known), max(known)) or not (options.resample or len(sets) > 1):
         return sets
-    if not resample:
+    if not options.resample:
         shown = ", ".join(
             f"{side} has {' and '.join(f'{rate:g}' for rate in of_side)} frames a second"
             for side, of_side in rates.items()
@@ -305,7 +316,7 @@ def at_one_rate(
             f"{shown}: as many frames are not as many seconds; give --resample to measure all at "
             f"{min(known):g}"
         )
-    return {side: _resampled_set(videos, min(known), fps) for side, videos in sets.items()}
+    return {side: _resampled_set(videos, min(known), options.fps) for side, videos in sets.items()}
 
 
 def rate_facts(sets: dict[str, VideoSet]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from stylefacev_cli.datasets.videos import Video, VideoSet, resampled
 from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.evaluation.session import EvalSession
 from stylefacev_cli.evaluation.video_sources import (
+    RateOptions,
     at_one_rate,
     frame_rates,
     frames_in_common,
@@ -139,9 +140,9 @@ def test_unlike_rates_are_refused_or_resampled(tmp_path: Path) -> None:
     (tmp_path / "fast" / "torn.mp4").write_bytes(b"no video")
     sets = open_sides(str(tmp_path / "fast"), str(tmp_path / "slow"), 4)
     with pytest.raises(UsageError, match="fake has 10 and 25 frames a second, real has 10"):
-        at_one_rate(sets, 9, fps=None, resample=False)
-    assert at_one_rate({"fake": sets["fake"]}, 9, fps=None, resample=False)["fake"] is sets["fake"]
-    changed = at_one_rate(sets, 9, fps=None, resample=True)
+        at_one_rate(sets, 9, RateOptions())
+    assert at_one_rate({"fake": sets["fake"]}, 9, RateOptions())["fake"] is sets["fake"]
+    changed = at_one_rate(sets, 9, RateOptions(resample=True))
     assert rate_facts(changed) == {"resampled_fps": 10} and rate_suffix(changed) == "_10fps"
     fast, same, torn = changed["fake"].videos
     assert frame_rates(changed["fake"], [fast.name, same.name], None) == [10, 10]
@@ -152,7 +153,7 @@ def test_unlike_rates_are_refused_or_resampled(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="torn"):
         torn.read(0, 1, 1)
     alike = dict.fromkeys(sets, sets["real"])
-    assert at_one_rate(alike, 9, fps=None, resample=True) is alike
+    assert at_one_rate(alike, 9, RateOptions(resample=True)) is alike
     assert rate_suffix(sets) == ""
 
 
