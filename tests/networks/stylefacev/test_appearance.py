@@ -7,6 +7,7 @@ import conformance_vectors as vectors
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny import DISC_APPEARANCE
 
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.resize import resize_square
@@ -23,19 +24,7 @@ from stylefacev_cli.networks.stylefacev.landmarks import (
     heatmap_targets,
 )
 
-SMALL = AppearanceConfig(
-    input_size=64,
-    stem_stride=1,
-    base_channels=4,
-    expansion=2,
-    inner_ratio=1,
-    encoder_blocks=(1, 1, 2, 1),
-    recomposer_blocks=(1, 1, 1, 1),
-    lift_blocks=1,
-    appearance_channels=8,
-    num_ws=5,
-    w_dim=16,
-)
+SMALL = replace(DISC_APPEARANCE, encoder_blocks=(1, 1, 2, 1), num_ws=5)
 PER_IMAGE = AppearanceConfig(normalisation="per_image")
 
 
