@@ -19,6 +19,7 @@ import numpy as np
 
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.media import probe_child
+from stylefacev_cli.media.containers import container_fault
 from stylefacev_cli.media.ffmpeg import as_file
 from stylefacev_cli.media.limited import limited_command
 from stylefacev_cli.media.timing import Timing, measure_timing
@@ -60,6 +61,7 @@ class VideoFacts:
         num_read: packets, those that are not shown or empty as well.
         num_claimed: packets that the header announces; 0: it does not say.
         missing_s: seconds between the length in the header and the last packet of any stream.
+        fault: what the container says is wrong with itself, a phrase; empty: nothing.
         sample_aspect: width of a pixel by its height.
         is_interlaced: whether one of the first frames is.
         has_alpha: whether pixels can be transparent.
@@ -82,6 +84,7 @@ class VideoFacts:
     num_read: int
     num_claimed: int
     missing_s: float
+    fault: str
     sample_aspect: Fraction
     is_interlaced: bool
     has_alpha: bool
@@ -111,12 +114,14 @@ def probe(path: Path) -> VideoFacts:
 
 
 def check_whole(path: Path, facts: VideoFacts) -> None:
-    """Refuse a file whose video stream has fewer packets than its header announces.
+    """Refuse a file that its container reports as damaged or cut off.
 
     Raises:
-        DataError: it is cut off.
+        DataError: it is, or has fewer packets of video than its header announces.
     """
     timing = facts.timing
+    if facts.fault:
+        raise DataError(f"{path} is damaged: {facts.fault}; fetch it again")
     if not timing.num_frames:
         raise DataError(f"cannot read {path}: it holds no frames")
     claimed = facts.num_claimed
@@ -201,6 +206,7 @@ def _facts(path: Path, told: dict[str, Any], stamps: np.ndarray[Any, Any]) -> Vi
         num_read=num_read,
         num_claimed=told["num_claimed"],
         missing_s=max(0.0, missing / 1e6),
+        fault=container_fault(path, told["container"]),
         sample_aspect=aspect,
         is_interlaced=told["is_interlaced"],
         has_alpha=told["has_alpha"] or decodes_alpha,

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 from pathlib import Path
 
 from stylefacev_cli.errors import StyleFaceVError
+
+_ORIGIN = re.compile(r"\[([^\]@]{1,80}) @ (?:0x)?[0-9a-fA-F]+\] *")
+_OF_READING = ("in#", "vist#", "dec:", "demuxer")
+_MAX_TOLD = 120  # letters of a message
 
 QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
 
@@ -65,5 +70,23 @@ def reason_of_failure(messages: str, return_code: int) -> str:
         except ValueError:
             name = f"signal {-return_code}"
         return f"ffmpeg was stopped by {name}"
-    lines = [line.strip() for line in messages.splitlines() if line.strip()]
-    return f"ffmpeg failed with code {return_code}" + (f" ({lines[0]})" if lines else "")
+    lines = [text for line in messages.splitlines() if (text := _ORIGIN.sub("", line).strip())]
+    return f"ffmpeg failed with code {return_code}" + (
+        f" ({lines[0][:_MAX_TOLD]})" if lines else ""
+    )
+
+
+def faults_told(messages: str, decoder: str) -> list[str]:
+    """What demuxer and decoder report as errors, though ffmpeg went on and ended well.
+
+    Args:
+        messages: that ffmpeg wrote at `-loglevel error`, such as `[mjpeg @ 0x5581] bad vlc: 0`;
+            those of filters, encoders and muxers are left out.
+        decoder: name of the decoder.
+    """
+    faults = []
+    for line in messages.splitlines():
+        origin = _ORIGIN.match(line)
+        if origin and (origin[1] == decoder or origin[1].startswith(_OF_READING)):
+            faults.append(f"{decoder}: {' '.join(_ORIGIN.sub('', line).split())[:_MAX_TOLD]}")
+    return faults

@@ -23,7 +23,13 @@ from stylefacev_cli.media.facts import (
     check_whole,
     probe,
 )
-from stylefacev_cli.media.ffmpeg import as_file, cannot_start, find_ffmpeg, reason_of_failure
+from stylefacev_cli.media.ffmpeg import (
+    as_file,
+    cannot_start,
+    faults_told,
+    find_ffmpeg,
+    reason_of_failure,
+)
 from stylefacev_cli.media.frames import GROUND, Frame
 from stylefacev_cli.media.limited import limited_command
 from stylefacev_cli.media.reading_filters import reading_filters, reading_notes
@@ -39,6 +45,7 @@ INPUT_LIMITS = (
 MEMORY_BYTES = 768 * 2**20
 """Address space of an ffmpeg that reads an untrusted input, the pixels of its frames aside."""
 _BYTES_A_PIXEL = 112  # 16 frames that others refer to, those of each thread, and filters
+_MAX_MESSAGE_BYTES = 2**20
 _NUM_THREADS = min(4, os.cpu_count() or 1)
 # With several threads ffmpeg 9 decodes one file in some 20 to other pictures, without a word.
 _ONE_THREAD = ("theora", "vp3", "vp4")
@@ -91,10 +98,12 @@ def read_frames(
             process.kill()
             process.communicate()
         messages.seek(0)
-        text = messages.read(2**20).decode("utf-8", "replace")
+        text = messages.read(_MAX_MESSAGE_BYTES).decode("utf-8", "replace")
     if return_code != 0:
         errors = "\n".join(line for line in text.splitlines() if re.search("rror|nvalid", line))
         raise DataError(f"cannot read {path}: {reason_of_failure(errors, return_code)}")
+    if faults := faults_told(text, facts.codec):
+        raise DataError(f"{path} is damaged ({faults[0]}); fetch it again")
     _check_count(path, num_frames, min(facts.timing.num_frames_at(target), max_frames))
 
 
@@ -131,9 +140,10 @@ def _resampled_to(facts: VideoFacts, fps: float | Fraction | None) -> Fraction |
 def _command(
     executable: str, path: Path, facts: VideoFacts, target: Fraction | None, max_frames: int
 ) -> list[str]:
-    command = [executable, "-hide_banner", "-nostdin", "-loglevel", "error", "-xerror"]
+    command = [executable, "-hide_banner", "-nostdin", "-loglevel", "repeat+error", "-xerror"]
     num_threads = 1 if facts.codec in _ONE_THREAD else _NUM_THREADS
     command += ["-threads", str(num_threads), "-filter_threads", "1", *INPUT_LIMITS]
+    command += ["-err_detect", "crccheck+bitstream+buffer+careful"]
     if facts.decodes_alpha:
         command += ["-c:v", "libvpx" if facts.codec == "vp8" else "libvpx-vp9"]
     command += ["-timelimit", str(MAX_CPU_S), "-i", as_file(path)]
