@@ -171,10 +171,12 @@ def _probe(path: Path, state: tuple[int, ...]) -> VideoFacts:
         raise DataError(f"cannot read {path}: {told['error']}")
     if "stream" not in told:
         raise DataError(f"cannot read {path}: it holds no frames")
-    return _facts(path, told, np.frombuffer(stamps, np.int64))
+    return _facts(path, state[2], told, np.frombuffer(stamps, np.int64))
 
 
-def _facts(path: Path, told: dict[str, Any], stamps: np.ndarray[Any, Any]) -> VideoFacts:
+def _facts(
+    path: Path, num_bytes: int, told: dict[str, Any], stamps: np.ndarray[Any, Any]
+) -> VideoFacts:
     if len(stamps) >= _MAX_PACKETS:
         raise DataError(f"cannot read {path}: more than {_MAX_PACKETS} frames")
     width, height = told["coded_size"]
@@ -204,7 +206,7 @@ def _facts(path: Path, told: dict[str, Any], stamps: np.ndarray[Any, Any]) -> Vi
         height_px=height,
         timing=timing,
         num_read=num_read,
-        num_claimed=told["num_claimed"],
+        num_claimed=_credible(told["num_claimed"], num_bytes),
         missing_s=max(0.0, missing / 1e6),
         fault=container_fault(path, told["container"]),
         sample_aspect=aspect,
@@ -219,3 +221,8 @@ def _facts(path: Path, told: dict[str, Any], stamps: np.ndarray[Any, Any]) -> Vi
         is_yuv=pixels.startswith(("yuv", "nv", "p0")),
         num_audio=told["num_audio"],
     )
+
+
+def _credible(num_claimed: int, num_bytes: int) -> int:
+    """A claim of packets; 0 if the file has no room for them: its writer could not go back."""
+    return num_claimed if num_claimed <= num_bytes else 0

@@ -11,7 +11,8 @@ from pathlib import Path
 from stylefacev_cli.errors import StyleFaceVError
 
 _ORIGIN = re.compile(r"\[([^\]@]{1,80}) @ (?:0x)?[0-9a-fA-F]+\] *")
-_OF_READING = ("in#", "vist#", "dec:", "demuxer")
+_OF_DECODING = ("vist#", "dec:")
+_OF_DAMAGE = re.compile("crc|prematur|truncat|corrupt", re.IGNORECASE)  # not of titles
 _MAX_TOLD = 120  # letters of a message
 
 QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
@@ -87,6 +88,10 @@ def faults_told(messages: str, decoder: str) -> list[str]:
     faults = []
     for line in messages.splitlines():
         origin = _ORIGIN.match(line)
-        if origin and (origin[1] == decoder or origin[1].startswith(_OF_READING)):
-            faults.append(f"{decoder}: {' '.join(_ORIGIN.sub('', line).split())[:_MAX_TOLD]}")
+        if origin is None:
+            continue
+        text = " ".join(_ORIGIN.sub("", line).split())[:_MAX_TOLD]
+        of_decoder = origin[1] == decoder or origin[1].startswith(_OF_DECODING)
+        if of_decoder or _OF_DAMAGE.search(text):
+            faults.append(f"{decoder}: {text}")
     return faults

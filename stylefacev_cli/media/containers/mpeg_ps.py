@@ -18,9 +18,9 @@ def check(data: FileBytes) -> None:
         return
     at = 0
     while at < data.size:
-        if data.take(at, 1) == b"\x00" and _only_zeros(data, at):
-            return
         head = data.take(at, 4)
+        if head == bytes(4) and _only_zeros(data, at):
+            return
         if head[:3] != b"\x00\x00\x01" or head[3] < _END:
             raise FaultError("it has bytes that belong to no packet")
         if head[3] == _END:
@@ -42,9 +42,7 @@ def _pack_size(data: FileBytes, at: int) -> int:
 
 
 def _only_zeros(data: FileBytes, at: int) -> bool:
-    """Whether nothing but stuffing follows; a part begins with two zeros only."""
-    if data.take(at, min(4, data.size - at)).strip(b"\x00"):
-        return False
+    """Whether nothing but stuffing follows."""
     return all(
         not data.take(place, min(_BLOCK, data.size - place)).strip(b"\x00")
         for place in range(at, data.size, _BLOCK)
