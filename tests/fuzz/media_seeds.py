@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from odd_videos import ffmpeg
+from stylefacev_cli.media.ffmpeg import QUIET, find_ffmpeg
 
-NUM_FRAMES, FPS, SIZE = 24, 12, "96x64"
+NUM_FRAMES, FPS, SIZE = 24, 12, "64x64"
 _420 = ("-pix_fmt", "yuv420p")
 
 SEEDS: dict[str, tuple[str, Sequence[str]]] = {
@@ -32,12 +33,15 @@ SEEDS: dict[str, tuple[str, Sequence[str]]] = {
 """Names of formats → suffix, and how ffmpeg writes them."""
 
 
-def make_seeds(folder: Path, names: Iterable[str] = SEEDS) -> dict[str, Path]:
-    """Two seconds of each format, [24, 64, 96, 3]."""
+def make_seeds(
+    folder: Path, names: Iterable[str] = SEEDS, size: str = SIZE, num_frames: int = NUM_FRAMES
+) -> dict[str, Path]:
+    """A video of each format, uint8 [T, H, W, 3], by the names of the formats."""
     made = {}
     for number, name in enumerate(names):
         suffix, how = SEEDS[name]
         made[name] = folder / f"{number}.{suffix}"
-        source = f"testsrc2=s={SIZE}:r={FPS}:d={NUM_FRAMES / FPS}"
-        ffmpeg("-f", "lavfi", "-i", source, *how, "-threads", "1", made[name])
+        source = f"testsrc2=s={size}:r={FPS}:d={num_frames / FPS}"
+        command = [find_ffmpeg(), *QUIET, "-y", "-f", "lavfi", "-i", source, *how, "-threads", "1"]
+        subprocess.run([*command, str(made[name])], check=True)
     return made

@@ -7,6 +7,7 @@ for data in mutants(seeds, 500, random): ...
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -103,11 +104,9 @@ def _cross(data: bytes, other: bytes, random: Random) -> bytes:
 def _odd_number(data: bytes, other: bytes, random: Random) -> bytes:
     size = int(random.choice([1, 2, 4, 8]))
     number = int(_ODD_NUMBERS[int(random.integers(len(_ODD_NUMBERS)))]) % 2 ** (8 * size)
-    order = ("little", "big")[int(random.integers(2))]
+    order: Literal["little", "big"] = ("little", "big")[int(random.integers(2))]
     at = int(random.integers(len(data)))
-    return (
-        data[:at] + number.to_bytes(size, "big" if order == "big" else "little") + data[at + size :]
-    )
+    return data[:at] + number.to_bytes(size, order) + data[at + size :]
 
 
 def _nudge(data: bytes, other: bytes, random: Random) -> bytes:
