@@ -37,6 +37,7 @@ _CPU_S = 120
 _WALL_S = 600
 # MPEG program streams stamp a packet of several small frames once; their rate is constant.
 _STAMP_TOLERANCE = {"mpeg": 1.5}
+_DOLBY_VISION = ("dvh1", "dvhe", "dav1")  # tags of files that need it
 _TRUE_LENGTH = ("matroska", "flv")  # containers whose header states a length, not a guess
 
 PQ, HLG = 16, 18
@@ -53,7 +54,6 @@ class VideoFacts:
 
     Attributes:
         codec: name of the decoder.
-        tag: of the codec in the container.
         stream: number of the stream.
         width_px: of the stored frames.
         height_px: of the stored frames.
@@ -67,6 +67,7 @@ class VideoFacts:
         has_alpha: whether pixels can be transparent.
         is_transparent: whether one of the first frames shows through.
         decodes_alpha: by another decoder than usual: libvpx.
+        has_dolby_vision: whether one of the first frames has metadata of it.
         transfer: number of the transfer characteristics (ITU-T H.273).
         primaries: number of the colour primaries (ITU-T H.273).
         matrix: number of the matrix coefficients (ITU-T H.273).
@@ -76,7 +77,6 @@ class VideoFacts:
     """
 
     codec: str
-    tag: str
     stream: int
     width_px: int
     height_px: int
@@ -90,6 +90,7 @@ class VideoFacts:
     has_alpha: bool
     is_transparent: bool
     decodes_alpha: bool
+    has_dolby_vision: bool
     transfer: int
     primaries: int
     matrix: int
@@ -200,7 +201,6 @@ def _facts(
     aspect = Fraction(*told["sample_aspect"]) if told["sample_aspect"] else Fraction(1)
     return VideoFacts(
         codec=told["codec"],
-        tag=str(told["tag"]),
         stream=told["stream"],
         width_px=width,
         height_px=height,
@@ -214,6 +214,7 @@ def _facts(
         has_alpha=told["has_alpha"] or decodes_alpha,
         is_transparent=told["is_transparent"] or decodes_alpha,
         decodes_alpha=decodes_alpha,
+        has_dolby_vision=told["has_dolby_vision"] or told["tag"] in _DOLBY_VISION,
         transfer=told["transfer"],
         primaries=told["primaries"],
         matrix=told["matrix"],

@@ -125,6 +125,7 @@ class _Looks:
         self._frames = 0
         self._is_interlaced = False
         self._is_transparent = False
+        self._has_dolby_vision = False
 
     def take(self, packet: Packet[Any]) -> None:
         """Decode a packet, until some frames were seen."""
@@ -151,6 +152,7 @@ class _Looks:
             self._frames += 1
             self._is_interlaced |= bool(frame.interlaced_frame)
             self._is_transparent |= _is_transparent(frame)
+            self._has_dolby_vision |= any("DOVI" in str(part.type) for part in frame.side_data)
 
     def told(self) -> dict[str, Any]:
         """The findings; colours are known for sure once a frame was decoded."""
@@ -159,6 +161,7 @@ class _Looks:
             "pixel_format": codec.pix_fmt,
             "is_interlaced": self._is_interlaced,
             "is_transparent": self._is_transparent,
+            "has_dolby_vision": self._has_dolby_vision,
             "has_alpha": codec.format is not None and _has_alpha(codec.format),
             "matrix": int(codec.colorspace or 0),
             "primaries": int(codec.color_primaries or 0),

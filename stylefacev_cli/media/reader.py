@@ -140,7 +140,7 @@ def _resampled_to(facts: VideoFacts, fps: float | Fraction | None) -> Fraction |
 def _command(
     executable: str, path: Path, facts: VideoFacts, target: Fraction | None, max_frames: int
 ) -> list[str]:
-    command = [executable, "-hide_banner", "-nostdin", "-loglevel", "repeat+error", "-xerror"]
+    command = [executable, "-hide_banner", "-nostdin", "-loglevel", "error", "-xerror"]
     num_threads = 1 if facts.codec in _ONE_THREAD else _NUM_THREADS
     command += ["-threads", str(num_threads), "-filter_threads", "1", *INPUT_LIMITS]
     command += ["-err_detect", "crccheck+bitstream+buffer+careful"]

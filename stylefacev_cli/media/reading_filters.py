@@ -74,7 +74,7 @@ def _colours(path: Path, facts: VideoFacts) -> list[str]:
             "zscale=transfer=bt709:matrix=bt709:range=tv",
             "format=yuv444p",
         ]
-    if facts.tag in ("dvh1", "dvhe", "dav1"):
+    if facts.has_dolby_vision and facts.transfer == UNSPECIFIED:
         raise DataError(
             f"cannot read {path}: Dolby Vision without an HDR10 or HLG base; convert it"
         )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from odd_videos import beep_begins_s, grey_source, of_unlike_frames, with_beep
 from PIL import Image
 from tiny import TINY_FPS, TINY_RESOLUTION_PX, tiny_networks
 
@@ -130,6 +131,20 @@ def test_reenact_with_sound(call: Callable[..., Outcome], saved: Path) -> None:
     assert Path("absolute.mp4").read_bytes() != Path("out.mp4").read_bytes()
     code, _, err = call(*arguments, "-o", "out.mp4")
     assert code == 2 and "--force" in err
+
+
+@pytest.mark.parametrize("later_s", [0.0, 0.2])
+def test_sound_is_in_step(call: Callable[..., Outcome], saved: Path, later_s: float) -> None:
+    """Of a video of unlike frames, whose picture may begin later than its sound."""
+    source = grey_source(Path("source.mkv"), size=(32, 32))
+    silent = of_unlike_frames(source, Path("silent.mp4"))
+    driver = with_beep(silent, Path("driver.mp4"), 0.6, later_s)
+    arguments = ("reenact", "--source", "5", "--driving", str(driver), "--no-crop", "--audio")
+    code, _, err = call(*arguments, "-o", "out.mp4")
+    assert code == 0 and "frame rate varies" in err, err
+    begins_s = beep_begins_s(Path("out.mp4"))
+    assert begins_s == pytest.approx(0.6 - later_s, abs=0.02)
+    assert begins_s == pytest.approx(beep_begins_s(driver), abs=0.02)
 
 
 def test_reenactments_in_every_form(call: Callable[..., Outcome], saved: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ from PIL import Image
 
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.media import VideoSettings, frame_rate, read_frames, video_writer
-from stylefacev_cli.media.facts import probe
+from stylefacev_cli.media.facts import UNSPECIFIED, probe
 from stylefacev_cli.media.reader import claimed_frames, notes_on
+from stylefacev_cli.media.reading_filters import reading_filters
 from stylefacev_cli.media.sound import add_sound
 
 ALL = list(range(NUM_FRAMES))
@@ -98,6 +100,32 @@ def test_gif_of_unlike_delays(tmp_path: Path) -> None:
     assert all(number in places for number, places in zip(found, allowed, strict=True))
 
 
+@pytest.mark.parametrize("delays", [[40], [40] * 6 + [200] * 6])
+def test_apng(tmp_path: Path, delays: list[int]) -> None:
+    frames = [Image.fromarray(np.full((48, 64, 3), level(n), np.uint8)) for n in range(12)]
+    path = tmp_path / "a.png"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=(delays * 12)[:12])
+    found, timing = numbers(list(read_frames(path))), probe(path).timing
+    if len(delays) == 1:
+        assert found == list(range(12)) and timing.rate == 25 and timing.is_constant
+        return
+    assert timing.rate == Fraction(25, 3) and not timing.is_constant
+    times_s = [n * 0.04 if n < 6 else 0.24 + (n - 6) * 0.2 for n in range(12)]
+    allowed = _shown(times_s, 1.44, float(timing.rate))
+    assert all(number in places for number, places in zip(found, allowed, strict=True))
+
+
+def test_transparent_apng(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    frames = [Image.new("RGBA", (48, 48), (255, 0, 0, 0)) for _ in range(3)]
+    for number, frame in enumerate(frames):
+        frame.paste((0, 0, 255, 255), (number * 10, 0, number * 10 + 10, 20))
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100, disposal=1)
+    found = list(read_frames(path))
+    assert len(found) == 3 and found[1][40, 40].tolist() == [128] * 3
+    assert found[1][5, 15].tolist() == [0, 0, 255] and "neutral grey" in notes_on(path)[0]
+
+
 @pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
 def test_webm_without_durations(source: Path, tmp_path: Path, codec: str) -> None:
     path = tmp_path / "a.webm"
@@ -112,11 +140,15 @@ def test_webm_with_hidden_frames(source: Path, tmp_path: Path) -> None:
     assert claimed_frames(path) == NUM_FRAMES and len(list(read_frames(path))) == NUM_FRAMES
 
 
-@pytest.mark.parametrize("later_s", [0.0, 0.2, -0.2])
+@pytest.mark.parametrize(
+    ("rate", "later_s", "beep_s"), [(NTSC, 0.0, 0.6), (Fraction(25), 0.2, 0.6), (60, -0.2, 0.1)]
+)
 @pytest.mark.parametrize("suffix", CODECS)
-def test_sound_stays_in_step(source: Path, tmp_path: Path, suffix: str, later_s: float) -> None:
-    silent = at_rate(source, tmp_path / f"silent.{suffix}", Fraction(25))
-    driver = with_beep(silent, tmp_path / f"a.{suffix}", 0.6, later_s)
+def test_sound_stays_in_step(
+    source: Path, tmp_path: Path, suffix: str, rate: Fraction, later_s: float, beep_s: float
+) -> None:
+    silent = at_rate(source, tmp_path / f"silent.{suffix}", rate)
+    driver = with_beep(silent, tmp_path / f"a.{suffix}", beep_s, later_s)
     _check_step(driver, tmp_path)
 
 
@@ -125,6 +157,16 @@ def test_sound_stays_in_step(source: Path, tmp_path: Path, suffix: str, later_s:
 def test_sound_of_varying_rate(source: Path, tmp_path: Path, suffix: str, format_name: str) -> None:
     silent = of_unlike_frames(source, tmp_path / f"silent.{suffix}")
     _check_step(with_beep(silent, tmp_path / f"a.{suffix}", 0.4), tmp_path, format_name)
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_sound_of_webm_without_durations(source: Path, tmp_path: Path, codec: str) -> None:
+    live = ("-vf", "format=yuv420p", "-c:v", codec, "-c:a", "libopus", "-live", "1")
+    beep = "aevalsrc='if(gte(t,0.6),0.5*sin(2*PI*1000*t),0)':d=1.2:s=48000"
+    path = tmp_path / "a.webm"
+    ffmpeg("-i", source, "-f", "lavfi", "-i", beep, *live, path)
+    assert probe(path).timing.rate == 25
+    _check_step(path, tmp_path, "webm")
 
 
 def _check_step(driver: Path, folder: Path, format_name: str = "mp4") -> None:
@@ -229,6 +271,33 @@ def test_hdr(source: Path, tmp_path: Path, name: str, transfer: str) -> None:
     assert np.abs(shown - meant)[meant < 180].max() < 8 and np.abs(shown - meant).max() < 24
 
 
+@pytest.mark.parametrize(
+    ("how", "is_read"),
+    [
+        ((), False),  # as profile 5: colours that only Dolby Vision explains
+        (("-vf", "setparams=color_trc=smpte2084:color_primaries=bt2020"), True),  # HDR10 below it
+        (("-vf", "setparams=color_trc=bt709:color_primaries=bt709"), True),  # SDR below it
+    ],
+)
+def test_dolby_vision(tmp_path: Path, how: tuple[str, ...], is_read: bool) -> None:
+    path = _pattern(
+        tmp_path / "a.mp4", "-pix_fmt", "yuv420p10", "-c:v", "libx265", "-x265-params",
+        "log-level=error", "-tag:v", "dvh1", "-strict", "unofficial", *how,
+    )  # fmt: skip
+    if is_read:
+        assert len(list(read_frames(path))) == 25
+        return
+    with pytest.raises(DataError, match="Dolby Vision"):
+        list(read_frames(path))
+
+
+def test_metadata_of_dolby_vision_count_as_its_tag(source: Path) -> None:
+    """In Matroska there is no tag: frames have it beside them."""
+    facts = replace(probe(source), has_dolby_vision=True, is_yuv=True, transfer=UNSPECIFIED)
+    with pytest.raises(DataError, match="Dolby Vision"):
+        reading_filters(source, facts, None)
+
+
 def test_untagged_hd_is_bt709(tmp_path: Path) -> None:
     for size, matrix in (("64x64", "bt601"), ("1280x720", "bt709")):
         path = tmp_path / f"{size}.mp4"
@@ -272,8 +341,6 @@ def test_transparent_gif(tmp_path: Path) -> None:
 def test_own_files_go_through_no_filter(
     tmp_path: Path, format_name: str, size: tuple[int, int]
 ) -> None:
-    from stylefacev_cli.media.reading_filters import reading_filters
-
     path, settings = tmp_path / f"a.{format_name}", VideoSettings(*size, 25)
     with video_writer(path, format_name, settings) as writer:
         for number in ALL:
@@ -321,3 +388,41 @@ def test_facts_are_those_of_ffprobe(source: Path, tmp_path: Path, suffix: str) -
         if facts.timing.is_constant and path.stem != "beep" and declared != "0":
             told_rate = float(declared) / float(unit_s)
             assert float(facts.timing.rate or 0) == pytest.approx(told_rate, rel=2e-3)
+
+
+COLOURS = {"bt709": 1, "smpte170m": 6, "bt2020nc": 9, "bt2020": 9, "smpte2084": 16, "unknown": 2}
+
+
+@pytest.mark.skipif(shutil.which("ffprobe") is None, reason="no ffprobe")
+@pytest.mark.parametrize(
+    ("suffix", "how"),
+    [
+        ("gif", ()),
+        ("png", ("-f", "apng")),
+        ("mp4", ("-vf", "setsar=4/3,setparams=colorspace=bt709:color_primaries=bt709")),
+        ("mp4", ("-vf", "setparams=colorspace=smpte170m:range=pc", "-pix_fmt", "yuv420p")),
+        (
+            "mkv",
+            ("-vf", "format=yuv420p10,setparams=colorspace=bt2020nc:color_trc=smpte2084"),
+        ),
+        ("webm", ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p")),
+        ("mpg", ("-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-vf", "setfield=tff")),
+    ],
+)
+def test_shapes_and_colours_are_those_of_ffprobe(
+    tmp_path: Path, suffix: str, how: tuple[str, ...]
+) -> None:
+    path = _pattern(tmp_path / f"a.{suffix}", *how)
+    told, facts = _ffprobe(path), probe(path)
+    video = next(one for one in told["streams"] if one["codec_type"] == "video")
+    assert facts.codec.removeprefix("lib").split("-")[0] in (video["codec_name"], "vpx")
+    assert facts.sample_aspect == Fraction(
+        video.get("sample_aspect_ratio", "1:1").replace(":", "/").replace("0/1", "1/1")
+    )
+    named = {"matrix": "color_space", "transfer": "color_transfer", "primaries": "color_primaries"}
+    for ours, theirs in named.items():
+        if facts.is_yuv:
+            assert getattr(facts, ours) == COLOURS[video.get(theirs, "unknown")]
+    assert facts.is_full_range == (video.get("color_range") == "pc") or not facts.is_yuv
+    assert facts.is_interlaced == (video.get("field_order", "progressive") != "progressive")
+    assert facts.timing.num_frames == len(told["frames"]) == 25
