@@ -155,7 +155,7 @@ def _probe(path: Path, state: tuple[int, ...]) -> VideoFacts:
     script = [sys.executable, "-I", str(Path(probe_child.__file__).absolute()), json.dumps(asked)]
     try:
         done = subprocess.run(
-            limited_command(script, _MEMORY_BYTES, _CPU_S),
+            limited_command(script, _MEMORY_BYTES, _CPU_S, 0),
             stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_WALL_S,
             start_new_session=True,
         )  # fmt: skip

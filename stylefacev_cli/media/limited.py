@@ -17,13 +17,16 @@ _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
 
 
-def limited_command(command: list[str], memory_bytes: int, cpu_s: int) -> list[str]:
+def limited_command(
+    command: list[str], memory_bytes: int, cpu_s: int, file_bytes: int = -1
+) -> list[str]:
     """The command line that runs a command within limits; the command itself outside of POSIX.
 
     Args:
         command: the program and its arguments.
         memory_bytes: address space that it may take.
         cpu_s: processor time that it may take.
+        file_bytes: that it may write to a file, its messages as well; −1: any number.
 
     Raises:
         OSError: there is no such program.
@@ -33,11 +36,13 @@ def limited_command(command: list[str], memory_bytes: int, cpu_s: int) -> list[s
         raise OSError(number, os.strerror(number))
     if os.name != "posix":
         return command
-    limits = [str(os.getpid()), str(memory_bytes), str(cpu_s)]
+    limits = [str(number) for number in (os.getpid(), memory_bytes, cpu_s, file_bytes)]
     return [sys.executable, "-I", "-S", os.path.abspath(__file__), *limits, *command]
 
 
-def _become(parent: int, memory_bytes: int, cpu_s: int, command: list[str]) -> None:
+def _become(
+    parent: int, memory_bytes: int, cpu_s: int, file_bytes: int, command: list[str]
+) -> None:
     """Set the limits of this process, tie it to its parent, and become the command."""
     import resource
 
@@ -46,6 +51,8 @@ def _become(parent: int, memory_bytes: int, cpu_s: int, command: list[str]) -> N
         resource.RLIMIT_CPU: cpu_s,
         resource.RLIMIT_CORE: 0,
     }
+    if file_bytes >= 0:
+        wanted[resource.RLIMIT_FSIZE] = file_bytes
     for which, limit in wanted.items():
         hard = resource.getrlimit(which)[1]
         if hard != resource.RLIM_INFINITY:
@@ -65,4 +72,4 @@ def _become(parent: int, memory_bytes: int, cpu_s: int, command: list[str]) -> N
 
 
 if __name__ == "__main__":
-    _become(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    _become(*map(int, sys.argv[1:5]), sys.argv[5:])

@@ -80,7 +80,7 @@ def read_frames(
     with tempfile.TemporaryFile() as messages:
         try:
             process = subprocess.Popen(
-                limited_command(command, memory_bytes, MAX_CPU_S),
+                limited_command(command, memory_bytes, MAX_CPU_S, _MAX_MESSAGE_BYTES),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=messages,

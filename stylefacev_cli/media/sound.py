@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from stylefacev_cli.media.limited import limited_command
 from stylefacev_cli.media.reader import INPUT_LIMITS, MAX_CPU_S, MEMORY_BYTES
 
 _CODECS = {"mp4": ("aac", "mp4"), "mkv": ("aac", "matroska"), "webm": ("libopus", "webm")}
+_MAX_MESSAGE_BYTES = 2**20
+_MAX_SOUND_BYTES = 100_000  # a second
 SOUND_FORMATS = tuple(_CODECS)
 """Formats of a video that can have sound."""
 
@@ -48,21 +51,26 @@ def add_sound(video: Path, sound_from: Path, format_name: str) -> None:
     # Time stamps as they are in the file: ffmpeg would shift them by that of its first packet.
     command = [executable, *QUIET, "-xerror", *INPUT_LIMITS, "-i", as_file(video), "-copyts"]
     command += [*INPUT_LIMITS, "-i", as_file(sound_from), "-filter_complex"]
-    command += [_in_step(probe(sound_from).timing.start_s, probe(video).timing.length_s)]
+    length_s = probe(video).timing.length_s
+    command += [_in_step(probe(sound_from).timing.start_s, length_s)]
     command += ["-map", "0:v:0", "-map", "[sound]", "-c:v", "copy", "-c:a", codec]
     command += ["-map_metadata", "0", "-fflags", "+bitexact", "-flags:a", "+bitexact"]
-    command += ["-threads", "1"]
+    command += ["-threads", "1", "-filter_complex_threads", "1"]
     if muxer == "mp4":
         command += ["-movflags", "+faststart+use_metadata_tags"]
     try:
         with replacing(video) as mixed:
             command += ["-f", muxer, "-y", as_file(mixed)]
-            done = subprocess.run(
-                limited_command(command, MEMORY_BYTES, MAX_CPU_S),
-                stdin=subprocess.DEVNULL, capture_output=True, check=False, start_new_session=True,
-            )  # fmt: skip
+            with tempfile.TemporaryFile() as messages:
+                done = subprocess.run(
+                    limited_command(command, MEMORY_BYTES, MAX_CPU_S, _most_bytes(video, length_s)),
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=messages,
+                    check=False, start_new_session=True,
+                )  # fmt: skip
+                messages.seek(0)
+                text = messages.read(_MAX_MESSAGE_BYTES).decode("utf-8", "replace")
             if done.returncode != 0:
-                reason = reason_of_failure(done.stderr.decode("utf-8", "replace"), done.returncode)
+                reason = reason_of_failure(text, done.returncode)
                 if "space" in reason or "stopped by" in reason:
                     raise StyleFaceVError(f"cannot write {target}: {reason}")
                 raise DataError(f"cannot take the sound of {sound_from}: {reason}")
@@ -75,3 +83,8 @@ def _in_step(start_s: Fraction, length_s: Fraction) -> str:
     shift = f"asetpts=PTS-({start_s.numerator}/{start_s.denominator})/TB"
     fill = "aresample=async=1:first_pts=0"  # with silence
     return f"[1:a:0]{shift},atrim=start=0,{fill},atrim=end={float(length_s):.6f}[sound]"
+
+
+def _most_bytes(video: Path, length_s: Fraction) -> int:
+    """A size that no video with its sound comes near."""
+    return 2 * video.stat().st_size + 2**26 + int(length_s * _MAX_SOUND_BYTES)

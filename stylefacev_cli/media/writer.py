@@ -15,8 +15,16 @@ from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.media.ffmpeg import QUIET, as_file, cannot_start, find_ffmpeg, reason_of_failure
 from stylefacev_cli.media.formats import VideoSettings, encoder_arguments
 from stylefacev_cli.media.frames import Frame, FrameWriter, finishing, write_all
+from stylefacev_cli.media.limited import limited_command
 from stylefacev_cli.media.plain_writers import OWN_WRITERS, png_folder
 from stylefacev_cli.media.timing import as_rate
+
+_MEMORY_BYTES = 2**30
+"""Address space of an encoder, what it keeps of frames aside."""
+_BYTES_A_PIXEL = (
+    1024  # it takes some 400: frames that it looks ahead to, or that wait for a palette
+)
+_MAX_CPU_S = 7 * 24 * 3600
 
 
 class _EncoderGoneError(Exception):
@@ -101,10 +109,11 @@ def _ffmpeg(
     # A declared range and matrix of the input: without them the converter guesses, and warns.
     source += ["-color_range", "pc", "-framerate", str(as_rate(settings.fps)), "-i", "pipe:0"]
     executable = find_ffmpeg()
+    memory_bytes = _MEMORY_BYTES + _BYTES_A_PIXEL * settings.width_px * settings.height_px
     with tempfile.TemporaryFile() as messages:
         try:
             process = subprocess.Popen(
-                [executable, *QUIET, *source, *output],
+                limited_command([executable, *QUIET, *source, *output], memory_bytes, _MAX_CPU_S),
                 stdin=subprocess.PIPE,
                 stdout=stdout,
                 stderr=messages,
