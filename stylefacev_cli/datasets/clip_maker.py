@@ -44,6 +44,7 @@ from stylefacev_cli.detection.face_finders import (
 from stylefacev_cli.errors import DataError, StyleFaceVWarning, UsageError
 from stylefacev_cli.media import frame_rate, read_frames
 from stylefacev_cli.media.images import read_image
+from stylefacev_cli.media.reader import notes_on
 from stylefacev_cli.networks.stylefacev.landmarks import key_points_from_landmarks
 
 U8 = NDArray[np.uint8]
@@ -161,6 +162,7 @@ def prepare_source(
                 _prepare_video(source, writer, face_finder, done)
             else:
                 _prepare_image(source, writer, face_finder, done)
+        said += notes_on(source.path) if settings.is_video else []
     except DataError as error:
         done = Prepared(source.name)
         detail = str(error).replace(str(source.path), source.name)

@@ -6,9 +6,10 @@ folder of videos · folder of folders of frames · folder of images · a set of 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from stylefacev_cli.media.folders import (
     find_media,
 )
 from stylefacev_cli.media.images import read_image
+from stylefacev_cli.media.reader import notes_on
 
 MAX_FRAMES = 100_000  # of a video; a longer one is read no further
 U8 = NDArray[np.uint8]
@@ -44,6 +46,7 @@ class Video:
             first, first + step, …
         person: who is in it, where that is known; the same text is the same person.
         fps: frames a second, where the set says it of each video.
+        notes: what was done to it when it was read, such as tone-mapping: a phrase each.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Video:
     read: Callable[[int, int, int], U8]
     person: str | None = None
     fps: float | None = None
+    notes: Callable[[], list[str]] = list
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,10 @@ def open_videos(folder: Path) -> VideoSet:
 def _of_movies(folder: Path, media: MediaFiles) -> VideoSet:
     suffixes = {path.suffix.lower() for path in media.paths}
     codec = "+".join(sorted(suffix[1:] for suffix in suffixes if suffix in LOSSY_SUFFIXES))
-    videos = [Video(str(path), None, _of_movie(path)) for path in media.paths]
+    videos = [
+        Video(str(path), None, _of_movie(path), notes=partial(notes_on, path))
+        for path in media.paths
+    ]
     return VideoSet(
         str(folder), None, codec or "lossless", videos, tuple(media.paths), tuple(media.passed_over)
     )
@@ -256,11 +263,13 @@ class Taken:
         used: how many items, clips or images, were taken.
         too_short: how many videos have too few frames.
         damaged: names of the videos that cannot be read.
+        notes: what was done to videos when they were read, and to how many.
     """
 
     used: int = 0
     too_short: int = 0
     damaged: list[str] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -324,6 +333,7 @@ def items_of(
         video = videos.videos[number]
         try:
             frames = _taken_of(video, rule, random)
+            taken.notes.update(video.notes())
         except DataError:
             if not skip_damaged:
                 raise

@@ -8,9 +8,10 @@ Features are computed by all processes that torchrun has started, or read from t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,7 @@ class EvalSession:
         skip_damaged: go on after files that cannot be read.
         use_store: keep features of files, and take those that were kept.
         command: how the caller would repeat the call, for reports.
+        told: notes that the listener has, so that it gets each once.
     """
 
     listener: Listener
@@ -71,6 +73,15 @@ class EvalSession:
     skip_damaged: bool = False
     use_store: bool = True
     command: str = ""
+    told: set[tuple[str, str]] = field(default_factory=set)
+
+    def note_reading(self, videos: VideoSet, notes: Mapping[str, int]) -> None:
+        """Tell once what was done to videos of a set when they were read, and to how many."""
+        for text, count in notes.items():
+            if (videos.name, text) not in self.told:
+                self.told.add((videos.name, text))
+                files = "1 file" if count == 1 else f"{count} files"
+                self.listener.note(f"{videos.name}: {files}: {text}")
 
     def gather(
         self,
@@ -136,7 +147,7 @@ class EvalSession:
         from stylefacev_cli.evaluation.feature_store import Gathered
 
         rows: list[NDArray[np.floating]] = []
-        gathered = Gathered(np.zeros((0, 1), np.float32))
+        gathered, notes = Gathered(np.zeros((0, 1), np.float32)), Counter[str]()
         begin = 0
         while len(rows) < count and begin < len(videos):
             end = begin + -(-(count - len(rows)) // rule.most)
@@ -148,7 +159,10 @@ class EvalSession:
                     gathered.videos.append(name)
             gathered.too_short += sum(part.taken.too_short for part in parts)
             gathered.damaged += [name for part in parts for name in part.taken.damaged]
+            for part in parts:
+                notes.update(part.taken.notes)
             begin = end
+        self.note_reading(videos, notes)
         gathered.damaged.sort()
         if rows:
             gathered.rows = np.stack(rows).astype(np.float32)

@@ -254,6 +254,7 @@ def each_video(
         for item in islice(items, num_clips):
             yield item.video, item.frames
             advance(side)
+    session.note_reading(videos, taken.notes)
     if not taken.used:
         raise too_short(videos, rule.span)
 

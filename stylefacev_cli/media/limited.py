@@ -72,4 +72,5 @@ def _become(
 
 
 if __name__ == "__main__":
-    _become(*map(int, sys.argv[1:5]), sys.argv[5:])
+    parent, memory, cpu, file = map(int, sys.argv[1:5])
+    _become(parent, memory, cpu, file, sys.argv[5:])

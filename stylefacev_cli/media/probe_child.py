@@ -7,6 +7,7 @@ machine. Nothing is decided here, and no text of the file is told, names of form
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from array import array
@@ -152,7 +153,7 @@ class _Looks:
             self._frames += 1
             self._is_interlaced |= bool(frame.interlaced_frame)
             self._is_transparent |= _is_transparent(frame)
-            self._has_dolby_vision |= any("DOVI" in str(part.type) for part in frame.side_data)
+            self._has_dolby_vision |= _has_dolby_vision(frame)
 
     def told(self) -> dict[str, Any]:
         """The findings; colours are known for sure once a frame was decoded."""
@@ -173,6 +174,12 @@ class _Looks:
 
 def _has_alpha(pixels: av.VideoFormat) -> bool:
     return pixels.has_palette or any(part.is_alpha for part in pixels.components)
+
+
+def _has_dolby_vision(frame: av.VideoFrame) -> bool:
+    with contextlib.suppress(ValueError):  # a kind that this PyAV does not know
+        return any("DOVI" in str(part) for part in frame.side_data)
+    return False
 
 
 def _is_transparent(frame: av.VideoFrame) -> bool:

@@ -47,8 +47,9 @@ MEMORY_BYTES = 768 * 2**20
 _BYTES_A_PIXEL = 112  # 16 frames that others refer to, those of each thread, and filters
 _MAX_MESSAGE_BYTES = 2**20
 _NUM_THREADS = min(4, os.cpu_count() or 1)
-# With several threads ffmpeg 9 decodes one file in some 20 to other pictures, without a word.
-_ONE_THREAD = ("theora", "vp3", "vp4")
+# With several threads ffmpeg 9 decodes one file of Theora in some 20 to other pictures, without a
+# word, and does not tell of MPEG pictures parts of which it made up.
+_ONE_THREAD = ("theora", "vp3", "vp4", "mpeg1video", "mpeg2video")
 
 
 def read_frames(

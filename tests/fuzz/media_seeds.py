@@ -27,7 +27,7 @@ SEEDS: dict[str, tuple[str, Sequence[str]]] = {
     "WMV": ("wmv", ("-c:v", "wmv2", "-q:v", "3", *_420)),
     "Theora in Ogg": ("ogv", ("-c:v", "libtheora", "-q:v", "7", *_420)),
     "H.264 in FLV": ("flv", ("-c:v", "libx264", *_420)),
-    "H.263 in 3GP": ("3gp", ("-s", "128x96", "-c:v", "h263", "-q:v", "3", *_420)),
+    "H.263 in 3GP": ("3gp", ("-s", "352x288", "-c:v", "h263", "-q:v", "3", *_420)),
     "APNG": ("png", ("-c:v", "apng", "-f", "apng", "-plays", "0")),
 }
 """Names of formats → suffix, and how ffmpeg writes them."""
