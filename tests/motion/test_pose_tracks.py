@@ -95,7 +95,7 @@ def test_wrong_files(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.Monke
             read_track(path)
     path.write_bytes(data)
     monkeypatch.setattr(pose_tracks, "_MAX_BYTES", 100)
-    with pytest.raises(IntegrityError, match="too large"):
+    with pytest.raises(IntegrityError, match="more than any file of its kind"):
         read_track(path)
     monkeypatch.undo()
     monkeypatch.setattr(pose_tracks, "MAX_TRACK_FRAMES", 4)

@@ -108,7 +108,7 @@ def test_wrong_files(tmp_path: Path, manifest: Manifest, monkeypatch: pytest.Mon
         read_latent(path, manifest)
     write_latent(path, latent_of(manifest))
     monkeypatch.setattr(latents, "_MAX_BYTES", 100)
-    with pytest.raises(IntegrityError, match="too large"):
+    with pytest.raises(IntegrityError, match="more than any file of its kind"):
         read_latent(path, manifest)
 
 
