@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stylefacev_cli.errors import StyleFaceVWarning
 from stylefacev_cli.evaluation import feature_store
 from stylefacev_cli.evaluation.feature_store import Gathered, keep_features, read_features
-from stylefacev_cli.errors import StyleFaceVWarning
 
 KEY = {"videos": "0" * 64, "count": 3}
 

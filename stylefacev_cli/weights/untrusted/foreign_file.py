@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipInfo
 
-from stylefacev_cli.common.untrusted.pieces import Piece, open_piece, piece_of
-from stylefacev_cli.common.untrusted.safetensors_file import NotSafetensors, read_safetensors
-from stylefacev_cli.errors import IntegrityError, MissingWeightsError
-from stylefacev_cli.weights.untrusted.archives import (
+from stylefacev_cli.common.untrusted.archives import (
     checked_bytes,
     member_bytes,
     open_archive,
     stored_piece,
 )
+from stylefacev_cli.common.untrusted.pieces import Piece, open_piece, piece_of
+from stylefacev_cli.common.untrusted.safetensors_file import NotSafetensors, read_safetensors
+from stylefacev_cli.errors import IntegrityError, MissingWeightsError
 from stylefacev_cli.weights.untrusted.file_kinds import known_kind
 from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused, shown
 from stylefacev_cli.weights.untrusted.reader import (
