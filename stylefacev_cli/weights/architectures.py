@@ -124,7 +124,7 @@ def build_network(network: str, config: Any, num_bytes: int, path: Path) -> nn.M
     """
     try:
         # Each stored number takes two bytes or more; building needs a few copies of it.
-        with _allocating_at_most(num_bytes * 4 + 2**24, path), np.errstate(all="ignore"):
+        with allocating_at_most(num_bytes * 4 + 2**24, path), np.errstate(all="ignore"):
             module: nn.Module = _KINDS[network][1](config)
     except _NO_NETWORK as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -196,8 +196,8 @@ def _num_asked(name: str, args: tuple[Any, ...]) -> int:
 
 
 @contextmanager
-def _allocating_at_most(num_elements: int, path: Path) -> Iterator[None]:
-    """Stop a network that is far larger than its file, before it takes all memory.
+def allocating_at_most(num_elements: int, path: Path) -> Iterator[None]:
+    """Stop the making of a network that is far larger than its file, before it takes all memory.
 
     One thread: what is drawn here is overwritten at once, and threads waiting for each other in the
     many small operations can take seconds on a busy machine.
