@@ -24,6 +24,7 @@ from stylefacev_cli.weights.untrusted.reader import read_torch_pickle
 from stylefacev_cli.weights.untrusted.stored_tensor import ITEM_BYTES
 
 MAX_TENSORS = 10_000  # the largest known network has some 1,500
+_SMALL_BYTES = 2**16  # of what torch notes beside the numbers: versions, alignment, an identity
 _MAX_PICKLE_BYTES = 2**24  # of data.pkl, which holds no numbers; 10,000 tensors need 2 MB
 
 
@@ -72,6 +73,9 @@ def read_torch_zip(
         pickled = data_of(pickles[0], _MAX_PICKLE_BYTES)()
         described, storages = read_torch_pickle(piece_of(pickled), max_steps)
         swapped = _is_big_endian(path, members, folder, data_of)
+        for name in sorted(members.keys() - {pickles[0]}):
+            if not name.startswith(f"{folder}data/") and members[name].file_size <= _SMALL_BYTES:
+                data_of(name, _SMALL_BYTES)()  # is not used, but a damaged one says: damaged file
         for key, storage in storages.items():
             name = f"{folder}data/{key}"
             if name not in members or members[name].file_size != storage.num_bytes:
