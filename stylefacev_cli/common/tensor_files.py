@@ -21,6 +21,7 @@ from stylefacev_cli.common.untrusted.safetensors_file import NotSafetensors, rea
 from stylefacev_cli.errors import IntegrityError, UsageError
 
 MAX_DESCRIPTION = 2**20  # characters
+_MAX_DEPTH = 32  # of a description, which is written into others; ours have up to 6 levels
 _MAX_NUMBER = 1e4  # poses, appearances and ws are of the order of 1
 
 F32 = NDArray[np.float32]
@@ -100,6 +101,22 @@ class TensorFile(NamedTuple):
             about = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise IntegrityError(f"{path}: its description is damaged") from error
+        if _depth(about) > _MAX_DEPTH:
+            raise IntegrityError(f"{path}: its description is nested too deeply")
         if not isinstance(about, dict) or about.get("format") != self.format:
             raise IntegrityError(f"{path}: not a {self.kind} of format {self.format}")
         return about
+
+
+def _depth(value: Any) -> int:
+    """Levels of containers in plain values, counted no further than matters."""
+    level, parts = 0, [value]
+    while parts and level <= _MAX_DEPTH:
+        containers = [part for part in parts if isinstance(part, dict | list)]
+        parts = [
+            item
+            for part in containers
+            for item in (part.values() if isinstance(part, dict) else part)
+        ]
+        level += bool(containers)
+    return level

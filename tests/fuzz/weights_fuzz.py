@@ -243,6 +243,8 @@ def _watch(folder: Path) -> None:
         if _is_watching and event.startswith(_FORBIDDEN) and str(folder) not in str(arguments):
             _done.append(f"{event} {arguments!r}"[:120])
 
+    for name in ("cp437", "latin-1", "raw_unicode_escape", "utf-8"):
+        b"".decode(name)  # looked for at their first use
     sys.addaudithook(see)
 
 
