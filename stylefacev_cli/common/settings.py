@@ -209,12 +209,16 @@ class _StrictLoader(yaml.SafeLoader):
             text = key.value
             if not isinstance(text, str):
                 raise yaml.YAMLError("a key must be a text")
-            if text in seen and text != "<<":
+            if text in seen:  # `<<` too: merging many takes time by their square
                 raise yaml.YAMLError(f"the key {_short(text)} is there twice")
             if key.tag.endswith(":int") and len(text) > _MAX_KEY_DIGITS:  # they can be made collide
                 raise yaml.YAMLError(f"the key {_short(text)} is too large a number")
             seen.add(text)
-        return super().construct_mapping(node, deep)
+        num_keys = len(node.value)
+        made: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        if len(made) != num_keys and "<<" not in seen:
+            raise yaml.YAMLError("a key is there twice, in two spellings")
+        return made
 
 
 _RESOLVED = {
