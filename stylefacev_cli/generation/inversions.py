@@ -48,6 +48,11 @@ class InversionPlan:
     photos: tuple[Path, ...]
     paths: tuple[Path | None, ...]
 
+    @property
+    def outputs(self) -> list[list[Path]]:
+        """What is written, as `claimed` takes it: a latent and its picture."""
+        return [[path, picture_path(path)] for path in self.paths if path is not None]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class InvertedPerson:

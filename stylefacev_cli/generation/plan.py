@@ -89,7 +89,14 @@ def plan_videos(request: GenerateRequest, manifest: Manifest | None = None) -> P
         targets = missing
     tracks = builder.track_paths(targets)
     specs = tuple(builder.spec(target, tracks) for target in targets)
-    return Plan(settings, specs, tuple(skipped), to_stream=request.out == "-")
+    return Plan(
+        settings,
+        specs,
+        tuple(skipped),
+        to_stream=request.out == "-",
+        force=request.force,
+        skip_existing=request.skip_existing,
+    )
 
 
 def _open_people(request: GenerateRequest, manifest: Manifest) -> tuple[Identity, ...]:
