@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from stylefacev_cli.common.files import write_file, writing
-from stylefacev_cli.errors import IntegrityError, UsageError
+from stylefacev_cli.errors import DataError, IntegrityError
 
 MAX_DESCRIPTION = 2**20  # characters
 _MAX_NUMBER = 1e4  # poses, appearances and ws are of the order of 1
@@ -75,11 +75,11 @@ class TensorFile(NamedTuple):
             The tensors, finite and of sane size, and the description.
 
         Raises:
-            UsageError: there is no such file.
+            DataError: there is no such file.
             IntegrityError: it is of another kind, or damaged.
         """
         if not path.is_file():
-            raise UsageError(f"no such {self.kind}: {path}")
+            raise DataError(f"no such {self.kind}: {path}")
         if path.stat().st_size > max_bytes:
             raise IntegrityError(f"{path} is too large for a {self.kind}")
         try:

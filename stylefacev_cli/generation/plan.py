@@ -203,7 +203,7 @@ class _Builder:
         planned = without_existing(
             planned, "safetensors", force=request.force, skip_existing=request.skip_existing
         )
-        check_writable(planned)
+        check_writable(planned, beside="")
         return {(one.seeds, one.columns[0]): one.path for one in planned}
 
     def spec(self, target: Target, tracks: Mapping[Cell, Path]) -> VideoSpec:

@@ -193,7 +193,7 @@ def test_a_reenactment_of_itself(
         (["generate", "--seeds", "3", "--save-track", "T"], 2, "overwritten"),
         (["reenact", "--source", "1", "--driving", "T", "--audio", "-o", "a.mp4"], 2, "no sound"),
         (["reenact", "--source", "1", "--driving", "N", "--audio", "-o", "a.mp4"], 2, "no sound"),
-        (["reenact", "--source", "1", "--driving", "T", "-o", "a.txt"], 2, "ends in .mp4"),
+        (["reenact", "--source", "1", "--driving", "T", "-o", "a.txt"], 2, "only .mp4"),
         (["reenact", "--source", "1", "--driving", "T", "--json", "-o", "-"], 2, "--json"),
         (["reenact", "--source", "1", "--driving", "T", "--mix", "2:99", "-o", "a.mp4"], 2,
          "layers"),
