@@ -173,7 +173,7 @@ def test_a_reenactment_of_itself(
     ("arguments", "code", "told"),
     [
         (["track", "no.mp4", "-o", "a.safetensors"], 5, "no such video"),
-        (["track", "no.safetensors", "-o", "a.safetensors"], 2, "no such pose track"),
+        (["track", "no.safetensors", "-o", "a.safetensors"], 5, "no such pose track"),
         (["track", "T", "-o", "a.mp4"], 2, "ends in .safetensors"),
         (["track", "T", "-o", "T"], 2, "--force"),
         (["track", "T", "-o", "a.safetensors", "--smooth", "4"], 2, "odd"),
