@@ -4,7 +4,7 @@
     ├── UsageError             2   an argument or a setting makes no sense
     ├── MissingWeightsError    3   a model, asset or weight file is not there
     ├── IntegrityError         4   a file is there, but damaged or not what it claims to be
-    └── DataError              5   a data set or a media file cannot be used
+    └── DataError              5   a data set, a video, a photo … cannot be used, or is not there
 
 Codes 130 (Ctrl-C) and 143 (SIGTERM) belong to signals, see `cli/app.py`.
 """
@@ -41,6 +41,6 @@ class IntegrityError(StyleFaceVError):
 
 
 class DataError(StyleFaceVError):
-    """A data set or a media file that cannot be used."""
+    """A data set, a media file or another input that cannot be used, or is not there."""
 
     exit_code = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,11 @@ from stylefacev_cli.cli.request_options import takes
 from stylefacev_cli.cli.terminal import Terminal, is_terminal, stdout_stream
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.generation.requests import OUTPUT_PANEL, GenerateRequest
+
+if TYPE_CHECKING:
+    from stylefacev_cli.generation.outputs.output import Clock
+    from stylefacev_cli.generation.requests import RenderOptions
+    from stylefacev_cli.generation.spec import Plan
 
 
 @takes(GenerateRequest)
@@ -34,30 +39,37 @@ def generate(
 
     Example: stylefacev generate --seeds 0-9 --frames 64 --out videos/{seed:04}.mp4
     """
-    from stylefacev_cli.common.memory import keep_freed_memory
     from stylefacev_cli.generation import plan as planning
+    from stylefacev_cli.generation.outputs.claims import claimed_videos
     from stylefacev_cli.generation.outputs.output import Clock
-    from stylefacev_cli.generation.run import open_session, run
 
     terminal: Terminal = ctx.obj
     if request.out is None:
         request = replace(request, out="videos")
     check_stream(request.out, as_json)
     clock = Clock(terminal.started_s)
-    plan = planning.plan_videos(request)
-    if plan.skipped:
-        there = f"{len(plan.skipped)} of {len(plan.skipped) + len(plan.specs)}"
-        terminal.note(f"{there} videos are there already: skipped")
-    terminal.way_on = "; --skip-existing goes on from here"
+    with claimed_videos(planning.plan_videos(request)) as plan:
+        if plan.skipped:
+            there = f"{len(plan.skipped)} of {len(plan.skipped) + len(plan.specs)}"
+            terminal.note(f"{there} videos are there already, or being made: skipped")
+        terminal.way_on = "; --skip-existing goes on from here"
+        _make(plan, request.compute, terminal, clock, as_json)
+
+
+def _make(
+    plan: Plan, compute: RenderOptions, terminal: Terminal, clock: Clock, as_json: bool
+) -> None:
+    """Render and write the videos of a plan, and print what became of them."""
+    from stylefacev_cli.common.memory import keep_freed_memory
+    from stylefacev_cli.generation.run import open_session, run
+
     videos: list[dict[str, Any]] = []
     document: dict[str, Any] = {"videos": videos, "skipped": list(plan.skipped)}
     try:
         if plan.specs:
             keep_freed_memory()
-            compute = request.compute
-            session = open_session(
-                plan.settings.manifest, compute, terminal, clock, dtype=compute.dtype
-            )
+            manifest = plan.settings.manifest
+            session = open_session(manifest, compute, terminal, clock, dtype=compute.dtype)
             with stdout_stream(plan.to_stream) as stream:
                 for result in run(plan, session, stream):
                     videos.append({"path": str(result.path), **result.record})

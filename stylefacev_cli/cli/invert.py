@@ -23,23 +23,27 @@ def invert(ctx: typer.Context, request: InvertRequest, as_json: AsJson = False) 
     Example: stylefacev invert me.jpg --tune -o me.safetensors
     """
     from stylefacev_cli.generation.inversions import picture_path, plan_inversions, run_inversions
+    from stylefacev_cli.generation.outputs.claims import claimed
     from stylefacev_cli.generation.outputs.output import Clock, describe
     from stylefacev_cli.generation.run import open_session
 
     terminal: Terminal = ctx.obj
     clock = Clock(terminal.started_s)
     plan = plan_inversions(request)
-    session = open_session(plan.manifest, request.compute, terminal, clock, renders=False)
     people: list[dict[str, Any]] = []
-    for photo, person in zip(request.photos, run_inversions(plan, session), strict=True):
-        assert person.path is not None
-        picture = picture_path(person.path)
-        terminal.note(f"{person.path}: {person.describe()}, {person.seconds:.1f} s; see {picture}")
-        files = {"photo": photo, "path": str(person.path), "picture": str(picture)}
-        seconds, origin = round(person.seconds, 2), dict(person.latent.origin)
-        people.append({**files, **person.scores, "seconds": seconds, "origin": origin})
-        if not as_json:
-            terminal.result(str(person.path))
+    with claimed(plan.outputs, force=request.force):
+        session = open_session(plan.manifest, request.compute, terminal, clock, renders=False)
+        for photo, person in zip(request.photos, run_inversions(plan, session), strict=True):
+            assert person.path is not None
+            picture = picture_path(person.path)
+            terminal.note(
+                f"{person.path}: {person.describe()}, {person.seconds:.1f} s; see {picture}"
+            )
+            files = {"photo": photo, "path": str(person.path), "picture": str(picture)}
+            seconds, origin = round(person.seconds, 2), dict(person.latent.origin)
+            people.append({**files, **person.scores, "seconds": seconds, "origin": origin})
+            if not as_json:
+                terminal.result(str(person.path))
     timing = clock.summary()
     if as_json:
         terminal.result(json.dumps({"people": people, "timing": timing}, indent=2))

@@ -22,6 +22,7 @@ def reenact(ctx: typer.Context, request: ReenactRequest, as_json: AsJson = False
 
     Example: stylefacev reenact --source me.jpg --driving clip.mp4 --audio -o me.mp4
     """
+    from stylefacev_cli.generation.outputs.claims import claimed
     from stylefacev_cli.generation.outputs.output import Clock
     from stylefacev_cli.generation.reenactment import plan_reenactment, read_driver
     from stylefacev_cli.generation.run import open_session, run
@@ -32,14 +33,15 @@ def reenact(ctx: typer.Context, request: ReenactRequest, as_json: AsJson = False
     planned = plan_reenactment(request)
     compute = request.compute
     manifest = planned.settings.manifest
-    session = open_session(manifest, compute, terminal, clock, dtype=compute.dtype)
-    plan = read_driver(planned, session)
-    with stdout_stream(plan.to_stream) as stream:
-        for result in run(plan, session, stream):
-            if as_json:
-                video = {"path": str(result.path), **result.record}
-                document = {"videos": [video], "timing": clock.summary()}
-                terminal.result(json.dumps(document, indent=2))
-            elif result.path is not None:
-                terminal.result(str(result.path))
+    with claimed(planned.outputs, force=request.force):
+        session = open_session(manifest, compute, terminal, clock, dtype=compute.dtype)
+        plan = read_driver(planned, session)
+        with stdout_stream(plan.to_stream) as stream:
+            for result in run(plan, session, stream):
+                if as_json:
+                    video = {"path": str(result.path), **result.record}
+                    document = {"videos": [video], "timing": clock.summary()}
+                    terminal.result(json.dumps(document, indent=2))
+                elif result.path is not None:
+                    terminal.result(str(result.path))
     terminal.note(summary(1, plan.settings.motion.num_frames, clock.summary()))

@@ -21,6 +21,7 @@ def track(ctx: typer.Context, request: TrackRequest, as_json: AsJson = False) ->
 
     Example: stylefacev track clip.mp4 --scale mouth=1.3 --loop -o clip.safetensors
     """
+    from stylefacev_cli.generation.outputs.claims import claimed
     from stylefacev_cli.generation.outputs.output import Clock, describe
     from stylefacev_cli.generation.run import open_session
     from stylefacev_cli.generation.tracking import plan_track, run_track
@@ -28,8 +29,9 @@ def track(ctx: typer.Context, request: TrackRequest, as_json: AsJson = False) ->
     terminal: Terminal = ctx.obj
     clock = Clock(terminal.started_s)
     plan = plan_track(request)
-    session = open_session(plan.manifest, request.compute, terminal, clock, renders=False)
-    result = run_track(plan, session)
+    with claimed(plan.outputs, force=plan.force):
+        session = open_session(plan.manifest, request.compute, terminal, clock, renders=False)
+        result = run_track(plan, session)
     seconds = len(result) / result.fps
     length = f"{len(result)} poses, {seconds:.1f} s at {result.fps:g} frames per second"
     terminal.note(f"{length}; took {describe(clock.summary())}")

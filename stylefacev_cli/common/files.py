@@ -1,12 +1,22 @@
-"""Atomic writes – a file bears its final name only when it is complete – and locks between runs."""
+"""Atomic writes – a file bears its final name only when it is complete – and locks between runs.
+
+    .NAME.MACHINE-PID-START-RANDOM.part      what is being written, and by which process
+
+Nobody can plant a link at a name that nobody can guess, and the first write into a folder removes
+what processes left there that are gone.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import hashlib
 import json
 import os
+import platform
 import re
+import secrets
 import shutil
 import sys
 import time
@@ -17,28 +27,33 @@ from typing import IO, Any
 
 from stylefacev_cli.errors import MissingWeightsError, StyleFaceVError
 
-_PART = ".part"
+_PART = re.compile(r"\.(.+)\.([0-9a-f]{6})-([0-9]{1,10})-([0-9]{1,20})-[0-9a-f]{12}\.part", re.S)
+_FOREIGN_S = 24 * 3600.0  # after which the part of another machine counts as left behind
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _POLL_S = 0.1  # between two looks at a lock that another run holds
+_swept: set[tuple[int, int]] = set()  # folders that this process has looked through
 
 
 @contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, *, is_folder: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `target`; rename it to `target` when the block ends well.
 
     On any exception (Ctrl-C and SIGTERM included) the temporary file or folder is removed and
-    `target` stays as it was. A killed process can leave a hidden `.NAME.PID.part`; the next writer
-    of the same target removes it.
+    `target` stays as it was. A killed process can leave a hidden `.part`; the next process that
+    writes into the folder removes it.
 
     Args:
-        target: the file, or the folder of frames, that is to appear.
+        target: the file, or the folder, that is to appear.
+        is_folder: it is a folder.
 
     Yields:
-        The path to write to.
+        The path to write to: an empty file or folder.
 
     Raises:
         StyleFaceVError: the folder cannot be written or the rename failed.
     """
-    with _replacing(target, synced=False, guard=lambda: writing(target)) as part:
+    guard = functools.partial(writing, target)
+    with _replacing(target, is_folder=is_folder, synced=False, guard=guard) as part:
         yield part
 
 
@@ -47,26 +62,33 @@ def atomic_path(target: Path, *, synced: bool = False) -> Iterator[Path]:
     """As `replacing`, for callers with an error message of their own: `OSError` is left as it is.
 
     Args:
-        target: the file, or the folder, that is to appear.
+        target: the file that is to appear.
         synced: have all of a file on the disk before it gets its name; a power cut then leaves the
             old file or the new one.
 
     Yields:
         The path to write to.
     """
-    with _replacing(target, synced=synced, guard=contextlib.nullcontext) as part:
+    guard = contextlib.nullcontext
+    with _replacing(target, is_folder=False, synced=synced, guard=guard) as part:
         yield part
 
 
 @contextlib.contextmanager
 def _replacing(
-    target: Path, *, synced: bool, guard: Callable[[], AbstractContextManager[None]]
+    target: Path,
+    *,
+    is_folder: bool,
+    synced: bool,
+    guard: Callable[[], AbstractContextManager[None]],
 ) -> Iterator[Path]:
-    part = _part_of(target)
+    part = part_beside(target)
     with guard():
-        _remove_orphans(target)
-        if os.path.lexists(part):  # perhaps a link that somebody planted: never written through
-            remove(part)
+        remove_orphans(target.parent)
+        if is_folder:
+            part.mkdir()
+        else:  # exclusively, so through no link; who opens it again finds it there
+            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o666))
     try:
         yield part
         with guard():
@@ -112,7 +134,11 @@ def write_json(target: Path, content: Mapping[str, Any]) -> None:
         StyleFaceVError: the file cannot be written.
     """
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    write_file(target, text.encode())
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:  # of a name that is no UTF-8; escaped, Python reads it back
+        data = (json.dumps(content, indent=2) + "\n").encode()
+    write_file(target, data)
 
 
 def write_file(target: Path, content: bytes) -> None:
@@ -136,8 +162,11 @@ def write_atomic(target: Path, content: bytes, *, synced: bool = False) -> None:
 
 
 def final_name(part: Path) -> Path:
-    """The path that a temporary one of `replacing` stands for; any other path as it is."""
-    match = re.fullmatch(r"\.(.+?)\.[0-9]+(?:\.again)?" + re.escape(_PART), part.name)
+    """The path that a temporary one of `replacing` stands for; any other path as it is.
+
+    An over-long name is cut short in it.
+    """
+    match = _PART.fullmatch(part.name)
     return part.with_name(match[1]) if match else part
 
 
@@ -214,11 +243,73 @@ def _lock(file: IO[bytes], on_wait: Callable[[], None]) -> None:
             time.sleep(_POLL_S)
 
 
-def _part_of(target: Path) -> Path:
-    """The temporary path of a target; of a temporary one, a second for the same final name."""
-    final = final_name(target)
-    again = "" if final == target else ".again"
-    return target.with_name(f".{final.name}.{os.getpid()}{again}{_PART}")
+def part_beside(target: Path) -> Path:
+    """A new hidden path beside a target, that says which process writes it."""
+    owner = f"{_machine()}-{os.getpid()}-{_start_of(os.getpid()) or 0}-{secrets.token_hex(6)}"
+    room = name_max(target.parent) - len(f"..{owner}.part")
+    name = os.fsencode(final_name(target).name)[:room].decode("utf-8", "ignore")
+    return target.with_name(f".{name or '_'}.{owner}.part")
+
+
+def name_max(folder: Path) -> int:
+    """The bytes that a name in a folder may have."""
+    try:
+        return int(os.pathconf(folder, "PC_NAME_MAX"))
+    except (AttributeError, OSError, ValueError):  # there is none yet, or no such question
+        return 255
+
+
+def remove_orphans(folder: Path) -> None:
+    """Remove what processes that are gone were writing into a folder; once in each process.
+
+    A part of another machine, which shares the folder, goes when it is a day old.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    about = folder.stat()
+    if (about.st_dev, about.st_ino) in _swept:
+        return
+    _swept.add((about.st_dev, about.st_ino))
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _PART.fullmatch(entry.name) if entry.name.endswith(".part") else None
+            if match and _is_left(entry, match[2], int(match[3]), int(match[4])):
+                remove(folder / entry.name)
+
+
+def _is_left(entry: os.DirEntry[str], machine: str, pid: int, start: int) -> bool:
+    """Whether the process that was writing a part is gone."""
+    if machine != _machine():
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > _FOREIGN_S
+    if os.name == "nt":  # os.kill would end the process there
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        pass
+    now = _start_of(pid)  # another one may have the same number by now
+    return start != 0 and now is not None and now != start
+
+
+@functools.cache
+def _machine() -> str:
+    """Six digits for this machine, or the container, in which process numbers are unique."""
+    space = ""
+    with contextlib.suppress(OSError):
+        space = os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(f"{platform.node()} {space}".encode()).hexdigest()[:6]
+
+
+def _start_of(pid: int) -> int | None:
+    """When a process began, in ticks since the machine did; None where that cannot be known."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        return int(stat.rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _move(part: Path, target: Path) -> None:
@@ -226,32 +317,10 @@ def _move(part: Path, target: Path) -> None:
     if not (part.is_dir() and target.is_dir()):
         os.replace(part, target)
         return
-    old = target.with_name(f".{target.name}.{os.getpid()}.old{_PART}")
+    old = part_beside(target)
     os.replace(target, old)
     os.replace(part, target)
     remove(old)
-
-
-def _remove_orphans(target: Path) -> None:
-    """Remove what a killed process left of the same target, unless that process still lives."""
-    prefix = f".{final_name(target).name}."
-    for path in target.parent.iterdir():
-        if path.name.startswith(prefix) and path.name.endswith(_PART):
-            pid = path.name[len(prefix) :].split(".")[0]
-            if pid.isdecimal() and int(pid) != os.getpid() and not _alive(int(pid)):
-                remove(path)
-
-
-def _alive(pid: int) -> bool:
-    if os.name == "nt":  # os.kill would end the process there
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def _advice(code: int | None) -> str:

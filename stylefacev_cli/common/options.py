@@ -27,6 +27,9 @@ Result = TypeVar("Result")
 _BY_PLACE = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
+MAX_COUNT = 10_000_000
+"""The largest number that options of counts take: what is beyond it was mistyped."""
+
 _KEY = "stylefacev_option"
 _GROUP = "stylefacev_group"
 _NAMES_OF_TYPES = {

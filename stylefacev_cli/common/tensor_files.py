@@ -18,7 +18,7 @@ from safetensors.numpy import save
 from stylefacev_cli.common.files import write_file, writing
 from stylefacev_cli.common.untrusted.pieces import open_piece
 from stylefacev_cli.common.untrusted.safetensors_file import NotSafetensors, read_safetensors
-from stylefacev_cli.errors import IntegrityError, UsageError
+from stylefacev_cli.errors import DataError, IntegrityError
 
 MAX_DESCRIPTION = 2**20  # characters
 _MAX_DEPTH = 32  # of a description, which is written into others; ours have up to 6 levels
@@ -77,11 +77,11 @@ class TensorFile(NamedTuple):
             The tensors, finite and of sane size, and the description.
 
         Raises:
-            UsageError: there is no such file.
+            DataError: there is no such file.
             IntegrityError: it is of another kind, or damaged.
         """
         if not path.is_file():
-            raise UsageError(f"no such {self.kind}: {path}")
+            raise DataError(f"no such {self.kind}: {path}")
         try:
             file = read_safetensors(open_piece(path, max_bytes))
             about = self._description(path, file.metadata.get(self.key))

@@ -23,7 +23,7 @@ from stylefacev_cli.datasets.requests import (
 )
 from stylefacev_cli.datasets.set_builder import Origin, Progress, Report, prepare_set
 from stylefacev_cli.detection.face_finders import open_face_finder
-from stylefacev_cli.errors import UsageError
+from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.version import __version__
 
 _LICENCES = {"ravdess": RAVDESS_LICENCE, "ffhq": FFHQ_LICENCE}
@@ -110,7 +110,7 @@ def settings_of(request: PrepareRequest) -> PrepareSettings:
 
 def _hash_of(landmarks: Path) -> str:
     if not landmarks.is_file():
-        raise UsageError(f"--landmarks {landmarks}: no such file")
+        raise DataError(f"--landmarks {landmarks}: no such file")
     return sha256_of(landmarks)
 
 

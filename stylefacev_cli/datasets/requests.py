@@ -35,7 +35,7 @@ class Preparation:
         metavar="face-alignment|MODEL",
     )
     device: str = option("Where the face finder runs: cpu, cuda, mps.", default="cpu")
-    workers: int = option("Processes at work; one thread each.", default=1, minimum=1)
+    workers: int = option("Processes at work; one thread each.", default=1, minimum=1, maximum=1024)
     val_permille: int | None = option(
         "Fix the split: so many in 1000 persons are held out. By default training decides, by the "
         "same rule.",

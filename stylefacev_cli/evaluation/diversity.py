@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.common.options import group, option
+from stylefacev_cli.common.options import MAX_COUNT, group, option
+from stylefacev_cli.common.seed_ranges import MAX_SEED
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.evaluation.landmark_detector import (
     DETECTOR_HELP,
@@ -58,19 +59,20 @@ class DiversityRequest:
         "model:NAME?seeds=0-15&motion_seeds=0-3."
     )
     real: str | None = option(REAL_HELP, default=None)
-    clips: int = option("Videos of each side.", default=64, minimum=2)
+    clips: int = option("Videos of each side.", default=64, minimum=2, maximum=MAX_COUNT)
     frames: int | None = option(
         "Frames of each video.",
         default=None,
-        minimum=1,
         shown_default=f"{DEFAULT_FRAMES}; of shorter videos as many as all have",
+        minimum=1,
+        maximum=MAX_COUNT,
     )
-    pairs: int = option("Pairs of each kind.", default=200, minimum=1)
+    pairs: int = option("Pairs of each kind.", default=200, minimum=1, maximum=MAX_COUNT)
     features: str = option(
         "lpips-alex, lpips-vgg, efficientnet-lite0, or auto: LPIPS if its weights are there.",
         default="auto",
     )
-    seed: int = option("Of the choice of pairs.", default=0, minimum=0)
+    seed: int = option("Of the choice of pairs.", default=0, minimum=0, maximum=MAX_SEED)
     detector: str = option(DETECTOR_HELP, default=DEFAULT_MODEL)
     rates: RateOptions = group(RateOptions)
     compute: Reading = group(Reading)

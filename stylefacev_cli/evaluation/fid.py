@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from stylefacev_cli.common.options import group, option
+from stylefacev_cli.common.options import MAX_COUNT, group, option
+from stylefacev_cli.common.seed_ranges import MAX_SEED
 from stylefacev_cli.errors import MissingWeightsError, UsageError
 from stylefacev_cli.evaluation.session import (
     EvalSession,
@@ -37,11 +38,18 @@ class FidRequest:
     real: tuple[str, ...] = option(
         "Real ones, in the same forms; given twice, an even mix of both."
     )
-    images: int = option("Images of each side.", default=10_000, minimum=4)
-    per_video: int = option("Frames taken of each video, evenly spread.", default=1, minimum=1)
+    images: int = option("Images of each side.", default=10_000, minimum=4, maximum=MAX_COUNT)
+    per_video: int = option(
+        "Frames taken of each video, evenly spread.", default=1, minimum=1, maximum=MAX_COUNT
+    )
     features: str = option(FEATURES_HELP, default=AUTO)
     resize: str = option("clean or tensorflow1.", default="clean")
-    seed: int = option("Of the order of the real images, and of the subsets.", default=0, minimum=0)
+    seed: int = option(
+        "Of the order of the real images, and of the subsets.",
+        default=0,
+        minimum=0,
+        maximum=MAX_SEED,
+    )
     compute: StoredReading = group(StoredReading)
 
 

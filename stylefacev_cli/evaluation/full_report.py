@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.common.options import group, option
+from stylefacev_cli.common.options import MAX_COUNT, group, option
+from stylefacev_cli.common.seed_ranges import MAX_SEED
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.evaluation.diversity import DiversityRequest
 from stylefacev_cli.evaluation.fid import AUTO, FEATURES_HELP, FidRequest
@@ -57,22 +58,29 @@ class FullReportRequest:
     out: str | None = option(
         "Folder for report.json, .html and .txt.", default="report", metavar="FOLDER"
     )
-    clips: int = option("Clips of each side, for FVD.", default=2048)
-    images: int = option("Images of each side, for FID.", default=2048)
-    videos: int = option("Videos of each side, for motion and identity.", default=64)
+    clips: int = option("Clips of each side, for FVD.", default=2048, minimum=2, maximum=MAX_COUNT)
+    images: int = option(
+        "Images of each side, for FID.", default=2048, minimum=4, maximum=MAX_COUNT
+    )
+    videos: int = option(
+        "Videos of each side, for motion and identity.", default=64, minimum=1, maximum=MAX_COUNT
+    )
     frames: int | None = option(
         "Frames of those videos.",
         default=None,
-        minimum=2,
         shown_default="64; of shorter videos as many as all have",
+        minimum=2,
+        maximum=MAX_COUNT,
     )
-    pairs: int = option("Rendered pairs of people, for recomposition.", default=64, minimum=2)
+    pairs: int = option(
+        "Rendered pairs of people, for recomposition.", default=64, minimum=2, maximum=MAX_COUNT
+    )
     framing: str | None = option(FRAMING_HELP, default=None)
     look: str | None = option(LOOK_HELP, default=None)
     features: str = option(f"Network of FID: {FEATURES_HELP}", default=AUTO)
     rates: RateOptions = group(RateOptions)
     detector: str = option(DETECTOR_HELP, default=DEFAULT_MODEL)
-    seed: int = option("Of all that is drawn.", default=0, minimum=0)
+    seed: int = option("Of all that is drawn.", default=0, minimum=0, maximum=MAX_SEED)
     compute: StoredReading = group(StoredReading)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.common.options import group, option
+from stylefacev_cli.common.options import MAX_COUNT, group, option
+from stylefacev_cli.common.seed_ranges import MAX_SEED
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.evaluation.session import (
     EvalSession,
@@ -43,10 +44,10 @@ class FvdRequest:
     protocol: str | None = option(
         "fvd2048_16f, fvd2048_128f or fvd2048_128f_subsample8f.", default=None
     )
-    clips: int = option("Clips of each side.", default=2048)
-    frames: int = option("Frames of a clip.", default=16)
-    stride: int = option("From frame to frame of a clip.", default=1)
-    seed: int = option("Of the places of the real clips.", default=0, minimum=0)
+    clips: int = option("Clips of each side.", default=2048, minimum=2, maximum=MAX_COUNT)
+    frames: int = option("Frames of a clip.", default=16, minimum=1, maximum=MAX_COUNT)
+    stride: int = option("From frame to frame of a clip.", default=1, minimum=1, maximum=MAX_COUNT)
+    seed: int = option("Of the places of the real clips.", default=0, minimum=0, maximum=MAX_SEED)
     controls: bool = option(
         "Measure other real clips as well: frozen and shuffled.",
         default=False,

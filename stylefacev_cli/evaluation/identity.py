@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.common.options import group, option
+from stylefacev_cli.common.options import MAX_COUNT, group, option
 from stylefacev_cli.evaluation.reports.headline_figures import curve_line
 from stylefacev_cli.evaluation.session import (
     EvalSession,
@@ -51,12 +51,13 @@ class IdentityRequest:
 
     fake: str = option(FAKE_HELP)
     real: str | None = option(REAL_HELP, default=None)
-    clips: int = option("Videos of each side.", default=50, minimum=1)
+    clips: int = option("Videos of each side.", default=50, minimum=1, maximum=MAX_COUNT)
     frames: int | None = option(
         "Frames of each video.",
         default=None,
-        minimum=2,
         shown_default=f"{DEFAULT_FRAMES}; of shorter videos as many as all have",
+        minimum=2,
+        maximum=MAX_COUNT,
     )
     features: str = option(
         "arcface-iresnet50, dlib-face, or auto: ArcFace if its weights are there.", default="auto"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from stylefacev_cli.common.options import group, option
+from stylefacev_cli.common.options import MAX_COUNT, group, option
 from stylefacev_cli.evaluation.landmark_detector import DETECTOR_HELP, choose_detector
 from stylefacev_cli.evaluation.reports.headline_figures import MOTION_UNITS
 from stylefacev_cli.evaluation.session import (
@@ -47,12 +47,13 @@ class MotionRequest:
 
     fake: str = option(FAKE_HELP)
     real: str | None = option(REAL_HELP, default=None)
-    clips: int = option("Videos of each side.", default=100, minimum=1)
+    clips: int = option("Videos of each side.", default=100, minimum=1, maximum=MAX_COUNT)
     frames: int | None = option(
         "Frames of each video.",
         default=None,
-        minimum=8,
         shown_default=f"{DEFAULT_FRAMES}; of shorter videos as many as all have",
+        minimum=8,
+        maximum=MAX_COUNT,
     )
     rates: RateOptions = group(RateOptions)
     detector: str = option(DETECTOR_HELP, default=DEFAULT_MODEL)

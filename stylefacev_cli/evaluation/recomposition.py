@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.common.options import group, option
+from stylefacev_cli.common.options import MAX_COUNT, group, option
+from stylefacev_cli.common.seed_ranges import MAX_SEED
 from stylefacev_cli.evaluation.session import Compute, EvalSession, Report
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
@@ -36,8 +37,8 @@ class RecompositionRequest:
     model: str = option(
         MODEL_HELP, default=DEFAULT_MODEL, flags=("--model", "-m"), metavar="NAME|FOLDER"
     )
-    pairs: int = option("Pairs of people, at least 2.", default=64)
-    seed: int = option("Of the people.", default=0)
+    pairs: int = option("Pairs of people, at least 2.", default=64, minimum=2, maximum=MAX_COUNT)
+    seed: int = option("Of the people.", default=0, minimum=0, maximum=MAX_SEED)
     framing: str | None = option(FRAMING_HELP, default=None)
     look: str | None = option(LOOK_HELP, default=None)
     perceptual: str = option(

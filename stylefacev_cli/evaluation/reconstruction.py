@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from stylefacev_cli.common.options import group, option
+from stylefacev_cli.common.options import MAX_COUNT, group, option
+from stylefacev_cli.common.seed_ranges import MAX_SEED
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.evaluation.recomposition import (
     FRAMING_HELP,
@@ -47,8 +48,13 @@ class ReconstructionRequest:
     real: str | None = option(
         "Square face images or videos; rendered people by default.", default=None
     )
-    pairs: int = option("Pairs of people, at least 2.", default=64)
-    seed: int = option("Of the rendered people, or of the order of real ones.", default=0)
+    pairs: int = option("Pairs of people, at least 2.", default=64, minimum=2, maximum=MAX_COUNT)
+    seed: int = option(
+        "Of the rendered people, or of the order of real ones.",
+        default=0,
+        minimum=0,
+        maximum=MAX_SEED,
+    )
     framing: str | None = option(FRAMING_HELP, default=None)
     look: str | None = option(LOOK_HELP, default=None)
     identity: str = option(

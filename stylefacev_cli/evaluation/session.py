@@ -38,7 +38,9 @@ Report = dict[str, Any]
 class Compute:
     """Options of every measurement."""
 
-    threads: int | None = option("CPU threads.", default=None, minimum=1, shown_default="all")
+    threads: int | None = option(
+        "CPU threads.", default=None, shown_default="all", minimum=1, maximum=1024
+    )
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ class RateOptions:
         "Frames a second, where neither the file nor the JSON beside it says.",
         default=None,
         minimum=1,
+        maximum=1000,
     )
     resample: bool = option(
         "Where the sides have unlike numbers of frames a second, measure all at the lowest; else "

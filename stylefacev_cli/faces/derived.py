@@ -64,8 +64,7 @@ def write_derived(kind: str, key: str, arrays: Mapping[str, NDArray[Any]]) -> No
 def _prune(folder: Path, kind: str) -> None:
     long_ago_s = time.time() - KEPT_S
     files = sorted(folder.glob(f"{kind}-*.npz"), key=_used_s, reverse=True)
-    parts = list(folder.glob(f".{kind}-*.part"))  # of processes that were killed
-    for path in files[NUM_KEPT:] + parts:
+    for path in files[NUM_KEPT:]:
         if _used_s(path) < long_ago_s:
             with contextlib.suppress(OSError):
                 path.unlink()

@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
@@ -21,6 +20,7 @@ from stylefacev_cli.faces.mesh import FaceMesh
 from stylefacev_cli.faces.palette import smooth_step
 from stylefacev_cli.faces.parameters import Identity
 from stylefacev_cli.faces.skin_paint import hairline
+from stylefacev_cli.networks.compiled import njit
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -134,13 +134,13 @@ def _noise() -> _Noise:
     return _Noise(ring(1.5), ring(2.0), ring(5.0), sheet / sheet.std())
 
 
-@njit(cache=True)
+@njit()
 def _step(low: float, high: float, x: float) -> float:
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
-@njit(cache=True)
+@njit()
 def _guide_curves(
     scalp: F64,
     scalp_height: F64,
@@ -226,7 +226,7 @@ def _guide_curves(
     return points, offsets, along, tip
 
 
-@njit(cache=True)
+@njit()
 def _shells(points: F64, offsets: F64, along: F64, tip: F64, shear: F64, levels: F64) -> F32:
     """Vertices [L*(A+1)*K, 13] of the offset sheets, with normals and strands' tangents."""
     num, rings = along.shape

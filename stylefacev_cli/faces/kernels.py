@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from stylefacev_cli.networks.compiled import njit
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 
 
-@njit(cache=True)
+@njit()
 def vertex_normals(vertices: F32, triangles: I32) -> F32:
     """Area-weighted unit normals. vertices: [V, 3]; triangles: [T, 3] → [V, 3] float32."""
     normals = np.zeros_like(vertices)
@@ -38,7 +39,7 @@ def vertex_normals(vertices: F32, triangles: I32) -> F32:
     return normals
 
 
-@njit(cache=True)
+@njit()
 def cast_rays(
     origins: F64, directions: F64, vertices: F32, triangles: I32
 ) -> tuple[NDArray[np.int64], F64]:
@@ -96,7 +97,7 @@ def cast_rays(
     return hits, weights
 
 
-@njit(cache=True)
+@njit()
 def rasterise(points: F64, triangles: I32, size: int) -> tuple[I32, F64, F64]:
     """Depth-buffered triangles on a square grid.
 

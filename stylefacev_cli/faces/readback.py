@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from stylefacev_cli.faces.camera import View
 from stylefacev_cli.faces.posed_head import SeenLandmarks
+from stylefacev_cli.networks.compiled import njit
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -48,7 +48,7 @@ def camera_distance(depth: F64, view: View) -> F64:
     return np.asarray(b / (2 * depth - 1 + a))
 
 
-@njit(cache=True)
+@njit()
 def shrink(pixels: U8, factor: int) -> U8:
     """The picture [S, S, 3], upright: means of boxes of RGBA pixels [F*S, F*S, 4]."""
     size = pixels.shape[0] // factor
@@ -65,7 +65,7 @@ def shrink(pixels: U8, factor: int) -> U8:
     return out
 
 
-@njit(cache=True)
+@njit()
 def hair_share(pixels: U8, block: int) -> U8:
     """How much of each block of RGBA pixels [B*S, B*S, 4] is hair: [S, S], upright, 255 for all.
 

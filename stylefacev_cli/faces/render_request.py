@@ -79,4 +79,4 @@ class RenderRequest:
 
     out: Path = option("Folder for the set; continued if it exists.")
     settings: RenderSettings = group(RenderSettings)
-    processes: int = option("Processes that render at once.", default=1)
+    processes: int = option("Processes that render at once.", default=1, minimum=1, maximum=1024)

@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
@@ -20,6 +19,7 @@ from stylefacev_cli.faces import bake
 from stylefacev_cli.faces.mesh import load_mesh
 from stylefacev_cli.faces.palette import skin_color, smooth_step
 from stylefacev_cli.faces.parameters import Identity
+from stylefacev_cli.networks.compiled import njit
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -193,7 +193,7 @@ def _features() -> _Features:
     )
 
 
-@njit(cache=True)
+@njit()
 def _brow_centre(along: float, height: float, arch: float, slant: float) -> float:
     t = min(max(along, 0.0), 1.0)
     rise = arch * math.sin(t**1.1 * math.pi * 0.8) - 0.022 * along
@@ -201,12 +201,12 @@ def _brow_centre(along: float, height: float, arch: float, slant: float) -> floa
     return _BROW_HEIGHT_DM + height + rise - slant * inner
 
 
-@njit(cache=True)
+@njit()
 def _brow_half_width(along: float, thickness: float) -> float:
     return float(thickness * (0.86 + 0.14 * _step(0.0, 0.3, along) - 0.66 * _step(0.4, 1.0, along)))
 
 
-@njit(cache=True)
+@njit()
 def _step(low: float, high: float, x: float) -> float:
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
@@ -226,7 +226,7 @@ _TAKES = np.array(
 )
 
 
-@njit(cache=True, fastmath=True)
+@njit(fastmath=True)
 def _paint(
     features: _Features,
     amounts: F32,
@@ -273,7 +273,7 @@ def _paint(
     return out
 
 
-@njit(cache=True, fastmath=True)
+@njit(fastmath=True)
 def _cover(
     features: _Features, beard_amount: float, line: F32, beard: F32, scalp: F32, scalp_cover: F32
 ) -> NDArray[np.uint8]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 
@@ -24,6 +23,7 @@ from stylefacev_cli.faces.palette import average_tone, skin_color, smooth_step
 from stylefacev_cli.faces.parameters import Identity
 from stylefacev_cli.faces.skin_paint import average_hairline
 from stylefacev_cli.media.images import open_image
+from stylefacev_cli.networks.compiled import njit
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -342,7 +342,7 @@ def _square_roots() -> U8:
     return np.asarray(np.rint(255 * np.exp(logs / 2)), np.uint8)
 
 
-@njit(cache=True)
+@njit()
 def _blend(  # noqa: PLR0913 - a compiled loop, which takes arrays and numbers only
     low: I16,
     detail: I16,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from stylefacev_cli.common.listener import Listener, LogListener
 from stylefacev_cli.common.options import with_keywords
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.generation.outputs.claims import claimed, claimed_videos
 from stylefacev_cli.generation.outputs.output import Clock
 from stylefacev_cli.generation.outputs.video import Video
 from stylefacev_cli.generation.requests import (
@@ -56,10 +57,10 @@ def generate(
     if request.save_track is not None and request.out is None:
         raise UsageError("save_track: tracks are saved with the files of videos; give out, too")
     request, manifest = _with_model(request, model)
-    plan = plan_videos(request, manifest)
-    if not plan.specs:
-        return []
-    return _videos(plan, _session(plan.settings.manifest, model, request, listener))
+    with claimed_videos(plan_videos(request, manifest)) as plan:
+        if not plan.specs:
+            return []
+        return _videos(plan, _session(plan.settings.manifest, model, request, listener))
 
 
 @with_keywords(ReenactRequest, "source", "driving")
@@ -83,8 +84,9 @@ def reenact(
 
     request, manifest = _with_model(request, model)
     plan = plan_reenactment(request, manifest)
-    session = _session(plan.settings.manifest, model, request, listener)
-    videos = _videos(read_driver(plan, session), session)
+    with claimed(plan.outputs, force=request.force):
+        session = _session(plan.settings.manifest, model, request, listener)
+        videos = _videos(read_driver(plan, session), session)
     assert isinstance(videos, Video)
     return videos
 
@@ -114,8 +116,9 @@ def invert(
 
     request, manifest = _with_model(request, model)
     plan = plan_inversions(request, manifest)
-    session = _session(plan.manifest, model, request, listener, renders=False)
-    people = list(run_inversions(plan, session))
+    with claimed(plan.outputs, force=request.force):
+        session = _session(plan.manifest, model, request, listener, renders=False)
+        people = list(run_inversions(plan, session))
     return people[0] if len(people) == 1 else people
 
 
@@ -141,7 +144,8 @@ def track(
 
     request, manifest = _with_model(request, model)
     plan = plan_track(request, manifest)
-    return run_track(plan, _session(plan.manifest, model, request, listener, renders=False))
+    with claimed(plan.outputs, force=plan.force):
+        return run_track(plan, _session(plan.manifest, model, request, listener, renders=False))
 
 
 def _with_model(request: Any, model: AnyModel | None) -> tuple[Any, Manifest | None]:

@@ -59,9 +59,9 @@ def open_driving(source: str | MotionInMemory, manifest: Manifest) -> DrivingMot
     """Open a video, a track, or a track of `sf.track`.
 
     Raises:
-        UsageError: there is no such track, or it is of another model.
+        UsageError: the track is of another model.
         IntegrityError: the track is damaged.
-        DataError: there is no such video, or it does not say how many frames a second it has.
+        DataError: there is no such file, or the video does not say how many frames a second it has.
     """
     from stylefacev_cli.common.hashing import sha256_of
     from stylefacev_cli.media import frame_rate

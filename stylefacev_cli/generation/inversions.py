@@ -14,7 +14,7 @@ from stylefacev_cli.common.files import write_file
 from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.generation.identities import invert_photo
-from stylefacev_cli.generation.outputs.output_paths import check_new_files
+from stylefacev_cli.generation.outputs.output_paths import check_ending, check_new_files
 from stylefacev_cli.generation.photo_crop import read_photo
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
 
@@ -47,6 +47,11 @@ class InversionPlan:
     manifest: Manifest
     photos: tuple[Path, ...]
     paths: tuple[Path | None, ...]
+
+    @property
+    def outputs(self) -> list[list[Path]]:
+        """What is written, as `claimed` takes it: a latent and its picture."""
+        return [[path, picture_path(path)] for path in self.paths if path is not None]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -203,6 +208,7 @@ def plan_latents(out: str, photos: Sequence[Path]) -> list[Path]:
     """
     if not out:
         raise UsageError("--out is empty; give a folder, or a name that ends in .safetensors")
+    check_ending(out, [_SUFFIX], "--out")
     has_field, is_name = "{name}" in out, out.lower().endswith(_SUFFIX)
     if re.search("[{}]", out.replace("{name}", "")):
         raise UsageError(f"--out {out}: the only field is {{name}}")

@@ -89,7 +89,14 @@ def plan_videos(request: GenerateRequest, manifest: Manifest | None = None) -> P
         targets = missing
     tracks = builder.track_paths(targets)
     specs = tuple(builder.spec(target, tracks) for target in targets)
-    return Plan(settings, specs, tuple(skipped), to_stream=request.out == "-")
+    return Plan(
+        settings,
+        specs,
+        tuple(skipped),
+        to_stream=request.out == "-",
+        force=request.force,
+        skip_existing=request.skip_existing,
+    )
 
 
 def _open_people(request: GenerateRequest, manifest: Manifest) -> tuple[Identity, ...]:
@@ -196,7 +203,7 @@ class _Builder:
         planned = without_existing(
             planned, "safetensors", force=request.force, skip_existing=request.skip_existing
         )
-        check_writable(planned)
+        check_writable(planned, beside="")
         return {(one.seeds, one.columns[0]): one.path for one in planned}
 
     def spec(self, target: Target, tracks: Mapping[Cell, Path]) -> VideoSpec:

@@ -49,6 +49,11 @@ class ReenactmentPlan:
     driver: DrivingMotion
     path: Path | None
 
+    @property
+    def outputs(self) -> list[list[Path]]:
+        """What is written, as `claimed` takes it."""
+        return [] if self.path is None else [[self.path]]
+
 
 def plan_reenactment(request: ReenactRequest, manifest: Manifest | None = None) -> ReenactmentPlan:
     """The reenactment of a request, checked before any network is loaded.

@@ -96,6 +96,12 @@ class VideoSpec:
     path: Path | None = None
 
     @property
+    def paths(self) -> tuple[Path, ...]:
+        """All that is written: the video, and the tracks of its faces."""
+        paths = (self.path, *(face.track_path for face in self.faces))
+        return tuple(path for path in paths if path is not None)
+
+    @property
     def num_frames(self) -> int:
         """The frames that are rendered: 1 of a contact sheet."""
         return 1 if self.settings.sheet else self.settings.motion.num_frames
@@ -140,12 +146,16 @@ class Plan:
         specs: of each video.
         skipped: paths of videos that are there already.
         to_stream: the one video goes to a stream.
+        force: what is there is overwritten.
+        skip_existing: what is there is left out; None: there is no such option.
     """
 
     settings: RenderSettings
     specs: tuple[VideoSpec, ...]
     skipped: tuple[str, ...] = ()
     to_stream: bool = False
+    force: bool = False
+    skip_existing: bool | None = None
 
     @property
     def identities(self) -> Iterator[Identity]:

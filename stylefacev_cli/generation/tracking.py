@@ -38,6 +38,7 @@ class TrackPlan:
         edits: of all of them together.
         search: how the face is found.
         path: of the file; None: in memory.
+        force: a file that is there is overwritten.
     """
 
     manifest: Manifest
@@ -45,6 +46,12 @@ class TrackPlan:
     edits: Edits
     search: FaceSearchOptions
     path: Path | None
+    force: bool = False
+
+    @property
+    def outputs(self) -> list[list[Path]]:
+        """What is written, as `claimed` takes it."""
+        return [] if self.path is None else [[self.path]]
 
 
 def plan_track(request: TrackRequest, manifest: Manifest | None = None) -> TrackPlan:
@@ -66,7 +73,7 @@ def plan_track(request: TrackRequest, manifest: Manifest | None = None) -> Track
         check_new_files([path], request.force)
     manifest = manifest or read_manifest(request.compute.model, for_videos=True)
     sources = tuple(open_driving(one, manifest) for one in (request.source, *request.join))
-    return TrackPlan(manifest, sources, edits, request.search, path)
+    return TrackPlan(manifest, sources, edits, request.search, path, request.force)
 
 
 def run_track(plan: TrackPlan, session: Session) -> PoseTrack:

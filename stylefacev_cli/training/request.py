@@ -35,11 +35,18 @@ class TrainRequest:
         default=None,
         metavar="NAME",
     )
-    minutes: float | None = option("End this run after so many minutes.", default=None, minimum=0)
-    until_images: int | None = option(
-        "End this run when the stage has seen so many in all.", default=None, minimum=1
+    minutes: float | None = option(
+        "End this run after so many minutes.", default=None, minimum=0, maximum=10_000_000
     )
-    threads: int | None = option("CPU threads; all by default.", default=None, minimum=1)
+    until_images: int | None = option(
+        "End this run when the stage has seen so many in all.",
+        default=None,
+        minimum=1,
+        maximum=10**15,
+    )
+    threads: int | None = option(
+        "CPU threads; all by default.", default=None, minimum=1, maximum=1024
+    )
     device: str = option(
         "Where to compute; auto: a GPU (one a process) if there is one, else the CPU.",
         default="auto",

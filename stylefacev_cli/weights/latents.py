@@ -85,7 +85,8 @@ def read_latent(path: Path, manifest: Manifest) -> Latent:
         manifest: of the model that is to draw it.
 
     Raises:
-        UsageError: there is no such file, or it belongs to another model.
+        DataError: there is no such file.
+        UsageError: it belongs to another model.
         MissingWeightsError: the model is partial, and cannot generate.
         IntegrityError: the file is no latent, or damaged.
     """

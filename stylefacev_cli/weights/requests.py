@@ -46,12 +46,17 @@ class DownloadRequest:
         "https address tried first; hashes are checked.", default=None, env="STYLEFACEV_MIRROR"
     )
     retries: int = option(
-        "Tries without getting further, before the next source.", default=4, minimum=0
+        "Tries without getting further, before the next source.",
+        default=4,
+        minimum=0,
+        maximum=1000,
     )
     stall_s: float = option(
         "Seconds without bytes, after which a connection is given up.",
         default=60.0,
         flags=("--stall",),
+        minimum=0.1,
+        maximum=86400,
     )
 
 
@@ -107,6 +112,8 @@ class ImportRequest:
         "Frames a second of its motion.",
         default=None,
         shown_default="15, only the rate of the authors' video writer",
+        minimum=0.1,
+        maximum=240,
     )
     licence: str | None = option(
         "Licence of the weights.", default=None, shown_default="that of the publishers"

@@ -171,7 +171,7 @@ def wrong_photos() -> None:
         (["invert", "me.png", "-o", "a/{seed}"], 2, "only field"),
         (["generate", "--from", "7"], 2, "latent file"),
         (["generate", "--from", "me.png", "--truncation", "0.5"], 2, "--truncation"),
-        (["generate", "--from", "no.safetensors"], 2, "no such latent"),
+        (["generate", "--from", "no.safetensors"], 5, "no such latent"),
         (["generate", "--from", "me.safetensors"], 4, "no latent file"),
         (["reenact", "--source", "me", "--driving", "t", "-o", "a.mp4"], 2, "seed, a latent"),
         (["reenact", "--source", "4294967296", "--driving", "t", "-o", "a.mp4"], 2, "from 0 to"),

@@ -188,7 +188,7 @@ def test_a_reenactment_of_itself(
     ("arguments", "code", "told"),
     [
         (["track", "no.mp4", "-o", "a.safetensors"], 5, "no such video"),
-        (["track", "no.safetensors", "-o", "a.safetensors"], 2, "no such pose track"),
+        (["track", "no.safetensors", "-o", "a.safetensors"], 5, "no such pose track"),
         (["track", "T", "-o", "a.mp4"], 2, "ends in .safetensors"),
         (["track", "T", "-o", "T"], 2, "--force"),
         (["track", "T", "-o", "a.safetensors", "--smooth", "4"], 2, "odd"),
@@ -208,7 +208,7 @@ def test_a_reenactment_of_itself(
         (["generate", "--seeds", "3", "--save-track", "T"], 2, "overwritten"),
         (["reenact", "--source", "1", "--driving", "T", "--audio", "-o", "a.mp4"], 2, "no sound"),
         (["reenact", "--source", "1", "--driving", "N", "--audio", "-o", "a.mp4"], 2, "no sound"),
-        (["reenact", "--source", "1", "--driving", "T", "-o", "a.txt"], 2, "ends in .mp4"),
+        (["reenact", "--source", "1", "--driving", "T", "-o", "a.txt"], 2, "only .mp4"),
         (["reenact", "--source", "1", "--driving", "T", "--json", "-o", "-"], 2, "--json"),
         (["reenact", "--source", "1", "--driving", "T", "--mix", "2:99", "-o", "a.mp4"], 2,
          "layers"),

@@ -183,19 +183,6 @@ def test_no_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write(tmp_path / "3.mp4", "mp4", VideoSettings(32, 32, 25))
 
 
-def test_orphans_of_a_killed_process_go(tmp_path: Path) -> None:
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    orphan = tmp_path / f".3.mp4.{gone.pid}.part"
-    orphan.touch()
-    living = tmp_path / f".3.mp4.{os.getppid()}.part"
-    living.touch()
-    other = tmp_path / f".33.mp4.{gone.pid}.part"
-    other.touch()
-    write(tmp_path / "3.mp4", "mp4", VideoSettings(32, 32, 25))
-    assert sorted(os.listdir(tmp_path)) == sorted(["3.mp4", living.name, other.name])
-
-
 def test_json_beside(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"name": "é", "seed": 3})
     assert json.loads((tmp_path / "a.json").read_text()) == {"name": "é", "seed": 3}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from stylefacev_cli.errors import IntegrityError, StyleFaceVError, UsageError
+from stylefacev_cli.errors import DataError, IntegrityError, StyleFaceVError, UsageError
 from stylefacev_cli.motion import pose_tracks
 from stylefacev_cli.motion.pose_tracks import PoseTrack, read_track, write_track
 from stylefacev_cli.weights.manifest import read_manifest
@@ -84,7 +84,7 @@ def test_wrong_descriptions(tmp_path: Path, about: str | None) -> None:
 
 def test_wrong_files(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "t.safetensors"
-    with pytest.raises(UsageError, match="no such pose track"):
+    with pytest.raises(DataError, match="no such pose track"):
         read_track(path)
     write_track(path, PoseTrack(POSES, 25.0, "a" * 64))
     with pytest.raises(UsageError, match="another pose extractor"):

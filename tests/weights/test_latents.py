@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from stylefacev_cli.errors import IntegrityError, StyleFaceVError, UsageError
+from stylefacev_cli.errors import DataError, IntegrityError, StyleFaceVError, UsageError
 from stylefacev_cli.motion.pose_tracks import PoseTrack, read_track, write_track
 from stylefacev_cli.weights import latents
 from stylefacev_cli.weights.convert.exporter import export_model, read_description
@@ -102,7 +102,7 @@ def test_wrong_descriptions(tmp_path: Path, manifest: Manifest, change: dict[str
 
 def test_wrong_files(tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "l.safetensors"
-    with pytest.raises(UsageError, match="no such latent file"):
+    with pytest.raises(DataError, match="no such latent file"):
         read_latent(path, manifest)
     write_latent(path, latent_of(manifest, model="0" * 64))
     with pytest.raises(UsageError, match="another model"):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stylefacev_cli.common.files import name_max
 from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.media.formats import FORMATS, GIF_MAX_FPS, LOSSY_ONLY, STREAM_FORMATS, SUFFIXES
@@ -19,7 +20,10 @@ _FOREIGN_SUFFIXES = (
     *(".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts", ".apng"),
     *(".png", ".jpg", ".jpeg", ".webp"),
 )
+_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,10}")  # a folder may end in .5 or in .d
 _MAX_SIDE_PX = 8192
+_MAX_PATH_BYTES = 4095
+_PART_BYTES = 60  # by which the path of an unfinished file can be longer
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,32 @@ def choose_format(out: str, asked: str | None) -> str:
         hint += ", or add --format sheet" if hint and asked is None else ""
         raise UsageError(f"--out: cannot write {suffix} files, only {', '.join(FORMATS)}{hint}")
     by_name = suffix[1:] if suffix[1:] in FORMATS and suffix[1:] not in SUFFIXES else None
+    if by_name is None and asked not in SUFFIXES:
+        check_ending(out, [f".{one}" for one in FORMATS if one not in SUFFIXES], "--out")
     if asked and by_name and asked != by_name:
         raise UsageError(f"--out {out} is a name for {by_name}, but --format is {asked}")
     return asked or by_name or "mp4"
+
+
+def check_ending(out: str, endings: Sequence[str], option: str) -> None:
+    """Check that what is taken for a folder was not meant as a file of another kind.
+
+    Args:
+        out: a name or a pattern.
+        endings: of the files that can be written.
+        option: that gave `out`, for the message.
+
+    Raises:
+        UsageError: it ends as files do, and there is no such folder.
+    """
+    suffix = Path(out).suffix
+    is_folder = out.endswith(("/", os.sep)) or os.path.isdir(out)
+    if _ENDING.fullmatch(suffix) and suffix.lower() not in endings and not is_folder:
+        known = ", ".join(endings)
+        raise UsageError(
+            f"{option} {out}: cannot write {suffix} files, only {known}; for a folder of that name "
+            "put a / behind it"
+        )
 
 
 def check_rate(format_name: str, fps: float) -> None:
@@ -152,6 +179,8 @@ def _with_fields(
     size: tuple[int, int],
 ) -> str:  # fmt: skip
     """Check a pattern, and complete it with what is left out: fields, and the ending."""
+    if format_name not in FORMATS:
+        check_ending(out, [f".{format_name}"], option)
     fields = [match[1] or match[3] for match in _FIELD.finditer(out)]
     if re.search("[{}]", _FIELD.sub("", out)) or not set(fields) <= set(known):
         first = "{seed} or {seed:04} with zeros" if known[0] == "seed" else "{from}"
@@ -236,13 +265,18 @@ def check_new_files(paths: Sequence[Path], force: bool) -> None:
             raise UsageError(f"{path} would be overwritten; add --force or choose another --out")
         if path.is_dir():
             raise UsageError(f"{path} is a folder: not overwritten; choose another --out")
-    check_writable([Target((0,), path) for path in paths])
+    check_writable([Target((0,), path) for path in paths], beside="")
 
 
-def check_writable(targets: list[Target]) -> None:
+def check_writable(targets: list[Target], beside: str = ".json") -> None:
     """Try to write beside each target, without leaving anything; folders are made only later.
 
+    Args:
+        targets: that are to be written.
+        beside: the further ending of a file that will stand beside each.
+
     Raises:
+        UsageError: a name is longer than names can be.
         StyleFaceVError: it cannot be done.
     """
     for parent in {target.path.parent for target in targets}:
@@ -257,6 +291,24 @@ def check_writable(targets: list[Target]) -> None:
             raise StyleFaceVError(
                 f"cannot write to {parent}: {reason}; choose another --out"
             ) from error
+        most = name_max(folder)
+        for target in targets:
+            if target.path.parent == parent:
+                _check_lengths(target.path, beside, most)
+
+
+def _check_lengths(path: Path, beside: str, most: int) -> None:
+    for name in (*path.parent.parts, path.name + beside):
+        if "\0" in name:
+            raise UsageError(f"--out: {name[:40]!r} cannot be a name; choose another")
+        if (size := len(os.fsencode(name))) > most:
+            raise UsageError(
+                f"--out: the name {name[:24]}…{name[-16:]} has {size} bytes, {most} are the most; "
+                "choose a shorter one"
+            )
+    size = len(os.fsencode(path.absolute())) + _PART_BYTES
+    if size > _MAX_PATH_BYTES:
+        raise UsageError(f"--out: the path {str(path)[:24]}…{path.name[-16:]} is too long")
 
 
 def grid_shape(num_tiles: int, tile_px: int) -> tuple[int, int]:

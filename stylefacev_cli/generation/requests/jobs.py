@@ -49,6 +49,7 @@ class GenerateRequest:
         default=None,
         env="STYLEFACEV_SECONDS",
         minimum=0.001,
+        maximum=10_000_000,
     )
     fps: float | None = content_option(
         "Frames per second; changes the speed of the motion, unless --resample.",

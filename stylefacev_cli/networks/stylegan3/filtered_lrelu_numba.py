@@ -28,9 +28,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 
+from stylefacev_cli.networks.compiled import njit
 from stylefacev_cli.networks.stylegan3 import numba_rows
 from stylefacev_cli.networks.stylegan3.numba_rows import (
     ACTIVATE,
@@ -46,7 +46,7 @@ from stylefacev_cli.networks.stylegan3.numba_rows import (
 FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
 
 
-@numba.njit(cache=True)
+@njit()
 def aligned_zeros(length: int) -> Any:
     """Zeros that begin at a cache line, so that no block lies across two."""
     line = LANES * 4  # bytes
@@ -97,7 +97,7 @@ def kernel(  # noqa: C901 - holds the compiled loop
     is_gradient = finish == MULTIPLY_BY_STORED_SLOPES
     rows_source = rows_source_checksum()  # numba's cache sees changes of this file alone
 
-    @numba.njit(nogil=True, cache=True, fastmath=FAST_MATH, error_model="numpy")
+    @njit(nogil=True, fastmath=FAST_MATH, error_model="numpy")
     def run(  # noqa: C901, PLR0913 - a compiled loop, which takes arrays and numbers only
         x: Any,
         x_scale: Any,

@@ -232,9 +232,8 @@ def _mapped(
             folder.parent.mkdir(parents=True, exist_ok=True)
         for old in folder.parent.glob("[!.]*"):  # of other data; who reads them has them open
             remove(old)
-        with replacing(folder) as part:
+        with replacing(folder, is_folder=True) as part:
             with writing(folder):
-                part.mkdir()
                 arrays = {name: _new_file(part / name, kind) for name, kind in kinds.items()}
             fill(arrays)
     wait_for_all()

@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 import torch
 
+from stylefacev_cli.common.files import part_beside, remove_orphans
 from stylefacev_cli.errors import (
     MissingWeightsError,
     StyleFaceVError,
@@ -50,7 +49,6 @@ from stylefacev_cli.weights.untrusted.foreign_file import Checkpoint, read_check
 
 NVIDIA_LICENCE = "NVIDIA Source Code License for StyleGAN3 (non-commercial)"
 STYLEFACEV_LICENCE = f"CC-BY-NC-4.0; generator: {NVIDIA_LICENCE}"
-_STALE_S = 86400.0  # a folder of an import that was killed is cleared away after a day
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def import_model(request: ImportRequest) -> Imported:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StyleFaceVError(f"cannot write models to {folder}: {error.strerror}") from error
-    _clear_stale(folder)
+    remove_orphans(folder)
     with _scratch(folder, request.name) as scratch:
         files, notes = named, tuple[str, ...]()
         if archive is not None:
@@ -220,8 +218,9 @@ def _provenance(checkpoints: Mapping[str, Checkpoint]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _scratch(folder: Path, name: str) -> Iterator[Path]:
     """A folder beside the models, for this import alone; nothing of it stays."""
+    scratch = part_beside(folder / name)
     try:
-        scratch = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}.", suffix=".part"))
+        scratch.mkdir()
     except OSError as error:
         raise StyleFaceVError(f"cannot write models to {folder}: {error.strerror}") from error
     try:
@@ -230,13 +229,6 @@ def _scratch(folder: Path, name: str) -> Iterator[Path]:
         raise StyleFaceVError(f"cannot write to {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _clear_stale(folder: Path) -> None:
-    for leftover in folder.glob(".*.part"):
-        with contextlib.suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > _STALE_S:
-                shutil.rmtree(leftover)
 
 
 def _put_in_place(bundle: Path, target: Path, *, force: bool) -> None:

@@ -72,7 +72,17 @@ def test_format(out: str, wanted: str | None, chosen: str) -> None:
     assert choose_format(out, wanted) == chosen
 
 
-@pytest.mark.parametrize(("out", "wanted"), [("o.mp4", "gif"), ("o.avi", None), ("o.png", "png")])
+@pytest.mark.parametrize(
+    ("out", "wanted"),
+    [
+        ("o.mp4", "gif"),
+        ("o.avi", None),
+        ("o.png", "png"),
+        ("o.mp5", None),
+        ("{seed}.safetensors", None),
+        ("o.raw2", "gif"),
+    ],
+)
 def test_format_that_does_not_fit_the_name(out: str, wanted: str | None) -> None:
     with pytest.raises(UsageError, match="--out"):
         choose_format(out, wanted)
@@ -118,3 +128,33 @@ def test_grid_is_as_square_as_can_be() -> None:
     assert shapes == [(1, 1), (1, 2), (2, 2), (2, 2), (2, 3), (3, 3), (3, 4)]
     with pytest.raises(UsageError, match="too many"):
         grid_shape(100, 1024)
+
+
+def test_a_folder_may_end_like_a_file_where_that_is_clear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.old").mkdir()
+    for out in ("new.old/", "there.old", "v1.5", "runs.d"):
+        assert choose_format(out, None) == "mp4"
+    assert choose_format("shot.final", "png") == "png"
+    with pytest.raises(
+        UsageError, match=r"cannot write \.old files, only \.mp4.*put a / behind it"
+    ):
+        choose_format("new.old", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [("a" * 247 + ".mp4", ".json"), ("é" * 126 + ".mp4", ""), ("a" * 256 + "/1.mp4", ""),
+     ("a/" * 2040 + "1.mp4", ""), ("a\0.mp4", "")],
+)  # fmt: skip
+def test_a_name_that_cannot_be_is_told_before_the_work(
+    tmp_path: Path, name: str, beside: str
+) -> None:
+    with pytest.raises(UsageError, match="--out: "):
+        check_writable([Target((0,), tmp_path / name)], beside)
+
+
+def test_the_longest_name_can_be(tmp_path: Path) -> None:
+    check_writable([Target((0,), tmp_path / ("a" * 246 + ".mp4"))])

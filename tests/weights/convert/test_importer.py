@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from leftovers import gone_process, left_by
 from persistence_pickles import snapshot_of
 from released_files import fill, write_released
 from safetensors.torch import load_file, save_file
@@ -435,16 +436,15 @@ import_model("mine", archive=archive, fps=9, force=True)
     assert load_bundle("mine").manifest.fps == 9
 
 
-def test_leftovers_of_killed_imports_go_after_a_day(
+def test_what_a_killed_import_left_goes_with_the_next(
     tiny_model: Path, home: Path, tmp_path: Path
 ) -> None:
-    old, new = home / "models" / ".a.1.part", home / "models" / ".a.2.part"
-    for leftover in (old, new):
-        leftover.mkdir(parents=True)
-    os.utime(old, (0, 0))
+    dead, living = (left_by(home / "models" / "a", pid) for pid in (gone_process(), os.getppid()))
+    for leftover in (dead, living):
+        (leftover / "bundle").mkdir(parents=True)
     export_model(tiny_model, tmp_path / "out")
     import_model("mine", archive=tmp_path / "out")
-    assert new.exists() and not old.exists()
+    assert living.exists() and not dead.exists()
 
 
 def test_a_full_disk_leaves_the_old_model(
