@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from stylefacev_cli.errors import MissingWeightsError, StyleFaceVError
 
+LOCK_NAME = ".lock"  # of a folder that runs go on with
 _PART = ".part"
 _POLL_S = 0.1  # between two looks at a lock that another run holds
 
@@ -186,9 +187,14 @@ def only_run(folder: Path, doing: str) -> Iterator[None]:
     def refuse() -> None:
         raise StyleFaceVError(f"another run is {doing} {folder}: wait or stop it")
 
-    with _lock_file(folder / ".lock") as file:
+    with _lock_file(folder / LOCK_NAME) as file:
         _lock(file, refuse)
         yield
+
+
+def holds_nothing(folder: Path) -> bool:
+    """Whether a folder is empty but for the lock of `only_run`, which a run may just have made."""
+    return all(path.name == LOCK_NAME for path in folder.iterdir())
 
 
 def _lock_file(path: Path) -> IO[bytes]:
