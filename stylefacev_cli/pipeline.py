@@ -107,9 +107,10 @@ class Model:
         """Make the frames of the video of a seed; memory does not grow with their number.
 
         On a CPU the frames are bit for bit the same whatever `batch` and the number of threads are,
-        and a shorter video is the beginning of a longer one; on a GPU up to rounding. As in the authors' sampling, frame 0 is the first frame taken
-        apart and put together again: G(R(appearance, p_0)), not the frame itself. A model that
-        lacks networks gives single frames (`num_frames=1`), and those are what its generator makes.
+        and a shorter video is the beginning of a longer one; on a GPU up to rounding. As in the
+        authors' sampling, frame 0 is the first frame taken apart and put together again:
+        G(R(appearance, p_0)), not the frame itself. A model that lacks networks gives single frames
+        (`num_frames=1`), and those are what its generator makes.
 
         Args:
             seed: 0 to 2^32 − 1; says who it is, and how the first frame looks.
