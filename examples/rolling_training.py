@@ -192,6 +192,7 @@ class Rolling:
             *("train", one.stage, "--config", one.config, "--out", self._run(one.config.stem)),
             *("--data", held_out, "--data", self._chunk(one.number)),
             *("--until-images", one.until_images, "--device", self._options.device),
+            "--force",  # a chunk is other data than the one before
         ]
         if minutes is not None:
             arguments += ["--minutes", minutes]

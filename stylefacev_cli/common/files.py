@@ -27,6 +27,7 @@ from typing import IO, Any
 
 from stylefacev_cli.errors import MissingWeightsError, StyleFaceVError
 
+LOCK_NAME = ".lock"  # of a folder that runs go on with
 _PART = re.compile(r"\.(.+)\.([0-9a-f]{6})-([0-9]{1,10})-([0-9]{1,20})-[0-9a-f]{12}\.part", re.S)
 _FOREIGN_S = 24 * 3600.0  # after which the part of another machine counts as left behind
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -215,9 +216,14 @@ def only_run(folder: Path, doing: str) -> Iterator[None]:
     def refuse() -> None:
         raise StyleFaceVError(f"another run is {doing} {folder}: wait or stop it")
 
-    with _lock_file(folder / ".lock") as file:
+    with _lock_file(folder / LOCK_NAME) as file:
         _lock(file, refuse)
         yield
+
+
+def holds_nothing(folder: Path) -> bool:
+    """Whether a folder is empty but for the lock of `only_run`, which a run may just have made."""
+    return all(path.name == LOCK_NAME for path in folder.iterdir())
 
 
 def _lock_file(path: Path) -> IO[bytes]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import TypeVar
 
 import torch
+
+Result = TypeVar("Result")
 
 
 def set_num_threads(num_threads: int) -> None:
@@ -54,3 +59,55 @@ def share_out(work: Callable[[int, int], None], count: int) -> None:
     parts = [pool.submit(work, a, b) for a, b in zip(edges, edges[1:], strict=False)]
     for part in parts:
         part.result()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread inside.
+
+    How the libraries behind torch split a sum depends on their number of threads, and so do the
+    last digits of what they say.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def each_alone(work: Callable[[int], Result], count: int) -> list[Result]:
+    """work(0) … work(count - 1), each by a single thread, on as many threads as are set.
+
+    Each result is bit for bit the same, whatever the number of threads and of results: sums are
+    made in one order. Whole results a thread also waste less than threads that share each one.
+    """
+    workers = min(num_threads(), count)
+    if workers <= 1:
+        with one_thread():
+            return [work(index) for index in range(count)]
+    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    def do(index: int) -> Result:  # modes are those of a thread
+        with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
+            return work(index)
+
+    with one_thread():
+        return list(_single_threads(workers, os.getpid()).map(do, range(count)))
+
+
+@cache
+def _single_threads(workers: int, process: int) -> ThreadPoolExecutor:
+    """A pool of this process, in whose threads torch uses no further ones."""
+    started = threading.Barrier(workers + 1)
+
+    def start() -> None:
+        torch.set_num_threads(1)
+        torch.get_num_threads()  # has the thread take it up now, not with its first operation
+        started.wait()
+
+    pool = ThreadPoolExecutor(workers, "stylefacev-alone", initializer=start)
+    for _ in range(workers):
+        pool.submit(lambda: None)
+    started.wait()
+    return pool

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from stylefacev_cli.common.files import final_name, only_run, write_atomic
+from stylefacev_cli.common.files import final_name, holds_nothing, only_run, write_atomic
 from stylefacev_cli.datasets.clip_maker import PrepareSettings, start_worker
 from stylefacev_cli.datasets.clips import (
     INDEX_NAME,
@@ -111,8 +111,9 @@ def prepare_set(
         StyleFaceVError: a worker died, or another run prepares this set.
     """
     try:
-        _claim(folder, settings, origin)
+        _check_folder(folder, settings, origin)
         with only_run(folder, "preparing"):
+            _claim(folder, settings, origin)
             done = _resume(folder, sources)
             waiting = [source for source in sources if source.name not in done]
             num_done = len(sources) - len(waiting)
@@ -136,18 +137,28 @@ def prepare_set(
 # --- the folder ------------------------------------------------------------------------------
 
 
-def _claim(folder: Path, settings: PrepareSettings, origin: Origin) -> None:
-    """Write the manifest, or check that the folder's is of the same set."""
+def _check_folder(folder: Path, settings: PrepareSettings, origin: Origin) -> bool:
+    """Whether the folder holds a set, of these settings; else it is empty or not there.
+
+    Raises:
+        UsageError: it holds something else.
+    """
     path = folder / MANIFEST_NAME
     expected = {"recipe": RECIPE, "settings": _plain(settings), "detector": origin.detector}
     if path.exists():
         found = read_manifest(path)
         if {name: found.get(name) for name in expected} != expected:
             raise UsageError(f"{folder} holds a set with other settings; choose another DST")
-        return
-    if folder.exists() and any(folder.iterdir()):
+        return True
+    if folder.exists() and not holds_nothing(folder):
         raise UsageError(f"{folder} is not empty and holds no set; choose another DST")
-    folder.mkdir(parents=True, exist_ok=True)
+    return False
+
+
+def _claim(folder: Path, settings: PrepareSettings, origin: Origin) -> None:
+    """Write the manifest, or check that the folder's is of the same set."""
+    if _check_folder(folder, settings, origin):
+        return
     manifest = {
         "made_by": f"{origin.made_by}, data prepare {settings.kind}",
         "command": origin.command,

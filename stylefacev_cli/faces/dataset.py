@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from stylefacev_cli.common.files import only_run, write_atomic
+from stylefacev_cli.common.files import holds_nothing, only_run, write_atomic
 from stylefacev_cli.common.listener import Advance, Listener
 from stylefacev_cli.datasets.clips import (
     INDEX_NAME,
@@ -133,8 +133,9 @@ def render_set(
     try:
         check_folder(folder, settings)
         fetch_assets(settings.look)  # before the manifest of a set that cannot be rendered
-        _write_manifest(folder, settings)
         with only_run(folder, "rendering into"):
+            check_folder(folder, settings)  # another run may have begun a set meanwhile
+            _write_manifest(folder, settings)
             num_done = _resume(folder)
             report(Progress(num_done, settings.num_identities))
             numbers = range(num_done, settings.num_identities)
@@ -209,7 +210,7 @@ def check_folder(folder: Path, settings: RenderSettings) -> None:
     path = folder / MANIFEST_NAME
     try:
         is_set = path.exists()
-        is_empty = is_set or not folder.exists() or not any(folder.iterdir())
+        is_empty = is_set or not folder.exists() or holds_nothing(folder)
     except OSError as error:
         raise _cannot_write(error, folder) from error
     if is_set and not _same_set(read_manifest(path), _manifest(settings)):

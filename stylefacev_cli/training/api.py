@@ -20,7 +20,7 @@ from stylefacev_cli.errors import UsageError
 from stylefacev_cli.training.dry_run import StageCost, dry_run
 from stylefacev_cli.training.request import TrainRequest
 from stylefacev_cli.training.rounds import FIRST, Round, chosen_rounds, rounds_of
-from stylefacev_cli.training.run import ALL
+from stylefacev_cli.training.run import ALL, RunOptions
 from stylefacev_cli.training.run import train as train_round
 from stylefacev_cli.weights.manifest import read_manifest
 
@@ -130,8 +130,7 @@ def _train_rounds(
                 data,
                 one.folder,
                 stage=request.stage,
-                minutes=left,
-                until_images=request.until_images,
+                options=RunOptions(left, request.until_images, request.force),
                 device=device,
                 listener=listener,
             )
@@ -157,7 +156,13 @@ def _measure(
     first = rounds[0]
     data = [Path(folder) for folder in request.data]
     costs = dry_run(
-        first.config, data, first.folder, stage=request.stage, device=device, listener=listener
+        first.config,
+        data,
+        first.folder,
+        stage=request.stage,
+        device=device,
+        listener=listener,
+        accept_changes=request.force,
     )
     for one in rounds[1:]:
         listener.note(f"round {one.name} starts from the model of the one before: not measured yet")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -202,10 +202,10 @@ def as_markdown(facts: dict[str, Any]) -> Iterator[str]:
     yield yaml.safe_dump(facts["config"], sort_keys=False, allow_unicode=True).rstrip()
     yield "```"
     start = facts["start_from"]
-    while start and "card" in start:
+    while isinstance(start, Mapping) and _is_card(start.get("card")):
         before = start["card"]
         yield ""
-        yield f"# Before: {start['name']}"
+        yield f"# Before: {start.get('name')}"
         yield ""
         yield f"Commit {before.get('commit') or 'unknown'}; its settings are in `{FACTS_NAME}`."
         yield ""
@@ -234,7 +234,7 @@ def _data_and_stages(facts: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _listed(numbers: dict[str, Any]) -> str:
+def _listed(numbers: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value:.4g}" for key, value in numbers.items()) or "–"
 
 
@@ -245,10 +245,50 @@ def _start_of(config: TrainingConfig) -> dict[str, Any] | None:
     manifest = read_manifest(config.start_from)
     facts: dict[str, Any] = {"name": manifest.name, "sha256": manifest.sha256}
     facts["fine_tuned"] = config.fine_tune
-    card = manifest.folder / FACTS_NAME
-    if card.is_file():
-        try:
-            facts["card"] = read_yaml(card)
-        except UsageError as error:  # a card of somebody else ends no training
-            facts["card"] = f"not read: {error}"
+    card, problem = card_of(manifest.folder)
+    if card is not None or problem is not None:
+        facts["card"] = card or f"not read: {problem}"  # one of somebody else ends no training
     return facts
+
+
+def card_of(model: Path) -> tuple[dict[str, Any] | None, str | None]:
+    """The facts of the card in a model's folder, or what is wrong with it; neither: it has none."""
+    path = model / FACTS_NAME
+    if not path.is_file():
+        return None, None
+    try:
+        card = read_yaml(path)
+    except UsageError as error:
+        return None, str(error)
+    return (card, None) if _is_card(card) else (None, f"{path} has not the form of a training card")
+
+
+_OF_SETS = ("name", "clips", "frames", "persons", "sha256")
+_OF_STAGES = ("steps", "images", "hours", "taken_step", "last_losses", "held_out")
+
+
+def _is_card(card: Any) -> bool:
+    """Whether a value has what the Markdown of a later card repeats of it."""
+    if not isinstance(card, Mapping):
+        return False
+    data, stages = card.get("data"), card.get("stages")
+    if not isinstance(data, list) or not isinstance(stages, Mapping):
+        return False
+    return all(_has(one, _OF_SETS) for one in data) and all(
+        _has(one, _OF_STAGES)
+        and _is_number(one["hours"])
+        and all(_are_numbers(one[key]) for key in ("last_losses", "held_out"))
+        for one in stages.values()
+    )
+
+
+def _has(section: Any, keys: tuple[str, ...]) -> bool:
+    return isinstance(section, Mapping) and all(key in section for key in keys)
+
+
+def _are_numbers(section: Any) -> bool:
+    return isinstance(section, Mapping) and all(map(_is_number, section.values()))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

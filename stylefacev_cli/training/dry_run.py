@@ -75,6 +75,7 @@ def dry_run(
     stage: str = "all",
     device: torch.device = CPU,
     listener: Listener | None = None,
+    accept_changes: bool = False,
 ) -> list[StageCost]:
     """Check a run and take a few steps of each of its stages.
 
@@ -85,6 +86,7 @@ def dry_run(
         stage: one of the stages, or `all`.
         device: where to compute.
         listener: is told lines of progress.
+        accept_changes: as for `train`.
 
     Returns:
         What each stage takes.
@@ -97,7 +99,11 @@ def dry_run(
     listener = LogListener() if listener is None else listener
     stages = stages_of(config, stage)
     folders = [*data, *map(Path, config.data)]
-    needs = check_run(config, folders, run, stages)
+    needs = check_run(
+        config, folders, run, stages, makes_model=stage == "all", accept_changes=accept_changes
+    )
+    for note in needs.notes:
+        listener.note(note)
     listener.note(
         f"data: {needs.num_frames} frames, {in_units(needs.data_bytes)} "
         f"{'mapped from files' if needs.is_mapped else 'of memory'}; "
@@ -108,6 +114,7 @@ def dry_run(
         place = Path(scratch)
         some = [_some_clips(folder, config, place, i) for i, folder in enumerate(folders)]
         trainer = Trainer(config, some, place, device, SilentListener())
+        trainer.prepare(stages)
         every = stages_of(config, "all")
         start = config.start_from
         there = set() if start is None else set(read_manifest(start).files)
@@ -163,6 +170,8 @@ def _measured(
         start = time.monotonic()
         _step(stage, index, progress)
         seconds.append(time.monotonic() - start)
+    stage.validate()  # what a real run comes to hours later
+    stage.sample_grid()
     _keep(stage, place)
     step_s = statistics.mean(seconds)
     per_step = stage.images_per_step

@@ -1,23 +1,32 @@
 """Checks before hours of training: what can be known to go wrong.
 
-Batches, networks to begin with, data, folder, space, memory. Of data only indices and one label
-file a set are read, so this takes seconds for any set.
+Batches, networks to begin with, data, folder, space, memory, what the model at the end needs. Of
+data only indices and one label file a set are read, so this takes seconds for any set; what the
+frames themselves tell is checked when they are read, before the first step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stylefacev_cli.common.settings import to_plain
-from stylefacev_cli.datasets.clips import ClipEntry, ClipSet, need_one_rate, rates_of
-from stylefacev_cli.errors import DataError, UsageError
-from stylefacev_cli.training.artifacts import network_of
-from stylefacev_cli.training.batches.reading import for_validation, num_bytes_of, says_hair
+from stylefacev_cli.errors import UsageError
+from stylefacev_cli.metrics.perceptual import resolve_perceptual
+from stylefacev_cli.training.artifacts import Checkpoints, network_of
+from stylefacev_cli.training.batches.reading import (
+    num_bytes_of,
+    says_hair,
+)
+from stylefacev_cli.training.card import card_of
+from stylefacev_cli.training.checks.data import check_data
+from stylefacev_cli.training.checks.resumed import check_resumed, trained_with_of
 from stylefacev_cli.training.engine.batch_split import own_splits
+from stylefacev_cli.training.engine.resuming import TrainedWith
+from stylefacev_cli.training.model_parts import check_order
 from stylefacev_cli.training.resources import (
+    bundle_bytes_of,
     check_disk,
     check_folder,
     check_memory,
@@ -26,6 +35,8 @@ from stylefacev_cli.training.resources import (
     processes_here,
 )
 from stylefacev_cli.training.settings import TrainingConfig
+from stylefacev_cli.weights.bundle import load_bundle
+from stylefacev_cli.weights.manifest import read_manifest
 
 NETWORKS_OF = {  # that stages leave for those after them
     "generator": ("generator",),
@@ -49,7 +60,9 @@ class Needs:
         is_mapped: whether those lie in files; else each process has them in memory.
         checkpoint_bytes: one checkpoint of each stage.
         disk_bytes: data in files, and all checkpoints that will lie on the disk at once, less those
-            that are there.
+            that are there, and the model.
+        trained_with: what checkpoints of each stage say of data, batch and seed.
+        notes: lines for the user.
     """
 
     num_frames: int
@@ -57,9 +70,19 @@ class Needs:
     is_mapped: bool
     checkpoint_bytes: dict[str, int]
     disk_bytes: int
+    trained_with: dict[str, TrainedWith]
+    notes: tuple[str, ...] = ()
 
 
-def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[str]) -> Needs:
+def check_run(
+    config: TrainingConfig,
+    data: list[Path],
+    run: Path,
+    stages: list[str],
+    *,
+    makes_model: bool = False,
+    accept_changes: bool = False,
+) -> Needs:
     """Check batches, networks, data, folder, space and memory for some stages; each process does.
 
     Args:
@@ -67,10 +90,13 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
         data: folders of clips.
         run: folder of the run; is not made.
         stages: those that are to be trained.
+        makes_model: they are all of a run, whose model is written at the end.
+        accept_changes: a stage may go on with other data, batch or seed than its checkpoints.
 
     Raises:
-        UsageError: a batch does not split over the processes, or a network is to begin with the
-            weights of one of another architecture.
+        UsageError: a batch does not split over the processes, a network is to begin with the
+            weights of one of another architecture, or a stage would go on with other data, batch or
+            seed.
         MissingWeightsError: the model to begin with is not there, or lacks a network.
         IntegrityError: it is damaged.
         DataError: a set is missing, empty, of another size, or lacks what a stage needs.
@@ -78,10 +104,16 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
     """
     for name in stages:  # now, not hours later when it is that stage's turn
         own_splits(name, getattr(config, name))
-    check_beginnings(config, stages)
+    resolve_perceptual(config.perceptual)
+    notes = check_beginnings(config, stages)
+    if makes_model:
+        check_order(Checkpoints(run, start_from=config.start_from), stages, makes_model=True)
     sets = check_data(config, data, stages)
-    check_folder(run)
+    for folder in (run, run / "bundle", *(run / name for name in stages)):
+        check_folder(folder)
     num_frames = sum(entry.num_frames for one in sets for entry in one.entries)
+    trained_with = trained_with_of(config, sets, stages)
+    notes += check_resumed(config, run, trained_with, accept_changes=accept_changes)
     z_dim = config.generator.architecture.z_dim
     has_hair = any(says_hair(one) for one in sets)
     data_bytes = num_bytes_of(num_frames, config.data_px, z_dim, has_hair)
@@ -93,7 +125,11 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
         checkpoint_bytes := {
             name: checkpoint_bytes_of(config, name, num_frames) for name in stages
         },
-        disk_bytes_of(config, run, checkpoint_bytes) + data_bytes * is_mapped,
+        disk_bytes_of(config, run, checkpoint_bytes)
+        + bundle_bytes_of(config, stages)
+        + data_bytes * is_mapped,
+        trained_with,
+        tuple(notes),
     )
     check_disk(run, needs.disk_bytes)
     if not is_mapped:
@@ -101,16 +137,25 @@ def check_run(config: TrainingConfig, data: list[Path], run: Path, stages: list[
     return needs
 
 
-def check_beginnings(config: TrainingConfig, stages: list[str]) -> None:
-    """Check that networks which are fine-tuned are as large as those that they begin with.
+def check_beginnings(config: TrainingConfig, stages: list[str]) -> list[str]:
+    """Check all networks of the model to start from, and the sizes of those that are fine-tuned.
+
+    Returns:
+        Lines for the user, of its training card.
 
     Raises:
-        UsageError: one is not; the message says how large it is to be.
+        UsageError: a network is of another size than the config's; the message says of which.
         MissingWeightsError: there is no such model, or it lacks the network.
         IntegrityError: the model is damaged.
     """
-    if not config.fine_tune or config.start_from is None:
-        return
+    if config.start_from is None:
+        return []
+    manifest = read_manifest(config.start_from)
+    load_bundle(manifest)
+    _, problem = card_of(manifest.folder)
+    notes = [] if problem is None else [f"its training card is left out of this run's: {problem}"]
+    if not config.fine_tune:
+        return notes
     for name in (name for name in stages if name in FINE_TUNED):
         (left,) = NETWORKS_OF[name]
         network: Any = network_of(config.start_from, left)
@@ -119,150 +164,4 @@ def check_beginnings(config: TrainingConfig, stages: list[str]) -> None:
                 f"{name}.architecture is not that of {config.start_from}, which it is to go on "
                 f"from: give it {to_plain(network.config)}"
             )
-
-
-def check_data(config: TrainingConfig, data: list[Path], stages: list[str]) -> list[ClipSet]:
-    """Check that the sets have what each stage asks for.
-
-    Raises:
-        DataError: they do not; the message names the set or the stage.
-    """
-    if not data:
-        raise DataError("no data: name folders with --data, made by `stylefacev data render`")
-    sets = [ClipSet(folder) for folder in data]
-    trained: list[ClipEntry] = []
-    for clips in sets:
-        trained += _checked_entries(config, clips)
-        _check_labels(config, clips, stages)
-        _check_factors(config, clips, stages)
-    if not trained:
-        raise DataError(
-            f"all persons are held out (held_out_permille {config.held_out_permille}): nobody is "
-            "left to train on"
-        )
-    _check_lengths(config, trained, stages)
-    _check_kinds(config, trained, stages)
-    if "motion" in stages:
-        need_one_rate(rates_of(trained, config.motion.num_frames), "the stage motion")
-    return sets
-
-
-def _checked_entries(config: TrainingConfig, clips: ClipSet) -> Iterator[ClipEntry]:
-    """Those clips of a set that are trained on; the size and the files of all are checked."""
-    for entry in clips.entries:
-        is_too_small = entry.size_px < config.data_px
-        if entry.size_px != config.data_px and (is_too_small or not config.resize_data):
-            advice = "" if is_too_small else ": give --set resize_data=true to bring them down"
-            raise DataError(
-                f"{clips.folder}: clip {entry.id} is {entry.size_px} px, "
-                f"the config says {config.data_px}{advice}"
-            )
-        if not (clips.folder / entry.file).is_file():
-            raise DataError(f"{clips.folder} lacks {entry.file}: make the set again")
-        if not for_validation(clips.folder, entry, config.held_out_permille):
-            yield entry
-
-
-def _check_lengths(config: TrainingConfig, trained: list[ClipEntry], stages: list[str]) -> None:
-    longest = max((entry.num_frames for entry in trained if entry.kind == "clip"), default=0)
-    for stage, num_frames, setting in _needed_lengths(config):
-        if stage in stages and longest < num_frames:
-            raise DataError(
-                f"the stage {stage} needs clips of {num_frames} frames ({setting}), but the "
-                f"longest one to train on has {longest}: give longer clips with --data"
-            )
-
-
-def _check_kinds(config: TrainingConfig, trained: list[ClipEntry], stages: list[str]) -> None:
-    for stage in ("generator", "finish", "pose"):
-        section = getattr(config, stage)
-        share = section.video_share if section is not None else None
-        if stage not in stages or share in (None, 1):
-            continue
-        if all(entry.kind == "clip" for entry in trained):
-            raise DataError(
-                f"the stage {stage} wants images beside videos ({stage}.video_share {share:g}), "
-                "but the data has clips alone: give stills with --data"
-            )
-
-
-def _needed_lengths(config: TrainingConfig) -> list[tuple[str, int, str]]:
-    """Stage, frames that a clip must have, and the setting that says so."""
-    needed = [("motion", config.motion.num_frames, "motion.num_frames")]
-    if config.joint is not None:
-        needed.append(("joint", config.joint.window.span, "joint.window"))
-    if round(config.appearance.pair_share * config.appearance.batch_size):
-        needed.append(("appearance", 2, "appearance.pair_share"))
-    for name in ("generator", "finish", "pose"):
-        section = getattr(config, name)
-        if section is not None and section.video_share:
-            needed.append((name, 1, f"{name}.video_share"))
-    return needed
-
-
-def _check_labels(config: TrainingConfig, clips: ClipSet, stages: list[str]) -> None:
-    labels = clips.clip(0).labels()
-    z_dim = config.generator.architecture.z_dim
-    num_factors = labels["factors"].shape[1] if "factors" in labels else 0
-    for stage, label, setting in _needed_labels(config):
-        if stage not in stages:
-            continue
-        if label == "factors" and num_factors != z_dim:
-            raise DataError(
-                f"{clips.folder} has {num_factors} factors a frame, the stage {stage} takes "
-                f"{z_dim}: train on rendered faces, set z_dim, or do without ({setting})"
-            )
-        if label == "landmarks" and label not in labels:
-            raise DataError(
-                f"{clips.folder} has no landmarks for the stage {stage}: take rendered faces, "
-                f"prepare the set with --detector MODEL, or do without ({setting})"
-            )
-        if label == "key_points" and not {"landmarks", "key_points"} & set(labels):
-            raise DataError(
-                f"{clips.folder} has no key points for the stage {stage}: make it with `stylefacev "
-                f"data render` or `data prepare`, or do without ({setting})"
-            )
-
-
-def _check_factors(config: TrainingConfig, clips: ClipSet, stages: list[str]) -> None:
-    """Compare where factors are with what a rendered set says; older sets say less."""
-    manifest = clips.manifest()
-    columns, blocks = manifest.get("columns"), manifest.get("factor_blocks")
-    names = columns.get("factors") if isinstance(columns, dict) else None
-    pose = blocks.get("pose") if isinstance(blocks, dict) else None
-    for stage in stages:
-        section = getattr(config, stage)
-        number, place = (getattr(section, key, None) for key in ("num_factors", "pose_factors"))
-        if number and isinstance(names, list) and number != len(names):
-            raise DataError(
-                f"{clips.folder} names {len(names)} factors, {stage}.num_factors is {number}: give "
-                f"it {len(names)}, or train on another set"
-            )
-        if place and pose and [place.first, place.stop] != list(pose):
-            raise DataError(
-                f"the poses of {clips.folder} are in the factors {pose[0]} to {pose[1]}, but "
-                f"{stage}.pose_factors says {place.first} to {place.stop}: give it "
-                f"{{first: {pose[0]}, stop: {pose[1]}}}, or train on another set"
-            )
-
-
-def _needed_labels(config: TrainingConfig) -> list[tuple[str, str, str]]:
-    """Stage, label that each set must have, and the settings under which it need not."""
-    needed = [("detector", "landmarks", "start_from a model with one, detector: null")]
-    for name in ("generator", "finish"):
-        section = getattr(config, name)
-        if section and (section.objective == "paired" or section.paired_weight > 0):
-            setting = "objective: adversarial, paired_weight: 0"
-            needed += [(name, "factors", setting), (name, "landmarks", setting)]
-    for name, keys in (
-        ("appearance", ("pair_share", "frame_share", "swap_share", "key_point_surrogate_weight")),
-        (
-            "joint",
-            ("video_embedding_weight", "num_swaps", "num_swap_poses", "key_point_surrogate_weight"),
-        ),
-    ):
-        used = [key for key in keys if getattr(getattr(config, name), key, 0)]
-        needed += [(name, "factors", f"{name}.{key}: 0") for key in used]
-        if "key_point_surrogate_weight" in used:
-            needed.append((name, "key_points", f"{name}.key_point_surrogate_weight: 0"))
-    return needed
+    return notes

@@ -73,6 +73,11 @@ class TrainRequest:
         default=False,
         flags=("--dry-run",),
     )
+    force: bool = option(
+        "Go on with other data, batch or seed than the checkpoints were trained with.",
+        default=False,
+        flags=("--force",),
+    )
     settings: tuple[str, ...] = option(
         "Override a setting: section.key=value; can be repeated.",
         default=(),

@@ -27,6 +27,7 @@ from stylefacev_cli.networks.stylegan3.stylegan2_discriminator import ImageDiscr
 from stylefacev_cli.training.settings import TrainingConfig
 
 FLOAT_BYTES = 4
+HALF_BYTES = 2
 TENSOR_BYTES = 400  # of a tensor's name and place in a checkpoint
 BESIDE_KEPT = 2  # checkpoints: the best one, and the one that is being written
 
@@ -96,6 +97,12 @@ def disk_bytes_of(config: TrainingConfig, run: Path, checkpoint_bytes: dict[str,
         there = sum(path.stat().st_size for path in (run / name / "checkpoints").glob("*.ckpt"))
         total += max((config.loop.num_checkpoints + BESIDE_KEPT) * size - there, 0)
     return total
+
+
+def bundle_bytes_of(config: TrainingConfig, stages: list[str]) -> int:
+    """At most what the networks of some stages take in the model, large weights in two bytes."""
+    trained = (network for name in stages for network, _ in networks_of(config, name))
+    return sum(HALF_BYTES * p.numel() for network in trained for p in network.parameters())
 
 
 def checkpoint_bytes_of(config: TrainingConfig, stage: str, num_frames: int) -> int:

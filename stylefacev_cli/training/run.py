@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,12 +14,29 @@ from stylefacev_cli.common.files import remove
 from stylefacev_cli.common.listener import Listener, LogListener
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.training.batches.clip_frames import CPU
+from stylefacev_cli.training.engine.budget import Budget
 from stylefacev_cli.training.engine.loop import Outcome, StopFlag
-from stylefacev_cli.training.preflight import check_run
+from stylefacev_cli.training.preflight import Needs, check_run
 from stylefacev_cli.training.settings import STAGES, TrainingConfig, budget_of, save_settings
-from stylefacev_cli.training.trainer import FRAMES_FOLDER, Trainer
+from stylefacev_cli.training.trainer import FRAMES_FOLDER, Trainer, locked
 
 ALL = "all"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What holds for this run of a training, and not for those before and after it.
+
+    Attributes:
+        minutes: it ends after so long, resumable.
+        until_images: it ends when its one stage has seen so many images in all runs, resumable:
+            for training on one set of renders after the other.
+        accept_changes: a stage may go on with other data, batch or seed than its checkpoints.
+    """
+
+    minutes: float | None = None
+    until_images: int | None = None
+    accept_changes: bool = False
 
 
 def train(
@@ -26,8 +45,7 @@ def train(
     run: Path,
     *,
     stage: str = ALL,
-    minutes: float | None = None,
-    until_images: int | None = None,
+    options: RunOptions | None = None,
     device: torch.device = CPU,
     listener: Listener | None = None,
 ) -> Outcome:
@@ -42,9 +60,7 @@ def train(
         data: folders of clips, beside those that the config names.
         run: folder of the run; one folder a stage in it.
         stage: one of `STAGES`, or `all`.
-        minutes: this run ends after so long, resumable.
-        until_images: it ends when the stage has seen so many images in all its runs, resumable:
-            for training on one set of renders after the other.
+        options: of this run of it; None: to the end, and nothing may have changed.
         device: where this process computes. Processes of `torch.distributed` that were joined
             before share the work; the first one writes, and tells the listener.
         listener: is told lines of progress, and each step; None: the log of this package is.
@@ -59,37 +75,73 @@ def train(
         DataError: the data is missing or does not fit the config.
         StyleFaceVError: training went wrong, or another run trains this stage.
     """
+    options = options or RunOptions()
     names = stages_of(config, stage)
-    if until_images is not None and stage == ALL:
+    if options.until_images is not None and stage == ALL:
         raise UsageError("--until-images counts the images of one stage: name it")
     folders = [*data, *map(Path, config.data)]
     wait_for_all()  # one that stopped at once would not let the others join
-    check_run(config, folders, run, names)
+    needs = check_run(
+        config,
+        folders,
+        run,
+        names,
+        makes_model=stage == ALL,
+        accept_changes=options.accept_changes,
+    )
     wait_for_all()  # before one of them takes the memory that another looks for
     listener = LogListener() if listener is None else listener
     if process_index() > 0:
         listener = SilentListener()
-    else:
-        save_settings(config, run / "config.yaml")
     trainer = Trainer(config, folders, run, device, listener)
-    outcome, begin_s = Outcome("done", 0), time.monotonic()
+    begin_s = time.monotonic()
+
+    def budget(name: str) -> Budget:
+        left = options.minutes
+        if left is not None:
+            left -= (time.monotonic() - begin_s) / 60
+        return budget_of(getattr(config, name), left, options.until_images)
+
+    with locked(run):
+        if process_index() == 0:
+            save_settings(config, run / "config.yaml")
+        for note in needs.notes:
+            listener.note(note)
+        trainer.prepare(names)
+        outcome = _train_stages(trainer, names, budget, needs, skip_finished=stage == ALL)
+        if process_index() == 0 and outcome.reason == "done":
+            _write_model(trainer, stage, listener)
+            if stage == ALL:
+                remove(run / FRAMES_FOLDER)
+    return outcome
+
+
+def _train_stages(
+    trainer: Trainer,
+    names: list[str],
+    budget: Callable[[str], Budget],
+    needs: Needs,
+    *,
+    skip_finished: bool,
+) -> Outcome:
+    outcome = Outcome("done", 0)
     with StopFlag() as stop:
         for name in names:
-            left = None if minutes is None else minutes - (time.monotonic() - begin_s) / 60
-            budget = budget_of(getattr(config, name), left, until_images)
-            outcome = trainer.train(name, budget, stop, skip_finished=stage == ALL)
+            outcome = trainer.train(
+                name,
+                budget(name),
+                stop,
+                skip_finished=skip_finished,
+                trained_with=needs.trained_with[name],
+            )
             if outcome.reason != "done":
-                return outcome
-    if process_index() == 0:
-        _write_model(trainer, stage, listener)
-        if stage == ALL:
-            remove(run / FRAMES_FOLDER)
+                break
     return outcome
 
 
 def _write_model(trainer: Trainer, stage: str, listener: Listener) -> None:
     """Write the bundle, unless networks are missing; a listener is told which."""
-    missing = {} if stage == ALL else trainer.missing_parts()
+    missing = trainer.missing_parts(overtaken=stage != ALL)
     if missing:
         parts = "; ".join(f"{network} ({way})" for network, way in missing.items())
         listener.note(f"no model yet: it lacks {parts}")

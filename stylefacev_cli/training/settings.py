@@ -25,6 +25,7 @@ from stylefacev_cli.training.stages.generator_settings import GeneratorStageConf
 from stylefacev_cli.training.stages.joint_settings import JointStageConfig
 from stylefacev_cli.training.stages.motion_settings import MotionStageConfig
 from stylefacev_cli.training.stages.pose import PoseStageConfig
+from stylefacev_cli.weights.locate import is_model_name
 
 STAGES = ("generator", "finish", "detector", "pose", "appearance", "joint", "motion")
 
@@ -59,6 +60,10 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Check that the parts go together."""
+        if not is_model_name(self.name):
+            raise UsageError(f"name {self.name[:80]!r}: give letters, digits, dots and dashes")
+        if not self.licence.isprintable():
+            raise UsageError("licence has control characters: give its SPDX name")
         if not self.frames_in_memory_gb >= 0:
             raise UsageError(f"frames_in_memory_gb {self.frames_in_memory_gb} is not 0 or more")
         if self.use_checkpoints not in WHICH:

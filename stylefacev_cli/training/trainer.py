@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,11 @@ from stylefacev_cli.training.batches.pose_cache import cached_poses
 from stylefacev_cli.training.batches.reading import Mapping, load_frames, rendering_of
 from stylefacev_cli.training.batches.rendering import Renderer
 from stylefacev_cli.training.card import write_card
+from stylefacev_cli.training.checks.data import check_frames
 from stylefacev_cli.training.engine.budget import Budget
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 from stylefacev_cli.training.engine.loop import Outcome, StopFlag, finished, run_stage
+from stylefacev_cli.training.engine.resuming import TrainedWith
 from stylefacev_cli.training.engine.stage import NetworkStage
 from stylefacev_cli.training.model_parts import missing_parts
 from stylefacev_cli.training.preflight import FINE_TUNED
@@ -50,7 +53,8 @@ from stylefacev_cli.training.stages.joint_batches import JointNetworks
 from stylefacev_cli.training.stages.motion import MotionStage
 from stylefacev_cli.training.stages.pose import PoseStage
 from stylefacev_cli.version import __version__
-from stylefacev_cli.weights.manifest import read_manifest
+from stylefacev_cli.weights.locate import MANIFEST_NAME
+from stylefacev_cli.weights.manifest import MAX_FPS, read_manifest
 
 FRAMES_FOLDER = "frames"  # of a run: large data, mapped; it can be made again
 
@@ -71,17 +75,35 @@ class Trainer:
         self._device = device
         self._checkpoints = Checkpoints(run, config.use_checkpoints, config.start_from)
         self._frames: Frames | None = None
+        self._load_perceptual = cache(load_perceptual)
 
-    def train(self, name: str, budget: Budget, stop: StopFlag, *, skip_finished: bool) -> Outcome:
+    def prepare(self, names: list[str]) -> None:
+        """Read what the stages need, and check it for all of them before the first one's steps.
+
+        Raises:
+            DataError: the data is damaged, or a frame lacks a label that a stage needs.
+            MissingWeightsError: the perceptual network is not there and cannot be fetched.
+        """
+        check_frames(self._config, self._read_frames(), names)
+        if any(getattr(getattr(self._config, name), "perceptual_weight", 0) for name in names):
+            self._load_perceptual(self._config.perceptual)
+
+    def train(
+        self,
+        name: str,
+        budget: Budget,
+        stop: StopFlag,
+        *,
+        skip_finished: bool,
+        trained_with: TrainedWith | None = None,
+    ) -> Outcome:
         """Train one stage, unless it is finished already."""
         section, folder = getattr(self._config, name), self._run / name
         if skip_finished and finished(folder, section.batch_size, budget):
             self._listener.note(f"{name}: done before")
             return Outcome("done", 0)
-        with locked(folder):
-            return run_stage(
-                self.stage(name, section), folder, budget, self._config.loop, stop, self._listener
-            )
+        stage, loop = self.stage(name, section), self._config.loop
+        return run_stage(stage, folder, budget, loop, stop, self._listener, trained_with)
 
     def stage(self, name: str, section: Any) -> NetworkStage:
         """The stage, with the networks of earlier ones that it needs, before its first step.
@@ -144,10 +166,29 @@ class Trainer:
             )
         return generator
 
-    def missing_parts(self) -> dict[str, str]:
-        """What a model of the run would lack, see `missing_parts`."""
+    def missing_parts(self, *, overtaken: bool) -> dict[str, str]:
+        """What a model of the run would lack, see `missing_parts`.
+
+        Args:
+            overtaken: networks count as missing where those that they build on are newer.
+        """
         joint = self._config.joint
-        return missing_parts(self._checkpoints, keeps_poses=joint is not None and joint.keeps_poses)
+        keeps_poses = joint is not None and joint.keeps_poses
+        missing = missing_parts(self._checkpoints, keeps_poses=keeps_poses) if overtaken else {}
+        if not missing and self._model_fps() is None:
+            missing["rate of motion"] = "give clips with --data"
+        return missing
+
+    def _model_fps(self) -> float | None:
+        """Frames per second of the model: of the data, or where that has no clips, as it was."""
+        fps = self._read_frames().fps
+        if 0 < fps <= MAX_FPS:
+            return fps
+        before = self._run / "bundle"
+        if (before / MANIFEST_NAME).is_file():
+            return read_manifest(before.absolute()).fps
+        start = self._config.start_from
+        return None if start is None else read_manifest(start).fps
 
     def bundle(self) -> Path:
         """Write the model of a finished run."""
@@ -167,9 +208,9 @@ class Trainer:
                 "sha256": start.sha256,
                 "provenance": dict(start.provenance),
             }
-        folder = write_bundle(
-            self._checkpoints, config.name, frames.fps, config.licence, provenance
-        )
+        fps = self._model_fps()
+        assert fps is not None
+        folder = write_bundle(self._checkpoints, config.name, fps, config.licence, provenance)
         write_card(folder, config, self._data, self._checkpoints, STAGES, provenance["perceptual"])
         return folder
 
@@ -193,7 +234,7 @@ class Trainer:
     def _perceptual(self, section: Any) -> PerceptualLoss | None:
         if not getattr(section, "perceptual_weight", 0):
             return None
-        perceptual = load_perceptual(self._config.perceptual)
+        perceptual = self._load_perceptual(self._config.perceptual)
         if perceptual is None:
             return None
         self._listener.note(f"perceptual loss: {perceptual.name}")
@@ -227,5 +268,5 @@ def begin_with(stage: NetworkStage, model: str) -> None:
 
 
 def locked(folder: Path) -> AbstractContextManager[None]:
-    """Keep two runs from training the same stage in the same folder; the first process does."""
+    """Keep two runs from training in the same folder; the first process does."""
     return nullcontext() if process_index() > 0 else only_run(folder, "training in")

@@ -31,6 +31,7 @@ _SECTIONS = ("architecture", "provenance", "files")
 _MAX_FILE_BYTES = 2**33
 _MAX_NUMBER = 2**16  # of anything that an architecture counts
 _MAX_LIST = 64
+MAX_FPS = 240  # of a model's motion
 
 
 @dataclass(frozen=True)
@@ -278,8 +279,8 @@ def _parse(folder: Path, data: bytes, where: str) -> Manifest:
         raise UsageError(f"{where}.licence has control characters")
     if not 8 <= plain.resolution <= 4096:
         raise UsageError(f"{where}.resolution {plain.resolution} is not from 8 to 4096")
-    if not 0 < plain.fps <= 240:
-        raise UsageError(f"{where}.fps {plain.fps:g} is not from 0 to 240")
+    if not 0 < plain.fps <= MAX_FPS:
+        raise UsageError(f"{where}.fps {plain.fps:g} is not from 0 to {MAX_FPS}")
     check_aliases(plain.aliases, where)
 
     _refuse_unknown(architecture, NETWORK_NAMES, f"{where}: architecture")

@@ -19,7 +19,7 @@ from stylefacev_cli.errors import IntegrityError, UsageError
 from stylefacev_cli.training.artifacts import generator_of
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 from stylefacev_cli.training.named_configs import find_config
-from stylefacev_cli.training.run import train
+from stylefacev_cli.training.run import RunOptions, train
 from stylefacev_cli.training.settings import load_settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -44,7 +44,7 @@ def test_a_state_begins_the_training_again(tmp_path: Path) -> None:
     )
     config = tiny_settings(["finish.num_images=32"])
     train(config, [data], run, stage="generator")
-    train(config, [data], run, stage="finish", until_images=20)
+    train(config, [data], run, stage="finish", options=RunOptions(until_images=20))
     file = tmp_path / "state.safetensors"
     for stage in ("generator", "finish"):
         tool["save"](run, stage, file)

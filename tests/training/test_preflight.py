@@ -65,6 +65,7 @@ def test_a_good_run_passes_and_says_what_it_needs(clip_folder: Path, tmp_path: P
     assert needs.num_frames == 5 * 24 and needs.data_bytes > 120 * 16 * 16 * 3
     assert list(needs.checkpoint_bytes) == stages_of(settings(), "all")
     saves = 5 * sum(needs.checkpoint_bytes.values())
+    saves += resources.bundle_bytes_of(settings(), list(needs.checkpoint_bytes))
     assert needs.disk_bytes == saves and not needs.is_mapped
     mapped = check(settings("frames_in_memory_gb=0"), [clip_folder], tmp_path)
     assert mapped.disk_bytes == saves + needs.data_bytes and mapped.is_mapped
@@ -137,7 +138,8 @@ def test_motion_is_learnt_at_one_rate(tmp_path: Path) -> None:
         check_run(config, [sets[name] for name in names], tmp_path / "run", [stage])
 
     for_stage("motion", "film", "cinema")
-    for_stage("motion", "unknown")
+    with pytest.raises(DataError, match=r"has an unknown rate, and a model .* up to 240: .*--fps"):
+        for_stage("motion", "unknown")  # not after the last step
     for_stage("detector", "a", "b")  # pictures have no rate
     sets["pairs"] = write_set(tmp_path / "pairs", 4, labels(4), fps=2)  # too short for motion
     for_stage("motion", "a", "pairs")

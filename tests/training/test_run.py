@@ -18,7 +18,7 @@ from stylefacev_cli.training.batches.clip_frames import Frames
 from stylefacev_cli.training.batches.reading import load_frames
 from stylefacev_cli.training.engine.checkpoint import CheckpointStore
 from stylefacev_cli.training.resources import checkpoint_bytes_of
-from stylefacev_cli.training.run import train
+from stylefacev_cli.training.run import RunOptions, train
 from stylefacev_cli.training.settings import STAGES, load_settings
 from stylefacev_cli.training.stages.detector import DetectorStage
 from stylefacev_cli.training.trainer import locked
@@ -120,7 +120,12 @@ def test_a_run_goes_on_with_other_data(tmp_path: Path) -> None:
         (data / MANIFEST_NAME).write_text(f"settings: {{seed: {number}}}")
         folders = [held_out, data]
         outcome = train(
-            config, folders, run, stage="generator", until_images=until, listener=Notes(lines)
+            config,
+            folders,
+            run,
+            stage="generator",
+            listener=Notes(lines),
+            options=RunOptions(until_images=until, accept_changes=True),
         )
         state = states()
         assert outcome.step == state["step"] == min(until, 48) // 8
@@ -135,7 +140,7 @@ def test_a_run_goes_on_with_other_data(tmp_path: Path) -> None:
     epochs = states()["stage"]["others"]["sampler"]["epoch"]
     assert epochs == 2  # a new round over each set
     with pytest.raises(UsageError, match="--until-images counts the images of one stage"):
-        train(config, [held_out], run, until_images=8, listener=Notes(lines))
+        train(config, [held_out], run, options=RunOptions(until_images=8))
 
 
 def test_stages_need_those_before_them(clip_folder: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def load_frames(
         moving=moving,
         fps=float(longest.entry.fps) if longest is not None else 0.0,
         device=device,
-        digest=_digest(sets),
+        digest=digest_of(sets),
         rates=np.array([clip.entry.fps for clip in clips], float),
     )
 
@@ -200,7 +200,7 @@ def _labels(clip: Clip, num_frames: int) -> dict[str, np.ndarray]:
     }
 
 
-def _digest(sets: list[ClipSet]) -> str:
+def digest_of(sets: list[ClipSet]) -> str:
     """Names what the sets hold by what they say of themselves, wherever they lie."""
     digest = hashlib.sha256()
     for one in sets:

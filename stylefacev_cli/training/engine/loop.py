@@ -38,6 +38,7 @@ from stylefacev_cli.training.engine.checkpoint import (
     random_states,
     restore_random_states,
 )
+from stylefacev_cli.training.engine.resuming import KEY, TrainedWith
 from stylefacev_cli.training.engine.stage_protocol import Losses, Stage
 from stylefacev_cli.training.engine.training_log import TrainingLog
 
@@ -99,6 +100,7 @@ def run_stage(
     config: LoopConfig,
     stop: StopFlag,
     listener: Listener,
+    trained_with: TrainedWith | None = None,
 ) -> Outcome:
     """Train a stage from its newest checkpoint until its budget is used up or it is told to stop.
 
@@ -110,6 +112,7 @@ def run_stage(
         config: how often to save, to log and so on.
         stop: the flag that signals set.
         listener: is told lines of progress, and each step.
+        trained_with: what checkpoints say of data, batch and seed; None: nothing.
 
     Returns:
         Why it ended. A checkpoint of the last step is on the disk.
@@ -119,7 +122,10 @@ def run_stage(
             could not be written, or another process has ended.
         IntegrityError: all checkpoints are damaged.
     """
-    return _StageRun(stage, folder, budget, config, stop, listener).run()
+    run = _StageRun(stage, folder, budget, config, stop, listener)
+    if trained_with is not None:
+        run.notes = {KEY: trained_with.to_plain()}
+    return run.run()
 
 
 def finished(folder: Path, images_per_step: int, budget: Budget) -> bool:
@@ -127,6 +133,11 @@ def finished(folder: Path, images_per_step: int, budget: Budget) -> bool:
     state = CheckpointStore(folder / "checkpoints").load_newest()
     if state is None:
         return False
+    return has_used_up(state, images_per_step, budget)
+
+
+def has_used_up(state: dict[str, Any], images_per_step: int, budget: Budget) -> bool:
+    """Whether a checkpoint has used a stage's budget up."""
     return budget.progress(state["step"] * images_per_step, state["used_s"]) >= 1
 
 
@@ -161,6 +172,7 @@ class _StageRun:
     ) -> None:
         self._stage, self._folder, self._budget = stage, folder, budget
         self._config, self._stop, self._listener = config, stop, listener
+        self.notes: dict[str, Any] = {}  # go into every checkpoint
         self._store = CheckpointStore(folder / "checkpoints", config.num_checkpoints)
         self._step, used_s, self._num_skipped = self._resume()
         self._skipped_in_a_row = 0
@@ -249,6 +261,7 @@ class _StageRun:
             "bad_steps": self._num_skipped,
             "stage": self._stage.state_dict(),
             "random": random_states(),
+            **self.notes,
         }
 
     def _save(self) -> None:

@@ -104,6 +104,7 @@ class MotionStage(NetworkStage):
         self._first_rows = frames.clips(held_out=False, min_frames=config.num_frames)[:, 0]
         needs_frames = config.supervise == "images" or config.num_opening_people
         assert not needs_frames or len(self._first_rows) == len(tracks.spans)
+        check_moving(tracks, config.num_frames)
         poses = tracks.poses.to(frames.device)
         self._supervision = MotionSupervision(config, tracks, poses, seed, pose_extractor)
         torch.manual_seed(seed)
@@ -282,10 +283,8 @@ class MotionStage(NetworkStage):
     @torch.no_grad()
     def _long_sequences(self) -> tuple[Tensor, Tensor]:
         """Real ones, and sampled ones `LONG_ROLL_OUT` times as long, from the same first poses."""
-        count, length = VALIDATION_CLIPS, self.config.num_frames
-        starts = self._tracks.spans[:count, 0]
-        real = torch.stack([self._tracks.poses[start : start + length] for start in starts])
-        real = real.to(self.device)
+        length = self.config.num_frames
+        real = validation_poses(self._tracks, length).to(self.device)
         noise = torch.randn(
             (len(real), LONG_ROLL_OUT * length, self.config.architecture.pose_dim),
             generator=torch.Generator().manual_seed(VALIDATION_SEED),
@@ -315,13 +314,9 @@ class MotionStage(NetworkStage):
         `late_spread` is that of the last frames of a long roll-out: above 1 it drifts. `mismatch`
         is the mean |ln| of the three, 0 at best. For the others see `MotionSupervision.measures`.
 
-        Raises:
-            DataError: the real ones do not move at all: the pose extractor says the same of all.
         """
         self._prepare()
         real, generated = self._long_sequences()
-        if not (real != real[:, :1]).any():
-            raise DataError("motion: all poses of the clips are alike: train the stage pose anew")
         length = self.config.num_frames
         centre = real.mean(dim=(0, 1))
 
@@ -340,3 +335,20 @@ class MotionStage(NetworkStage):
         mismatch = sum(logarithms) / len(logarithms)
         more = self._supervision.measures(generated[:, :length], real)
         return numbers | more | {"mismatch": mismatch}
+
+
+def validation_poses(tracks: PoseTracks, num_frames: int) -> Tensor:
+    """The beginnings [N, num_frames, 64] of the clips that sampled poses are compared with."""
+    starts = tracks.spans[:VALIDATION_CLIPS, 0]
+    return torch.stack([tracks.poses[start : start + num_frames] for start in starts])
+
+
+def check_moving(tracks: PoseTracks, num_frames: int) -> None:
+    """Check before the first step that the poses which validation compares with move.
+
+    Raises:
+        DataError: they do not: the pose extractor says the same of all frames.
+    """
+    real = validation_poses(tracks, num_frames)
+    if not (real != real[:, :1]).any():
+        raise DataError("motion: all poses of the clips are alike: train the stage pose anew")

@@ -1,0 +1,1 @@
+"""Checks before training, of one subject each; `preflight` puts them in order."""

@@ -1,0 +1,64 @@
+"""Work shared out to threads: each piece by one, in order, whatever their number."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from stylefacev_cli.common.threads import each_alone, one_thread
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_one_thread_inside_and_as_many_as_before_behind() -> None:
+    with pytest.raises(KeyError), one_thread():
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_each_alone_keeps_the_order(count: int) -> None:
+    def work(index: int) -> tuple[int, int]:
+        return index, torch.get_num_threads()
+
+    assert each_alone(work, count) == [(index, 1) for index in range(count)]
+    assert torch.get_num_threads() == 2
+
+
+def test_each_alone_works_at_once_and_in_the_modes_of_the_caller() -> None:
+    meeting = threading.Barrier(2, timeout=20)
+
+    def work(index: int) -> bool:
+        meeting.wait()  # passes when two are at it
+        return torch.is_inference_mode_enabled()
+
+    with torch.inference_mode():
+        assert each_alone(work, 4) == [True] * 4
+    assert each_alone(work, 2) == [False] * 2
+    with torch.no_grad():
+        assert each_alone(lambda _: torch.is_grad_enabled(), 2) == [False] * 2
+
+
+def test_each_alone_nests_and_passes_errors_on() -> None:
+    assert each_alone(lambda i: each_alone(lambda j: (i, j), 2), 2) == [
+        [(0, 0), (0, 1)], [(1, 0), (1, 1)],
+    ]  # fmt: skip
+
+    def fail(index: int) -> None:
+        time.sleep(0.01)
+        raise ValueError(index)
+
+    with pytest.raises(ValueError, match="0"):
+        each_alone(fail, 3)
+    assert torch.get_num_threads() == 2
