@@ -24,7 +24,7 @@ from stylefacev_cli.common.files import write_file
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.weights.downloads.cache import assets_folder
 
-VERSION = 2  # of what is computed from the same key
+VERSION = 3  # of what is computed from the same key
 _KEY = "key"
 _FACTS = "facts"
 
