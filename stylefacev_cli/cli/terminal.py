@@ -111,7 +111,7 @@ class Terminal:
 
     def ask(self, question: str) -> bool:
         """Ask on stderr whether to go on; whatever is not a yes is a no."""
-        _write(sys.stderr, f"{question} [y/N] ")
+        _write(sys.stderr, f"{printable(question)} [y/N] ")
         answer = sys.stdin.readline() if sys.stdin is not None else ""
         return answer.strip().lower() in ("y", "yes")
 
@@ -136,9 +136,11 @@ class Terminal:
         bar = _progress_bar(unit)
         task = bar.add_task("", total=total)
         with self._showing(bar):
-            self._describe = lambda what: bar.update(task, description=what, refresh=True)
+            self._describe = lambda what: bar.update(
+                task, description=printable(what), refresh=True
+            )
             try:
-                yield lambda what: bar.update(task, advance=1, description=what)
+                yield lambda what: bar.update(task, advance=1, description=printable(what))
             finally:
                 self._describe = None
 
@@ -157,7 +159,7 @@ class Terminal:
             yield
             return
         bar = _activity()
-        bar.add_task(what, total=None)
+        bar.add_task(printable(what), total=None)
         with self._showing(bar):
             yield
 
@@ -181,7 +183,7 @@ class Terminal:
             if what != shown:
                 bar.reset(task, total=total)
             shown = what
-            bar.update(task, completed=done, total=total, description=what, visible=True)
+            bar.update(task, completed=done, total=total, description=printable(what), visible=True)
 
         with self._showing(bar):
             yield show

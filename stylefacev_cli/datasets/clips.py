@@ -40,13 +40,15 @@ MANIFEST_NAME = "manifest.yaml"
 SOURCES_NAME = "sources.jsonl"
 KINDS = ("clip", "still")
 SPLITS = ("train", "val")
-MAX_FPS = 10_000
+MIN_FPS, MAX_FPS = 0.01, 10_000
 SAME_RATE = 0.002  # relative difference of rates up to which they count as one
 PER_FRAME = (
     *("landmarks", "landmarks_68", "key_points", "scores", "visible", "expressions", "head_pose"),
     *("gaze", "camera", "light", "factors", "hair"),
 )
+_ROWS = {"landmarks": (98, 2), "landmarks_68": (68, 2), "visible": (98,), "head_pose": (3,)}
 MAX_STRIP_PIXELS = 80_000_000  # of a clip: it is held in memory as a whole
+MAX_LINE = 2**16  # letters of a line of the index
 HAIR_BLOCK_PX = 4  # side of the blocks of pixels whose share of hair the label `hair` holds
 
 
@@ -104,15 +106,19 @@ class Clip:
         """All label arrays by name; empty if the clip has none.
 
         Raises:
-            DataError: the file is missing or damaged.
+            DataError: the file is missing or damaged, or does not fit the clip.
         """
         if self.entry.labels is None:
             return {}
         path = self.folder / self.entry.labels
         try:
-            return read_npz(path)
+            labels = read_npz(path)
         except IntegrityError as error:
             raise DataError(f"{path}: cannot be read as labels ({error})") from error
+        for name in PER_FRAME:
+            if name in labels:
+                _check_rows(path, name, labels[name], self.entry.num_frames)
+        return labels
 
 
 class ClipSet:
@@ -138,10 +144,12 @@ class ClipSet:
                 f"{self.folder} is no set of clips (no readable {INDEX_NAME}); "
                 "make one with: stylefacev data render, or data prepare"
             ) from error
-        lines = [line for line in text.splitlines() if line.strip()]
+        # By line ends alone: `splitlines` also splits at others, which texts may hold.
+        lines = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
         if not lines:
             raise DataError(f"{index} lists no clips; finish making the set first")
-        self.entries = [parse_entry(line, f"{index}:{i}") for i, line in enumerate(lines, 1)]
+        self.entries = [parse_entry(line, f"{index}:{i}") for i, line in lines]
+        self._check_doubles()
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -170,17 +178,11 @@ class ClipSet:
         Raises:
             DataError: something is missing or damaged; the message names the file.
         """
-        self.check_doubles()
         for clip in self:
-            frames, labels = clip.frames(), clip.labels()
-            for name in PER_FRAME:
-                if name in labels and len(labels[name]) != len(frames):
-                    raise DataError(
-                        f"{clip.entry.labels}: {name} has {len(labels[name])} rows for "
-                        f"{len(frames)} frames; make the set again"
-                    )
+            clip.frames()
+            clip.labels()
 
-    def check_doubles(self) -> None:
+    def _check_doubles(self) -> None:
         """Make sure that no clip and no file is listed twice, as two writers at once leave it.
 
         Raises:
@@ -267,11 +269,23 @@ def parse_entry(line: str, where: str) -> ClipEntry:
     Raises:
         DataError: the line is no entry.
     """
-    names = {field.name for field in fields(ClipEntry)}
+    if len(line) > MAX_LINE:
+        raise DataError(f"{where}: a line of {len(line)} letters is no entry")
     try:
         values = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where}: not JSON ({error.msg})") from error
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        raise DataError(f"{where}: not JSON ({reason})") from error
+    return entry_of(values, where)
+
+
+def entry_of(values: Any, where: str) -> ClipEntry:
+    """An entry of the index from plain values; `where` names it in messages.
+
+    Raises:
+        DataError: they are no entry.
+    """
+    names = {field.name for field in fields(ClipEntry)}
     if not isinstance(values, Mapping) or not _REQUIRED <= set(values) <= names:
         raise DataError(f"{where}: an entry has the fields {', '.join(sorted(_REQUIRED))}")
     entry = ClipEntry(**values)
@@ -280,15 +294,49 @@ def parse_entry(line: str, where: str) -> ClipEntry:
         raise DataError(f"{where}: num_frames, size_px, identity or kind makes no sense")
     if entry.split not in (None, *SPLITS):
         raise DataError(f"{where}: a split is {' or '.join(SPLITS)}")
-    if not isinstance(entry.fps, int | float) or not 0 <= entry.fps <= MAX_FPS:
-        raise DataError(f"{where}: fps is a number from 0 (not known) to {MAX_FPS}")
+    if type(entry.fps) not in (int, float) or not (entry.fps == 0 or _is_rate(entry.fps)):
+        raise DataError(
+            f"{where}: fps is a number from {MIN_FPS} to {MAX_FPS}, or 0 where it is not known"
+        )
     if entry.num_frames < 1 or entry.size_px < 1:
         raise DataError(f"{where}: num_frames and size_px must be at least 1")
+    if entry.num_frames * entry.size_px**2 > MAX_STRIP_PIXELS or not 0 <= entry.identity < 2**63:
+        raise DataError(f"{where}: num_frames, size_px or identity is too large")
+    for text in (entry.id, entry.source, entry.person):
+        if not (isinstance(text, str) and is_text(text)) and (text is not None or not entry.id):
+            raise DataError(f"{where}: id, source and person are texts")
     # A set from elsewhere must not name files outside of its folder.
     for name in (entry.file,) if entry.labels is None else (entry.file, entry.labels):
         if not isinstance(name, str) or not _is_inside(name):
             raise DataError(f"{where}: {name!r} is not a path inside the set")
     return entry
+
+
+def is_text(text: str) -> bool:
+    """Whether a text can be written as UTF-8, and be part of a name."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _is_rate(fps: float) -> bool:
+    return MIN_FPS <= fps <= MAX_FPS
+
+
+def _check_rows(path: Path, name: str, rows: NDArray[Any], num_frames: int) -> None:
+    """Check labels of frames: how many they are, their shape, and that they are numbers.
+
+    Raises:
+        DataError: they are others.
+    """
+    num_rows = len(rows) if rows.ndim else 0
+    if num_rows != num_frames:
+        raise DataError(
+            f"{path}: {name} has {num_rows} rows for {num_frames} frames; make the set again"
+        )
+    shape = _ROWS.get(name, rows.shape[1:])
+    if rows.dtype.kind not in "fiub" or rows.shape[1:] != shape:
+        raise DataError(f"{path}: {name} has another shape or type; make the set again")
+    if rows.dtype.kind == "f" and not np.isfinite(rows).all():
+        raise DataError(f"{path}: {name} holds numbers that are not finite; make the set again")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -329,4 +377,5 @@ def write_clip(
 
 def _is_inside(name: str) -> bool:
     path = Path(name)
-    return bool(name) and not path.is_absolute() and ".." not in path.parts
+    is_relative = not path.is_absolute() and ".." not in path.parts and "\\" not in name
+    return bool(path.name) and is_text(name) and is_relative

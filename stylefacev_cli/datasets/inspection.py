@@ -36,7 +36,6 @@ def inspect_set(request: InspectRequest) -> dict[str, Any]:
     if sheet is not None and sheet.exists() and not request.force:
         raise UsageError(f"{sheet} exists; choose another --sheet or give --force")
     clips = ClipSet(request.folder)
-    clips.check_doubles()
     facts = facts_of(clips, request.val_permille)
     if request.check:
         facts |= {"content_sha256": check_content(clips), "checked": True}

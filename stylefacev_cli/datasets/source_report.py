@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stylefacev_cli.common.hashing import sha256_of
-from stylefacev_cli.datasets.clips import SOURCES_NAME, ClipEntry, parse_entry
+from stylefacev_cli.datasets.clips import SOURCES_NAME, ClipEntry, entry_of
 from stylefacev_cli.datasets.footage_sources import Source
 from stylefacev_cli.errors import DataError
 
@@ -136,7 +136,7 @@ def parse_prepared(line: str, where: str) -> Prepared:
     """
     try:
         values = json.loads(line)
-        clips = [parse_entry(json.dumps(entry), where) for entry in values["clips"]]
+        clips = [entry_of(entry, where) for entry in values["clips"]]
         notes, file = values.get("notes", []), values.get("file")
         prepared = Prepared(
             values["source"], clips, values["sha256"], values["skipped"], notes, file
@@ -144,6 +144,7 @@ def parse_prepared(line: str, where: str) -> Prepared:
         whole = (
             isinstance(prepared.source, str)
             and len(prepared.hashes) == len(clips)
+            and all(isinstance(text, str) for of_clip in prepared.hashes for text in of_clip)
             and all(isinstance(one["reason"], str) for one in prepared.skipped)
             and isinstance(notes, list)
             and all(isinstance(text, str) for text in notes)
@@ -151,6 +152,6 @@ def parse_prepared(line: str, where: str) -> Prepared:
         )
         if not whole:
             raise ValueError
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{where}: damaged; delete the set's folder and prepare it anew") from error
     return prepared

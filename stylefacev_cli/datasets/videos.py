@@ -6,6 +6,7 @@ folder of videos · folder of folders of frames · folder of images · a set of 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -28,10 +29,12 @@ from stylefacev_cli.media.folders import (
     PassedOver,
     find_media,
 )
-from stylefacev_cli.media.images import read_image
+from stylefacev_cli.media.images import read_image, shrunk
 from stylefacev_cli.media.reader import notes_on
 
 MAX_FRAMES = 100_000  # of a video; a longer one is read no further
+MAX_FRAME_PIXELS = 1920 * 1080  # of a video's frame as it is measured; larger ones are shrunk
+_MAX_HELD_BYTES = 2**28  # of a video that is kept while its frames are counted
 U8 = NDArray[np.uint8]
 
 
@@ -44,6 +47,7 @@ class Video:
         num_frames: how many there are; None if only reading it shows.
         read: (first, step, count) → uint8 [≤ count, H, W, 3], the frames that there are of
             first, first + step, …
+        stream: all frames one after the other, where only that tells how many there are.
         person: who is in it, where that is known; the same text is the same person.
         fps: frames a second, where the set says it of each video.
         notes: what was done to it when it was read, such as tone-mapping: a phrase each.
@@ -54,6 +58,7 @@ class Video:
     read: Callable[[int, int, int], U8]
     person: str | None = None
     fps: float | None = None
+    stream: Callable[[], Iterator[U8]] | None = None
     notes: Callable[[], list[str]] = list
 
 
@@ -143,7 +148,13 @@ def _of_movies(folder: Path, media: MediaFiles) -> VideoSet:
     suffixes = {path.suffix.lower() for path in media.paths}
     codec = "+".join(sorted(suffix[1:] for suffix in suffixes if suffix in LOSSY_SUFFIXES))
     videos = [
-        Video(str(path), None, _of_movie(path), notes=partial(notes_on, path))
+        Video(
+            str(path),
+            None,
+            _of_movie(path),
+            stream=partial(_stream, path),
+            notes=partial(notes_on, path),
+        )
         for path in media.paths
     ]
     return VideoSet(
@@ -179,17 +190,58 @@ def _of_array(load: Callable[[], U8]) -> Callable[[int, int, int], U8]:
 def _of_movie(path: Path) -> Callable[[int, int, int], U8]:
     def read(first: int, step: int, count: int) -> U8:
         last = first + step * (count - 1) + 1
-        chosen = list(islice(read_frames(path, max_frames=last), first, None, step))
+        return _of_stream(str(path), lambda: _stream(path, last))(first, step, count)
+
+    return read
+
+
+def _of_stream(name: str, stream: Callable[[], Iterator[U8]]) -> Callable[[int, int, int], U8]:
+    def read(first: int, step: int, count: int) -> U8:
+        last = first + step * (count - 1) + 1
+        chosen = list(islice(stream(), first, last, step))
         if not chosen:
-            raise DataError(f"{path} has no frame {first}")
+            raise DataError(f"{name} has no frame {first}")
         return np.stack(chosen)
 
     return read
 
 
+def _stream(path: Path, most: int = MAX_FRAMES) -> Iterator[U8]:
+    """Frames as they are measured, one at a time."""
+    return map(_measured, read_frames(path, max_frames=most))
+
+
+def _measured(frame: U8) -> U8:
+    """A frame, shrunk by a whole number if it is larger than is measured."""
+    factor = math.ceil(math.sqrt(frame.shape[0] * frame.shape[1] / MAX_FRAME_PIXELS))
+    return frame if factor == 1 else shrunk(frame, factor)
+
+
+def _counted(video: Video) -> Video:
+    """A video whose number of frames is known; a small one is kept in memory by that."""
+    if video.num_frames is not None:
+        return video
+    if video.stream is None:
+        frames = video.read(0, 1, MAX_FRAMES)
+        return replace(video, num_frames=len(frames), read=_of_array(lambda: frames))
+    kept, num_bytes, num_frames = list[U8](), 0, 0
+    for frame in video.stream():
+        num_frames, num_bytes = num_frames + 1, num_bytes + frame.nbytes
+        if num_bytes <= _MAX_HELD_BYTES:
+            kept.append(frame)
+        else:
+            kept.clear()
+    if len(kept) < num_frames:
+        return replace(video, num_frames=num_frames)
+    whole = np.stack(kept)
+    return replace(video, num_frames=num_frames, read=_of_array(lambda: whole))
+
+
 def _of_images(paths: list[Path]) -> Callable[[int, int, int], U8]:
     def read(first: int, step: int, count: int) -> U8:
-        frames = [read_image(path, said_of=path.parent) for path in paths[first::step][:count]]
+        frames = [
+            _measured(read_image(path, said_of=path.parent)) for path in paths[first::step][:count]
+        ]
         if len({frame.shape for frame in frames}) > 1:
             raise DataError(f"{paths[0].parent}: frames of one video must be of one size")
         return np.stack(frames)
@@ -207,6 +259,17 @@ def resampled(video: Video, fps: float, to_fps: float, *, endless: bool = False)
         endless: it has as many frames as are asked for, so its number stays.
     """
     ratio = fps / to_fps
+
+    def stream(all_frames: Callable[[], Iterator[U8]]) -> Iterator[U8]:
+        place = 0
+        for number, frame in enumerate(all_frames()):
+            while int(place * ratio + 0.5) == number:
+                yield frame
+                place += 1
+
+    if video.stream is not None:
+        thinned = partial(stream, video.stream)
+        return replace(video, read=_of_stream(video.name, thinned), fps=to_fps, stream=thinned)
 
     def read(first: int, step: int, count: int) -> U8:
         places = [int((first + i * step) * ratio + 0.5) for i in range(count)]
@@ -228,9 +291,10 @@ def run_of(video: Video, rule: ClipRule, random: np.random.Generator | None) -> 
         rule: how many frames, how far apart.
         random: says where the clip begins; None: at the first frame.
     """
-    if video.num_frames is None:
-        frames = video.read(0, 1, rule.span if random is None else MAX_FRAMES)
-        video = Video(video.name, len(frames), _of_array(lambda: frames))
+    if video.num_frames is None and random is None:
+        clip = video.read(0, rule.stride, rule.num_frames)
+        return clip if len(clip) == rule.num_frames else None
+    video = _counted(video)
     assert video.num_frames is not None
     spare = video.num_frames - rule.span
     if spare < 0:
@@ -358,6 +422,10 @@ def _taken_of(video: Video, rule: ItemRule, random: np.random.Generator | None) 
 def _spread(video: Video, count: int) -> U8:
     if count == 1:
         return video.read(0, 1, 1)
-    frames = video.read(0, 1, MAX_FRAMES if video.num_frames is None else video.num_frames)
-    chosen = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
-    return np.asarray(frames[chosen])
+    video = _counted(video)
+    num_frames = video.num_frames or 0
+    chosen = np.linspace(0, num_frames - 1, min(count, num_frames)).round().astype(int)
+    if video.stream is None or not len(chosen):
+        return np.asarray(video.read(0, 1, num_frames)[chosen])
+    there = set(chosen.tolist())
+    return np.stack([frame for i, frame in enumerate(video.stream()) if i in there])

@@ -9,16 +9,17 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from stylefacev_cli.detection.crop_window import NO_FACE, TWO_FACES
 from stylefacev_cli.errors import DataError
+from stylefacev_cli.media.images import shrunk
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 FACE_ALIGNMENT = "face-alignment"
 SEARCH_SIDE_PX = 1920  # of pictures searched as they are; larger ones are shrunk for it
+PHOTO_SIDE_PX = 320  # of the copy of a photo that is searched first
 
 
 @dataclass(frozen=True)
@@ -103,15 +104,36 @@ def find_in_picture(face_finder: FaceFinder, picture: U8) -> list[Face]:
         factor = -(-longest // side_px)
         if factor == 1:
             return face_finder.find(picture)
-        small = np.asarray(Image.fromarray(picture).reduce(factor))
-        if faces := face_finder.find(small):
-            return [
-                Face(
-                    face.landmarks * np.float32(factor), face.scores, face.box * np.float32(factor)
-                )
-                for face in faces
-            ]
+        if faces := face_finder.find(shrunk(picture, factor)):
+            return [_scaled(face, factor) for face in faces]
     return []
+
+
+def find_in_photo(face_finder: FaceFinder, photo: U8) -> list[Face]:
+    """The faces of a photo of one person, the surest first, in its own pixels.
+
+    They are looked for in a small copy first, then looked at once more where they are. A photo in
+    which that shows none is searched as `find_in_picture` does, which takes far longer.
+
+    Args:
+        face_finder: searches.
+        photo: uint8 [H, W, 3].
+    """
+    longest = max(photo.shape[:2])
+    factor = -(-longest // PHOTO_SIDE_PX)
+    faces = face_finder.find(shrunk(photo, factor)) if factor > 1 else []
+    if not faces:
+        return find_in_picture(face_finder, photo)
+    fine = -(-longest // SEARCH_SIDE_PX)
+    copy = photo if fine == 1 else shrunk(photo, fine)
+    coarse = [_scaled(face, factor / fine) for face in faces]
+    return [_scaled(face_finder.follow(copy, face) or face, fine) for face in coarse]
+
+
+def _scaled(face: Face, factor: float) -> Face:
+    """A face in a picture that is larger by a factor."""
+    size = np.float32(factor)
+    return Face(face.landmarks * size, face.scores, face.box * size)
 
 
 def follow_face(

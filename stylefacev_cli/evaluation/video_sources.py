@@ -32,6 +32,7 @@ REAL_HELP = "Real videos, in the same forms."
 MODEL_PREFIX = "model:"
 MODEL_SETTINGS = ("seeds", "motion_seeds", "frames", "truncation")
 MAX_RATES_SEEN = 256  # videos of a side whose rates are looked at before the work
+MAX_RATE_RATIO = 1000.0  # of rates that are brought to one
 MAX_RECORD_BYTES = 2**20  # of the JSON beside a video
 
 
@@ -317,6 +318,11 @@ def at_one_rate(
         raise UsageError(
             f"{shown}: as many frames are not as many seconds; give --resample to measure all at "
             f"{min(known):g}"
+        )
+    if max(known) > MAX_RATE_RATIO * min(known):
+        raise UsageError(
+            f"{max(known):g} and {min(known):g} frames a second are too unlike to be measured at "
+            "one rate: check what the sides say of theirs"
         )
     return {side: _resampled_set(videos, min(known), options.fps) for side, videos in sets.items()}
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Picture = NDArray[np.uint8]  # [H, W, 3]
 
+MAX_SIDE_PX = 3840  # of a photo as it is looked at
 MIN_FACE_PX = 48  # of the square around a face
 _FILLS = 0.8  # of a square picture's side: a face's square of that size or more fills it
 _MAX_TURN = 0.42  # of the nose's tip aside of the eyes' middle, in their distance; 0.2 is 20°
@@ -28,7 +29,7 @@ _EYES_AND_NOSE = {98: ((60, 68), (68, 76), 54), 68: ((36, 42), (42, 48), 30)}
 
 
 def read_photo(path: Path) -> Picture:
-    """A photo as uint8 [H, W, 3], upright.
+    """A photo as uint8 [H, W, 3], upright; a larger one than is searched for faces is shrunk.
 
     Raises:
         DataError: there is no such file, it is no picture, damaged, or too large.
@@ -37,7 +38,7 @@ def read_photo(path: Path) -> Picture:
 
     if not path.is_file():
         raise DataError(f"no such photo: {path}")
-    return read_image(path)
+    return read_image(path, max_side_px=MAX_SIDE_PX)
 
 
 def face_finder(model: Model, detector: str | None) -> FaceFinder:
@@ -85,7 +86,7 @@ def find_window(
     import numpy as np
 
     from stylefacev_cli.detection.crop_window import face_squares, steady_window
-    from stylefacev_cli.detection.face_finders import find_in_picture
+    from stylefacev_cli.detection.face_finders import find_in_photo
 
     height, width = photo.shape[:2]
     if search.crop is False:
@@ -93,7 +94,7 @@ def find_window(
     with listener.doing(f"{name}: loading the finder of faces"):
         finder = face_finder(model, search.detector)
     with listener.doing(f"{name}: looking for the face with {finder.facts['name']}"):
-        faces = find_in_picture(finder, photo)
+        faces = find_in_photo(finder, photo)
     if len(faces) != 1:
         count = f"{len(faces)} faces" if faces else "no face"
         hint = "" if faces or height != width else ", or --no-crop to take it as it is"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import mmap
 import struct
 import threading
@@ -26,6 +27,7 @@ IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 64_000_000  # of a picture that is decoded
 _MAX_SCANNED_PIXELS = 1_500_000_000  # of a progressive JPEG: pixels times scans
 _MIN_SCANS = 24  # that any JPEG may have; usual are 10, and 2 of its thumbnail
+_STRIP_PX = 512  # rows of a picture that are copied at a time
 _ORIENTATION = 0x112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -66,6 +68,8 @@ def open_image(
     Raises:
         DataError: it is damaged, too large, or of another format.
     """
+    if data is None and path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DataError(f"{path}: cannot be read as an image (not a regular file)")
     try:
         with path.open("rb") if data is None else io.BytesIO(data) as file:
             _check_size(path, _webp_size(file), max_pixels)
@@ -86,13 +90,16 @@ def open_image(
         raise DataError(f"{path}: cannot be read as an image ({reason})") from error
 
 
-def read_image(path: Path, *, upright: bool = True, said_of: object = None) -> Frame:
+def read_image(
+    path: Path, *, upright: bool = True, said_of: object = None, max_side_px: int | None = None
+) -> Frame:
     """An image as uint8 [H, W, 3], sRGB; of an animated one the first picture.
 
     Args:
         path: of the file.
         upright: turn it as its camera noted; False where places in it are counted without.
         said_of: what a warning of transparency names; None: the file.
+        max_side_px: a larger one is shrunk by a whole number; JPEGs while they are decoded.
 
     Raises:
         DataError: it is damaged, too large, or of another format than is read.
@@ -100,7 +107,7 @@ def read_image(path: Path, *, upright: bool = True, said_of: object = None) -> F
     with open_image(path) as image:
         turn = _turn_of(path, image) if upright else None
         profile = image.info.get("icc_profile")
-        colours, alpha = _parts_of(image)
+        colours, alpha = _parts_of(_small(image, max_side_px))
         colours = _in_srgb(colours, profile)
         if alpha is not None and alpha.getextrema() != (255, 255):
             about = f"{said_of or path}: transparent parts are put on neutral grey"
@@ -108,7 +115,50 @@ def read_image(path: Path, *, upright: bool = True, said_of: object = None) -> F
             ground = Image.new("RGB", colours.size, (GROUND,) * 3)
             ground.paste(colours, mask=alpha)
             colours = ground
-        return np.asarray(colours if turn is None else colours.transpose(turn))
+        return _pixels(colours if turn is None else colours.transpose(turn))
+
+
+def shrunk(picture: Frame, factor: int) -> Frame:
+    """A picture [H, W, 3] shrunk by a whole number: means of blocks; in the memory of the result.
+
+    Blocks at the right and at the bottom may be smaller.
+    """
+    rows = max(1, _STRIP_PX // factor) * factor
+    strips = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(picture[top : top + rows])).reduce(factor))
+        for top in range(0, len(picture), rows)
+    ]
+    return np.concatenate(strips)
+
+
+def _small(image: Image.Image, max_side_px: int | None) -> Image.Image:
+    """An image that is not decoded yet, no side of which is longer than some."""
+    longest = max(image.size)
+    if max_side_px is None or longest <= max_side_px:
+        return image
+    if image.mode in ("1", "P"):  # whose numbers are no brightness
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    elif image.mode[0] in "IF":
+        image = _eight_bits(image)
+    scale = 2 ** int(math.log2(-(-longest // max_side_px)))
+    image.draft(None, (-(-image.width // scale), -(-image.height // scale)))  # of JPEGs alone
+    factor = -(-max(image.size) // max_side_px)
+    return image if factor == 1 else _keeping(image, image.reduce(factor))
+
+
+def _keeping(image: Image.Image, smaller: Image.Image) -> Image.Image:
+    """A smaller image with the facts of the one that it was made of."""
+    smaller.info = image.info
+    return smaller
+
+
+def _pixels(image: Image.Image) -> Frame:
+    """The pixels of an RGB image, strip by strip: never three times in memory."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _STRIP_PX):
+        strip = image.crop((0, top, image.width, min(top + _STRIP_PX, image.height)))
+        pixels[top : top + _STRIP_PX] = np.asarray(strip)
+    return pixels
 
 
 def _opened(file: IO[bytes], formats: tuple[str, ...]) -> Image.Image:
@@ -207,21 +257,25 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 def _in_srgb(colours: Image.Image, profile: Any) -> Image.Image:
     """Colours of an ICC profile as sRGB; without a profile, or with a broken one, as they are."""
     if not isinstance(profile, bytes) or not profile:
-        return colours.convert("RGB")
+        return _as_rgb(colours)
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = source.profile.xcolor_space.strip()
         if _is_srgb(source):
-            return colours.convert("RGB")
+            return _as_rgb(colours)
         mode = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}[space]
         if colours.mode != mode and "CMYK" in (colours.mode, mode):
-            return colours.convert("RGB")  # a profile of other colours than these
+            return _as_rgb(colours)  # a profile of other colours than these
         shown = ImageCms.profileToProfile(
             colours.convert(mode), source, ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
     except (ImageCms.PyCMSError, *_FAULTS):
-        return colours.convert("RGB")
-    return colours.convert("RGB") if shown is None else shown
+        return _as_rgb(colours)
+    return _as_rgb(colours if shown is None else shown)
+
+
+def _as_rgb(colours: Image.Image) -> Image.Image:
+    return colours if colours.mode == "RGB" else colours.convert("RGB")
 
 
 def _is_srgb(source: ImageCms.ImageCmsProfile) -> bool:
