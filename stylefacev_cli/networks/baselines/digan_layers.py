@@ -21,6 +21,8 @@ from stylefacev_cli.networks.stylegan3.stylegan2_discriminator import blur_filte
 _FREQUENCY_SCALE = math.sqrt(10)  # of the predicted frequencies
 _MOTION_SCALE = 0.25  # of the motion, times t
 _MOTION_SLOPE = 0.01  # of the first leaky ReLU of the motion; that of the others is 0.2
+_GAIN = math.sqrt(2)  # of a leaky ReLU, which halves the variance
+_SLOPE = 0.2
 _EPSILON = 1e-8  # of the original, in the norm of a row of weights
 
 
@@ -89,15 +91,15 @@ class FactorisedLayer(nn.Module):
         self.register_buffer("resample_filter", blur_filter())
 
     def modulated(self, w: torch.Tensor) -> torch.Tensor:
-        """The weights K [N, O, I] under w [N, w_dim]."""
+        """The weights √2 K [N, O, I] under w [N, w_dim]; √2 is the gain of the leaky ReLU."""
         out_channels, in_channels = self.weight.shape[:2]
         factors = self.affine(w)
         left = factors[:, : out_channels * self.rank].view(-1, out_channels, self.rank)
         right = factors[:, out_channels * self.rank :].view(-1, self.rank, in_channels)
         modulation = left @ right / math.sqrt(self.rank)
         weights = self.weight[:, :, 0, 0] * (modulation + 1)
-        normal: torch.Tensor = weights / (weights.norm(dim=2, keepdim=True) + _EPSILON)
-        return normal
+        scaled: torch.Tensor = weights * (_GAIN / (weights.norm(dim=2, keepdim=True) + _EPSILON))
+        return scaled
 
     def forward(
         self,
@@ -124,8 +126,7 @@ class FactorisedLayer(nn.Module):
             own = x.shape[1]
             below = mix_channels(weights[:, :, :own].contiguous(), x)
             mixed = mix_channels(weights[:, :, own:].contiguous(), beside) + doubled(below)
-        gain = math.sqrt(2)
-        return F.leaky_relu(mixed + self.bias[:, None, None], 0.2) * gain
+        return F.leaky_relu(mixed + _GAIN * self.bias[:, None, None], _SLOPE)
 
 
 def doubled(planes: torch.Tensor) -> torch.Tensor:
