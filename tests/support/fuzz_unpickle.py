@@ -26,6 +26,7 @@ import torch
 from persistence_pickles import EasyDict, persistent, snapshot_bytes
 from torch import nn
 
+from stylefacev_cli.common.untrusted.pieces import piece_of
 from stylefacev_cli.errors import IntegrityError
 from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused
 from stylefacev_cli.weights.untrusted.reader import (
@@ -82,16 +83,16 @@ def corpus() -> list[tuple[bytes, Callable[[bytes], Any]]]:
 
 
 def read_snapshot(data: bytes) -> None:
-    load_all(averaged_generator(read_stylegan_pickle(memoryview(data))).tensors.values())
+    load_all(averaged_generator(read_stylegan_pickle(piece_of(data))).tensors.values())
 
 
 def read_legacy(data: bytes) -> None:
-    content = read_legacy_torch(memoryview(data))
+    content = read_legacy_torch(piece_of(data))
     load_all(content.values() if isinstance(content, dict) else [])
 
 
 def read_data_pkl(data: bytes) -> None:
-    read_torch_pickle(memoryview(data))
+    read_torch_pickle(piece_of(data))
 
 
 def load_all(values: Any) -> None:

@@ -18,6 +18,7 @@ from stylefacev_cli.networks.stylegan3.stylegan2_discriminator import (
 from stylefacev_cli.weights.architectures import check_names, listed
 from stylefacev_cli.weights.downloads.cache import path_of
 from stylefacev_cli.weights.downloads.registry import read_registry
+from stylefacev_cli.weights.untrusted.foreign_file import open_weights
 from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused
 from stylefacev_cli.weights.untrusted.reader import read_stylegan_pickle
 from stylefacev_cli.weights.untrusted.stylegan_snapshot import snapshot_network
@@ -37,11 +38,7 @@ def load_discriminator(name_or_file: str, config: DiscriminatorConfig) -> ImageD
     """
     path = _located(name_or_file)
     try:
-        network = snapshot_network(
-            read_stylegan_pickle(memoryview(path.read_bytes())), "D", "Discriminator"
-        )
-    except OSError as error:
-        raise MissingWeightsError(f"cannot read {path}: {error.strerror}") from error
+        network = snapshot_network(read_stylegan_pickle(open_weights(path)), "D", "Discriminator")
     except PickleRefused as error:
         raise IntegrityError(f"{path} is refused: {error}: nothing in it was run") from error
     discriminator = ImageDiscriminator(config)

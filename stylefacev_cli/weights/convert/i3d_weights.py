@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stylefacev_cli.common.untrusted.pieces import Piece
 from stylefacev_cli.errors import IntegrityError
 from stylefacev_cli.networks.features.i3d import BATCH_NORM_EPSILON, I3D, MODULES
 from stylefacev_cli.weights.downloads.fetch import fetch_entry
 from stylefacev_cli.weights.downloads.registry import find_entry
+from stylefacev_cli.weights.untrusted.foreign_file import open_weights
 from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused, Record
 from stylefacev_cli.weights.untrusted.reader import read_stylegan_pickle
 
@@ -54,11 +56,11 @@ def read_i3d(path: Path) -> I3D:
         IntegrityError: the file is damaged; an array is missing, of another shape, or not finite.
     """
     try:
-        content: Any = read_stylegan_pickle(memoryview(path.read_bytes()))
+        content: Any = read_stylegan_pickle(open_weights(path))
         state = _converted(content["params"], content["batch_stats"])
         network = I3D()
         network.load_state_dict(state, strict=True)
-    except (PickleRefused, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (PickleRefused, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise IntegrityError(f"{path} does not hold the weights of I3D: {reason}") from error
     if not all(bool(value.isfinite().all()) for value in state.values()):
@@ -114,7 +116,7 @@ def _array(record: Any) -> NDArray[np.float64]:
     _, shape, dtype, is_fortran, content = record.state
     if dtype.arguments[:1] != ("f4",) or dtype.state[1] != "<" or is_fortran:
         raise ValueError("an array is not of little-endian float32")
-    if len(content) != 4 * prod(shape):
+    if not isinstance(content, Piece) or len(content) != 4 * prod(shape):
         raise ValueError("an array is not as long as its shape says")
-    values = np.asarray(np.frombuffer(content, "<f4"), np.float64)
+    values = np.asarray(np.frombuffer(content.read(), "<f4"), np.float64)
     return np.reshape(values, shape)

@@ -7,6 +7,7 @@ path of the caller's.
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import stat
 import struct
@@ -15,15 +16,16 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
+from stylefacev_cli.common.untrusted.pieces import Piece, open_piece
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError
 
 MAX_ENTRIES = 4096
 MAX_BYTES = 2**33  # of all members, unpacked
 MAX_RATIO = 100  # unpacked to packed
+MAX_ARCHIVE_BYTES = 2**33  # of the zip itself; that of all released files has 1.3 GB
 _RATIO_FREE_BYTES = 2**20  # a short member may be as regular as it likes
-_MAX_DIRECTORY_BYTES = 2**22
+_MAX_DIRECTORY_BYTES = 2**22  # of the list of members; that of 10,000 tensors has 0.7 MB
 _MAX_NAME = 512
 _BLOCK_BYTES = 2**20
 _ADVICE = "fetch it again from its publisher"
@@ -35,32 +37,57 @@ _DAMAGES = (  # what `zipfile` raises on damaged files
 
 @contextlib.contextmanager
 def open_archive(
-    path: Path, *, max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES
+    path: Path,
+    file: Piece | None = None,
+    *,
+    max_entries: int = MAX_ENTRIES,
+    max_bytes: int = MAX_BYTES,
 ) -> Iterator[zipfile.ZipFile]:
     """Open a zip whose directory has been checked.
 
     Args:
         path: the zip.
+        file: the same, where it is open already, or part of another file.
         max_entries: the most members it may have.
         max_bytes: the most bytes that all members together may unpack to.
 
     Yields:
-        The zip; read it with `member_bytes` or `unpack`.
+        The zip; read it with `member_bytes`, `stored_piece` or `unpack`.
 
     Raises:
         IntegrityError: it is damaged or no zip, or a member is a link, is encrypted, bears a name
             that leads elsewhere, is there twice, or unpacks to far more than it is.
     """
     try:
-        with path.open("rb") as file:
-            _check_directory(file, path, max_entries)
-            with zipfile.ZipFile(file) as archive:
-                _check_members(archive.infolist(), path, max_entries, max_bytes)
-                yield archive
+        opened = open_piece(path, MAX_ARCHIVE_BYTES) if file is None else file
+        with _Bounded(opened) as bounded, zipfile.ZipFile(bounded) as archive:
+            bounded.most = None
+            _check_members(archive.infolist(), path, max_entries, max_bytes)
+            yield archive
     except _DAMAGES as error:
         raise IntegrityError(f"{path} is no whole zip ({error}): {_ADVICE}") from error
     except OSError as error:
         raise IntegrityError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which no more is read at once than a directory may have, until it has been read.
+
+    What the directory's end announces is not asked: there may be several ends.
+    """
+
+    def __init__(self, piece: Piece) -> None:
+        super().__init__(piece.raw())
+        self.piece, self.most = piece, _MAX_DIRECTORY_BYTES
+
+    most: int | None
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = len(self.piece) - self.tell()
+        wanted = left if size is None or size < 0 else min(size, left)
+        if self.most is not None and wanted > self.most:
+            raise zipfile.BadZipFile(f"its directory has {wanted} bytes")
+        return super().read(wanted)
 
 
 def check_name(name: str) -> str | None:
@@ -101,6 +128,42 @@ def member_bytes(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:
         return member.read(max_bytes + 1)
 
 
+def stored_piece(file: Piece, info: zipfile.ZipInfo, name: str) -> Piece | None:
+    """Where a member lies that is not packed; None for one that is.
+
+    Args:
+        file: the zip.
+        info: of the member, from `open_archive` of this zip.
+        name: of the zip, for messages.
+
+    Raises:
+        IntegrityError: the member does not begin where the directory says.
+    """
+    if info.compress_type != zipfile.ZIP_STORED:
+        return None
+    header = file.read(info.header_offset, 30)
+    lengths = struct.unpack("<HH", header[26:30]) if len(header) == 30 else (0, 0)
+    begin = info.header_offset + 30 + sum(lengths)
+    if header[:4] != b"PK\x03\x04" or begin + info.file_size > len(file):
+        raise IntegrityError(f"{name} is no whole zip (a member is cut off): {_ADVICE}")
+    return file.part(begin, info.file_size)
+
+
+def checked_bytes(piece: Piece, info: zipfile.ZipInfo, name: str) -> bytearray:
+    """The bytes of a member that is not packed; its checksum has to fit, where it has one.
+
+    Raises:
+        IntegrityError: it does not.
+    """
+    data = piece.read()
+    if info.CRC and zlib.crc32(data) != info.CRC:
+        raise IntegrityError(
+            f"{name} is damaged: the checksum of {_shown(info.filename)} in it does not fit; "
+            f"{_ADVICE}"
+        )
+    return data
+
+
 def unpack(archive: zipfile.ZipFile, name: str, target: Path) -> None:
     """Write a member to a path of the caller's; its length and checksum have to fit.
 
@@ -121,25 +184,6 @@ def unpack(archive: zipfile.ZipFile, name: str, target: Path) -> None:
                 raise StyleFaceVError(f"cannot write {target}: {error.strerror}") from error
     if left:
         raise IntegrityError(f"{name} in the zip is shorter than announced: {_ADVICE}")
-
-
-def _check_directory(file: BinaryIO, path: Path, max_entries: int) -> None:
-    """Look at the announced size of the directory before `zipfile` takes memory for it."""
-    length = file.seek(0, 2)
-    file.seek(max(0, length - 2**16 - 22))
-    tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0 or at + 22 > len(tail):
-        raise zipfile.BadZipFile("its directory is missing")
-    num_entries, num_bytes = struct.unpack("<HI", tail[at + 10 : at + 16])
-    wide = tail.rfind(b"PK\x06\x06", 0, at)
-    if (num_entries == 0xFFFF or num_bytes == 0xFFFFFFFF) and 0 <= wide <= at - 56:
-        num_entries, num_bytes = struct.unpack("<QQ", tail[wide + 32 : wide + 48])
-    if num_entries > max_entries or num_bytes > _MAX_DIRECTORY_BYTES:
-        raise IntegrityError(
-            f"{path} has {num_entries} members, at most {max_entries} were expected: refused"
-        )
-    file.seek(0)
 
 
 def _check_members(

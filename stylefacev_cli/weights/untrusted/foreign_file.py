@@ -1,45 +1,60 @@
 """Untrusted files of weights → names, shapes and types first, numbers after they were checked.
 
-A file is known by its first bytes, not by its name:
+A file is opened once and known by its first bytes, not by its name:
 
     safetensors                          described by its header
-    torch, zip (since 1.6) and older     described by our own reading of its pickle, then loaded by
-                                         `torch.load(weights_only=True)`, with no way around
+    torch, zip (since 1.6) and older     described by our own reading of its pickle
     StyleGAN3 pickle                     read by the allow-list of `reader`, never by `pickle`
+
+The tensors are made of the very storages that were described: no second reader, which may find
+other things in the file, ever sees it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
-import pickle
-import struct
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipInfo
 
+from stylefacev_cli.common.untrusted.pieces import Piece, open_piece, piece_of
+from stylefacev_cli.common.untrusted.safetensors_file import NotSafetensors, read_safetensors
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError
-from stylefacev_cli.weights.untrusted.archives import member_bytes, open_archive
+from stylefacev_cli.weights.untrusted.archives import (
+    checked_bytes,
+    member_bytes,
+    open_archive,
+    stored_piece,
+)
+from stylefacev_cli.weights.untrusted.file_kinds import known_kind
 from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused, shown
 from stylefacev_cli.weights.untrusted.reader import (
-    LEGACY_MAGIC,
+    is_legacy_torch,
     read_legacy_torch,
     read_stylegan_pickle,
     read_torch_pickle,
 )
-from stylefacev_cli.weights.untrusted.stored_tensor import ITEM_BYTES, StoredTensor, total_bytes
+from stylefacev_cli.weights.untrusted.stored_tensor import (
+    ITEM_BYTES,
+    Storage,
+    StoredTensor,
+    load_tensors,
+    total_bytes,
+)
 from stylefacev_cli.weights.untrusted.stylegan_snapshot import averaged_generator
 
 if TYPE_CHECKING:
     import torch
 
-MAX_FILE_BYTES = 2**32
-_MAX_TENSORS = 10_000
-_MAX_PICKLE_BYTES = 2**24  # of data.pkl, which holds no numbers
-_MAX_HEADER_BYTES = 2**22  # of a safetensors file
-_PREFIX = "module."
+_MAX_TENSORS = 10_000  # the largest known network has some 1,500
+_MAX_PICKLE_BYTES = 2**24  # of data.pkl, which holds no numbers; 10,000 tensors need 2 MB
+# DataParallel puts `module.` before every name; torch.compile puts `_orig_mod.` before those of
+# each module that it compiled, wherever that is.
+_PARALLEL, _COMPILED = "module.", "_orig_mod."
 _ADVICE = "nothing in it was run; fetch it again from its publisher"
 _SAFETENSORS_TYPES = {
     "F64": "float64",
@@ -65,118 +80,183 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file of weights, looked through but not loaded.
+    """A file of weights, looked through but not loaded; it stays open.
 
     Attributes:
         path: the file.
-        sha256: of the file.
-        specs: its tensors, by name; `module.` prefixes are off.
+        content: its bytes.
+        specs: its tensors, by name; the prefixes of wrappers are off.
         load: reads all of them: finite, contiguous, on the CPU, as `specs` says.
         arguments: what the class of the network was made with, where the file says.
         notes: what was chosen or changed, for the user.
     """
 
     path: Path
-    sha256: str
+    content: Piece
     specs: Mapping[str, TensorSpec]
     load: Callable[[], dict[str, torch.Tensor]]
     arguments: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file."""
+        digest = hashlib.sha256()
+        for block in self.content.blocks():
+            digest.update(block)
+        return digest.hexdigest()
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Look through a file of weights; nothing large is allocated but the file's own bytes.
+
+def read_checkpoint(path: Path, content: Piece | None = None) -> Checkpoint:
+    """Look through a file of weights; none of its numbers is read.
+
+    Args:
+        path: the file.
+        content: its bytes, where they lie in another file.
 
     Raises:
         MissingWeightsError: there is no such file.
         IntegrityError: it is damaged, of no known format, or wants to run code.
     """
-    data = _file_bytes(path)
+    content = open_weights(path) if content is None else content
     try:
-        checkpoint = _described(path, memoryview(data))
+        checkpoint = _described(path, content)
     except PickleRefused as error:
         raise IntegrityError(f"{path} is refused: {error}: {_ADVICE}") from error
     if not checkpoint.specs:
         raise IntegrityError(f"{path} holds no tensors: it is no file of weights")
-    return _checked(_without_prefix(replace(checkpoint, sha256=hashlib.sha256(data).hexdigest())))
+    return _checked(_without_prefixes(checkpoint))
 
 
-def _file_bytes(path: Path) -> bytes:
+def open_weights(path: Path) -> Piece:
+    """A file of weights, opened.
+
+    Raises:
+        MissingWeightsError: there is no such file.
+        IntegrityError: it is larger than any.
+    """
     try:
         if not path.is_file():
             raise MissingWeightsError(f"no such file of weights: {path}")
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise MissingWeightsError(f"cannot read {path}: {error.strerror}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise IntegrityError(f"{path} is larger than any file of weights: refused")
-    return data
+        return open_piece(path)
+    except (OSError, ValueError) as error:
+        raise MissingWeightsError(f"cannot read {path}: {error}") from error
 
 
-def _described(path: Path, data: memoryview) -> Checkpoint:
-    start = bytes(data[:64])
+def _described(path: Path, content: Piece) -> Checkpoint:
+    start = bytes(content.read(0, 512))
     if start.startswith(b"PK"):
-        return _torch_zip(path, len(data))
-    if start.startswith(LEGACY_MAGIC):
-        specs = _state_dict(path, read_legacy_torch(data), len(data))
-        return Checkpoint(path, "", specs[0], _torch_loader(path), notes=specs[1])
+        return _torch_zip(path, content)
+    if is_legacy_torch(content):
+        state, notes = _state_dict(path, read_legacy_torch(content), len(content))
+        return _of_tensors(path, content, state, notes)
     if start[:1] == b"\x80":
-        return _stylegan(path, data)
+        generator = averaged_generator(read_stylegan_pickle(content))
+        _check_total(path, generator.tensors, len(content))
+        found = _of_tensors(path, content, generator.tensors, generator.notes)
+        return replace(found, arguments=generator.arguments)
+    told = known_kind(path.name, start, len(content))
+    if told is not None:
+        raise IntegrityError(f"{path} is {told}")
     if start[8:9] == b"{":
-        return _safetensors(path, data)
-    if start.lstrip()[:1] == b"<":
-        raise IntegrityError(
-            f"{path} is a web page, not weights: fetch the file itself (a browser may be needed)"
-        )
-    if start.startswith(b"version https://git-lfs"):
-        raise IntegrityError(f"{path} is a Git LFS pointer, not weights: run `git lfs pull`")
+        return _safetensors(path, content)
     raise IntegrityError(f"{path} is no safetensors, torch or StyleGAN3 file: fetch it again")
 
 
-def _torch_zip(path: Path, num_bytes: int) -> Checkpoint:
-    with open_archive(path, max_entries=_MAX_TENSORS + 16, max_bytes=num_bytes) as archive:
-        sizes = {info.filename: info.file_size for info in archive.infolist()}
-        pickles = [name for name in sizes if name.endswith("/data.pkl") and name.count("/") == 1]
+def _of_tensors(
+    path: Path, content: Piece, tensors: Mapping[str, StoredTensor], notes: tuple[str, ...]
+) -> Checkpoint:
+    specs = {name: TensorSpec(t.dtype, t.shape) for name, t in tensors.items()}
+    return Checkpoint(path, content, specs, lambda: load_tensors(tensors), notes=notes)
+
+
+def _torch_zip(path: Path, content: Piece) -> Checkpoint:
+    described = read_torch_zip(path, content)
+    state, notes = _state_dict(path, described, len(content))
+    return _of_tensors(path, content, state, notes)
+
+
+def read_torch_zip(path: Path, content: Piece) -> object:
+    """What `torch.save` wrote as a zip: plain values and `StoredTensor`, ready to be loaded.
+
+    Args:
+        path: the file, for messages.
+        content: its bytes, or those of the zip in it.
+
+    Raises:
+        IntegrityError: it is damaged, or no such zip.
+        PickleRefused: it wants something that is not on the list.
+    """
+    num_bytes = len(content)
+    with open_archive(path, content, max_entries=_MAX_TENSORS + 16, max_bytes=num_bytes) as archive:
+        members = {info.filename: info for info in archive.infolist()}
+        pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
         if len(pickles) != 1:
             raise IntegrityError(
                 f"{path} is a zip, but not of torch weights; "
                 "give a zip with several files of weights as --archive"
             )
         folder = pickles[0].removesuffix("data.pkl")
-        if any(name.startswith(f"{folder}code/") for name in sizes):
+        if any(name.startswith(f"{folder}code/") for name in members):
             raise IntegrityError(f"{path} is refused: it is TorchScript, which holds code")
-        described, storages = read_torch_pickle(
-            memoryview(member_bytes(archive, pickles[0], _MAX_PICKLE_BYTES))
-        )
-    for key, storage in storages.items():
-        if sizes.get(f"{folder}data/{key}") != storage.num_bytes:
-            raise IntegrityError(
-                f"{path} is damaged: its storage {shown(key, 40)!r} has not the announced "
-                f"{storage.num_bytes} bytes; fetch it again"
-            )
-    specs, notes = _state_dict(path, described, num_bytes)
-    return Checkpoint(path, "", specs, _torch_loader(path), notes=notes)
+
+        def data_of(name: str, max_bytes: int) -> Callable[[], bytearray]:
+            """Reads a member; one that is packed is unpacked now, while the zip is open."""
+            stored = stored_piece(content, members[name], str(path))
+            if stored is None:
+                unpacked = bytearray(member_bytes(archive, name, max_bytes))
+                return lambda: bytearray(unpacked)
+            return lambda: checked_bytes(stored, members[name], str(path))
+
+        if members[pickles[0]].file_size > _MAX_PICKLE_BYTES:
+            raise IntegrityError(f"{path} is refused: its data.pkl is larger than any")
+        pickled = data_of(pickles[0], _MAX_PICKLE_BYTES)()
+        described, storages = read_torch_pickle(piece_of(pickled))
+        swapped = _is_big_endian(path, members, folder, data_of)
+        for key, storage in storages.items():
+            name = f"{folder}data/{key}"
+            if name not in members or members[name].file_size != storage.num_bytes:
+                raise IntegrityError(
+                    f"{path} is damaged: its storage {shown(key, 40)!r} has not the announced "
+                    f"{storage.num_bytes} bytes; fetch it again"
+                )
+            read = data_of(name, num_bytes)
+            storage.read = _swapping(read, ITEM_BYTES[storage.dtype]) if swapped else read
+    return described
 
 
-def _torch_loader(path: Path) -> Callable[[], dict[str, torch.Tensor]]:
-    def load() -> dict[str, torch.Tensor]:
-        import torch
+def _is_big_endian(
+    path: Path,
+    members: Mapping[str, ZipInfo],
+    folder: str,
+    data_of: Callable[[str, int], Callable[[], bytearray]],
+) -> bool:
+    """Whether the numbers were written by a machine with the other order of bytes."""
+    name = f"{folder}byteorder"
+    if name not in members:
+        return False
+    order = data_of(name, 16)() if members[name].file_size <= 16 else b""
+    if order not in (b"little", b"big"):
+        raise IntegrityError(f"{path} is damaged: its order of bytes is unknown; fetch it again")
+    return order == b"big"
 
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
-            reason = (" ".join(str(error).split()) or type(error).__name__)[:120]
-            raise IntegrityError(f"torch cannot read {path} ({reason}): {_ADVICE}") from error
-        state = content.get("state_dict", content)
-        return {name: tensor.detach().contiguous() for name, tensor in state.items()}
 
-    return load
+def _swapping(read: Callable[[], bytearray], item_bytes: int) -> Callable[[], bytearray]:
+    """Reads numbers of the other order of bytes."""
+
+    def swapped() -> bytearray:
+        data, turned = read(), bytearray()
+        turned = bytearray(len(data))
+        for at in range(item_bytes):
+            turned[at::item_bytes] = data[item_bytes - 1 - at :: item_bytes]
+        return turned
+
+    return swapped
 
 
 def _state_dict(
     path: Path, content: object, num_bytes: int
-) -> tuple[dict[str, TensorSpec], tuple[str, ...]]:
+) -> tuple[dict[str, StoredTensor], tuple[str, ...]]:
     """The tensors of a state dict, which may lie under the key `state_dict`."""
     notes: tuple[str, ...] = ()
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
@@ -192,51 +272,22 @@ def _state_dict(
                 f"{path}: {shown(name)!r} in it is no tensor: a state dict was expected"
             )
     _check_total(path, content, num_bytes)
-    return {name: TensorSpec(t.dtype, t.shape) for name, t in content.items()}, notes
+    return content, notes
 
 
-def _stylegan(path: Path, data: memoryview) -> Checkpoint:
-    generator = averaged_generator(read_stylegan_pickle(data))
-    _check_total(path, generator.tensors, len(data))
-
-    def load() -> dict[str, torch.Tensor]:
-        return {name: tensor.load() for name, tensor in generator.tensors.items()}
-
-    specs = {name: TensorSpec(t.dtype, t.shape) for name, t in generator.tensors.items()}
-    return Checkpoint(path, "", specs, load, generator.arguments, generator.notes)
-
-
-def _safetensors(path: Path, data: memoryview) -> Checkpoint:
+def _safetensors(path: Path, content: Piece) -> Checkpoint:
     try:
-        (length,) = struct.unpack("<Q", data[:8])
-        if length > min(_MAX_HEADER_BYTES, len(data) - 8):
-            raise IntegrityError(f"{path} is damaged: its header is cut off; fetch it again")
-        header = json.loads(bytes(data[8 : 8 + length]))
-        header.pop("__metadata__", None)
-        specs = {
-            name: TensorSpec(_SAFETENSORS_TYPES[entry["dtype"]], tuple(entry["shape"]))
-            for name, entry in header.items()
-        }
-        for spec in specs.values():
-            if not all(type(side) is int and 0 <= side <= len(data) for side in spec.shape):
-                raise ValueError("a side of a tensor cannot be")
-        total = sum(math.prod(s.shape) * ITEM_BYTES[s.dtype] for s in specs.values())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise IntegrityError(f"{path} is no safetensors file: its header is malformed") from error
-    if total > len(data):
-        raise IntegrityError(f"{path} is damaged: it announces {total} bytes; fetch it again")
-
-    def load() -> dict[str, torch.Tensor]:
-        import safetensors
-        from safetensors.torch import load_file
-
-        try:
-            tensors: dict[str, torch.Tensor] = load_file(path)
-        except (safetensors.SafetensorError, OSError) as error:
-            raise IntegrityError(f"cannot read {path}: {error}; fetch it again") from error
-        return tensors
-
-    return Checkpoint(path, "", specs, load)
+        entries = read_safetensors(content).entries
+    except NotSafetensors as error:
+        raise IntegrityError(
+            f"{path} is no whole safetensors file: {error}; fetch it again"
+        ) from error
+    tensors: dict[str, StoredTensor] = {}
+    for name, entry in entries.items():
+        dtype = _SAFETENSORS_TYPES[entry.kind]
+        storage = Storage(dtype, len(entry.data) // ITEM_BYTES[dtype], entry.data.read)
+        tensors[name] = StoredTensor.contiguous(storage, entry.shape)
+    return _of_tensors(path, content, tensors, ())
 
 
 def _check_total(path: Path, tensors: Mapping[str, StoredTensor], num_bytes: int) -> None:
@@ -249,18 +300,36 @@ def _check_total(path: Path, tensors: Mapping[str, StoredTensor], num_bytes: int
         )
 
 
-def _without_prefix(checkpoint: Checkpoint) -> Checkpoint:
-    """Take off the `module.` that DataParallel puts before every name: here and nowhere else."""
-    if not all(name.startswith(_PREFIX) for name in checkpoint.specs):
+def _without_prefixes(checkpoint: Checkpoint) -> Checkpoint:
+    """Take off what wrappers put into the names: here and nowhere else."""
+    names = {name: name for name in checkpoint.specs}
+    notes: list[str] = []
+    before: dict[str, str] | None = None
+    while names != before:  # DataParallel of a compiled module, and the reverse
+        before = dict(names)
+        compiled = {
+            n: re.sub(rf"(^|\.){re.escape(_COMPILED)}", r"\1", now) for n, now in names.items()
+        }
+        changed = sum(compiled[n] != now for n, now in names.items())
+        if changed:
+            notes.append(f"{_COMPILED!r} of torch.compile was taken off {changed} names")
+            names = compiled
+        if all(now.startswith(_PARALLEL) for now in names.values()):
+            names = {n: now.removeprefix(_PARALLEL) for n, now in names.items()}
+            notes.append(f"the prefix {_PARALLEL!r} was taken off {len(names)} names")
+    if not notes:
         return checkpoint
+    if len(set(names.values())) != len(names):
+        raise IntegrityError(
+            f"{checkpoint.path} has tensors of one name, with and without {_COMPILED!r}: refused"
+        )
     inner = checkpoint.load
 
     def load() -> dict[str, torch.Tensor]:
-        return {name.removeprefix(_PREFIX): tensor for name, tensor in inner().items()}
+        return {names[name]: tensor for name, tensor in inner().items()}
 
-    specs = {name.removeprefix(_PREFIX): spec for name, spec in checkpoint.specs.items()}
-    note = f"the prefix {_PREFIX!r} was taken off {len(specs)} names"
-    return replace(checkpoint, specs=specs, load=load, notes=(*checkpoint.notes, note))
+    specs = {names[name]: spec for name, spec in checkpoint.specs.items()}
+    return replace(checkpoint, specs=specs, load=load, notes=(*checkpoint.notes, *notes))
 
 
 def _checked(checkpoint: Checkpoint) -> Checkpoint:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 MAX_STEPS: Final = 400_000  # a snapshot with generator, discriminator and average has some 30,000
-_KEY_TYPES = (str, int, float, bool, type(None))  # whose hash costs nothing
+_KEY_TYPES = (str, bool, type(None))  # whose hash nobody can choose
+_MAX_KEY = 2**31  # larger numbers, and fractions, can be chosen so that all have one hash
 
 
 class PickleRefused(Exception):  # noqa: N818 - users see an IntegrityError
@@ -102,13 +103,15 @@ class PickleStack:
 
 
 def check_key(key: object) -> None:
-    """Refuse keys of dictionaries and sets that are not plain.
+    """Refuse keys of dictionaries and sets that are not plain: their hash could take for ever.
 
     Raises:
-        PickleRefused: it is something else, whose hash could take for ever.
+        PickleRefused: it is something else than a text or a small whole number.
     """
-    if not isinstance(key, _KEY_TYPES):
-        raise PickleRefused(f"a key in it is a {type(key).__name__}")
+    if isinstance(key, _KEY_TYPES) or (type(key) is int and -_MAX_KEY < key < _MAX_KEY):
+        return
+    kind = "too large a number" if isinstance(key, int | float) else f"a {type(key).__name__}"
+    raise PickleRefused(f"a key in it is {kind}")
 
 
 def shown(text: object, most: int = 60) -> str:

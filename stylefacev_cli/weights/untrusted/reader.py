@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stylefacev_cli.weights.untrusted.machine import Find, Make, PickleMachine
+from stylefacev_cli.common.untrusted.pieces import Piece, piece_of
+from stylefacev_cli.weights.untrusted.machine import Find, LongText, Make, PickleMachine
 from stylefacev_cli.weights.untrusted.pickle_values import (
     Budget,
     PickleRefused,
@@ -31,7 +32,7 @@ from stylefacev_cli.weights.untrusted.stored_tensor import (
     stored_tensor,
 )
 
-LEGACY_MAGIC = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")  # the first pickle of the old format
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the number that the old format begins with
 PERSISTENCE_VERSION = 6  # that StyleGAN3 writes
 RECONSTRUCTION = "torch_utils.persistence._reconstruct_persistent_obj"
 _LEGACY_PROTOCOL = 1001
@@ -54,27 +55,23 @@ _INERT = {
 }
 
 
-def read_stylegan_pickle(data: memoryview) -> object:
+def read_stylegan_pickle(data: Piece) -> object:
     """Read a snapshot of StyleGAN3.
 
     Args:
         data: the whole file.
 
     Returns:
-        Plain values, `Record` and `StoredTensor`.
+        Plain values, `Record`, `StoredTensor`, and a `Piece` for bytes.
 
     Raises:
         PickleRefused: it is damaged, or wants something that is not on the list.
     """
     meanings = _Meanings(Budget())
-    machine = PickleMachine(data, 0, meanings.budget, meanings.of_stylegan)
-    value = machine.run()
-    if machine.position != len(data):
-        raise PickleRefused(f"{len(data) - machine.position} bytes follow its end")
-    return value
+    return _whole(PickleMachine(data, 0, meanings.budget, meanings.of_stylegan))
 
 
-def read_torch_pickle(data: memoryview) -> tuple[object, dict[str, Storage]]:
+def read_torch_pickle(data: Piece) -> tuple[object, dict[str, Storage]]:
     """Read `data.pkl` of a file of torch: its tensors are described, their numbers lie elsewhere.
 
     Returns:
@@ -84,24 +81,15 @@ def read_torch_pickle(data: memoryview) -> tuple[object, dict[str, Storage]]:
         PickleRefused: it is damaged, or wants something that is not on the list.
     """
     meanings, storages = _Meanings(Budget()), dict[str, Storage]()
-    machine = PickleMachine(
-        data,
-        0,
-        meanings.budget,
-        meanings.of_torch,
-        lambda reference: storage_of(reference, storages),
-    )
-    value = machine.run()
-    if machine.position != len(data):
-        raise PickleRefused(f"{len(data) - machine.position} bytes follow its end")
-    return value, storages
+    budget, find = meanings.budget, meanings.of_torch
+    return _whole(PickleMachine(data, 0, budget, find, _storages_into(storages))), storages
 
 
-def read_legacy_torch(data: memoryview) -> object:
+def read_legacy_torch(data: Piece) -> object:
     """Read a whole file as torch wrote them before version 1.6.
 
     Returns:
-        Plain values and `StoredTensor`, whose storages are slices of `data`.
+        Plain values and `StoredTensor`, whose storages are pieces of `data`.
 
     Raises:
         PickleRefused: it is damaged, or wants something that is not on the list.
@@ -110,7 +98,27 @@ def read_legacy_torch(data: memoryview) -> object:
     return _read_legacy(data, meanings.budget, meanings.of_torch)
 
 
-def _read_legacy(data: memoryview, budget: Budget, find: Find) -> object:
+def is_legacy_torch(data: Piece) -> bool:
+    """Whether a file begins as torch wrote them before version 1.6, in any protocol of pickle."""
+    try:
+        return PickleMachine(data, 0, Budget(8), _refuse_global).run() == LEGACY_MAGIC
+    except PickleRefused:
+        return False
+
+
+def _whole(machine: PickleMachine) -> object:
+    """The value of a pickle that nothing follows."""
+    value = machine.run()
+    if machine.position != len(machine.data):
+        raise PickleRefused(f"{len(machine.data) - machine.position} bytes follow its end")
+    return value
+
+
+def _storages_into(known: dict[str, Storage]) -> Make:
+    return lambda reference: storage_of(reference, known)
+
+
+def _read_legacy(data: Piece, budget: Budget, find: Find) -> object:
     """Magic number, protocol, system, object, keys of the storages, then the storages."""
     storages: dict[str, Storage] = {}
     position = 0
@@ -122,16 +130,15 @@ def _read_legacy(data: memoryview, budget: Budget, find: Find) -> object:
         position = machine.position
         return value
 
-    magic = bytes(data[: len(LEGACY_MAGIC)])
-    if magic != LEGACY_MAGIC:
+    if not is_legacy_torch(data):
         raise PickleRefused("its storage is not in the format of torch")
-    position = len(LEGACY_MAGIC)
+    part(_refuse_global)
     protocol, system = part(_refuse_global), part(_refuse_global)
     if type(protocol) is not int or protocol != _LEGACY_PROTOCOL:
         raise PickleRefused("its storage has an unknown protocol")
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise PickleRefused("its storage is not little-endian")
-    value = part(find, lambda reference: storage_of(reference, storages))
+    value = part(find, _storages_into(storages))
     keys = part(_refuse_global)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise PickleRefused("the keys of its storages are malformed")
@@ -141,7 +148,7 @@ def _read_legacy(data: memoryview, budget: Budget, find: Find) -> object:
         storage = storages[key]
         if len(data) - position < 8:
             raise PickleRefused("a storage is cut off: its end is missing")
-        count = int.from_bytes(data[position : position + 8], "little", signed=True)
+        count = int.from_bytes(data.read(position, 8), "little", signed=True)
         position += 8
         if count != storage.num_elements:
             raise PickleRefused(
@@ -151,7 +158,7 @@ def _read_legacy(data: memoryview, budget: Budget, find: Find) -> object:
             raise PickleRefused(
                 f"a storage of {storage.num_elements} numbers is cut off: its end is missing"
             )
-        storage.data = data[position : position + storage.num_bytes]
+        storage.read = data.part(position, storage.num_bytes).read
         position += storage.num_bytes
     if position != len(data):
         raise PickleRefused(f"{len(data) - position} bytes follow its storages")
@@ -182,6 +189,9 @@ class _Meanings:
             "torch._utils._rebuild_tensor": self.tensor,
             "torch.storage._load_from_bytes": self.storage,
             RECONSTRUCTION: self.persistent,
+            "_codecs.encode": self.bytes_of_text,
+            "builtins.bytes": self.no_bytes,
+            "__builtin__.bytes": self.no_bytes,
             "dnnlib.util.EasyDict": self.dictionary,
             "builtins.set": self.set,
             "__builtin__.set": self.set,
@@ -251,6 +261,8 @@ class _Meanings:
         """(storage, offset, shape, strides[, requires_grad, hooks[, metadata]])."""
         if not 4 <= len(arguments) <= 7:
             raise PickleRefused("a tensor in it is malformed")
+        if len(arguments) == 7 and arguments[6]:
+            raise PickleRefused("a tensor in it is to be negated or conjugated")
         return stored_tensor(*arguments[:4])
 
     def parameter(self, arguments: tuple[Any, ...]) -> StoredTensor:
@@ -261,12 +273,31 @@ class _Meanings:
 
     def storage(self, arguments: tuple[Any, ...]) -> Storage:
         """The bytes of one storage; torch would run any pickle that stands there."""
-        if len(arguments) != 1 or not isinstance(arguments[0], memoryview):
+        if len(arguments) != 1 or not isinstance(arguments[0], Piece):
             raise PickleRefused("a storage in it is malformed")
         value = _read_legacy(arguments[0], self.budget, self.of_storage)
         if not isinstance(value, Storage):
             raise PickleRefused("a storage in it holds something else")
         return value
+
+    def bytes_of_text(self, arguments: tuple[Any, ...]) -> Piece:
+        """(text, "latin1"): bytes in protocol 2, which has none."""
+        match arguments:
+            case (LongText() as text, "latin1"):
+                return text.latin1
+            case (str() as text, "latin1"):
+                self.budget.spend(len(text) // 256)
+                try:
+                    return piece_of(text.encode("latin-1"))
+                except UnicodeError as error:
+                    raise PickleRefused("a text that stands for bytes is malformed") from error
+        raise PickleRefused("bytes in it are malformed")
+
+    def no_bytes(self, arguments: tuple[Any, ...]) -> Piece:
+        """(): the empty bytes of protocol 2."""
+        if arguments:
+            raise PickleRefused("bytes in it are malformed")
+        return piece_of(b"")
 
     def persistent(self, arguments: tuple[Any, ...]) -> Record:
         """({type, version, module_src, class_name, state},): `module_src` is dropped unread."""

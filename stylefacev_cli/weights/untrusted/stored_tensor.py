@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,18 +47,29 @@ class Storage:
 
     Attributes:
         dtype: a key of `ITEM_BYTES`.
-        num_elements: how many numbers; for those with `data`, checked against its length.
-        data: the bytes, little-endian; None where they lie in a file of their own.
+        num_elements: how many numbers; checked against the length of the bytes by whoever sets
+            `read`.
+        read: reads the bytes, little-endian, from the file that was checked; None: not found yet.
     """
 
     dtype: str
     num_elements: int
-    data: memoryview | None = None
+    read: Callable[[], bytearray] | None = None
 
     @property
     def num_bytes(self) -> int:
         """Length of the data."""
         return self.num_elements * ITEM_BYTES[self.dtype]
+
+    def load(self) -> torch.Tensor:
+        """Read the numbers: [num_elements] on the CPU."""
+        import torch
+
+        kind: torch.dtype = getattr(torch, self.dtype)
+        if not self.num_elements:
+            return torch.empty(0, dtype=kind)
+        assert self.read is not None
+        return torch.frombuffer(self.read(), dtype=kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +81,12 @@ class StoredTensor:
     shape: tuple[int, ...]
     strides: tuple[int, ...]  # elements
 
+    @classmethod
+    def contiguous(cls, storage: Storage, shape: tuple[int, ...]) -> StoredTensor:
+        """A whole storage in row-major order; its length has been compared with the shape."""
+        strides = tuple(math.prod(shape[side + 1 :]) for side in range(len(shape)))
+        return cls(storage, 0, shape, strides)
+
     @property
     def dtype(self) -> str:
         """The type of the numbers, a key of `ITEM_BYTES`."""
@@ -79,19 +97,33 @@ class StoredTensor:
         """What the tensor takes in memory."""
         return math.prod(self.shape) * ITEM_BYTES[self.dtype]
 
-    def load(self) -> torch.Tensor:
-        """Copy the numbers: a contiguous tensor of this shape on the CPU."""
-        import torch
+    def load(self, row: torch.Tensor | None = None) -> torch.Tensor:
+        """A contiguous tensor of this shape on the CPU; it may share the memory of its storage.
 
-        assert self.storage.data is not None
-        kind: torch.dtype = getattr(torch, self.dtype)
+        Args:
+            row: the numbers of the storage, where they have been read.
+        """
+        row = self.storage.load() if row is None else row
         if math.prod(self.shape) == 0:
-            return torch.empty(self.shape, dtype=kind)
-        item_bytes = ITEM_BYTES[self.dtype]
-        last = self.offset + _reach(self.shape, self.strides)
-        part = self.storage.data[self.offset * item_bytes : (last + 1) * item_bytes]
-        row = torch.frombuffer(bytearray(part), dtype=kind)
-        return row.as_strided(self.shape, self.strides).contiguous()
+            return row.new_empty(self.shape)
+        return row.as_strided(self.shape, self.strides, self.offset).contiguous()
+
+
+def load_tensors(tensors: Mapping[str, StoredTensor]) -> dict[str, torch.Tensor]:
+    """Load tensors; a storage that several of them share is read once and then let go."""
+    left = Counter(id(tensor.storage) for tensor in tensors.values())
+    rows: dict[int, torch.Tensor] = {}
+    loaded: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        key = id(tensor.storage)
+        row = rows[key] if key in rows else tensor.storage.load()
+        left[key] -= 1
+        if left[key]:
+            rows[key] = row
+        else:
+            rows.pop(key, None)
+        loaded[name] = tensor.load(row)
+    return loaded
 
 
 def stored_tensor(storage: object, offset: object, shape: object, strides: object) -> StoredTensor:

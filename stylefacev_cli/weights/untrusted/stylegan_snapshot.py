@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stylefacev_cli.common.untrusted.pieces import Piece
 from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused, Record, shown
 from stylefacev_cli.weights.untrusted.stored_tensor import StoredTensor
 
@@ -129,9 +130,9 @@ def _plain(value: object, depth: int) -> object:
 
 def _numpy_scalar(record: Record) -> object:
     match record.arguments:
-        case (Record(path="numpy.dtype", arguments=(str(kind), *_)), memoryview() as data):
+        case (Record(path="numpy.dtype", arguments=(str(kind), *_)), Piece() as data):
             layout = _NUMPY_SCALARS.get(kind.lstrip("<|"))
             if layout is not None and len(data) == struct.calcsize(layout):
-                number: object = struct.unpack(layout, data)[0]
+                number: object = struct.unpack(layout, data.read())[0]
                 return number
     raise PickleRefused("a number of numpy in it is malformed")

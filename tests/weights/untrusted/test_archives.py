@@ -143,11 +143,12 @@ def test_bombs(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_announces_millions_of_members(tmp_path: Path) -> None:
-    content = bytearray(zip_of({"a": b"x"}))
-    end = content.index(b"PK\x05\x06")
-    content[end + 10 : end + 12] = b"\xfe\xff"
+    content = zip_of({f"{number:05}{'x' * 400}": b"" for number in range(10_000)})
     (tmp_path / "a.zip").write_bytes(content)
-    with pytest.raises(IntegrityError, match="65534 members"), open_archive(tmp_path / "a.zip"):
+    with (
+        pytest.raises(IntegrityError, match="its directory has 45"),
+        open_archive(tmp_path / "a.zip"),
+    ):
         pass
 
 

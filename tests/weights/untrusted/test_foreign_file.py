@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import resource
 import struct
 import zipfile
 from collections import OrderedDict
@@ -18,6 +19,7 @@ from torch import nn
 
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError
 from stylefacev_cli.weights.untrusted.foreign_file import TensorSpec, read_checkpoint
+from stylefacev_cli.weights.untrusted.stored_tensor import ITEM_BYTES
 
 
 class Call:
@@ -56,6 +58,138 @@ def test_files_of_torch(
     assert ("state_dict taken, left out: epoch" in notes) == wrapped
 
 
+FORMS = {
+    "plain": lambda x: x,
+    "permuted": lambda x: x.permute(0, 2, 1),
+    "strided": lambda x: x[:, 1:, ::2],
+    "expanded": lambda x: x[:1, :1].expand(2, 3, 4),
+    "one": lambda x: x[1, 2, 3],
+    "empty": lambda x: x[:0],
+    "again": lambda x: x,
+    "last": lambda x: x[1:],
+}
+
+
+@pytest.mark.parametrize("dtype", sorted(ITEM_BYTES))
+@pytest.mark.parametrize("protocol", [-1, 1, 2, 3, 4, 5])  # -1: the legacy format
+def test_bits_are_those_of_torch_load(tmp_path: Path, dtype: str, protocol: int) -> None:
+    random = torch.randint(0, 2**7, (2, 3, 4), generator=torch.Generator().manual_seed(1))
+    whole = random.to(getattr(torch, dtype))
+    if whole.is_floating_point():
+        whole.view(-1)[:2] = torch.tensor([-0.0, 1e-42]).to(whole.dtype)
+    state = {name: form(whole) for name, form in FORMS.items()}
+    path, legacy = tmp_path / "a.pth", protocol < 0
+    torch.save(
+        state,
+        path,
+        pickle_protocol=2 if legacy else protocol,
+        _use_new_zipfile_serialization=not legacy,
+    )
+    loaded = read_checkpoint(path).load()
+    expected = state if protocol in (1, 3, 4, 5) else torch.load(path, weights_only=True)
+    assert list(loaded) == list(state)
+    for name, tensor in expected.items():
+        assert loaded[name].dtype == tensor.dtype and loaded[name].shape == tensor.shape
+        assert loaded[name].is_contiguous()
+        assert bits(loaded[name]) == bits(tensor.contiguous()), name
+
+
+def bits(tensor: torch.Tensor) -> bytes:
+    return bytes(tensor.reshape(-1).view(torch.uint8).numpy())
+
+
+def test_legacy_files_in_every_protocol(tmp_path: Path) -> None:
+    for protocol in (1, 2, 3, 4, 5):
+        torch.save(
+            {"a": torch.arange(3.0)},
+            tmp_path / "a.pth",
+            pickle_protocol=protocol,
+            _use_new_zipfile_serialization=False,
+        )
+        assert torch.equal(read_checkpoint(tmp_path / "a.pth").load()["a"], torch.arange(3.0))
+    torch.save({"a": torch.zeros(3)}, tmp_path / "a.pth", pickle_protocol=0)
+    with pytest.raises(IntegrityError, match="its protocol is 0, in which"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+def test_zips_without_checksums_and_of_the_other_order_of_bytes(tmp_path: Path) -> None:
+    path, numbers = tmp_path / "a.pth", torch.tensor([1.0, -2.5])
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"x": numbers}, path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(read_checkpoint(path).load()["x"], numbers)
+    torch.save({"x": numbers}, path)
+    swapped = numbers.numpy().astype(">f4").tobytes()
+    rewritten(path, {"data/0": swapped, "byteorder": b"big"})
+    assert torch.equal(torch.load(path, weights_only=True)["x"], numbers)
+    assert torch.equal(read_checkpoint(path).load()["x"], numbers)
+
+
+def test_a_zip_with_two_directories_is_read_once(tmp_path: Path) -> None:
+    """`zipfile` and torch find other members: what was checked has to be what is loaded."""
+    honest, other, path = tmp_path / "b.pth", tmp_path / "c.pth", tmp_path / "a.pth"
+    torch.save({"x": torch.ones(4)}, honest)
+    torch.save({"x": torch.zeros(4)}, other)
+    first, second = other.read_bytes(), honest.read_bytes()
+    path.write_bytes(first + second)
+    try:
+        found = read_checkpoint(path).load()["x"]
+    except IntegrityError:
+        return
+    with zipfile.ZipFile(path) as archive:  # the reader by which it was checked
+        (name,) = (name for name in archive.namelist() if name.endswith("/data/0"))
+        assert bits(found) == archive.read(name)
+
+
+def test_storages_have_to_fit_their_checksums(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"x": torch.arange(100.0)}, path)
+    data = bytearray(path.read_bytes())
+    data[data.index(torch.arange(100.0).numpy().tobytes()) + 5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(IntegrityError, match="checksum of 'a/data/0' in it does not fit"):
+        read_checkpoint(path).load()
+
+
+def test_a_sparse_file_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"x": torch.zeros(1)}, path, _use_new_zipfile_serialization=False)
+    with path.open("rb+") as file:
+        file.truncate(2**32)
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(IntegrityError, match="bytes follow its storages"):
+        read_checkpoint(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 50_000
+    with path.open("rb+") as file:
+        file.truncate(2**32 + 1)
+    with pytest.raises(IntegrityError, match="more than any file of its kind"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["_orig_mod.a", "_orig_mod.b"], ["'_orig_mod.' of torch.compile was taken off 2"]),
+        (["module._orig_mod.a", "module._orig_mod.b"], ["_orig_mod", "prefix 'module.' was"]),
+        (["_orig_mod.module.a", "_orig_mod.module.b"], ["_orig_mod", "prefix 'module.' was"]),
+        (["a", "_orig_mod.b"], ["'_orig_mod.' of torch.compile was taken off 1 names"]),
+    ],
+)
+def test_prefixes_of_wrappers(tmp_path: Path, names: list[str], told: list[str]) -> None:
+    state = dict(zip(names, (torch.zeros(1), torch.ones(1)), strict=True))
+    torch.save(state, tmp_path / "a.pth")
+    checkpoint = read_checkpoint(tmp_path / "a.pth")
+    assert set(checkpoint.specs) == {"a", "b"} and checkpoint.load()["b"] == 1
+    assert all(text in " ".join(checkpoint.notes) for text in told)
+    torch.save({"conv._orig_mod.w": torch.zeros(1), "v": torch.zeros(1)}, tmp_path / "b.pth")
+    assert set(read_checkpoint(tmp_path / "b.pth").specs) == {"conv.w", "v"}
+    torch.save({"_orig_mod.w": torch.zeros(1), "w": torch.zeros(1)}, tmp_path / "c.pth")
+    with pytest.raises(IntegrityError, match="of one name, with and without"):
+        read_checkpoint(tmp_path / "c.pth")
+
+
 def test_a_prefix_of_some_names_stays(tmp_path: Path) -> None:
     torch.save({"module.a": torch.zeros(1), "b": torch.zeros(1)}, tmp_path / "a.pth")
     assert set(read_checkpoint(tmp_path / "a.pth").specs) == {"module.a", "b"}
@@ -92,6 +226,7 @@ def test_a_file_that_changes_between_looking_and_loading(tmp_path: Path) -> None
     torch.save({"a": torch.zeros(4)}, tmp_path / "a.pth")
     checkpoint = read_checkpoint(tmp_path / "a.pth")
     torch.save({"a": torch.zeros(5)}, tmp_path / "a.pth")
+    os.utime(tmp_path / "a.pth", (1, 1))  # clocks of file systems are coarse
     with pytest.raises(IntegrityError, match="changed while it was read"):
         checkpoint.load()
 
@@ -151,7 +286,12 @@ def test_a_bomb_that_calls_itself_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"", "no safetensors, torch or StyleGAN3 file"),
+        (b"", "is empty"),
+        (bytes(4096), "all zeros, the place kept for a download"),
+        (b"\x1f\x8b\x08" + bytes(20), "packed by gzip"),
+        (b'{"metadata": {}, "weight_map": {}}', "the index of weights that were split"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(20), "an HDF5 file"),
+        (bytes(257) + b"ustar" + bytes(250), "a tar archive"),
         (b"hello", "no safetensors, torch or StyleGAN3 file"),
         (b"<!DOCTYPE html><html>", "a web page, not weights"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),

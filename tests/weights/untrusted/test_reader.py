@@ -29,6 +29,7 @@ from persistence_pickles import (
 from tiny import tiny_networks
 from torch import nn
 
+from stylefacev_cli.common.untrusted.pieces import Piece, piece_of
 from stylefacev_cli.errors import IntegrityError
 from stylefacev_cli.weights.untrusted.foreign_file import read_checkpoint
 from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused, Record
@@ -41,7 +42,7 @@ from stylefacev_cli.weights.untrusted.stored_tensor import StoredTensor
 
 
 def read(data: bytes) -> Any:
-    return read_stylegan_pickle(memoryview(data))
+    return read_stylegan_pickle(piece_of(data))
 
 
 class Call:
@@ -88,7 +89,7 @@ def test_values_and_records() -> None:
     for protocol in (3, 4, 5):
         found = read(snapshot_bytes(content, protocol))
         assert found["numbers"] == content["numbers"]
-        assert [bytes(t) if isinstance(t, memoryview) else t for t in found["texts"]] == list(
+        assert [bytes(t.read()) if isinstance(t, Piece) else t for t in found["texts"]] == list(
             content["texts"]  # type: ignore[call-overload]
         )
         assert found["sets"] == [{1, 2}, {"a"}]
@@ -294,11 +295,11 @@ def test_files_of_torch_have_a_shorter_list() -> None:
         buffer = io.BytesIO()
         torch.save(content, buffer, _use_new_zipfile_serialization=False)
         with pytest.raises(PickleRefused, match="not on the list"):
-            read_legacy_torch(memoryview(buffer.getvalue()))
+            read_legacy_torch(piece_of(buffer.getvalue()))
     with pytest.raises(PickleRefused, match="refers to storages"):
         read(b"\x80\x04NQ.")
     with pytest.raises(PickleRefused, match="instruction INST"):
-        read_torch_pickle(memoryview(b"\x80\x02(ios\nsystem\n."))
+        read_torch_pickle(piece_of(b"\x80\x02(ios\nsystem\n."))
     with pytest.raises(PickleRefused, match="the byte 0xff is no instruction"):
         read(b"\x80\x04\xff")
 

@@ -1,0 +1,1 @@
+"""Readers of files of strangers: sizes are checked before memory is taken, and nothing is run."""
