@@ -102,7 +102,14 @@ class Vectors:
         assert not wrong, f"{self.name}: wrong shapes (wanted, found) {wrong}"
         with torch.no_grad():
             for n, p in params.items():
-                v = value(f"{tag}/{n}" if tag else n, p["shape"], p["mean"], p["std"], p["positive"], self.salt)
+                v = value(
+                    f"{tag}/{n}" if tag else n,
+                    p["shape"],
+                    p["mean"],
+                    p["std"],
+                    p["positive"],
+                    self.salt,
+                )
                 state[n].copy_(torch.from_numpy(v))
         return module.eval()
 

@@ -1,7 +1,7 @@
 """The generator of DIGAN: a network of x, y and t, pixel by pixel.
 
-Source: Yu et al. 2022 (`digan_layers`). Every convolution is 1×1; blocks up to the base grid work on
-the same grid, later ones double it and see the coordinates again. Names and shapes of parameters
+Source: Yu et al. 2022 (`digan_layers`). Every convolution is 1×1; blocks up to the base grid work
+on the same grid, later ones double it and see the coordinates again. Names and shapes of parameters
 and buffers are those of the released files.
 """
 
@@ -150,7 +150,8 @@ class SynthesisNetwork(nn.Module):
             f"ws [N, {self.num_ws}, {self.config.w_dim}] expected, got {list(ws.shape)}"
         )
         layers, place = ws.unbind(dim=1), 0
-        x = images = None
+        x: torch.Tensor | None = None
+        images: torch.Tensor | None = None
         for resolution in self.block_resolutions:
             block = self.get_submodule(f"b{resolution}")
             assert isinstance(block, SynthesisBlock)

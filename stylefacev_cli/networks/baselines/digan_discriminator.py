@@ -62,7 +62,7 @@ class DiganDiscriminator(nn.Module):
         assert pairs.ndim == 4 and pairs.shape[1] == 2 * channels + 1, (
             f"pairs [N, {2 * channels + 1}, R, R] expected, got {list(pairs.shape)}"
         )
-        frames = pairs[:, :-1].unflatten(1, (2, channels)).flatten(0, 1)
+        frames = pairs[:, :-1].reshape(-1, channels, *pairs.shape[2:])
         return self.videoD(pairs), self.imageD(frames)
 
 

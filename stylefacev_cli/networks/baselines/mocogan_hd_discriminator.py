@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import spectral_norm
@@ -79,8 +78,8 @@ class ContrastiveDiscriminator(nn.Module):
             f"images [N, 3, {size}, {size}] expected, got {list(images.shape)}"
         )
         x = images
-        for (block,) in self.blocks:
-            x = block(x)
+        for index in range(len(self.blocks)):
+            x = self.get_submodule(f"blocks.{index}.0")(x)
         features = F.relu(self.proj0(F.relu(x).sum(dim=(2, 3))))
         projections: Tensor = self.proj2(F.relu(self.proj1(features)))
         return self.linear(features), projections

@@ -212,8 +212,6 @@ class StyleGan2(nn.Module):
             images = colours(x, w, images)
         return images
 
-    def forward(
-        self, z: torch.Tensor, noise: Sequence[torch.Tensor] | None = None
-    ) -> torch.Tensor:
+    def forward(self, z: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """Images [N, 3, R, R] of latents z [N, w_dim]; as in the parts."""
         return self.synthesis(self.mapping(z), noise)

@@ -1,7 +1,7 @@
 """Layers of StyleGAN2's synthesis: modulated convolutions, FIR upsampling, ToRGB.
 
-The definition (Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), section
-2.2) scales the weights of each sample by its styles and normalises them:
+The definition (Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020,
+section 2.2) scales the weights of each sample by its styles and normalises them:
 
     k_oi = s_i w_oi        k'_oi = k_oi / sqrt(sum_i,h,w k_oi² + ε)        y_o = sum_i k'_oi * x_i
 
@@ -112,7 +112,7 @@ class SynthesisLayer(nn.Module):
         clamp: float | None = None,
     ) -> None:
         super().__init__()
-        self.double, self.clamp = double, clamp
+        self.doubles, self.clamp = double, clamp
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -122,7 +122,7 @@ class SynthesisLayer(nn.Module):
         """Map x [N, I, H, W] under w [N, w_dim] to [N, O, H, W], or twice H and W."""
         styles = self.affine(w)
         scale = demodulation(self.weight, styles)
-        x = styled_conv(x, self.weight, styles, self.resample_filter if self.double else None)
+        x = styled_conv(x, self.weight, styles, self.resample_filter if self.doubles else None)
         return activated(x, scale, self.bias, self.clamp)
 
 

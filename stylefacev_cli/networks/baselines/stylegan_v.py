@@ -144,7 +144,8 @@ class SynthesisNetwork(nn.Module):
         )
         x = self.motion_encoder(noise, t, first).flatten(0, 1)
         layers = ws.repeat_interleave(t.shape[1], dim=0).unbind(dim=1)
-        images, place = None, 0
+        images: torch.Tensor | None = None
+        place = 0
         for resolution in self.block_resolutions:
             block = self.get_submodule(f"b{resolution}")
             assert isinstance(block, SynthesisBlock)

@@ -124,9 +124,7 @@ class VideoDiscriminator(nn.Module):
             if resolution == config.concat_resolution:
                 entering = own // config.frame_divisor * config.num_frames
             is_first = resolution == config.img_resolution
-            block = DiscriminatorBlock(
-                sizes, own, after, is_first=is_first, in_channels=entering
-            )
+            block = DiscriminatorBlock(sizes, own, after, is_first=is_first, in_channels=entering)
             self.add_module(f"b{resolution}", block)
         self.num_features = channels(4)
         self.mapping = DifferenceMapping(self.time_encoder.num_features, self.num_features)
@@ -150,5 +148,5 @@ class VideoDiscriminator(nn.Module):
                 x = x.view(len(t), -1, *x.shape[2:])  # the frames of a video side by side
             x = self.get_submodule(f"b{resolution}")(x)
         direction = self.mapping(self.time_encoder(t.to(x.dtype)))
-        features = self.b4(x)
-        return (features * direction).sum(dim=1, keepdim=True) / math.sqrt(self.num_features)
+        products: torch.Tensor = self.b4(x) * direction
+        return products.sum(dim=1, keepdim=True) / math.sqrt(self.num_features)

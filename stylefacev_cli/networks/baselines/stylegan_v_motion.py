@@ -106,9 +106,10 @@ class TimeEncoder(nn.Module):
             angle = rate * s + phase
             return torch.cat([angle.sin(), angle.cos()], dim=1)
 
-        ends = wave(start).lerp(wave(start + distance), share)
+        ends: torch.Tensor = wave(start).lerp(wave(start + distance), share)
         aligned = self.aligners_predictor(left).lerp(self.aligners_predictor(right), share)
-        return wave(t) - ends + aligned
+        codes: torch.Tensor = wave(t) - ends + aligned
+        return codes
 
 
 class MotionEncoder(nn.Module):

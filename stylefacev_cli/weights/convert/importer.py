@@ -90,7 +90,7 @@ def import_model(request: ImportRequest) -> Imported:
             )
         notes += _convert(request, files, scratch / "bundle")
         _put_in_place(scratch / "bundle", folder / request.name, force=request.force)
-    return Imported(read_manifest(folder / request.name), notes)
+    return Imported(read_manifest(folder / request.name, any_kind=True), notes)
 
 
 def located(path: Path, network: str | None = None) -> Path:

@@ -27,7 +27,7 @@ from stylefacev_cli.networks.stylefacev.normalisation import PER_IMAGE
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractorConfig
 from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig
 from stylefacev_cli.weights.architectures import build_network, check_names, listed
-from stylefacev_cli.weights.manifest import refuse_absurd
+from stylefacev_cli.weights.manifest_checks import refuse_absurd
 from stylefacev_cli.weights.untrusted.foreign_file import Checkpoint
 from stylefacev_cli.weights.untrusted.stored_tensor import ITEM_BYTES
 

@@ -8,6 +8,7 @@ its `_parent`, by which references such as `${dataset.fps}` are followed from th
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused, Record, shown
@@ -45,7 +46,7 @@ def sink(arguments: tuple[Any, ...]) -> Sink:
     return Sink()
 
 
-def type_name(path: str) -> Any:
+def type_name(path: str) -> Callable[[tuple[Any, ...]], object]:
     """The meaning of a type that settings name: nothing may call it."""
 
     def refuse(arguments: tuple[Any, ...]) -> object:
@@ -61,7 +62,7 @@ def is_settings(value: object) -> bool:
 
 
 def plain_settings(record: Record) -> Any:
-    """A section or list of omegaconf as plain values; what a reference leads to stands in its place.
+    """A section or list of omegaconf as plain values, with what references lead to.
 
     A reference to something that the file does not hold stays the text that it is.
 

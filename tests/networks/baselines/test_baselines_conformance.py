@@ -173,12 +173,8 @@ def test_mocogan_hd_motion_reproduces_original(name: str) -> None:
     vectors = conformance_vectors.load(name)
     original = vectors.manifest["config"]
     w_dim, num_frames = original["z_dim"], original["num_frames"]
-    config = LatentMotionConfig(
-        w_dim, original["h_dim"], original["n_pca"], original["w_residual"]
-    )
-    sampler = vectors.fill(
-        LatentMotionSampler(config), not_filled=("basis",), tag="mocogan-hd/R"
-    )
+    config = LatentMotionConfig(w_dim, original["h_dim"], original["n_pca"], original["w_residual"])
+    sampler = vectors.fill(LatentMotionSampler(config), not_filled=("basis",), tag="mocogan-hd/R")
     components = vectors.value("mocogan-hd/pca_comp", (w_dim, w_dim), 0, 0.2)
     deviations = conformance_vectors.value(
         "mocogan-hd/pca_stdev", (w_dim,), 0, 0.5, True, vectors.salt
