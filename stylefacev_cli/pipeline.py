@@ -85,7 +85,7 @@ def load_model(
 
 
 def load_own_model(
-    name_or_folder: str | Path | Manifest = DEFAULT_MODEL, what: str = "this"
+    name_or_folder: str | Path | Manifest = DEFAULT_MODEL, what: str = "this job"
 ) -> Model:
     """A model of StyleFaceV's own networks, as `load_model` gives it.
 

@@ -228,7 +228,7 @@ def load_bundle(model: str | Path | Manifest) -> Bundle:
     """
     manifest = model if isinstance(model, Manifest) else read_manifest(model)
     if not manifest.is_own:
-        raise only_for_own(manifest.name, manifest.kind, "this")
+        raise only_for_own(manifest.name, manifest.kind)
     return Bundle(manifest, Networks(**load_networks(manifest)))
 
 

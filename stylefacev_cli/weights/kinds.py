@@ -88,7 +88,7 @@ def networks_of(
     names = sorted({*architecture, *with_file})
     if kind in KINDS:
         sets = KINDS[kind].networks
-        if not any(set(names) == set(one) == set(with_file) for one in sets):
+        if not any(set(architecture) == set(one) == set(with_file) for one in sets):
             wanted = " or ".join(" and ".join(one) for one in sets)
             raise UsageError(f"{where}: a model of the kind {kind} has {wanted}, each with a file")
         return names
@@ -99,7 +99,7 @@ def networks_of(
     return [name for name in names if name in with_file]
 
 
-def only_for_own(name: str, kind: str, what: str) -> UsageError:
+def only_for_own(name: str, kind: str, what: str = "this job") -> UsageError:
     """The error of a job that models of other kinds cannot do."""
     return UsageError(
         f"{name} is a model of the kind {kind}: {what} needs one of StyleFaceV's own "

@@ -255,7 +255,7 @@ def read_manifest(
     except UsageError as error:
         raise IntegrityError(f"{error}; the model is damaged or of another version") from error
     if not any_kind and not manifest.is_own:
-        raise only_for_own(manifest.name, manifest.kind, "this")
+        raise only_for_own(manifest.name, manifest.kind)
     if for_videos:
         manifest.check_complete()
     return manifest

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from stylefacev_cli.common.settings import build
+from stylefacev_cli.common.settings import build, to_plain
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.networks.baselines.digan import DiganConfig
 from stylefacev_cli.networks.baselines.mocogan_hd_motion import (
@@ -124,9 +124,9 @@ def _of_snapshot(kind: str, checkpoint: Checkpoint) -> Converted:
     if checkpoint.arguments is None:
         raise IntegrityError(f"{checkpoint.path} is no snapshot (.pkl), which alone says its sizes")
     where = f"{checkpoint.path}: the settings of its generator"
-    refuse_absurd(dict(checkpoint.arguments), where)
     try:
         config, fps = read(_Settings(checkpoint.arguments, where))
+        refuse_absurd(to_plain(config), where)
     except UsageError as error:
         raise IntegrityError(f"{error} (is it a snapshot of the kind {kind}?)") from error
     network = KINDS[kind].networks[0][0]

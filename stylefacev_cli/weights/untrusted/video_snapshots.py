@@ -28,7 +28,8 @@ INERT_NAMES = {  # classes whose objects become records and are never imported
 }
 CONSTANT_NAMES = (  # types that are named in the settings' descriptions, and never called
     "typing.Any",
-    *(f"{top}.{name}" for top in ("builtins", "__builtin__") for name in ("dict", "list", "int")),
+    *(f"builtins.{name}" for name in ("dict", "list", "int")),
+    *(f"__builtin__.{name}" for name in ("dict", "list", "int", "long")),
 )
 _REFERENCE = re.compile(r"\$\{([A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*)\}")
 _MAX_DEPTH = 12
