@@ -16,21 +16,24 @@ from functools import cached_property
 from itertools import count, islice, repeat
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from stylefacev_cli.common.seed_ranges import MAX_SEED as MAX_SEED
 from stylefacev_cli.common.seeding import latent_of_seed, latents_of_seeds, noise_of_seed
 from stylefacev_cli.common.threads import each_alone, num_threads, one_thread
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.generators.interface import MAX_SEED as MAX_SEED
+from stylefacev_cli.generators.interface import as_pictures as as_pictures
+from stylefacev_cli.generators.interface import check_numbers
+from stylefacev_cli.generators.video_model import VideoModel as VideoModel
+from stylefacev_cli.generators.video_model import load_video_model
 from stylefacev_cli.media import Frame
 from stylefacev_cli.motion.drift import DriftControl
 from stylefacev_cli.motion.pose_edits import transfer_motion
 from stylefacev_cli.weights.bundle import Networks, load_bundle, needed
 from stylefacev_cli.weights.downloads.interaction import CallFromPython, interacting, interaction
+from stylefacev_cli.weights.kinds import only_for_own
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
-from stylefacev_cli.weights.manifest import Manifest
+from stylefacev_cli.weights.manifest import Manifest, read_manifest
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -45,8 +48,8 @@ def load_model(
     dtype: str = "float32",
     *,
     accept_licence: bool = False,
-) -> Model:
-    """Load a model, ready to sample from.
+) -> Model | VideoModel:
+    """Load a model of any kind, ready to sample from.
 
     Args:
         name_or_folder: the name of a shipped, imported or released model, or a folder that holds
@@ -57,8 +60,11 @@ def load_model(
         dtype: of the generator's convolutions: `float32`, or `bfloat16`, which is coarser.
         accept_licence: of a released model that is to be downloaded.
 
+    Returns:
+        A `Model`, or, of another kind than StyleFaceV's own, what can do `sample` and no more.
+
     Raises:
-        MissingWeightsError: there is no such model, or it cannot be fetched.
+        MissingWeightsError: there is no such model, it cannot be fetched, or it needs a plug-in.
         IntegrityError: the model is damaged.
         UsageError: the device is not there, or no such dtype.
     """
@@ -67,10 +73,34 @@ def load_model(
     place = choose_device(device)
     way = CallFromPython(accept_licence=True) if accept_licence else interaction()
     with interacting(way):
-        bundle = load_bundle(name_or_folder)
+        given = name_or_folder
+        manifest = given if isinstance(given, Manifest) else read_manifest(given, any_kind=True)
+    if not manifest.is_own:
+        if dtype != "float32":
+            raise UsageError(f"dtype {dtype}: models of the kind {manifest.kind} have float32 only")
+        return load_video_model(manifest, place)
+    bundle = load_bundle(manifest)
     for network in bundle.networks.present().values():
         network.to(place)
     return Model(bundle.manifest, bundle.networks, place, DTYPES[dtype])
+
+
+def load_own_model(
+    name_or_folder: str | Path | Manifest = DEFAULT_MODEL, what: str = "this job"
+) -> Model:
+    """A model of StyleFaceV's own networks, as `load_model` gives it.
+
+    Args:
+        name_or_folder: as there.
+        what: needs it, for the message.
+
+    Raises:
+        UsageError: it is of another kind.
+    """
+    model = load_model(name_or_folder)
+    if isinstance(model, VideoModel):
+        raise only_for_own(model.manifest.name, model.manifest.kind, what)
+    return model
 
 
 @dataclass(frozen=True)
@@ -133,7 +163,7 @@ class Model:
             self.manifest.check_complete()
         motion_seed = seed if motion_seed is None else motion_seed
         batch = self.default_batch if batch is None else batch
-        _check(seed, num_frames, motion_seed, batch)
+        check_numbers(seed, num_frames, motion_seed, batch)
 
         def frames() -> Iterator[Frame]:
             if num_frames == 1 and self.manifest.missing:
@@ -174,7 +204,7 @@ class Model:
         self.manifest.check_complete()
         batch = self.default_batch if batch is None else batch
         seed = who if isinstance(who, int) else 0
-        _check(seed, len(poses), seed, batch)
+        check_numbers(seed, len(poses), seed, batch)
 
         def frames() -> Iterator[Frame]:
             person = self.person(who, truncation) if isinstance(who, int) else who
@@ -384,12 +414,6 @@ class Person:
         return self.model.play(self.appearance, poses, batch or self.model.default_batch)
 
 
-def as_pictures(frames: torch.Tensor) -> npt.NDArray[np.uint8]:
-    """Frames [N, 3, R, R] in [−1, 1] → uint8 [N, R, R, 3]."""
-    levels = ((frames + 1) * 127.5).round().to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
 def choose_device(name: str) -> torch.device:
     """The device of a name; `auto` takes CUDA, else Apple's MPS, else the CPU.
 
@@ -408,13 +432,3 @@ def choose_device(name: str) -> torch.device:
     if not there[name]:
         raise UsageError(f"no {name} device on this machine; use --device auto or cpu")
     return torch.device(name)
-
-
-def _check(seed: int, num_frames: int, motion_seed: int, batch: int) -> None:
-    for what, number in (("seed", seed), ("motion seed", motion_seed)):
-        if not 0 <= number <= MAX_SEED:
-            raise UsageError(f"{what} {number} is not from 0 to {MAX_SEED}")
-    if num_frames < 1:
-        raise UsageError(f"{num_frames} frames make no video; give 1 or more")
-    if batch < 1:
-        raise UsageError(f"a batch of {batch} frames cannot be; give 1 or more")

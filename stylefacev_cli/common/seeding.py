@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 _MOTION_STREAM = 1  # keeps the noise of a motion apart from the z of the same seed
+_MAP_STREAM = 2  # and that of noise maps from both
 
 
 def latent_of_seed(seed: int, z_dim: int) -> torch.Tensor:
@@ -27,3 +28,11 @@ def noise_of_seed(motion_seed: int, pose_dim: int) -> Iterator[torch.Tensor]:
     random = np.random.RandomState(np.random.MT19937(sequence))
     while True:
         yield torch.from_numpy(random.randn(1, pose_dim).astype(np.float32))
+
+
+def noise_maps_of_seed(seed: int, sizes: Sequence[int]) -> list[torch.Tensor]:
+    """Standard normal maps [1, 1, size, size] of a seed, one of each size."""
+    sequence = np.random.SeedSequence((seed, _MAP_STREAM))
+    random = np.random.RandomState(np.random.MT19937(sequence))
+    maps = [random.randn(1, 1, size, size).astype(np.float32) for size in sizes]
+    return [torch.from_numpy(one) for one in maps]

@@ -60,11 +60,11 @@ def measure_recomposition(session: EvalSession, request: RecompositionRequest) -
     """
     from stylefacev_cli.evaluation import rendered_pairs
     from stylefacev_cli.metrics import recomposition as metric
-    from stylefacev_cli.pipeline import load_model
+    from stylefacev_cli.pipeline import load_own_model
 
     num_pairs, seed = request.pairs, request.seed
     rule = rendered_pairs.rule_for(request.model, num_pairs, seed, request.framing, request.look)
-    model = load_model(request.model)
+    model = load_own_model(request.model, "eval recomposition")
     manifest, detector = model.manifest, model.networks.landmark_detector_name
     no_generator = rendered_pairs.why_no_generator_row(manifest)
     scores, perceptual_facts = _scores(session, request, rule, model, no_generator is None)

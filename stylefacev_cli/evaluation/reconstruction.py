@@ -87,11 +87,11 @@ def measure_reconstruction(session: EvalSession, request: ReconstructionRequest)
     from stylefacev_cli.evaluation import rendered_pairs
     from stylefacev_cli.metrics.face_networks import face_network
     from stylefacev_cli.metrics.identity_similarity import mean_similarities, measure_similarity
-    from stylefacev_cli.pipeline import load_model
+    from stylefacev_cli.pipeline import load_own_model
 
     num_pairs, seed = request.pairs, request.seed
     rule = rendered_pairs.rule_for(request.model, num_pairs, seed, request.framing, request.look)
-    model = load_model(request.model)
+    model = load_own_model(request.model, "eval reconstruction")
     manifest, recompose = model.manifest, rendered_pairs.recomposer(model)
     network = face_network(request.identity)
     real = None if request.real is None else _RealImages(open_source(request.real, 1), Taken())

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from stylefacev_cli.generation.inversions import InvertedPerson
     from stylefacev_cli.generation.spec import Plan, VideoSpec
     from stylefacev_cli.motion.pose_tracks import PoseTrack
-    from stylefacev_cli.pipeline import Model
+    from stylefacev_cli.pipeline import Model, VideoModel
     from stylefacev_cli.weights.manifest import Manifest
 
-    AnyModel: TypeAlias = str | Path | Model
+    AnyModel: TypeAlias = str | Path | Model | VideoModel
 
 
 @with_keywords(GenerateRequest)
@@ -155,7 +155,7 @@ def _with_model(request: Any, model: AnyModel | None) -> tuple[Any, Manifest | N
         return request, None
     if isinstance(model, str | Path):
         return replace(request, compute=replace(compute, model=str(model))), None
-    if not hasattr(model, "networks"):  # looked at without importing torch
+    if not hasattr(model, "manifest"):  # looked at without importing torch
         raise UsageError(f"model {str(model)[:60]!r}: give a name, a folder, or sf.load_model's")
     if compute.device != "auto":
         raise UsageError("device is that of the loaded model; leave it out")

@@ -14,6 +14,7 @@ from stylefacev_cli.common.files import write_file
 from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.generation.identities import invert_photo
+from stylefacev_cli.generation.kind_options import check_own
 from stylefacev_cli.generation.outputs.output_paths import check_ending, check_new_files
 from stylefacev_cli.generation.photo_crop import read_photo
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
@@ -146,7 +147,8 @@ def plan_inversions(request: InvertRequest, manifest: Manifest | None = None) ->
         files = plan_latents(request.out, photos)
         check_new_files([*files, *map(picture_path, files)], request.force)
         paths = tuple(files)
-    manifest = manifest or read_manifest(request.compute.model, for_videos=True)
+    manifest = manifest or read_manifest(request.compute.model, for_videos=True, any_kind=True)
+    check_own(manifest, "invert")
     for photo in photos:
         read_photo(photo)  # read again in its turn: only one is held in memory
     return InversionPlan(request, manifest, photos, paths)
@@ -172,7 +174,7 @@ def run_inversions(plan: InversionPlan, session: Session) -> Iterator[InvertedPe
                 inversion, window = invert_photo(
                     read_photo(photo),
                     photo.name,
-                    session.model,
+                    session.own_model,
                     settings,
                     request.search,
                     listener,
@@ -182,7 +184,7 @@ def run_inversions(plan: InversionPlan, session: Session) -> Iterator[InvertedPe
             origin = {**latent.origin, "sha256": sha256_of(photo), "ai_generated": True}
             person = InvertedPerson(
                 replace(latent, origin=origin),
-                session.model,
+                session.own_model,
                 photo.name,
                 window,
                 inversion.encoded,

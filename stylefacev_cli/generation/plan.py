@@ -12,6 +12,7 @@ from stylefacev_cli.common.seed_ranges import MAX_NUM_SEEDS, parse_seeds
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.camera import check_closed, parse_camera
 from stylefacev_cli.generation.identities import Identity, open_person
+from stylefacev_cli.generation.kind_options import check_options
 from stylefacev_cli.generation.mixing import check_mixes, parse_interpolation, parse_mixes
 from stylefacev_cli.generation.motion_edits import parse_edits
 from stylefacev_cli.generation.motion_plan import Pace, plan_motions
@@ -51,7 +52,10 @@ def plan_videos(request: GenerateRequest, manifest: Manifest | None = None) -> P
     form = request.form
     format_name = video_format(request.out, form.format, lossless=form.lossless)
     pace = Pace(request.frames, request.seconds, request.fps, request.resample)
-    manifest = manifest or read_manifest(request.compute.model, for_videos=pace.is_of_videos)
+    manifest = manifest or read_manifest(
+        request.compute.model, for_videos=pace.is_of_videos, any_kind=True
+    )
+    check_options(request, manifest)
     people = _open_people(request, manifest)
     seeds = list(chain) or list(range(len(people))) or parse_seeds(request.seeds)
     motion_seeds = [0] if people and not request.track else []

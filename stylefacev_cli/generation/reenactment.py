@@ -11,6 +11,7 @@ from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.camera import parse_camera
 from stylefacev_cli.generation.driving import DrivingMotion, open_driving, read_poses
 from stylefacev_cli.generation.identities import Identity, open_identity
+from stylefacev_cli.generation.kind_options import check_own
 from stylefacev_cli.generation.mixing import check_mixes, parse_mixes
 from stylefacev_cli.generation.motion_plan import Motion, MotionPlan
 from stylefacev_cli.generation.outputs.grid import layout, plan_sheet
@@ -69,7 +70,8 @@ def plan_reenactment(request: ReenactRequest, manifest: Manifest | None = None) 
     format_name = video_format(request.out, form.format, lossless=form.lossless)
     camera = None if request.camera == CameraOptions() else parse_camera(request.camera)
     mixes = parse_mixes(request.mix)
-    manifest = manifest or read_manifest(request.compute.model, for_videos=True)
+    manifest = manifest or read_manifest(request.compute.model, for_videos=True, any_kind=True)
+    check_own(manifest, "reenact")
     check_mixes(mixes, manifest)
     identity = open_identity(request.source, manifest, "--source")
     if identity.seed is None and request.truncation != 1:
@@ -107,7 +109,7 @@ def read_driver(plan: ReenactmentPlan, session: Session) -> Plan:
 
     request, driver, manifest = plan.request, plan.driver, plan.settings.manifest
     with session.clock.counting("search_s"):
-        poses, source = read_poses(driver, session.model, request.search, session.listener)
+        poses, source = read_poses(driver, session.own_model, request.search, session.listener)
     track = PoseTrack(poses.numpy(), driver.fps, manifest.pose_space or "")
     motion = Motion(track=track, source=source, relative=request.relative)
     form, format_name = request.form, plan.settings.format

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stylefacev_cli.generation.requests import ComputeOptions
     from stylefacev_cli.generation.spec import FaceSpec, Plan, RenderSettings, VideoSpec
     from stylefacev_cli.media.frames import Frame
-    from stylefacev_cli.pipeline import Mix, Model, Person
+    from stylefacev_cli.pipeline import Mix, Model, Person, VideoModel
     from stylefacev_cli.weights.manifest import Manifest
 
 Poses = list["torch.Tensor"]  # [1, 1, 8, 8] each
@@ -52,24 +52,32 @@ class Session:
     """A loaded model, and the people who were loaded for it.
 
     Attributes:
-        model: that renders.
+        model: that renders; one of another kind than StyleFaceV's own can only sample.
         listener: receives notes and progress.
         clock: keeps the time.
     """
 
-    model: Model
+    model: Model | VideoModel
     listener: Listener
     clock: Clock = field(default_factory=Clock)
     _people: dict[Identity, Person] = field(default_factory=dict)
     _mixes: dict[Any, list[Mix]] = field(default_factory=dict)
 
+    @property
+    def own_model(self) -> Model:
+        """The model, which has people and poses: plans refuse others where those are needed."""
+        from stylefacev_cli.pipeline import Model
+
+        assert isinstance(self.model, Model)
+        return self.model
+
     def person(self, identity: Identity, settings: RenderSettings) -> Person:
         """The person of an identity; those of files are loaded once."""
         if identity.seed is not None:
-            return self.model.person(identity.seed, settings.truncation)
+            return self.own_model.person(identity.seed, settings.truncation)
         if identity not in self._people:
             self._people[identity] = load_person(
-                identity, self.model, settings.search, self.listener
+                identity, self.own_model, settings.search, self.listener
             )
         return self._people[identity]
 
@@ -77,7 +85,7 @@ class Session:
         """The mixes with their appearances, loaded once."""
         key = (settings.mixes, settings.truncation)
         if key not in self._mixes:
-            self._mixes[key] = load_mixes(settings.mixes, self.model, settings.truncation)
+            self._mixes[key] = load_mixes(settings.mixes, self.own_model, settings.truncation)
         return self._mixes[key]
 
 
@@ -125,7 +133,7 @@ def open_session(
 def prepare(plan: Plan, session: Session) -> None:
     """Load the people of files, and warn of settings that the model handles badly."""
     if plan.settings.camera is not None:
-        for warning in camera_warnings(plan.settings.camera, session.model):
+        for warning in camera_warnings(plan.settings.camera, session.own_model):
             session.listener.note(warning)
     for identity in plan.identities:
         with session.clock.counting("load_s" if identity.photo is None else "fit_s"):
@@ -165,12 +173,12 @@ def _write(
             from stylefacev_cli.media.sound import add_sound
 
             add_sound(part, settings.sound_from, settings.format)
-        _save_tracks(spec, saved, session.model)
+        _save_tracks(spec, saved, session)
 
     if spec.path is None:
         assert stream is not None
         stream_video(feed, stream)
-        _save_tracks(spec, saved, session.model)
+        _save_tracks(spec, saved, session)
         return Result(spec, about)
     return Result(spec, write_video(feed, spec.path, session.model.device.type, finish))
 
@@ -202,7 +210,11 @@ def _render_face(
     saved: dict[FaceSpec, Poses] | None,
 ) -> Iterator[Frame]:
     """The frames of one face; of a contact sheet those that it shows."""
-    model, motion = session.model, settings.motion
+    motion = settings.motion
+    if not settings.manifest.is_own:
+        yield from _sample(face, settings, session)
+        return
+    model = session.own_model
     if model.manifest.missing:  # a single frame, which takes the generator alone
         from stylefacev_cli.pipeline import as_pictures
 
@@ -227,6 +239,18 @@ def _render_face(
     yield from people[0].model.play(appearance, poses, batch, mixes=mixes, transforms=transforms)
 
 
+def _sample(face: FaceSpec, settings: RenderSettings, session: Session) -> Iterator[Frame]:
+    """The frames of one face by a model of another kind; of a contact sheet those that it shows."""
+    frames = session.model.sample(
+        face.own_seed,
+        settings.motion.num_frames,
+        motion_seed=face.motion.motion_seed,
+        truncation=settings.truncation,
+    )
+    shown = None if settings.sheet is None else settings.sheet.picks(settings.motion.num_frames)
+    return frames if shown is None else select(frames, set(shown))
+
+
 def _recording(poses: Iterator[torch.Tensor], into: Poses) -> Iterator[torch.Tensor]:
     """Pass poses on, and keep them."""
     for pose in poses:
@@ -234,7 +258,7 @@ def _recording(poses: Iterator[torch.Tensor], into: Poses) -> Iterator[torch.Ten
         yield pose
 
 
-def _save_tracks(spec: VideoSpec, saved: dict[FaceSpec, Poses], model: Model) -> None:
+def _save_tracks(spec: VideoSpec, saved: dict[FaceSpec, Poses], session: Session) -> None:
     """Write the tracks of a video before it bears its name."""
     if not saved:
         return
@@ -246,5 +270,5 @@ def _save_tracks(spec: VideoSpec, saved: dict[FaceSpec, Poses], model: Model) ->
     for face, poses in saved.items():
         assert face.track_path is not None
         origin = {**spec.about, **face.record}
-        track = make_track(torch.cat(poses), model, motion.fps, origin, motion.loops)
+        track = make_track(torch.cat(poses), session.own_model, motion.fps, origin, motion.loops)
         write_track(face.track_path, track)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.driving import DrivingMotion, open_driving, read_poses
+from stylefacev_cli.generation.kind_options import check_own
 from stylefacev_cli.generation.motion_edits import Edits, edit_poses, parse_edits
 from stylefacev_cli.generation.motion_plan import make_track
 from stylefacev_cli.generation.outputs.output import describe_software
@@ -71,7 +72,8 @@ def plan_track(request: TrackRequest, manifest: Manifest | None = None) -> Track
         if path.suffix.lower() != _SUFFIX:
             raise UsageError(f"--out {path}: give a name that ends in {_SUFFIX}")
         check_new_files([path], request.force)
-    manifest = manifest or read_manifest(request.compute.model, for_videos=True)
+    manifest = manifest or read_manifest(request.compute.model, for_videos=True, any_kind=True)
+    check_own(manifest, "track")
     sources = tuple(open_driving(one, manifest) for one in (request.source, *request.join))
     return TrackPlan(manifest, sources, edits, request.search, path, request.force)
 
@@ -96,7 +98,7 @@ def run_track(plan: TrackPlan, session: Session) -> PoseTrack:
     only = sources[0].track if len(sources) == 1 else None
     keeps_loop = only is not None and only.loops and edits.cut is None and edits.fps is None
     loops = edits.loop or (keeps_loop and not edits.smooth)
-    track = make_track(poses, session.model, fps, origin, loops)
+    track = make_track(poses, session.own_model, fps, origin, loops)
     if plan.path is not None:
         write_track(plan.path, track)
     return track
@@ -138,7 +140,7 @@ def _join(plan: TrackPlan, session: Session) -> tuple[torch.Tensor, float, list[
     whole: torch.Tensor | None = None
     records = []
     for source in plan.sources:
-        poses, record = read_poses(source, session.model, plan.search, session.listener)
+        poses, record = read_poses(source, session.own_model, plan.search, session.listener)
         if len(poses) * fps / source.fps > MAX_TRACK_FRAMES:
             raise UsageError(f"{source.name}: more than {MAX_TRACK_FRAMES} frames at {fps:g}")
         if source.fps != fps:
@@ -159,5 +161,5 @@ def _edit(poses: torch.Tensor, fps: float, edits: Edits, session: Session) -> to
         poses = poses[parse_cut(edits.cut, len(poses), fps)]
     if edits.reverse:
         poses = poses.flip(0)
-    poses = edit_poses(poses, fps, edits, session.model, session.listener)
+    poses = edit_poses(poses, fps, edits, session.own_model, session.listener)
     return looped(poses, edits.num_fade) if edits.loop else poses

@@ -17,23 +17,36 @@ from torch.overrides import TorchFunctionMode
 
 from stylefacev_cli.common.settings import build
 from stylefacev_cli.errors import IntegrityError, UsageError
+from stylefacev_cli.networks.baselines.digan import Digan, DiganConfig
+from stylefacev_cli.networks.baselines.mocogan_hd_motion import (
+    LatentMotionConfig,
+    LatentMotionSampler,
+)
+from stylefacev_cli.networks.baselines.stylegan2 import StyleGan2, StyleGan2Config
+from stylefacev_cli.networks.baselines.stylegan_v import StyleGanV, StyleGanVConfig
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
 from stylefacev_cli.networks.stylefacev.motion import MotionSampler, MotionSamplerConfig
 from stylefacev_cli.networks.stylefacev.pose import POSE_SIZE, PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
+from stylefacev_cli.weights.kinds import IMAGE_NETWORKS
 from stylefacev_cli.weights.locate import MANIFEST_NAME
-from stylefacev_cli.weights.manifest import Manifest, refuse_absurd
+from stylefacev_cli.weights.manifest import Manifest
+from stylefacev_cli.weights.manifest_checks import refuse_absurd
 from stylefacev_cli.weights.untrusted.pickle_values import shown
 
 _MAX_CALLS = 100_000  # of torch while a network is built; the largest of ours makes some 6,000
-_KINDS: dict[str, tuple[Any, Any]] = {  # by network: its settings and its class
+_NETWORKS: dict[str, tuple[Any, Any]] = {  # by network: its settings and its class
     "generator": (GeneratorConfig, Generator),
     "landmarks": (LandmarkDetectorConfig, LandmarkDetector),
     "pose": (PoseExtractorConfig, PoseExtractor),
     "appearance": (AppearanceConfig, AppearanceRecomposer),
     "motion": (MotionSamplerConfig, MotionSampler),
     "detector": (LandmarkDetectorConfig, LandmarkDetector),
+    "stylegan2": (StyleGan2Config, StyleGan2),
+    "latent_motion": (LatentMotionConfig, LatentMotionSampler),
+    "stylegan_v": (StyleGanVConfig, StyleGanV),
+    "digan": (DiganConfig, Digan),
 }
 
 
@@ -57,9 +70,11 @@ def read_configs(manifest: Manifest) -> dict[str, Any]:
         }
     except UsageError as error:
         raise IntegrityError(f"{error}; the model is damaged or of another version") from error
-    if made["generator"].img_resolution != manifest.resolution:
+    image_network = image_network_of(made)
+    if made[image_network].img_resolution != manifest.resolution:
         raise IntegrityError(
-            f"{where}: it does not hold that generator.img_resolution is the bundle's resolution"
+            f"{where}: it does not hold that {image_network}.img_resolution is the bundle's "
+            "resolution"
         )
     check_fit(made, where)
     return made
@@ -73,28 +88,36 @@ def read_config(network: str, settings: object, where: str) -> Any:
     """
     refuse_absurd(settings, where)
     try:
-        return build(_KINDS[network][0], settings, where)
+        return build(_NETWORKS[network][0], settings, where)
     except ArithmeticError as error:
         raise UsageError(f"{where}: {error}") from error
+
+
+def image_network_of(configs: Mapping[str, Any]) -> str:
+    """Which of a model's networks makes its images."""
+    return next(name for name in IMAGE_NETWORKS if name in configs)
 
 
 def check_fit(configs: Mapping[str, Any], where: str) -> None:
     """Check the settings of networks against each other.
 
     Args:
-        configs: by network; the generator's has to be there.
+        configs: by network; one that makes images has to be there.
         where: what they belong to, for the message.
 
     Raises:
         IntegrityError: two of them do not fit together.
     """
-    generator = configs["generator"]
-    landmarks, pose, appearance, motion = (
-        configs.get(name) for name in ("landmarks", "pose", "appearance", "motion")
+    generator = configs[image_network_of(configs)]
+    landmarks, pose, appearance, motion, latent_motion = (
+        configs.get(name) for name in ("landmarks", "pose", "appearance", "motion", "latent_motion")
     )
     agreements = {
         "generator makes colour images without labels": (
-            (generator.img_channels, generator.c_dim) == (3, 0)
+            (getattr(generator, "img_channels", 3), getattr(generator, "c_dim", 0)) == (3, 0)
+        ),
+        "latent_motion and the image generator agree on w": (
+            not latent_motion or latent_motion.w_dim == generator.w_dim
         ),
         "landmarks and pose agree on the heatmaps": (
             not landmarks or not pose or landmarks.heatmap_size == pose.heatmap_size
@@ -125,7 +148,7 @@ def build_network(network: str, config: Any, num_bytes: int, path: Path) -> nn.M
     try:
         # Each stored number takes two bytes or more; building needs a few copies of it.
         with allocating_at_most(num_bytes * 4 + 2**24, path), np.errstate(all="ignore"):
-            module: nn.Module = _KINDS[network][1](config)
+            module: nn.Module = _NETWORKS[network][1](config)
     except _NO_NETWORK as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise IntegrityError(

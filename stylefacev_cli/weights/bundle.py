@@ -34,7 +34,13 @@ from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylefacev.motion import MotionSampler
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
 from stylefacev_cli.networks.stylegan3.generator import Generator
-from stylefacev_cli.weights.architectures import build_network, check_names, read_configs
+from stylefacev_cli.weights.architectures import (
+    build_network,
+    check_names,
+    image_network_of,
+    read_configs,
+)
+from stylefacev_cli.weights.kinds import OWN_KIND, kind_of_networks, only_for_own
 from stylefacev_cli.weights.locate import MANIFEST_NAME
 from stylefacev_cli.weights.manifest import (
     FORMAT,
@@ -173,7 +179,8 @@ def write_bundle(
         folder: made if need be; other files in it stay.
         tensors: the state dict of each network; asked for one after another, so that a lazy
             mapping keeps memory small.
-        configs: the settings of each network; as many as there are tensors.
+        configs: the settings of each network; as many as there are tensors. They also tell the
+            kind of the model.
         name: of the model.
         fps: frames per second that the motion was learnt at.
         licence: of the weights.
@@ -185,7 +192,9 @@ def write_bundle(
         IntegrityError: the networks do not fit together.
     """
     files: dict[str, dict[str, str | int]] = {}
+    kind = kind_of_networks(configs)
     names = [network for network in NETWORK_NAMES if network in configs]
+    names = names if kind == OWN_KIND else list(configs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for network in names:
@@ -196,7 +205,8 @@ def write_bundle(
         content = {
             "format": FORMAT,
             "name": name,
-            "resolution": configs["generator"].img_resolution,
+            **({} if kind == OWN_KIND else {"kind": kind}),
+            "resolution": configs[image_network_of(configs)].img_resolution,
             "fps": float(fps),
             "licence": licence,
             **({"aliases": list(aliases)} if aliases else {}),
@@ -208,7 +218,7 @@ def write_bundle(
         write_atomic(folder / MANIFEST_NAME, text.encode(), synced=True)
     except OSError as error:
         raise StyleFaceVError(f"cannot write the model to {folder}: {error.strerror}") from error
-    manifest = read_manifest(folder.absolute())
+    manifest = read_manifest(folder.absolute(), any_kind=True)
     read_configs(manifest)
     return manifest
 
@@ -222,8 +232,21 @@ def load_bundle(model: str | Path | Manifest) -> Bundle:
     Raises:
         MissingWeightsError: there is no such model, or a file of it is not there.
         IntegrityError: a file is damaged, or is not what `bundle.yaml` says.
+        UsageError: it is of another kind than StyleFaceV's own.
     """
     manifest = model if isinstance(model, Manifest) else read_manifest(model)
+    if not manifest.is_own:
+        raise only_for_own(manifest.name, manifest.kind)
+    return Bundle(manifest, Networks(**load_networks(manifest)))
+
+
+def load_networks(manifest: Manifest) -> dict[str, Any]:
+    """The networks of a model by name: float32, on the CPU, for inference.
+
+    Raises:
+        MissingWeightsError: a file of it is not there.
+        IntegrityError: a file is damaged, or is not what `bundle.yaml` says.
+    """
     configs = read_configs(manifest)
     verify_files(manifest)
     modules: dict[str, Any] = {}
@@ -233,8 +256,8 @@ def load_bundle(model: str | Path | Manifest) -> Bundle:
         _load_weights(module, path)
         modules[network] = module.eval().requires_grad_(False)
     for note in manifest.notes:
-        warnings.warn(note, StyleFaceVWarning, stacklevel=2)
-    return Bundle(manifest, Networks(**modules))
+        warnings.warn(note, StyleFaceVWarning, stacklevel=3)
+    return modules
 
 
 def _stored_tensors(module: nn.Module, network: str, *, half: bool) -> dict[str, torch.Tensor]:

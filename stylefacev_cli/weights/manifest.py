@@ -6,7 +6,6 @@ Nothing here imports torch, so that a wrong or damaged model is reported at once
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,16 @@ from stylefacev_cli.common.hashing import sha256_of
 from stylefacev_cli.common.settings import MAX_BYTES, build, parse_yaml
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.networks.stylefacev.normalisation import PER_IMAGE, RUNNING
+from stylefacev_cli.weights.kinds import (
+    KINDS,
+    OWN_KIND,
+    PAPER_FRAMES,
+    check_kind_name,
+    networks_of,
+    only_for_own,
+)
 from stylefacev_cli.weights.locate import MANIFEST_NAME, find_bundle, is_model_name
+from stylefacev_cli.weights.manifest_checks import check_aliases, is_sha256, refuse_absurd
 
 FORMAT = 1
 DEFAULT_FRAMES = 64  # of a video, by default
@@ -29,8 +37,6 @@ FILE_NAMES = tuple(f"{name}.safetensors" for name in NETWORK_NAMES)
 _NORMALISATION = "normalisation"  # key of the appearance network's settings
 _SECTIONS = ("architecture", "provenance", "files")
 _MAX_FILE_BYTES = 2**33
-_MAX_NUMBER = 2**16  # of anything that an architecture counts
-_MAX_LIST = 64
 MAX_FPS = 240  # of a model's motion
 
 
@@ -60,6 +66,7 @@ class Manifest:
         provenance: how the weights came to be; free text and numbers.
         files: size and hash of each network's file, by network.
         notes: lines for the user, on what it leaves open.
+        kind: `stylefacev`, another one of `weights.kinds`, or that of a plug-in.
         aliases: `sha256` of earlier manifests of the same weights: where only `bundle.yaml` was
             rewritten, files that name the model as it was still belong to it.
     """
@@ -75,6 +82,12 @@ class Manifest:
     files: Mapping[str, FileRecord]
     notes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    kind: str = OWN_KIND
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a model of StyleFaceV's own networks."""
+        return self.kind == OWN_KIND
 
     def is_named_by(self, sha256: str) -> bool:
         """Whether a hash is that of this model's manifest as it is or as it once was."""
@@ -92,6 +105,8 @@ class Manifest:
 
         So none of them is held by the stabiliser, which begins after `motion_frames`.
         """
+        if self.kind in KINDS:
+            return PAPER_FRAMES
         return PUBLISHED_FRAMES if self._has_imported_motion else DEFAULT_FRAMES
 
     @property
@@ -122,6 +137,8 @@ class Manifest:
     @property
     def missing(self) -> tuple[str, ...]:
         """The networks that making videos needs and that the model lacks."""
+        if not self.is_own:
+            return ()
         return tuple(name for name in VIDEO_NETWORKS if name not in self.files)
 
     @property
@@ -206,18 +223,23 @@ class _PlainKeys:
     fps: float
     licence: str
     aliases: tuple[str, ...] = ()
+    kind: str = OWN_KIND
 
 
-def read_manifest(name_or_folder: str | Path, *, for_videos: bool = False) -> Manifest:
+def read_manifest(
+    name_or_folder: str | Path, *, for_videos: bool = False, any_kind: bool = False
+) -> Manifest:
     """Read and check the `bundle.yaml` of a model; its weights are not touched.
 
     Args:
         name_or_folder: as for `find_bundle`.
         for_videos: the model has to be complete; of a released one that is known before it is
             fetched.
+        any_kind: models of other kinds than StyleFaceV's own will do.
 
     Raises:
         MissingWeightsError: there is no such model, or it lacks networks that videos need.
+        UsageError: it is of another kind.
         IntegrityError: `bundle.yaml` is not what it should be; the message names the key.
     """
     folder = find_bundle(name_or_folder, VIDEO_NETWORKS if for_videos else ())
@@ -233,6 +255,8 @@ def read_manifest(name_or_folder: str | Path, *, for_videos: bool = False) -> Ma
         manifest = _parse(folder, data, str(path))
     except UsageError as error:
         raise IntegrityError(f"{error}; the model is damaged or of another version") from error
+    if not any_kind and not manifest.is_own:
+        raise only_for_own(manifest.name, manifest.kind)
     if for_videos:
         manifest.check_complete()
     return manifest
@@ -283,16 +307,8 @@ def _parse(folder: Path, data: bytes, where: str) -> Manifest:
         raise UsageError(f"{where}.fps {plain.fps:g} is not from 0 to {MAX_FPS}")
     check_aliases(plain.aliases, where)
 
-    _refuse_unknown(architecture, NETWORK_NAMES, f"{where}: architecture")
-    _refuse_unknown(files, FILE_NAMES, f"{where}: files")
-    # The generator has to be there, and of any other network both its settings and its file.
-    present = [
-        name
-        for name in NETWORK_NAMES
-        if name == "generator" or name in architecture or f"{name}.safetensors" in files
-    ]
-    for name in present:
-        _section(architecture, name, f"{where}: architecture")
+    check_kind_name(plain.kind, where)
+    settings, present = _networks(plain.kind, architecture, files, where)
     refuse_absurd(architecture, f"{where}: architecture")
     records = {
         name: build(FileRecord, files.get(f"{name}.safetensors"), f"{where}: files.{name}")
@@ -303,9 +319,8 @@ def _parse(folder: Path, data: bytes, where: str) -> Manifest:
             raise UsageError(f"{where}: files: the sha256 of {name} must be 64 hexadecimal digits")
         if not 0 < record.bytes <= _MAX_FILE_BYTES:
             raise UsageError(f"{where}: files: {record.bytes} bytes of {name} cannot be")
-    settings = {name: architecture[name] for name in present}
     notes: list[str] = []
-    if "appearance" in settings:
+    if plain.kind == OWN_KIND and "appearance" in settings:
         stated = settings["appearance"]
         settings["appearance"] = with_normalisation(stated, provenance)
         if _NORMALISATION not in stated and settings["appearance"][_NORMALISATION] == PER_IMAGE:
@@ -325,24 +340,27 @@ def _parse(folder: Path, data: bytes, where: str) -> Manifest:
         files=records,
         notes=tuple(notes),
         aliases=plain.aliases,
+        kind=plain.kind,
     )
 
 
-def check_aliases(aliases: tuple[str, ...], where: str) -> None:
-    """Check the hashes of earlier manifests.
-
-    Raises:
-        UsageError: one of them is no SHA-256, or there are absurdly many.
-    """
-    if len(aliases) > _MAX_LIST or not all(is_sha256(text) for text in aliases):
-        raise UsageError(
-            f"{where}.aliases must list at most {_MAX_LIST} hashes of 64 hexadecimal digits"
-        )
-
-
-def is_sha256(text: str) -> bool:
-    """Whether a text is a SHA-256 in lower-case hexadecimal digits."""
-    return re.fullmatch("[0-9a-f]{64}", text) is not None
+def _networks(
+    kind: str, architecture: dict[str, Any], files: dict[str, Any], where: str
+) -> tuple[dict[str, Any], list[str]]:
+    """The settings of each network, and the names of those that have a file."""
+    if kind != OWN_KIND:
+        present = networks_of(kind, architecture, files, where)
+        return {one: _section(architecture, one, where) for one in architecture}, present
+    _refuse_unknown(architecture, NETWORK_NAMES, f"{where}: architecture")
+    _refuse_unknown(files, FILE_NAMES, f"{where}: files")
+    # The generator has to be there, and of any other network both its settings and its file.
+    present = [
+        name
+        for name in NETWORK_NAMES
+        if name == "generator" or name in architecture or f"{name}.safetensors" in files
+    ]
+    where = f"{where}: architecture"
+    return {name: _section(architecture, name, where) for name in present}, present
 
 
 def _section(mapping: dict[str, Any], key: str, where: str) -> dict[str, Any]:
@@ -356,21 +374,3 @@ def _refuse_unknown(mapping: dict[str, Any], known: tuple[str, ...], where: str)
     for key in mapping:
         if key not in known:
             raise UsageError(f"{where}: unknown key {key!r}; known are {', '.join(known)}")
-
-
-def refuse_absurd(value: object, where: str) -> None:
-    """Bound every number of an architecture, so that none asks for years or terabytes.
-
-    Raises:
-        UsageError: a number or a list is far larger than any network has.
-    """
-    if isinstance(value, dict):
-        for key, item in value.items():
-            refuse_absurd(item, f"{where}.{key}")
-    elif isinstance(value, list):
-        if len(value) > _MAX_LIST:
-            raise UsageError(f"{where}: a list of {len(value)} entries cannot be")
-        for item in value:
-            refuse_absurd(item, where)
-    elif isinstance(value, int | float) and not -_MAX_NUMBER <= value <= _MAX_NUMBER:
-        raise UsageError(f"{where}: {value} cannot be")

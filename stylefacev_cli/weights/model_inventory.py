@@ -107,7 +107,7 @@ def model_facts(folder: Path) -> dict[str, Any]:
 
     facts: dict[str, Any] = {"name": folder.name, "kind": "model", "role": "model"}
     try:
-        manifest = read_manifest(folder)
+        manifest = read_manifest(folder, any_kind=True)
     except IntegrityError as error:
         damaged = {"state": "damaged", "bytes": None, "licence": "?", "non_commercial": False}
         return facts | damaged | {"path": str(folder), "files": [], "reason": str(error)}
@@ -116,8 +116,10 @@ def model_facts(folder: Path) -> dict[str, Any]:
         verify_files(manifest)
     except (IntegrityError, MissingWeightsError):
         state = "damaged"
+    what = "model" if manifest.is_own else f"{manifest.kind} model"
     return facts | {
-        "role": f"model: {manifest.resolution} px, {fps_text(manifest)}",
+        "role": f"{what}: {manifest.resolution} px, {fps_text(manifest)}",
+        "model_kind": manifest.kind,
         "state": state,
         "bytes": sum(record.bytes for record in manifest.files.values()),
         "licence": manifest.licence,
@@ -197,7 +199,7 @@ def verified_model(name: str, folder: Path, listener: Listener) -> dict[str, Any
 
     row = {"name": name, "path": str(folder)}
     try:
-        verify_files(read_manifest(folder))
+        verify_files(read_manifest(folder, any_kind=True))
     except StyleFaceVError as error:
         listener.note(str(error))
         return row | {"state": "damaged"}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylefacev_cli.common.options import group, option
+from stylefacev_cli.weights.kinds import KINDS, OWN_KIND
 
 _FILES = "Files of the networks"
 
@@ -72,12 +73,13 @@ class NetworkFiles:
     """The file of each network; those not given are taken from an archive, or are missing."""
 
     generator: Path | None = _file(
-        "StyleGAN3, T or R: .pkl, .pt or .safetensors.", flag="--generator"
+        "StyleGAN3, T or R: .pkl, .pt or .safetensors; of other kinds their .pkl or .pt.",
+        flag="--generator",
     )
     appearance: Path | None = _file("latest_net_FE.pth, or pre_net.pth.", flag="--appearance")
     landmarks: Path | None = _file("latest_net_FE_lm.pth", flag="--landmarks")
     pose: Path | None = _file("latest_net_FE_pose.pth, or pre_pose_net.pth.", flag="--pose")
-    motion: Path | None = _file("motion_net.pth", flag="--motion")
+    motion: Path | None = _file("motion_net.pth; of mocogan-hd modelR_….pth.", flag="--motion")
     detector: Path | None = _file("wing.ckpt; videos do without.", flag="--detector")
 
     def given(self) -> dict[str, Path]:
@@ -91,7 +93,9 @@ class ImportRequest:
 
     Attributes:
         name: of the model to make.
+        kind: of the model.
         files: of single networks; a name of released weights stands for what was downloaded.
+        pca: folder of the principal components of MoCoGAN-HD.
         archive: the authors' zip, or a folder that holds such files, also below it.
         fps: frames per second of its motion; None: what an export says, else `PUBLISHED_FPS`.
         licence: of the weights; None: what an export says, else that of the publishers.
@@ -101,7 +105,18 @@ class ImportRequest:
     """
 
     name: str = option("What the model will be called.", flags=None, metavar="NAME")
+    kind: str = option(
+        "What the files are of: StyleFaceV, or a model that it is compared with.",
+        default=OWN_KIND,
+        choices=(OWN_KIND, *KINDS),
+    )
     files: NetworkFiles = group(NetworkFiles)
+    pca: Path | None = option(
+        "Of mocogan-hd: the folder of pca_comp.npy and pca_stdev.npy.",
+        default=None,
+        metavar="FOLDER",
+        panel=_FILES,
+    )
     archive: Path | None = option(
         "The authors' zip or folder as it is, or that of an export; a file that an option names "
         "goes before its own.",
@@ -111,7 +126,8 @@ class ImportRequest:
     fps: float | None = option(
         "Frames a second of its motion.",
         default=None,
-        shown_default="15, only the rate of the authors' video writer",
+        shown_default="the file's, else what its authors write: 15, mocogan-hd 10, stylegan-v 25, "
+        "digan 8",
         minimum=0.1,
         maximum=240,
     )

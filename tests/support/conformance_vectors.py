@@ -81,13 +81,18 @@ class Vectors:
     def tensor(self, key: str) -> torch.Tensor:
         return torch.from_numpy(np.array(self.arrays[key]))
 
-    def fill(self, module: ModuleT, *, not_filled: Sequence[str] = NOT_FILLED) -> ModuleT:
+    def fill(
+        self, module: ModuleT, *, not_filled: Sequence[str] = NOT_FILLED, tag: str = ""
+    ) -> ModuleT:
         """Fill every parameter and buffer that the manifest lists; returns the module in eval mode.
 
         Names that the module lacks, names that the manifest lacks (apart from endings in
-        `not_filled`) and other shapes fail.
+        `not_filled`) and other shapes fail. A tag such as `digan/G` names one of several networks:
+        its values are those of `digan/G/` and the parameter's name.
         """
         params: dict[str, dict[str, Any]] = self.manifest["params"]
+        if tag:
+            params = dict(self.manifest["params"][tag.rsplit("/", 1)[1]])
         state = module.state_dict()
         missing = sorted(set(params) - set(state))
         extra = sorted(n for n in set(state) - set(params) if not n.endswith(tuple(not_filled)))
@@ -97,7 +102,14 @@ class Vectors:
         assert not wrong, f"{self.name}: wrong shapes (wanted, found) {wrong}"
         with torch.no_grad():
             for n, p in params.items():
-                v = value(n, p["shape"], p["mean"], p["std"], p["positive"], self.salt)
+                v = value(
+                    f"{tag}/{n}" if tag else n,
+                    p["shape"],
+                    p["mean"],
+                    p["std"],
+                    p["positive"],
+                    self.salt,
+                )
                 state[n].copy_(torch.from_numpy(v))
         return module.eval()
 

@@ -82,7 +82,7 @@ def _strips_of_videos(
 
 def _strips_of_pairs(report: Report, fake: str) -> Iterator[Strip]:
     from stylefacev_cli.evaluation import rendered_pairs
-    from stylefacev_cli.pipeline import load_model
+    from stylefacev_cli.pipeline import load_own_model
 
     name = model_of(fake)
     assert name is not None
@@ -90,7 +90,7 @@ def _strips_of_pairs(report: Report, fake: str) -> Iterator[Strip]:
         report["num_pairs"], report["seed"], report["framing"], report["look"]
     )
     pairs = rendered_pairs.RenderedPairs(rule, report["resolution"])
-    recompose = rendered_pairs.recomposer(load_model(name))
+    recompose = rendered_pairs.recomposer(load_own_model(name))
     worst, best = worst_and_best(report, NUM_EACH)
     for word, numbers in (("worst", worst), ("best", best)):
         for number in numbers:

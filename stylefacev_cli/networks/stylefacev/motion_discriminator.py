@@ -62,13 +62,15 @@ def clip_with_first(clips: Tensor) -> Tensor:
 class _MultiScale(nn.Module):
     """Patch discriminators of equal architecture, on the input and on its halvings."""
 
-    def __init__(self, config: MotionDiscriminatorConfig, downsample: nn.Module, dims: int) -> None:
+    def __init__(
+        self, config: MotionDiscriminatorConfig, in_channels: int, downsample: nn.Module, dims: int
+    ) -> None:
         super().__init__()
         self.num_scales = config.num_scales
         self.num_layers = config.num_layers + 2  # the strided ones, one without stride, the logits
         self.downsample = downsample
         for scale in range(self.num_scales):
-            for index, layer in enumerate(_patch_layers(config, dims)):
+            for index, layer in enumerate(_patch_layers(config, in_channels, dims)):
                 self.add_module(f"scale{scale}_layer{index}", layer)
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -97,7 +99,9 @@ class _Conv3d(nn.Conv3d):
         return F.conv3d(clips, self.weight, self.bias, self.stride, padding)
 
 
-def _patch_layers(config: MotionDiscriminatorConfig, dims: int) -> list[nn.Sequential]:
+def _patch_layers(
+    config: MotionDiscriminatorConfig, in_channels: int, dims: int
+) -> list[nn.Sequential]:
     convolution = {2: nn.Conv2d, 3: _Conv3d}[dims]
     norm = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[dims]
 
@@ -112,7 +116,7 @@ def _patch_layers(config: MotionDiscriminatorConfig, dims: int) -> list[nn.Seque
     widths = [
         min(config.base_channels << i, config.max_channels) for i in range(config.num_layers + 1)
     ]
-    layers = [layer(2 * config.frame_channels, widths[0], stride=2, normed=False)]
+    layers = [layer(in_channels, widths[0], stride=2, normed=False)]
     for i in range(1, config.num_layers):
         layers.append(layer(widths[i - 1], widths[i], stride=2, normed=True))
     layers.append(layer(widths[-2], widths[-1], stride=1, normed=True))
@@ -127,7 +131,7 @@ class PairDiscriminator(nn.Module):
         super().__init__()
         self.config = config = config or MotionDiscriminatorConfig()
         halve = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
-        self.netD = _MultiScale(config, halve, dims=2)
+        self.netD = _MultiScale(config, 2 * config.frame_channels, halve, dims=2)
         init_normal_convolutions(self)
 
     def forward(self, pairs: Tensor) -> list[Tensor]:
@@ -150,24 +154,36 @@ class PairDiscriminator(nn.Module):
 class ClipDiscriminator(nn.Module):
     """The 3D motion discriminator, on all the frames of a clip."""
 
-    def __init__(self, config: MotionDiscriminatorConfig | None = None) -> None:
+    def __init__(
+        self, config: MotionDiscriminatorConfig | None = None, *, beside_first: bool = True
+    ) -> None:
+        """Make a discriminator.
+
+        Args:
+            config: its sizes.
+            beside_first: it sees the first frame beside each later one (`clip_with_first`); else
+                the frames of a clip as they are (MoCoGAN-HD between domains).
+        """
         super().__init__()
         self.config = config = config or MotionDiscriminatorConfig()
-        time_stride = 2 if config.num_frames - 1 > _LONG_CLIP else 1
+        channels, num_frames = config.frame_channels, config.num_frames
+        self._shape = (2 * channels, num_frames - 1) if beside_first else (channels, num_frames)
+        time_stride = 2 if self._shape[1] > _LONG_CLIP else 1
         halve = nn.AvgPool3d(3, stride=(time_stride, 2, 2), padding=1, count_include_pad=False)
-        self.netD = _MultiScale(config, halve, dims=3)
+        self.netD = _MultiScale(config, self._shape[0], halve, dims=3)
         init_normal_convolutions(self)
 
     def forward(self, clips: Tensor) -> list[Tensor]:
         """Logits of every patch of space and time, one map a scale, the finest first.
 
         Args:
-            clips: [N, 2 C, num_frames − 1, H, W], see `clip_with_first`.
+            clips: [N, 2 C, num_frames − 1, H, W], see `clip_with_first`; [N, C, num_frames, H, W]
+                where frames are seen as they are.
 
         Returns:
             `num_scales` maps [N, 1, t, h, w].
         """
-        shape = (2 * self.config.frame_channels, self.config.num_frames - 1)
+        shape = self._shape
         assert clips.ndim == 5 and clips.shape[1:3] == shape, (
             f"clips [N, {shape[0]}, {shape[1]}, H, W] expected, got {list(clips.shape)}"
         )

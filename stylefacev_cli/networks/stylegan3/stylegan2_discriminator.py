@@ -91,17 +91,33 @@ class DiscriminatorBlock(nn.Module):
     resample_filter: torch.Tensor
 
     def __init__(
-        self, config: DiscriminatorConfig, channels: int, out_channels: int, *, is_first: bool
+        self,
+        config: DiscriminatorConfig,
+        channels: int,
+        out_channels: int,
+        *,
+        is_first: bool,
+        in_channels: int | None = None,
     ) -> None:
+        """Make a block.
+
+        Args:
+            config: of the discriminator.
+            channels: at this resolution.
+            out_channels: at half of it.
+            is_first: takes the image.
+            in_channels: of what comes in, where those are not `channels`.
+        """
         super().__init__()
         clamp = config.conv_clamp
+        entering = channels if in_channels is None else in_channels
         self.register_buffer("resample_filter", blur_filter())
         self.fromrgb = (
             Conv2dLayer(config.img_channels, channels, 1, clamp=clamp) if is_first else None
         )
-        self.conv0 = Conv2dLayer(channels, channels, 3, clamp=clamp)
+        self.conv0 = Conv2dLayer(entering, channels, 3, clamp=clamp)
         self.conv1 = Conv2dLayer(channels, out_channels, 3, halve=True, clamp=clamp)
-        self.skip = Conv2dLayer(channels, out_channels, 1, halve=True, activate=False)
+        self.skip = Conv2dLayer(entering, out_channels, 1, halve=True, activate=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map x [N, C, H, W], in the first block the image, to [N, C', H / 2, W / 2]."""
@@ -114,19 +130,21 @@ class DiscriminatorBlock(nn.Module):
 
 
 class DiscriminatorEpilogue(nn.Module):
-    """From 4x4 features to one logit."""
+    """From 4x4 features to one logit, or to a vector."""
 
-    def __init__(self, config: DiscriminatorConfig, channels: int, resolution: int) -> None:
+    def __init__(
+        self, config: DiscriminatorConfig, channels: int, resolution: int, out_features: int = 1
+    ) -> None:
         super().__init__()
         self.group_size = config.mbstd_group_size
         self.num_channels = config.mbstd_num_channels
         clamp = config.conv_clamp
         self.conv = Conv2dLayer(channels + self.num_channels, channels, 3, clamp=clamp)
         self.fc = FullyConnectedLayer(channels * resolution**2, channels, activate=True)
-        self.out = FullyConnectedLayer(channels, 1)
+        self.out = FullyConnectedLayer(channels, out_features)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map x [N, C, 4, 4] to logits [N, 1]."""
+        """Map x [N, C, 4, 4] to logits [N, out_features]."""
         if self.num_channels > 0:
             x = torch.cat([x, self.minibatch_spread(x)], dim=1)
         x = self.conv(x)

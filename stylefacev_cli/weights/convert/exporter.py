@@ -26,13 +26,12 @@ from stylefacev_cli.weights.convert.generator_pickle import generator_pickle
 from stylefacev_cli.weights.manifest import (
     NETWORK_NAMES,
     Manifest,
-    check_aliases,
-    is_sha256,
     read_manifest,
     verify_files,
     weights_path,
     with_normalisation,
 )
+from stylefacev_cli.weights.manifest_checks import check_aliases, is_sha256
 from stylefacev_cli.weights.untrusted.foreign_file import read_checkpoint
 
 DESCRIPTION_NAME = "export.yaml"

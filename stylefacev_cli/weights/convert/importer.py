@@ -28,9 +28,11 @@ from stylefacev_cli.weights.bundle import write_bundle
 from stylefacev_cli.weights.convert.archive_files import files_of_archive
 from stylefacev_cli.weights.convert.exporter import Description, read_description
 from stylefacev_cli.weights.convert.file_names import network_of_file
+from stylefacev_cli.weights.convert.other_kinds import convert_other_kind
 from stylefacev_cli.weights.convert.released_files import load_matched, released_config
 from stylefacev_cli.weights.downloads.cache import path_of
 from stylefacev_cli.weights.downloads.registry import read_registry
+from stylefacev_cli.weights.kinds import OWN_KIND
 from stylefacev_cli.weights.locate import (
     REPLACED_SUFFIX,
     imported_models,
@@ -78,17 +80,30 @@ def import_model(request: ImportRequest) -> Imported:
         raise StyleFaceVError(f"cannot write models to {folder}: {error.strerror}") from error
     remove_orphans(folder)
     with _scratch(folder, request.name) as scratch:
-        files, notes = named, tuple[str, ...]()
-        if archive is not None:
-            chosen = files_of_archive(archive, scratch / "unpacked", named)
-            files, notes = {**chosen.files, **named}, chosen.notes
-        if "generator" not in files:
-            raise MissingWeightsError(
-                "a model needs a generator: give its file as --generator (.pkl, .pt, .safetensors)"
-            )
-        notes += _convert(request, files, scratch / "bundle")
+        if request.kind == OWN_KIND:
+            notes = _convert_own(request, named, archive, scratch)
+        else:
+            pca = None if request.pca is None else located(request.pca)
+            notes = convert_other_kind(request, named, pca, scratch / "bundle")
         _put_in_place(scratch / "bundle", folder / request.name, force=request.force)
-    return Imported(read_manifest(folder / request.name), notes)
+    return Imported(read_manifest(folder / request.name, any_kind=True), notes)
+
+
+def _convert_own(
+    request: ImportRequest, named: Mapping[str, Path], archive: Path | None, scratch: Path
+) -> tuple[str, ...]:
+    """Write a bundle of StyleFaceV's own networks, from named files and those of an archive."""
+    if request.pca is not None:
+        raise UsageError("--pca is of --kind mocogan-hd: leave it out")
+    files, notes = dict(named), tuple[str, ...]()
+    if archive is not None:
+        chosen = files_of_archive(archive, scratch / "unpacked", named)
+        files, notes = {**chosen.files, **named}, chosen.notes
+    if "generator" not in files:
+        raise MissingWeightsError(
+            "a model needs a generator: give its file as --generator (.pkl, .pt, .safetensors)"
+        )
+    return notes + _convert(request, files, scratch / "bundle")
 
 
 def located(path: Path, network: str | None = None) -> Path:

@@ -27,13 +27,15 @@ from stylefacev_cli.networks.stylefacev.normalisation import PER_IMAGE
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractorConfig
 from stylefacev_cli.networks.stylegan3.generator import GeneratorConfig
 from stylefacev_cli.weights.architectures import build_network, check_names, listed
-from stylefacev_cli.weights.manifest import refuse_absurd
+from stylefacev_cli.weights.manifest_checks import refuse_absurd
 from stylefacev_cli.weights.untrusted.foreign_file import Checkpoint
 from stylefacev_cli.weights.untrusted.stored_tensor import ITEM_BYTES
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 _LAYER = re.compile(r"synthesis\.L([0-9]{1,3})_([0-9]{1,5})_([0-9]{1,5})\.weight")
+_DESIGNING = ("generator", "stylegan2", "stylegan_v", "digan")  # networks with filters
+_DESIGNED = ("_filter", ".kernel", ".freqs", ".phase_scales")  # what follows from their settings
 _FILTER_TOLERANCE = 1e-3  # relative; a filter of another cutoff is off by far more
 _MAPPING_RATE = (
     0.01  # learning-rate multiplier of the mapping network; no released file has another
@@ -120,8 +122,8 @@ def load_matched(
         notes = (f"{len(further)} tensors of the hourglasses beyond the first were left out",)
         specs = {name: spec for name, spec in specs.items() if name not in further}
     num_bytes = sum(math.prod(spec.shape) * ITEM_BYTES[spec.dtype] for spec in specs.values())
-    # Only of generators are numbers (their filters) expected: other networks need no memory here.
-    with torch.device("cpu" if network == "generator" else "meta"):
+    # Only of some are numbers (their filters) expected: other networks need no memory here.
+    with torch.device("cpu" if network in _DESIGNING else "meta"):
         expected = build_network(network, config, num_bytes, path).state_dict()
     check_names(set(expected), set(specs), path)
     shapes = [
@@ -139,7 +141,7 @@ def load_matched(
     if types:
         raise IntegrityError(f"{path} has tensors of types that no model has: {listed(types)}")
     tensors = checkpoint.load()
-    if network == "generator":
+    if network in _DESIGNING:
         _check_filters(tensors, expected, path)
     return {name: tensors[name] for name in expected}, notes
 
@@ -148,7 +150,7 @@ def _check_filters(
     tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], path: Path
 ) -> None:
     for name, designed in expected.items():
-        if not name.endswith("_filter"):
+        if not name.endswith(_DESIGNED):
             continue
         error = (tensors[name].float() - designed).norm() / designed.norm()
         if error > _FILTER_TOLERANCE:

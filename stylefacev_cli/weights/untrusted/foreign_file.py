@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 # DataParallel puts `module.` before every name; torch.compile puts `_orig_mod.` before those of
 # each module that it compiled, wherever that is.
 _PARALLEL, _COMPILED = "module.", "_orig_mod."
+# Lightning puts a state dict below the first, the usual PyTorch StyleGAN2 its averaged generator
+# below the second.
+_STATE_KEYS = ("state_dict", "g_ema")
 _ADVICE = "nothing in it was run; fetch it again from its publisher"
 _SAFETENSORS_TYPES = {
     "F64": "float64",
@@ -169,13 +172,16 @@ def _torch_zip(path: Path, content: Piece) -> Checkpoint:
 def _state_dict(
     path: Path, content: object, num_bytes: int
 ) -> tuple[dict[str, StoredTensor], tuple[str, ...]]:
-    """The tensors of a state dict, which may lie under the key `state_dict`."""
+    """The tensors of a state dict, which may lie under one of `_STATE_KEYS`."""
     notes: tuple[str, ...] = ()
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        others = [shown(key, 40) for key in content if key != "state_dict"]
-        content = content["state_dict"]
+    for key in _STATE_KEYS:
+        if not isinstance(content, dict) or not isinstance(content.get(key), dict):
+            continue
+        others = [shown(other, 40) for other in content if other != key]
+        content = content[key]
         if others:
-            notes = (f"state_dict taken, left out: {', '.join(sorted(others)[:5])}",)
+            notes = (f"{key} taken, left out: {', '.join(sorted(others)[:5])}",)
+        break
     if not isinstance(content, dict):
         raise IntegrityError(f"{path} holds no state dict: it is of another kind")
     for name, value in content.items():

@@ -26,6 +26,7 @@ from stylefacev_cli.weights.untrusted.pickle_values import (
     Record,
     check_key,
 )
+from stylefacev_cli.weights.untrusted.video_snapshots import Sink
 
 _MAX_TEXT_BYTES: Final = 2**18  # the longest source in a snapshot has 45,000; longer: `LongText`
 _MAX_LINE_BYTES = 256  # of names and numbers
@@ -203,7 +204,8 @@ class PickleMachine(PickleStack):
         target = self.top()
         if not isinstance(target, dict):
             raise PickleRefused("it puts keys into something that is no dictionary")
-        put_pairs(target, pairs)
+        if not isinstance(target, Sink):
+            put_pairs(target, pairs)
 
     def append(self, values: list[Any]) -> None:
         """Append to the list on top."""

@@ -32,6 +32,12 @@ from stylefacev_cli.weights.untrusted.stored_tensor import (
     storage_of,
     stored_tensor,
 )
+from stylefacev_cli.weights.untrusted.video_snapshots import (
+    CONSTANT_NAMES,
+    INERT_NAMES,
+    sink,
+    type_name,
+)
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the number that the old format begins with
 PERSISTENCE_VERSION = 6  # that StyleGAN3 writes
@@ -41,7 +47,7 @@ _MAX_ITEMS_OF_A_CALL = 100_000
 
 # Classes whose objects may lie in a snapshot; they become records and are never imported.
 _INERT_PREFIXES = ("torch.nn.modules.", "torch.nn.parameter.")
-_INERT = {
+_INERT = INERT_NAMES | {
     "numpy.dtype",
     "numpy.ndarray",
     "torch.Size",
@@ -197,7 +203,11 @@ class _Meanings:
             "_codecs.encode": self.bytes_of_text,
             "builtins.bytes": self.no_bytes,
             "__builtin__.bytes": self.no_bytes,
+            f"src.{RECONSTRUCTION}": self.persistent,
             "dnnlib.util.EasyDict": self.dictionary,
+            "src.dnnlib.util.EasyDict": self.dictionary,
+            "collections.defaultdict": sink,
+            **{name: type_name(name) for name in CONSTANT_NAMES},
             "builtins.set": self.set,
             "__builtin__.set": self.set,
             "builtins.frozenset": self.set,

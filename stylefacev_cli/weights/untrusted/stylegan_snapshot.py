@@ -11,6 +11,7 @@ from typing import Any
 from stylefacev_cli.common.untrusted.pieces import Piece
 from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused, Record, shown
 from stylefacev_cli.weights.untrusted.stored_tensor import StoredTensor
+from stylefacev_cli.weights.untrusted.video_snapshots import is_settings, plain_settings
 
 _KEY = "G_ema"  # the running average of the generator: what NVIDIA's own scripts draw with
 _MAX_DEPTH = 16
@@ -115,7 +116,7 @@ def _named(state: dict[Any, Any], group: str, prefix: str) -> list[tuple[str, An
 
 def _plain(value: object, depth: int) -> object:
     """Arguments as plain values; numpy's scalars become numbers."""
-    if depth > 4:
+    if depth > _MAX_DEPTH:
         raise PickleRefused("the arguments of its Generator are nested too deeply")
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -125,6 +126,8 @@ def _plain(value: object, depth: int) -> object:
         return [_plain(item, depth + 1) for item in value]
     if isinstance(value, Record) and value.path.endswith("multiarray.scalar"):
         return _numpy_scalar(value)
+    if isinstance(value, Record) and is_settings(value):
+        return plain_settings(value)
     raise PickleRefused("an argument of its Generator is no plain value")
 
 
