@@ -1,6 +1,7 @@
 """One face followed through a video by the face mesh: lost, found again, smoothed.
 
-Where the face is lost, its surroundings are searched in every frame, the whole picture in some.
+Where the face is lost, its surroundings are searched in every frame, the whole picture in some;
+after half a second without it another face may take its place.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stylefacev_cli.detection.face_mesh import F32, U8, FaceMesh, MeshFace
+from stylefacev_cli.detection.face_mesh import FaceMesh, MeshFace
+from stylefacev_cli.detection.mesh_regions import F32, U8
 from stylefacev_cli.detection.one_euro import jitter, smoothed
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.networks.features.face_mesh import NUM_POINTS
 
 MAX_GAP_S = 0.5  # without a face, over which points are interpolated
+_REACH = 1.5  # sizes of a lost face within which a face that is found may be it
 _WHOLE_EVERY = 4  # frames from one search of the whole picture to the next, while it is lost
 _EYE_CORNERS = (33, 263)
 
@@ -46,17 +49,19 @@ class FaceFollower:
         notes: which face was chosen where there were several.
     """
 
-    def __init__(self, mesh: FaceMesh, face_number: int | None = None) -> None:
+    def __init__(self, mesh: FaceMesh, fps: float, face_number: int | None = None) -> None:
         """Begin with the next frame.
 
         Args:
             mesh: finds and reads faces.
+            fps: frames a second.
             face_number: which face of the first frame that has any, from the left, from 1; None:
                 the largest.
         """
         self.notes: list[str] = []
         self._mesh = mesh
         self._number = face_number
+        self._max_gap = max_gap(fps)
         self._last: MeshFace | None = None  # as it was last seen
         self._num_lost = 0  # frames since then
 
@@ -85,21 +90,33 @@ class FaceFollower:
     def _choose(self, faces: list[MeshFace]) -> MeshFace | None:
         if not faces:
             return None
-        last = self._last
-        if last is not None:  # the one nearest to where it was, in place and size
-            return min(faces, key=lambda face: float(np.abs(face.box - last.box).sum()))
+        if self._last is not None and self._num_lost <= self._max_gap:
+            return _same_face(self._last, faces)
         faces = sorted(faces, key=lambda face: face.box[0])
         if self._number is not None:
             if self._number > len(faces):
                 raise DataError(f"there is no face {self._number}: {number_of(len(faces))}")
             return faces[self._number - 1]
         largest = max(faces, key=lambda face: face.size_px)
-        if len(faces) > 1:
-            self.notes.append(
-                f"{number_of(len(faces))}: the largest is taken, number {faces.index(largest) + 1} "
-                "from the left; --face chooses another"
-            )
+        note = (
+            f"{number_of(len(faces))}: the largest is taken, number {faces.index(largest) + 1} "
+            "from the left; --face chooses another"
+        )
+        if len(faces) > 1 and note not in self.notes:
+            self.notes.append(note)
         return largest
+
+
+def _same_face(last: MeshFace, faces: list[MeshFace]) -> MeshFace | None:
+    """The nearest face that may be the one that was lost."""
+    nearest = min(faces, key=lambda face: float(np.abs(face.box - last.box).sum()))
+    away = np.abs(nearest.box - last.box).max() / last.size_px
+    return nearest if away <= _REACH else None
+
+
+def max_gap(fps: float) -> int:
+    """Frames without a face, over which points are interpolated."""
+    return round(MAX_GAP_S * fps)
 
 
 def number_of(count: int) -> str:
@@ -128,12 +145,12 @@ def track_face(
         DataError: the video cannot be read, or the first frame with faces has fewer than the
             number.
     """
-    follower = FaceFollower(mesh, face_number)
+    follower = FaceFollower(mesh, fps, face_number)
     seen = [follower.step(frame) for frame in frames]
     missing = np.full((NUM_POINTS, 3), np.nan, np.float32)
     points = np.array([missing if face is None else face.points for face in seen], np.float32)
     points = points.reshape(-1, NUM_POINTS, 3)
-    points, is_filled = fill_gaps(points, round(MAX_GAP_S * fps))
+    points, is_filled = fill_gaps(points, max_gap(fps))
     notes = [*follower.notes]
     if is_filled.any():
         notes.append(f"no face in {int(is_filled.sum())} frames: interpolated")
