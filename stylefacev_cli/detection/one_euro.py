@@ -59,7 +59,7 @@ def smoothed(points: F32, sizes: NDArray[np.floating], fps: float) -> F32:
         sizes: [T] of the face, in the same unit.
         fps: frames a second.
     """
-    result = points.copy()
+    result: F32 = points.copy()
     one_euro: OneEuroFilter | None = None
     for number, size in enumerate(sizes):
         if np.isnan(points[number]).any():
