@@ -26,7 +26,7 @@ from stylefacev_cli.networks.stylefacev.landmarks import NUM_LANDMARKS
 _EYE_CORNERS = (33, 263)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class MeshTrack(Track):
     """A track that keeps all of the mesh.
 
@@ -35,8 +35,8 @@ class MeshTrack(Track):
         presence: float32 [T] in [0, 1]; 0 where no face was found.
     """
 
-    points: F32 = np.empty((0, NUM_POINTS, 3), np.float32)
-    presence: F32 = np.empty(0, np.float32)
+    points: F32
+    presence: F32
 
 
 class MeshFinder:
