@@ -13,7 +13,7 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 _REST_HZ = 2.0  # f₀
-_OF_SPEED = 40.0  # β, in Hz for a speed of one face a second
+_OF_SPEED = 20.0  # β, in Hz for a speed of one face a second
 _SPEED_HZ = 5.0  # cutoff of the speed's own filter
 
 
