@@ -42,6 +42,9 @@ from stylefacev_cli.weights.convert.face_mesh_weights import (
 PRESENT = 0.5  # presence from which on there is a face
 _POSSIBLE = 0.5  # score of the detector from which on there may be one
 _SAME_FACE = 0.3  # overlap of two boxes of one face
+_SETTLED = 0.05  # sides of a region, by which points may lie aside or be larger
+_MAX_READS = 5
+_MIN_REGION_PX = 16
 _NEAR = 4.0  # side of the square that is searched around a lost face, in its sizes
 _TILE_SIDES = (1.0, 0.5)  # of the squares that are searched, in shorter sides of the picture
 _TILE_STEP = 0.5  # from square to square, in their sides
@@ -148,24 +151,40 @@ class FaceMesh:
 
     def _find(self, picture: U8, squares: list[F64]) -> list[MeshFace]:
         regions = self._possible_regions(as_image(picture, self.device), squares)
-        # Twice: the region of the detector's box is not quite that of the points.
-        rough = [face for face in self.read(picture, regions) if face.presence >= PRESENT / 2]
-        exact = self.read(picture, [region_of_points(face.points) for face in rough])
         found: list[MeshFace] = []
-        for face in sorted(exact, key=lambda face: -face.presence):
-            is_new = all(_overlap(face.box, other.box) < _SAME_FACE for other in found)
-            if face.presence >= PRESENT and is_new:
+        rough = zip(self.read(picture, regions), regions, strict=True)
+        settled = [self._settled(picture, face, region) for face, region in rough]
+        present = [face for face in settled if face is not None and face.presence >= PRESENT]
+        for face in sorted(present, key=lambda face: -face.presence):
+            if all(_overlap(face.box, other.box) < _SAME_FACE for other in found):
                 found.append(face)
         return found
 
     def follow(self, picture: U8, face: MeshFace) -> MeshFace | None:
         """A face of the frame before in this one; None if it is lost."""
-        height, width = picture.shape[:2]
         region = region_of_points(face.points)
-        if not (0 <= region[0] <= width and 0 <= region[1] <= height):
+        if not _can_be_read(region, picture):
             return None
         (again,) = self.read(picture, [region])
-        return again if again.presence >= PRESENT else None
+        settled = self._settled(picture, again, region)
+        return settled if settled is not None and settled.presence >= PRESENT else None
+
+    def _settled(self, picture: U8, face: MeshFace, region: F64) -> MeshFace | None:
+        """A face read again where it is, until it stays there; None if it leaves the picture.
+
+        Points of a face that is not in the middle of its region are wrong, though the network may
+        be sure of them.
+        """
+        for _ in range(_MAX_READS - 1):
+            after = region_of_points(face.points)
+            if not _can_be_read(after, picture):
+                return None
+            moved = np.hypot(*(after - region)[:2]) / region[2]
+            if moved <= _SETTLED and abs(after[2] / region[2] - 1) <= _SETTLED:
+                break
+            (face,) = self.read(picture, [after])
+            region = after
+        return face
 
     @torch.inference_mode()
     def read(self, picture: U8, regions: Sequence[F64]) -> list[MeshFace]:
@@ -242,6 +261,14 @@ def _merged(found: list[tuple[float, F64, F64]]) -> list[tuple[F64, F64]]:
         eyes = sum((score / total * eyes for score, _, eyes in same), np.zeros((6, 2)))
         merged.append((np.asarray(box), np.asarray(eyes)))
     return merged
+
+
+def _can_be_read(region: F64, picture: U8) -> bool:
+    """Whether a region has its centre in the picture, and a size that a face may have."""
+    height, width = picture.shape[:2]
+    x, y, side, _ = region
+    is_inside = 0 <= x <= width and 0 <= y <= height
+    return bool(is_inside and _MIN_REGION_PX <= side <= 4 * max(width, height))
 
 
 def _overlap(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
