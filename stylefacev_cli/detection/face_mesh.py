@@ -12,12 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from stylefacev_cli.detection.mesh_regions import (
     F32,
     F64,
     U8,
+    as_image,
     cut_region,
+    cut_squares,
     points_in_picture,
     region_of_box,
     region_of_points,
@@ -39,13 +42,17 @@ from stylefacev_cli.weights.convert.face_mesh_weights import (
 PRESENT = 0.5  # presence from which on there is a face
 _POSSIBLE = 0.5  # score of the detector from which on there may be one
 _SAME_FACE = 0.3  # overlap of two boxes of one face
+_SETTLED = 0.05  # sides of a region, by which points may lie aside or be larger
+_MAX_READS = 5
+_MIN_REGION_PX = 16
+_NEAR = 4.0  # side of the square that is searched around a lost face, in its sizes
 _TILE_SIDES = (1.0, 0.5)  # of the squares that are searched, in shorter sides of the picture
 _TILE_STEP = 0.5  # from square to square, in their sides
 _MIN_TILE_PX = 128
 _BATCH = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceMeshResult:
     """Faces, one for each frame.
 
@@ -61,7 +68,7 @@ class FaceMeshResult:
     blendshapes: F32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeshFace:
     """A face in a picture.
 
@@ -92,7 +99,8 @@ class FaceMesh:
         """Take networks, which are moved to the device."""
         self.device = torch.device(device)
         for network in networks:
-            network.to(self.device, memory_format=torch.channels_last)
+            network.to(self.device)
+            network.to(memory_format=torch.channels_last)
         self._networks = networks
         self.facts = {"name": "face-mesh", "sha256": SHA256}
 
@@ -131,25 +139,52 @@ class FaceMesh:
     @torch.inference_mode()
     def find(self, picture: U8) -> list[MeshFace]:
         """All faces of a picture [H, W, 3], the surest first."""
-        regions = self._possible_regions(picture)
-        # Twice: the region of the detector's box is not quite that of the points.
-        rough = [face for face in self.read(picture, regions) if face.presence >= PRESENT / 2]
-        exact = self.read(picture, [region_of_points(face.points) for face in rough])
+        height, width = picture.shape[:2]
+        return self._find(picture, _squares_of_picture(width, height))
+
+    @torch.inference_mode()
+    def find_near(self, picture: U8, face: MeshFace) -> list[MeshFace]:
+        """Faces of a picture about where one was before."""
+        region = region_of_points(face.points)
+        square = np.array([[*region[:2], _NEAR * face.size_px, 0.0]])
+        return self._find(picture, [square])
+
+    def _find(self, picture: U8, squares: list[F64]) -> list[MeshFace]:
+        regions = self._possible_regions(as_image(picture, self.device), squares)
         found: list[MeshFace] = []
-        for face in sorted(exact, key=lambda face: -face.presence):
-            is_new = all(_overlap(face.box, other.box) < _SAME_FACE for other in found)
-            if face.presence >= PRESENT and is_new:
+        rough = zip(self.read(picture, regions), regions, strict=True)
+        settled = [self._settled(picture, face, region) for face, region in rough]
+        present = [face for face in settled if face is not None and face.presence >= PRESENT]
+        for face in sorted(present, key=lambda face: -face.presence):
+            if all(_overlap(face.box, other.box) < _SAME_FACE for other in found):
                 found.append(face)
         return found
 
     def follow(self, picture: U8, face: MeshFace) -> MeshFace | None:
         """A face of the frame before in this one; None if it is lost."""
-        height, width = picture.shape[:2]
         region = region_of_points(face.points)
-        if not (0 <= region[0] <= width and 0 <= region[1] <= height):
+        if not _can_be_read(region, picture):
             return None
         (again,) = self.read(picture, [region])
-        return again if again.presence >= PRESENT else None
+        settled = self._settled(picture, again, region)
+        return settled if settled is not None and settled.presence >= PRESENT else None
+
+    def _settled(self, picture: U8, face: MeshFace, region: F64) -> MeshFace | None:
+        """A face read again where it is, until it stays there; None if it leaves the picture.
+
+        Points of a face that is not in the middle of its region are wrong, though the network may
+        be sure of them.
+        """
+        for _ in range(_MAX_READS - 1):
+            after = region_of_points(face.points)
+            if not _can_be_read(after, picture):
+                return None
+            moved = np.hypot(*(after - region)[:2]) / region[2]
+            if moved <= _SETTLED and abs(after[2] / region[2] - 1) <= _SETTLED:
+                break
+            (face,) = self.read(picture, [after])
+            region = after
+        return face
 
     @torch.inference_mode()
     def read(self, picture: U8, regions: Sequence[F64]) -> list[MeshFace]:
@@ -176,37 +211,35 @@ class FaceMesh:
             parts.append(weights.cpu().numpy())
         return np.concatenate(parts)
 
-    def _possible_regions(self, picture: U8) -> list[F64]:
-        """Regions of the faces that the detector sees anywhere, the surest first; one a face."""
-        height, width = picture.shape[:2]
-        level = torch.device(self.device)
+    def _possible_regions(self, image: Tensor, searched: Sequence[F64]) -> list[F64]:
+        """Regions of the faces that the detector sees in squares of an image; one a face.
+
+        Args:
+            image: [1, 3, H, W] in [0, 1].
+            searched: [N, 4] regions of one size each.
+        """
         found: list[tuple[float, F64, F64]] = []
-        squares = _squares(width, height)
-        for start in range(0, len(squares), _BATCH):
-            some = squares[start : start + _BATCH]
-            cuts = [cut_region(picture, square, DETECTOR_SIDE_PX, level) for square in some]
-            seen = self._networks.boxes(_stack(cuts))
-            chosen = (seen.scores >= _POSSIBLE).cpu().numpy()
+        for squares in searched:
+            seen = self._networks.boxes(cut_squares(image, squares, DETECTOR_SIDE_PX))
             scores, boxes, eye_points = (values.cpu().numpy() for values in seen)
-            for number, (x, y, side, _) in enumerate(some):
-                corner = np.array([x, y]) - side / 2
-                for i in np.flatnonzero(chosen[number]):
-                    box = boxes[number, i].reshape(2, 2) * side + corner
-                    eyes = eye_points[number, i] * side + corner
-                    found.append((float(scores[number, i]), box.reshape(4), eyes))
+            corners = squares[:, None, :2] - squares[:, None, 2:3] / 2
+            for number, anchor in zip(*np.nonzero(scores >= _POSSIBLE), strict=True):
+                side, corner = squares[number, 2], corners[number]
+                box = boxes[number, anchor].reshape(2, 2) * side + corner
+                eyes = eye_points[number, anchor] * side + corner
+                found.append((float(scores[number, anchor]), box.reshape(4), eyes))
         return [region_of_box(box, eyes) for box, eyes in _merged(found)]
 
 
-def _squares(width: int, height: int) -> list[F64]:
-    """The squares that are searched: all of the picture, then overlapping ones in two sizes."""
+def _squares_of_picture(width: int, height: int) -> list[F64]:
+    """The squares [N, 4] that are searched: all of the picture, then overlapping ones by size."""
     longest, shortest = max(width, height), min(width, height)
-    squares = [np.array([width / 2, height / 2, longest, 0.0])]
+    squares = [np.array([[width / 2, height / 2, longest, 0.0]])]
     for share in _TILE_SIDES:
         side = share * shortest
-        if side < _MIN_TILE_PX or side > 0.9 * longest:
-            continue
-        for y in _centres(height, side):
-            squares += [np.array([x, y, side, 0.0]) for x in _centres(width, side)]
+        if _MIN_TILE_PX <= side <= 0.9 * longest:
+            places = [(x, y) for y in _centres(height, side) for x in _centres(width, side)]
+            squares.append(np.array([[x, y, side, 0.0] for x, y in places]))
     return squares
 
 
@@ -228,6 +261,14 @@ def _merged(found: list[tuple[float, F64, F64]]) -> list[tuple[F64, F64]]:
         eyes = sum((score / total * eyes for score, _, eyes in same), np.zeros((6, 2)))
         merged.append((np.asarray(box), np.asarray(eyes)))
     return merged
+
+
+def _can_be_read(region: F64, picture: U8) -> bool:
+    """Whether a region has its centre in the picture, and a size that a face may have."""
+    height, width = picture.shape[:2]
+    x, y, side, _ = region
+    is_inside = 0 <= x <= width and 0 <= y <= height
+    return bool(is_inside and _MIN_REGION_PX <= side <= 4 * max(width, height))
 
 
 def _overlap(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:

@@ -65,27 +65,32 @@ def cut_region(picture: U8, region: F64, size_px: int, device: torch.device) -> 
     reach = side / 2 * (abs(np.cos(angle)) + abs(np.sin(angle))) + 2
     left, right = _span(x, reach, width)
     top, bottom = _span(y, reach, height)
-    part = torch.tensor(picture[top:bottom, left:right], device=device)
-    image = part.permute(2, 0, 1)[None].float() / 255
-    factor = min(int(side / size_px), *part.shape[:2])
+    image = as_image(picture[top:bottom, left:right], device)
+    return cut_squares(image, region[None] - [left, top, 0, 0], size_px)[0]
+
+
+def as_image(picture: U8, device: torch.device) -> Tensor:
+    """A picture [H, W, 3] as [1, 3, H, W] in [0, 1]."""
+    return torch.tensor(picture, device=device).permute(2, 0, 1)[None].float() / 255
+
+
+def cut_squares(image: Tensor, regions: F64, size_px: int) -> Tensor:
+    """Regions [N, 4] of one size of an image [1, 3, H, W], see `cut_region`: [N, 3, S, S]."""
+    factor = max(min(int(regions[0, 2] / size_px), *image.shape[2:]), 1)
     if factor >= 2:
         image = F.avg_pool2d(image, factor)
-    factor = max(factor, 1)
-    # Of places in [-1, 1] of the region to places in [-1, 1] of the part, which may have lost a
-    # rest of rows and columns.
+    # From places in [-1, 1] of the region to places in [-1, 1] of the image, which may have lost
+    # a rest of rows and columns.
     wide, high = image.shape[3] * factor, image.shape[2] * factor
+    x, y, side, angle = regions.T
     cos, sin = side * np.cos(angle), side * np.sin(angle)
-    to_part = torch.tensor(
-        [
-            [cos / wide, -sin / wide, 2 * (x - left) / wide - 1],
-            [sin / high, cos / high, 2 * (y - top) / high - 1],
-        ],
-        dtype=torch.float32,
-        device=device,
+    to_image = np.stack(
+        [cos / wide, -sin / wide, 2 * x / wide - 1, sin / high, cos / high, 2 * y / high - 1], 1
     )
-    grid = F.affine_grid(to_part[None], [1, 3, size_px, size_px], align_corners=False)
-    cut = F.grid_sample(image, grid, "bilinear", "border", align_corners=False)
-    return cut[0]
+    matrices = torch.tensor(to_image.reshape(-1, 2, 3), dtype=image.dtype, device=image.device)
+    grid = F.affine_grid(matrices, [len(regions), 3, size_px, size_px], align_corners=False)
+    images = image.expand(len(regions), -1, -1, -1)
+    return F.grid_sample(images, grid, "bilinear", "border", align_corners=False)
 
 
 def _span(centre: float, reach: float, length: int) -> tuple[int, int]:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from stylefacev_cli.pipeline import Model
     from stylefacev_cli.weights.manifest import Manifest
 
-_SEARCH_EVERY = 24  # frames from one search of the whole picture to the next
 _BATCH = 16
 
 
@@ -132,7 +131,7 @@ def _window(
     import numpy as np
 
     from stylefacev_cli.detection.crop_window import face_squares, steady_window
-    from stylefacev_cli.detection.face_finders import find_in_picture, follow_face
+    from stylefacev_cli.detection.face_finders import TrackRule, find_in_picture
 
     path = source.path
     assert path is not None
@@ -147,7 +146,10 @@ def _window(
             faces = find_in_picture(finder, first)
             if len(faces) == 1 and fills_frame(faces[0], first, scale):
                 return whole_window(first, str(path))
-        face_track = follow_face(finder, _pictures(path), _SEARCH_EVERY, str(path))
+        rule = TrackRule(source.fps, face_number=search.face)
+        face_track = finder.track(_pictures(path), rule, str(path))
+    for note in face_track.notes:
+        listener.note(f"{path}: {note}")
     for number, reason in enumerate(face_track.reasons):
         if reason is not None:
             hint = "; --no-crop takes the frames as they are" if height == width else ""

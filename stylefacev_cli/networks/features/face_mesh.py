@@ -119,7 +119,7 @@ class FaceBoxNetwork(nn.Module):
     def forward(self, images: Tensor) -> DetectedFaces:
         """Faces in images [N, 3, 128, 128] in [0, 1]."""
         logits, values = self.raw(images * 2 - 1)
-        values = values.unflatten(2, (8, 2)) / DETECTOR_SIDE_PX  # centre, size, six points
+        values = values.reshape(*logits.shape, 8, 2) / DETECTOR_SIDE_PX  # centre, size, six points
         anchors = _anchor_centres(values.device)
         centres, sizes = values[:, :, 0] + anchors, values[:, :, 1]
         boxes = torch.cat([centres - sizes / 2, centres + sizes / 2], 2)
@@ -166,7 +166,7 @@ class FaceMeshNetwork(nn.Module):
     def forward(self, images: Tensor) -> FaceMeshPoints:
         """Points in images [N, 3, 256, 256] in [0, 1]."""
         points, presence = self.raw(images)
-        return FaceMeshPoints(points.unflatten(1, (-1, 3)) / MESH_SIDE_PX, presence.sigmoid())
+        return FaceMeshPoints(points.reshape(len(points), -1, 3) / MESH_SIDE_PX, presence.sigmoid())
 
     def raw(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs as the file's network has them: pixels [N, 1434] and a logit [N]."""
@@ -303,12 +303,12 @@ def _two_layers(width: int, hidden: int) -> nn.Sequential:
 
 
 def _widened(x: Tensor, channels: int) -> Tensor:
-    """x [N, C, H, W] with zeros for the channels that it lacks."""
+    """X [N, C, H, W] with zeros for the channels that it lacks."""
     return x if x.shape[1] == channels else F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
 
 
 def _by_anchor(x: Tensor, num_values: int) -> Tensor:
-    """x [N, anchors · values, H, W] as [N, H · W · anchors, values]."""
+    """X [N, anchors · values, H, W] as [N, H · W · anchors, values]."""
     return x.permute(0, 2, 3, 1).reshape(len(x), -1, num_values)
 
 
