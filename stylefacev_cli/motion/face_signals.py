@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from stylefacev_cli.motion.face_measures import eye_openings, gazes, usual_openings
 from stylefacev_cli.motion.head_frame import HeadFrames
 
 F64 = NDArray[np.float64]
@@ -17,15 +18,9 @@ F64 = NDArray[np.float64]
 SIGNAL_NAMES = (
     *("yaw", "pitch", "roll", "mouth", "smile", "brows", "eyes", "gaze_x", "gaze_y"),
 )
-# Corners and lids of each eye, and its pupil: the right one of the face, then the left one.
-_EYES = (
-    ((33, 133), ((160, 144), (159, 145), (158, 153)), 468),
-    ((362, 263), ((385, 380), (386, 374), (387, 373)), 473),
-)
 _INNER_LIPS = ((13, 14), (82, 87), (312, 317))
 _MOUTH_CORNERS = (61, 291)
 _BROWS = (70, 63, 105, 66, 107, 300, 293, 334, 296, 336)
-_USUAL_QUANTILE = 0.75  # of the openings of a clip: eyes are open most of the time
 
 
 def face_signals(heads: HeadFrames) -> F64:
@@ -36,12 +31,11 @@ def face_signals(heads: HeadFrames) -> F64:
     opening in these frames; where the pupils are, to the right of the picture and down.
     """
     local = heads.local
-    eyes = [_opening(local, lids, corners) for corners, lids, _ in _EYES]
-    opening = np.mean([eye / _usual(eye) for eye in eyes], axis=0)
-    gaze = np.mean([_gaze(local, corners, pupil) for corners, _, pupil in _EYES], axis=0)
+    openings = eye_openings(local)
+    opening = (openings / usual_openings(openings)).mean(1)
     lips = np.mean([_distance(local, *pair) for pair in _INNER_LIPS], axis=0)
     brows = -local[:, list(_BROWS), 1].mean(1)
-    columns = [lips, _smile(local), brows, opening, *gaze.T]
+    columns = [lips, _smile(local), brows, opening, *gazes(local).T]
     return np.concatenate([heads.angles_deg, np.stack(columns, 1)], 1)
 
 
@@ -55,18 +49,3 @@ def _smile(local: F64) -> F64:
     middle = (local[:, 0, 1] + local[:, 17, 1]) / 2
     lift = middle - (local[:, right, 1] + local[:, left, 1]) / 2
     return np.asarray(_distance(local, right, left) + lift)
-
-
-def _opening(local: F64, lids: tuple[tuple[int, int], ...], corners: tuple[int, int]) -> F64:
-    apart = np.mean([_distance(local, *pair) for pair in lids], axis=0)
-    return np.asarray(apart / _distance(local, *corners))
-
-
-def _usual(opening: F64) -> float:
-    return max(float(np.quantile(opening, _USUAL_QUANTILE)), 1e-6)
-
-
-def _gaze(local: F64, corners: tuple[int, int], pupil: int) -> F64:
-    """Where a pupil is from the middle of its eye [T, 2], in widths of the eye."""
-    middle = local[:, list(corners), :2].mean(1)
-    return np.asarray((local[:, pupil, :2] - middle) / _distance(local, *corners)[:, None])

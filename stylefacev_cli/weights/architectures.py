@@ -17,6 +17,7 @@ from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, Appe
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
 from stylefacev_cli.networks.stylefacev.motion import MotionSampler, MotionSamplerConfig
 from stylefacev_cli.networks.stylefacev.pose import POSE_SIZE, PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.networks.stylefacev.pose_follower import PoseFollower, PoseFollowerConfig
 from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.weights.locate import MANIFEST_NAME
 from stylefacev_cli.weights.manifest import Manifest, refuse_absurd
@@ -29,6 +30,7 @@ _KINDS: dict[str, tuple[Any, Any]] = {  # by network: its settings and its class
     "appearance": (AppearanceConfig, AppearanceRecomposer),
     "motion": (MotionSamplerConfig, MotionSampler),
     "detector": (LandmarkDetectorConfig, LandmarkDetector),
+    "follower": (PoseFollowerConfig, PoseFollower),
 }
 
 

@@ -165,6 +165,24 @@ class FaceSearchOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DriverSearchOptions(FaceSearchOptions):
+    """The same of a driving video, and how its movements are read."""
+
+    smooth: bool = search_option(
+        "Hold still what only trembles (one-euro filter), where movements are read by the face "
+        "mesh; tells by how much.",
+        default=True,
+        flags=("--smooth-face/--no-smooth",),
+    )
+    rest: str = search_option(
+        "Frame of a driver, from 0, in which the face is at rest: movements are counted from it.",
+        default="auto",
+        metavar="FRAME|auto",
+        shown_default="auto: the frames nearest to how the face mostly is",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class FormatOptions:
     """In which form a video is kept."""
 
