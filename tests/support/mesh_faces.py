@@ -30,7 +30,11 @@ def face_shape() -> F64:
         shape[pupil] = [0.5 * side, 0, 0]
         for place, (upper, lower) in zip((0.4, 0.5, 0.6), lids, strict=True):
             shape[upper], shape[lower] = [place * side, -0.06, 0], [place * side, 0.06, 0]
-    shape[[*_LIPS_UP, *_LIPS_DOWN], 1:] = [1, 0]
+    for up, down in zip(_LIPS_UP, _LIPS_DOWN, strict=True):
+        shape[up, 1:] = [1, 0]
+        shape[down] = shape[up]
+    shape[[61, 291]] = [[-0.3, 1, 0], [0.3, 1, 0]]
+    shape[[0, 17]] = [[0, 0.9, 0], [0, 1.1, 0]]
     shape[list(_BROWS), 1] = -0.4
     return shape
 
