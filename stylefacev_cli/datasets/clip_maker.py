@@ -22,6 +22,7 @@ from stylefacev_cli.datasets.clips import MAX_STRIP_PIXELS, ClipEntry, write_cli
 from stylefacev_cli.datasets.footage_sources import KINDS, Source
 from stylefacev_cli.datasets.source_report import DAMAGED, Prepared, file_facts
 from stylefacev_cli.datasets.splits import identity_number, is_held_out
+from stylefacev_cli.detection import FACE_MESH
 from stylefacev_cli.detection.crop_window import (
     NO_FACE,
     TOO_SMALL,
@@ -37,8 +38,8 @@ from stylefacev_cli.detection.crop_window import (
 )
 from stylefacev_cli.detection.face_finders import (
     FaceFinder,
+    TrackRule,
     find_in_picture,
-    follow_face,
     open_face_finder,
 )
 from stylefacev_cli.errors import DataError, StyleFaceVWarning, UsageError
@@ -58,7 +59,7 @@ class PrepareSettings:
 
     kind: str
     size_px: int = 256
-    detector: str = "face-alignment"  # or a model whose landmark detector is to be used
+    detector: str = FACE_MESH  # or face-alignment, or a model whose landmark detector is used
     margin: float = 0.0  # around the faces of a clip, on each side
     min_frames: int = 60  # of a clip
     max_frames: int = 300  # of a clip; longer runs are cut evenly
@@ -197,13 +198,14 @@ def _prepare_video(
     settings = writer.settings
     rate = frame_rate(source.path) or 0.0
     frames = _frames(source.path, settings.step)
-    track = follow_face(face_finder, frames, settings.search_every, source.name)
+    rule = TrackRule(rate / settings.step, settings.search_every, is_alone=True)
+    track = face_finder.track(frames, rule, source.name)
     chosen: list[tuple[Run, Window]] = []
     usable = np.array([reason is None for reason in track.reasons])
     squares = np.full((len(usable), 3), np.nan)
     squares[usable] = face_squares(track.landmarks[usable])
-    rule = RunRule(settings.min_frames, settings.max_frames)
-    for run in split_runs(squares, track.reasons, rule):
+    run_rule = RunRule(settings.min_frames, settings.max_frames)
+    for run in split_runs(squares, track.reasons, run_rule):
         part = slice(run.first, run.last)
         window: Window | str | None = run.reason
         if window is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar, TypeAlias
 
 from stylefacev_cli.common.options import group, option
+from stylefacev_cli.detection import FACE_MESH
 
 FFHQ_LICENCE = RAVDESS_LICENCE = "CC-BY-NC-SA-4.0"
 NO_LICENCE = "not stated"
@@ -29,10 +30,10 @@ class Preparation:
         flags=("--min-window",),
     )
     detector: str = option(
-        "Face finder: face-alignment (needs its weights), or the landmark detector of a model, as "
-        "default-128: for rendered footage, offline.",
-        default="face-alignment",
-        metavar="face-alignment|MODEL",
+        "Face finder: the face mesh, face-alignment (needs its weights), or a model's landmark "
+        "detector.",
+        default=FACE_MESH,
+        metavar="face-mesh|face-alignment|MODEL",
     )
     device: str = option("Where the face finder runs: cpu, cuda, mps.", default="cpu")
     workers: int = option("Processes at work; one thread each.", default=1, minimum=1, maximum=1024)

@@ -7,6 +7,7 @@ the files are looked for, and checked by the hash in their names, before it is s
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import numpy as np
 import torch
 
 from stylefacev_cli.common.hashing import sha256_of
-from stylefacev_cli.detection.face_finders import FACE_ALIGNMENT, U8, Face
+from stylefacev_cli.detection import FACE_ALIGNMENT
+from stylefacev_cli.detection.face_finders import U8, Face, Track, TrackRule
+from stylefacev_cli.detection.face_track import follow_face
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.networks.stylefacev.landmarks import NUM_LANDMARKS_68
 
@@ -98,6 +101,10 @@ class AlignmentFinder:
         if float(again.scores.mean()) < _LOST:
             return None
         return Face(again.landmarks, again.scores, moved_box(face, again))
+
+    def track(self, frames: Iterator[U8], rule: TrackRule, name: str) -> Track:
+        """The face of every frame of a video, see `follow_face`."""
+        return follow_face(self, frames, rule, name)
 
     def _landmarks(self, picture: U8, boxes: list[np.ndarray]) -> list[Face]:
         if not boxes:

@@ -11,6 +11,7 @@ edge were not measured. What was measured stands in docs/experiments.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -20,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylefacev_cli.detection.crop_window import face_squares
-from stylefacev_cli.detection.face_finders import U8, Face
+from stylefacev_cli.detection.face_finders import U8, Face, Track, TrackRule
+from stylefacev_cli.detection.face_track import follow_face
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.networks.resize import resize_square
 from stylefacev_cli.networks.stylefacev.landmarks import (
@@ -143,6 +145,10 @@ class BundleFinder:
             return None
         # Looked at from where it is now: the landmarks must not lag behind the movement.
         return self._refined(image, again)
+
+    def track(self, frames: Iterator[U8], rule: TrackRule, name: str) -> Track:
+        """The face of every frame of a video, see `follow_face`."""
+        return follow_face(self, frames, rule, name)
 
     def _as_tensor(self, picture: U8) -> Tensor:
         pixels = torch.tensor(picture, device=next(self._detector.parameters()).device)

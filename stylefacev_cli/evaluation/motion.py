@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylefacev_cli.common.options import MAX_COUNT, group, option
+from stylefacev_cli.errors import DataError
 from stylefacev_cli.evaluation.landmark_detector import DETECTOR_HELP, choose_detector
 from stylefacev_cli.evaluation.reports.headline_figures import MOTION_UNITS
 from stylefacev_cli.evaluation.session import (
@@ -31,10 +34,15 @@ from stylefacev_cli.evaluation.video_sources import (
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from stylefacev_cli.datasets.videos import VideoSet
     from stylefacev_cli.evaluation.feature_store import Gathered
 
 DEFAULT_FRAMES = 64
+DEFAULT_FPS = 25.0  # of a driver that does not say
+MAX_DRIVER_FRAMES = 10_000
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,12 @@ class MotionRequest:
         shown_default=f"{DEFAULT_FRAMES}; of shorter videos as many as all have",
         minimum=8,
         maximum=MAX_COUNT,
+    )
+    driver: str | None = option(
+        "A video that the generated ones follow frame by frame: how well turns, mouth, smile, "
+        "brows, eyes and gaze do, by the face mesh.",
+        default=None,
+        metavar="VIDEO",
     )
     rates: RateOptions = group(RateOptions)
     detector: str = option(DETECTOR_HELP, default=DEFAULT_MODEL)
@@ -92,6 +106,9 @@ def measure_motion(session: EvalSession, request: MotionRequest) -> Report:
         if not len(tracks.rows):
             raise too_short(videos, num_frames)
         sides[side] = {**side_facts(videos, tracks), **_summary(videos, tracks, request.rates.fps)}
+    followed = {}
+    if request.driver is not None:
+        followed = {"follow_through": _follow_through(session, request.driver, sets["fake"])}
     return {
         "metric": "motion",
         "protocol": f"motion{request.clips}_{num_frames}f" + rate_suffix(sets),
@@ -100,6 +117,7 @@ def measure_motion(session: EvalSession, request: MotionRequest) -> Report:
         "num_frames": num_frames,
         **rate_facts(sets),
         "sides": sides,
+        **followed,
         "warnings": list(_warnings(sides)),
     }
 
@@ -120,6 +138,53 @@ def _summary(videos: VideoSet, tracks: Gathered, fps: float | None) -> Report:
             for video, one in zip(tracks.videos, motions, strict=True)
         ],
     }
+
+
+def _follow_through(session: EvalSession, driver: str, videos: VideoSet) -> Report:
+    """How the faces of videos follow that of the driver, video by video and in the median."""
+    import numpy as np
+
+    from stylefacev_cli.detection.face_finders import TrackRule
+    from stylefacev_cli.detection.mesh_finder import MeshFinder
+    from stylefacev_cli.media import frame_rate, read_frames
+    from stylefacev_cli.motion import follow_through as metric
+    from stylefacev_cli.motion.face_signals import SIGNAL_NAMES
+
+    path = Path(driver)
+    finder = MeshFinder.load("cpu")
+    rule = TrackRule(frame_rate(path) or DEFAULT_FPS)
+
+    def points(frames: Iterator[NDArray[np.uint8]], name: str) -> NDArray[np.float32]:
+        track = finder.track(frames, rule, name)
+        for number, reason in enumerate(track.reasons):
+            if reason is not None:
+                raise DataError(f"{name}: {reason} in frame {number}; cut the video to its face")
+        return track.points
+
+    def figures(values: NDArray[np.floating]) -> dict[str, float]:
+        return dict(zip(SIGNAL_NAMES, map(float, values), strict=True))
+
+    with session.listener.doing(f"following the face of {path.name}"):
+        of_driver = points(islice(read_frames(path), MAX_DRIVER_FRAMES), driver)
+    per_video, kept = [], []
+    for video in videos.videos:
+        with session.listener.doing(f"following the face of {video.name}"):
+            of_video = points(iter(video.read(0, 1, len(of_driver))), video.name)
+        num = min(len(of_driver), len(of_video))
+        if num < metric.MIN_FRAMES:
+            raise DataError(f"{video.name}: {num} frames beside the driver's are too few")
+        one = metric.follow_through(of_driver[:num], of_video[:num])
+        kept.append(one)
+        clear = figures(one.is_clear)
+        per_video.append({
+            "video": video.name, "frames": num, "correlation": figures(one.correlation),
+            "gain": figures(one.gain), "clear": [name for name in clear if clear[name]],
+        })  # fmt: skip
+    medians = {
+        name: figures(np.median([getattr(one, name) for one in kept], axis=0))
+        for name in ("correlation", "gain", "driver_range", "driver_jitter")
+    }
+    return {"driver": driver, **medians, "per_video": per_video}
 
 
 def _warnings(sides: dict[str, Report]) -> Iterator[str]:
@@ -144,3 +209,15 @@ def motion_table(report: Report) -> Iterator[str]:
         yield f"{name:9}{values}   {unit}"
     for side, facts in sides.items():
         yield side_line(side, facts, f"videos of {report['num_frames']} frames")
+    if "follow_through" in report:
+        yield from _follow_through_table(report["follow_through"])
+
+
+def _follow_through_table(followed: Report) -> Iterator[str]:
+    from stylefacev_cli.motion.follow_through import CLEAR
+
+    yield f"{'follows':9}{'correlation':>12}{'gain':>8}   the driver {followed['driver']}, median"
+    for name, correlation in followed["correlation"].items():
+        is_clear = followed["driver_range"][name] > CLEAR * followed["driver_jitter"][name]
+        note = "" if is_clear else "   (the driver hardly moves it)"
+        yield f"{name:9}{correlation:12.2f}{followed['gain'][name]:8.2f}{note}"

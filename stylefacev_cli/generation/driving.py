@@ -8,7 +8,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.errors import DataError
+from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.generation.face_following import (
+    AUTO,
+    follows_faces,
+    poses_of_nobody,
+    poses_of_person,
+    read_driving_face,
+)
 from stylefacev_cli.generation.motion_plan import open_track
 from stylefacev_cli.generation.photo_crop import (
     as_frame,
@@ -25,12 +32,12 @@ if TYPE_CHECKING:
 
     from stylefacev_cli.common.listener import Listener
     from stylefacev_cli.detection.crop_window import Window
-    from stylefacev_cli.generation.requests import FaceSearchOptions, MotionInMemory
+    from stylefacev_cli.generation.face_following import DrivingFace
+    from stylefacev_cli.generation.requests import DriverSearchOptions, MotionInMemory
     from stylefacev_cli.motion.pose_tracks import PoseTrack
-    from stylefacev_cli.pipeline import Model
+    from stylefacev_cli.pipeline import Model, Person
     from stylefacev_cli.weights.manifest import Manifest
 
-_SEARCH_EVERY = 24  # frames from one search of the whole picture to the next
 _BATCH = 16
 
 
@@ -80,10 +87,42 @@ def open_driving(source: str | MotionInMemory, manifest: Manifest) -> DrivingMot
     return DrivingMotion(path.name, path, fps, claimed_frames(path), None, record)
 
 
+def read_motion_of(
+    source: DrivingMotion,
+    person: Person,
+    search: DriverSearchOptions,
+    listener: Listener,
+    *,
+    relative: bool,
+) -> tuple[torch.Tensor, dict[str, Any]]:
+    """The poses [T, 1, 8, 8] in which a person follows a driving motion, and what records say.
+
+    Args:
+        source: a video or a track.
+        person: who follows.
+        search: how the face is found and read.
+        listener: receives notes and progress.
+        relative: as in `Model.reenact`.
+
+    Raises:
+        DataError, UsageError: as `read_poses`.
+    """
+    model = person.model
+    if source.track is None and follows_faces(model.manifest, search):
+        face = _read_face(source, model, search, listener)
+        with listener.doing(f"{source.name}: aiming at the driver's movements"):
+            poses = poses_of_person(face, person, relative=relative)
+        return poses, {**source.record, **face.record}
+    poses, record = read_poses(source, model, search, listener)
+    return person.following(poses.to(model.device), relative).cpu(), record
+
+
 def read_poses(
-    source: DrivingMotion, model: Model, search: FaceSearchOptions, listener: Listener
+    source: DrivingMotion, model: Model, search: DriverSearchOptions, listener: Listener
 ) -> tuple[torch.Tensor, dict[str, Any]]:
     """The poses [T, 1, 8, 8] of a driving motion, on the CPU, and what records say of it.
+
+    A model with a pose follower reads them from the face mesh, on its mean person.
 
     Args:
         source: a video or a track.
@@ -102,7 +141,12 @@ def read_poses(
 
     if source.track is not None:
         return torch.from_numpy(source.track.poses), source.record
+    if follows_faces(model.manifest, search):
+        face = _read_face(source, model, search, listener)
+        return poses_of_nobody(face, model), {**source.record, **face.record}
     assert source.path is not None
+    if search.rest != AUTO:
+        raise UsageError("--rest is of models with a pose follower, and of the face mesh")
     for note in notes_on(source.path):
         listener.note(f"{source.path}: {note}")
     window = _window(source, model, search, listener)
@@ -118,6 +162,18 @@ def read_poses(
     return torch.cat(poses).clone(), {**source.record, "window": list(window)}
 
 
+def _read_face(
+    source: DrivingMotion, model: Model, search: DriverSearchOptions, listener: Listener
+) -> DrivingFace:
+    from stylefacev_cli.media.reader import notes_on
+
+    assert source.path is not None
+    for note in notes_on(source.path):
+        listener.note(f"{source.path}: {note}")
+    pictures = _pictures(source.path)
+    return read_driving_face(source.path, pictures, source.fps, model.device.type, search, listener)
+
+
 def _pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
     from stylefacev_cli.media import read_frames
     from stylefacev_cli.motion.pose_tracks import MAX_TRACK_FRAMES
@@ -126,13 +182,13 @@ def _pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
 
 
 def _window(
-    source: DrivingMotion, model: Model, search: FaceSearchOptions, listener: Listener
+    source: DrivingMotion, model: Model, search: DriverSearchOptions, listener: Listener
 ) -> Window:
     """The part of the picture that is cut out of every frame."""
     import numpy as np
 
     from stylefacev_cli.detection.crop_window import face_squares, steady_window
-    from stylefacev_cli.detection.face_finders import find_in_picture, follow_face
+    from stylefacev_cli.detection.face_finders import TrackRule, find_in_picture
 
     path = source.path
     assert path is not None
@@ -147,7 +203,10 @@ def _window(
             faces = find_in_picture(finder, first)
             if len(faces) == 1 and fills_frame(faces[0], first, scale):
                 return whole_window(first, str(path))
-        face_track = follow_face(finder, _pictures(path), _SEARCH_EVERY, str(path))
+        rule = TrackRule(source.fps, face_number=search.face)
+        face_track = finder.track(_pictures(path), rule, str(path))
+    for note in face_track.notes:
+        listener.note(f"{path}: {note}")
     for number, reason in enumerate(face_track.reasons):
         if reason is not None:
             hint = "; --no-crop takes the frames as they are" if height == width else ""

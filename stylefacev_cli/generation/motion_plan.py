@@ -37,7 +37,6 @@ class Motion:
         source: the track as records name it.
         name: the track as file names have it.
         step: from frame to frame, in poses; 1 unless motion is resampled.
-        relative: the track's movements start from each person's own first pose.
     """
 
     motion_seed: int | None = None
@@ -45,7 +44,6 @@ class Motion:
     source: dict[str, Any] | None = None
     name: str = ""
     step: float = 1.0
-    relative: bool = False
 
     @property
     def length(self) -> float:
@@ -275,7 +273,7 @@ def _unedited(
         import torch
 
         whole = torch.from_numpy(motion.track.poses).to(model.device)
-        poses = torch.split(person.following(whole, motion.relative), 1)
+        poses = torch.split(whole, 1)
         if motion.track.loops:
             poses = chain.from_iterable(repeat(poses))
     else:

@@ -41,29 +41,19 @@ def read_photo(path: Path) -> Picture:
     return read_image(path, max_side_px=MAX_SIDE_PX)
 
 
-def face_finder(model: Model, detector: str | None) -> FaceFinder:
-    """A finder of faces.
+def face_finder(model: Model, detector: str) -> FaceFinder:
+    """A finder of faces on the model's device.
 
     Args:
-        model: whose own detector is used where face-alignment has no weights here.
-        detector: `face-alignment`, or a model's name; None: as above.
+        model: that will render the face.
+        detector: see `open_face_finder`.
 
     Raises:
         StyleFaceVError: as `open_face_finder`.
     """
-    from stylefacev_cli.detection.bundle_finder import BundleFinder, detector_statistics
-    from stylefacev_cli.detection.face_finders import FACE_ALIGNMENT, open_face_finder
-    from stylefacev_cli.errors import MissingWeightsError
-    from stylefacev_cli.weights.bundle import needed
+    from stylefacev_cli.detection.face_finders import open_face_finder
 
-    if detector is not None:
-        return open_face_finder(detector, model.device.type, MIN_FACE_PX)
-    try:
-        return open_face_finder(FACE_ALIGNMENT, model.device.type, MIN_FACE_PX)
-    except MissingWeightsError:
-        own = needed(model.networks.landmark_detector, "landmarks")
-        peak = detector_statistics(own, model.networks.generator).peak
-        return BundleFinder(own, {"name": model.manifest.name}, MIN_FACE_PX, peak)
+    return open_face_finder(detector, model.device.type, MIN_FACE_PX)
 
 
 def find_window(
@@ -80,13 +70,13 @@ def find_window(
 
     Raises:
         UsageError: the photo is not square, and is not to be cropped.
-        DataError: there is no face or more than one, or it is tiny, turned or cut off.
+        DataError: there is no face, or it is tiny, turned or cut off.
         StyleFaceVError: as `open_face_finder`.
     """
     import numpy as np
 
     from stylefacev_cli.detection.crop_window import face_squares, steady_window
-    from stylefacev_cli.detection.face_finders import find_in_photo
+    from stylefacev_cli.detection.face_track import choose_face, find_in_photo
 
     height, width = photo.shape[:2]
     if search.crop is False:
@@ -95,11 +85,14 @@ def find_window(
         finder = face_finder(model, search.detector)
     with listener.doing(f"{name}: looking for the face with {finder.facts['name']}"):
         faces = find_in_photo(finder, photo)
-    if len(faces) != 1:
-        count = f"{len(faces)} faces" if faces else "no face"
-        hint = "" if faces or height != width else ", or --no-crop to take it as it is"
-        raise DataError(f"{name}: {count} found; give a photo of one face{hint}")
-    landmarks = faces[0].landmarks
+    if not faces:
+        hint = ", or --no-crop to take it as it is" if height == width else ""
+        raise DataError(f"{name}: no face found; give a photo of a face{hint}")
+    notes: list[str] = []
+    face = choose_face(faces, search.face, notes, name)
+    for note in notes:
+        listener.note(f"{name}: {note}")
+    landmarks = face.landmarks
     side_px = face_squares(landmarks)[2]
     if side_px < MIN_FACE_PX:
         raise DataError(
@@ -108,7 +101,7 @@ def find_window(
     check_frontal(landmarks, name)
     facts = {"finder": finder.facts["name"]}
     scale = window_scale(model)
-    if search.crop is None and fills_frame(faces[0], photo, scale):
+    if search.crop is None and fills_frame(face, photo, scale):
         return (whole := whole_window(photo, name)), {"window": list(whole), **facts}
     square = np.asarray(face_squares(landmarks, scale))
     window = steady_window(square[None], landmarks[None], width, height)

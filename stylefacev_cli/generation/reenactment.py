@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.camera import parse_camera
-from stylefacev_cli.generation.driving import DrivingMotion, open_driving, read_poses
+from stylefacev_cli.generation.driving import DrivingMotion, open_driving, read_motion_of
 from stylefacev_cli.generation.identities import Identity, open_identity
 from stylefacev_cli.generation.kind_options import check_own
 from stylefacev_cli.generation.mixing import check_mixes, parse_mixes
@@ -109,9 +109,12 @@ def read_driver(plan: ReenactmentPlan, session: Session) -> Plan:
 
     request, driver, manifest = plan.request, plan.driver, plan.settings.manifest
     with session.clock.counting("search_s"):
-        poses, source = read_poses(driver, session.own_model, request.search, session.listener)
+        person = session.person(plan.identity, plan.settings)
+        poses, source = read_motion_of(
+            driver, person, request.search, session.listener, relative=request.relative
+        )
     track = PoseTrack(poses.numpy(), driver.fps, manifest.pose_space or "")
-    motion = Motion(track=track, source=source, relative=request.relative)
+    motion = Motion(track=track, source=source)
     form, format_name = request.form, plan.settings.format
     sheet = plan_sheet(format_name, form.sheet_frames, form.sheet_columns, len(track))
     settings = replace(

@@ -21,7 +21,7 @@ from stylefacev_cli.weights.manifest import Manifest, read_manifest
 if TYPE_CHECKING:
     import torch
 
-    from stylefacev_cli.generation.requests import FaceSearchOptions, TrackRequest
+    from stylefacev_cli.generation.requests import DriverSearchOptions, TrackRequest
     from stylefacev_cli.generation.run import Session
     from stylefacev_cli.motion.pose_tracks import PoseTrack
 
@@ -45,7 +45,7 @@ class TrackPlan:
     manifest: Manifest
     sources: tuple[DrivingMotion, ...]
     edits: Edits
-    search: FaceSearchOptions
+    search: DriverSearchOptions
     path: Path | None
     force: bool = False
 

@@ -28,6 +28,7 @@ from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, Appe
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
 from stylefacev_cli.networks.stylefacev.motion import MotionSampler, MotionSamplerConfig
 from stylefacev_cli.networks.stylefacev.pose import POSE_SIZE, PoseExtractor, PoseExtractorConfig
+from stylefacev_cli.networks.stylefacev.pose_follower import PoseFollower, PoseFollowerConfig
 from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.weights.kinds import IMAGE_NETWORKS
 from stylefacev_cli.weights.locate import MANIFEST_NAME
@@ -43,6 +44,7 @@ _NETWORKS: dict[str, tuple[Any, Any]] = {  # by network: its settings and its cl
     "appearance": (AppearanceConfig, AppearanceRecomposer),
     "motion": (MotionSamplerConfig, MotionSampler),
     "detector": (LandmarkDetectorConfig, LandmarkDetector),
+    "follower": (PoseFollowerConfig, PoseFollower),
     "stylegan2": (StyleGan2Config, StyleGan2),
     "latent_motion": (LatentMotionConfig, LatentMotionSampler),
     "stylegan_v": (StyleGanVConfig, StyleGanV),

@@ -33,6 +33,7 @@ from stylefacev_cli.networks.stylefacev.appearance import AppearanceRecomposer
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylefacev.motion import MotionSampler
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
+from stylefacev_cli.networks.stylefacev.pose_follower import PoseFollower
 from stylefacev_cli.networks.stylegan3.generator import Generator
 from stylefacev_cli.weights.architectures import (
     build_network,
@@ -76,7 +77,8 @@ class Networks:
 
     `detector` is the fixed landmark detector that gave the targets of training, where it is kept;
     `landmarks` is the copy of it that was trained further and that videos need. The copy learns to
-    predict poses and may lose accuracy at landmarks.
+    predict poses and may lose accuracy at landmarks. `follower` makes poses of what the face mesh
+    sees in videos, for models that have one.
     """
 
     generator: Generator
@@ -85,6 +87,7 @@ class Networks:
     appearance: AppearanceRecomposer | None = None
     motion: MotionSampler | None = None
     detector: LandmarkDetector | None = None
+    follower: PoseFollower | None = None
 
     @property
     def landmark_detector_name(self) -> str:

@@ -31,7 +31,7 @@ DEFAULT_FRAMES = 64  # of a video, by default
 PUBLISHED_FRAMES = 60  # of the videos that StyleFaceV's authors show
 PUBLISHED_FPS = 15.0  # of their video writer; clips that motion was learnt from have others
 VIDEO_NETWORKS = ("generator", "landmarks", "pose", "appearance", "motion")
-NETWORK_NAMES = (*VIDEO_NETWORKS, "detector")
+NETWORK_NAMES = (*VIDEO_NETWORKS, "detector", "follower")
 FILE_NAMES = tuple(f"{name}.safetensors" for name in NETWORK_NAMES)
 
 _NORMALISATION = "normalisation"  # key of the appearance network's settings
@@ -62,7 +62,8 @@ class Manifest:
         licence: of the weights.
         architecture: the settings of each network that is there, by network, in the order of
             `NETWORK_NAMES`. The generator is always there. `detector`, which videos do not need,
-            is the fixed landmark detector beside `landmarks`, the copy that was trained further.
+            is the fixed landmark detector beside `landmarks`, the copy that was trained further;
+            with a `follower` the poses of videos are read from the face mesh.
         provenance: how the weights came to be; free text and numbers.
         files: size and hash of each network's file, by network.
         notes: lines for the user, on what it leaves open.

@@ -197,7 +197,8 @@ def face(x: float, y: float, side: float, turn: float = 0.0, tilt_deg: float = 0
     angle = np.radians(tilt_deg)
     turned = points @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     landmarks = (turned * side + [x, y]).astype(np.float32)
-    return Face(landmarks, np.ones(68, np.float32), np.zeros(4, np.float32))
+    box = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2], np.float32)
+    return Face(landmarks, np.ones(68, np.float32), box)
 
 
 class Finder:
@@ -210,17 +211,33 @@ class Finder:
         return self.faces
 
 
-def found_window(picture: np.ndarray, name: str, crop: bool | None = None) -> Any:
+def found_window(picture: np.ndarray, name: str, **options: Any) -> Any:
     no_model: Any = None
-    search = FaceSearchOptions(crop=crop)
+    search = FaceSearchOptions(**options)
     return photo_crop.find_window(picture, name, no_model, search, LogListener())
+
+
+def test_of_several_faces_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    several = face(140, 75, 60), face(60, 75, 80)
+    monkeypatch.setattr(photo_crop, "face_finder", lambda model, detector: Finder(*several))
+    monkeypatch.setattr(photo_crop, "window_scale", lambda model: 1.0)
+    picture = np.zeros((150, 200, 3), np.uint8)
+    for number, x, side in ((None, 60, 80), (1, 60, 80), (2, 140, 60)):
+        caplog.clear()
+        (left, _, width), _ = found_window(picture, "me.jpg", face=number)
+        assert abs(left + width / 2 - x) <= 2 and width == pytest.approx(side, rel=0.1)
+        assert ("me.jpg: 2 faces found" in caplog.text) == (number is None)
+    with pytest.raises(DataError, match="no --face 3"):
+        found_window(picture, "me.jpg", face=3)
 
 
 @pytest.mark.parametrize(
     ("faces", "told"),
     [
         ([], "no face"),
-        ([face(60, 60, 50), face(140, 60, 50)], "2 faces"),
         ([face(60, 60, 40)], "tiny"),
         ([face(100, 75, 100, turn=0.6)], "turned too far"),
         ([face(100, 75, 100, turn=-0.6)], "turned too far"),
@@ -244,7 +261,7 @@ def test_the_window_of_a_face(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(photo_crop, "face_finder", lambda *_: Finder(face(*where, turn=0.2)))
         monkeypatch.setattr(photo_crop, "window_scale", lambda model: scale)
         picture = np.zeros((150, width, 3), np.uint8)
-        found, facts = found_window(picture, "x", crop)
+        found, facts = found_window(picture, "x", crop=crop)
         assert facts["window"] == list(found)
         return list(found)
 
@@ -291,14 +308,14 @@ def test_the_default_model_finds_and_inverts_a_face(call: Callable[..., Outcome]
     assert 1.1 < room < 1.2  # faces have room in the frames of default-128
     assert side / width == pytest.approx(room, rel=0.1)
     assert made["found"]["psnr"] > made["encoder"]["psnr"] + 1
-    assert made["origin"]["finder"] == "default-128"
+    assert made["origin"]["finder"] == "face-mesh"
 
 
 def test_networks_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_model("default-64", device="cpu")
     with pytest.raises(MissingWeightsError, match="no weights"):
         photo_crop.face_finder(model, "face-alignment")
-    assert photo_crop.face_finder(model, None).facts["name"] == "default-64"
+    assert photo_crop.face_finder(model, "default-64").facts["name"] == "default-64"
 
 
 NAMES = st.from_regex(r"[a-z]{1,3}", fullmatch=True)

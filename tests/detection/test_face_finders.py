@@ -1,38 +1,36 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from footage import HEIGHT, U8, WIDTH, background, face_template, placed
+from footage import HEIGHT, U8, WIDTH, background, placed
 
 from stylefacev_cli.detection import alignment_finder
 from stylefacev_cli.detection.alignment_finder import AlignmentFinder
 from stylefacev_cli.detection.bundle_finder import BundleFinder
-from stylefacev_cli.detection.crop_window import NO_FACE, TWO_FACES, face_squares
+from stylefacev_cli.detection.crop_window import face_squares
 from stylefacev_cli.detection.face_finders import (
     SEARCH_SIDE_PX,
     Face,
-    FaceFinder,
     find_in_picture,
-    follow_face,
     open_face_finder,
 )
-from stylefacev_cli.errors import DataError, IntegrityError, MissingWeightsError, UsageError
+from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.networks.stylefacev.landmarks import landmarks_from_heatmaps
 
 
 @pytest.fixture(scope="module")
-def finder() -> FaceFinder:
-    return open_face_finder("default-64", "cpu", 80)
+def finder() -> BundleFinder:
+    found = open_face_finder("default-64", "cpu", 80)
+    assert isinstance(found, BundleFinder)
+    return found
 
 
-def test_a_face_is_found_where_it_is(finder: FaceFinder, faces: list[U8]) -> None:
+def test_a_face_is_found_where_it_is(finder: BundleFinder, faces: list[U8]) -> None:
     import torch
 
-    assert isinstance(finder, BundleFinder)
     for person, (left, top) in zip(faces, [(0, 24), (37, 11), (64, 0)], strict=True):
         alone = torch.tensor(person[:1]).permute(0, 3, 1, 2).float() / 255
         with torch.inference_mode():
@@ -44,7 +42,7 @@ def test_a_face_is_found_where_it_is(finder: FaceFinder, faces: list[U8]) -> Non
         assert error < 0.08 * eyes_px
 
 
-def test_a_face_is_followed(finder: FaceFinder, faces: list[U8]) -> None:
+def test_a_face_is_followed(finder: BundleFinder, faces: list[U8]) -> None:
     pictures = [placed(faces[0][i : i + 1], 10 + 4 * i, 12, background())[0] for i in range(5)]
     face: Face | None = finder.find(pictures[0])[0]
     lefts = []
@@ -57,7 +55,7 @@ def test_a_face_is_followed(finder: FaceFinder, faces: list[U8]) -> None:
     assert finder.follow(background(), face) is None
 
 
-def test_two_faces_and_none(finder: FaceFinder, faces: list[U8]) -> None:
+def test_two_faces_and_none(finder: BundleFinder, faces: list[U8]) -> None:
     wide = np.concatenate([background(), background(1)], axis=1)
     both = placed(faces[0][:1], 5, 10, wide)
     both = placed(faces[1][:1], 190, 20, both[0])
@@ -69,61 +67,17 @@ def test_two_faces_and_none(finder: FaceFinder, faces: list[U8]) -> None:
         assert finder.find(picture) == []
 
 
+def test_the_face_mesh_by_its_name() -> None:
+    assert open_face_finder("face-mesh", "cpu", 80).facts["name"] == "face-mesh"
+    with pytest.raises(UsageError, match="--device teapot"):
+        open_face_finder("face-mesh", "teapot", 80)
+
+
 def test_models_without_a_detector_and_odd_devices() -> None:
     with pytest.raises(MissingWeightsError, match="unknown model"):
         open_face_finder("nobody", "cpu", 80)
     with pytest.raises(UsageError, match="--device teapot"):
         open_face_finder("default-64", "teapot", 80)
-
-
-class Dots:
-    """A finder of red pixels: for what happens around a finder."""
-
-    num_landmarks = 68
-    facts: dict[str, Any] = {}
-
-    def __init__(self) -> None:
-        self.searches = 0
-
-    def find(self, picture: U8) -> list[Face]:
-        self.searches += 1
-        return [
-            Face(face_template() * 20 + [x, y], np.ones(68, np.float32), np.zeros(4, np.float32))
-            for y, x in zip(*np.nonzero(picture[..., 0] == 255), strict=True)
-        ]
-
-    def follow(self, picture: U8, face: Face) -> Face | None:
-        self.searches -= 1
-        return next(iter(self.find(picture)), None)
-
-
-def dots(*counts: int) -> Iterator[U8]:
-    for count in counts:
-        picture = np.zeros((8, 8, 3), np.uint8)
-        picture[0, :count, 0] = 255
-        yield picture
-
-
-def test_doubt_reaches_to_the_searches_around() -> None:
-    finder = Dots()
-    track = follow_face(finder, dots(*[1] * 8, 2, *[1] * 6), 4, "x")
-    assert finder.searches == 5  # frames 0, 4, 8, 12 and the last
-    assert track.reasons == [None] * 5 + [TWO_FACES] * 7 + [None] * 3
-    assert (track.width, track.height, len(track.landmarks)) == (8, 8, 15)
-    assert np.isnan(track.landmarks[8]).all() and not np.isnan(track.landmarks[4]).any()
-
-
-def test_a_lost_face_is_lost_until_the_next_search() -> None:
-    track = follow_face(Dots(), dots(1, 1, 0, 1, 1, 1), 4, "x")
-    assert track.reasons == [None, None, NO_FACE, NO_FACE, None, None]
-
-
-def test_frames_must_be_there_and_of_one_size() -> None:
-    with pytest.raises(DataError, match="no frames"):
-        follow_face(Dots(), iter(()), 4, "x")
-    frames = iter([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9, 3), np.uint8)])
-    with pytest.raises(DataError, match="size of its frames changes"):
-        follow_face(Dots(), frames, 4, "x")
 
 
 # --- face_alignment --------------------------------------------------------------------------

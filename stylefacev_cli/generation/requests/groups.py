@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from stylefacev_cli.common.options import option
+from stylefacev_cli.detection import FACE_MESH
 from stylefacev_cli.weights.locate import DEFAULT_MODEL
 
 OUTPUT_PANEL = "Where it goes"
@@ -147,11 +148,37 @@ class FaceSearchOptions:
         flags=("--crop/--no-crop",),
         shown_default="crop, unless the face fills a square picture",
     )
-    detector: str | None = search_option(
-        "Finder of faces; a model's detector knows what it was trained on.",
+    detector: str = search_option(
+        "Finder of faces: the face mesh, face-alignment (needs its weights), or a model's "
+        "detector, which knows what it was trained on.",
+        default=FACE_MESH,
+        metavar="face-mesh|face-alignment|MODEL",
+    )
+    face: int | None = search_option(
+        "Which of several faces: its number from the left, from 1; of a video in the first frame "
+        "with a face.",
         default=None,
-        metavar="face-alignment|MODEL",
-        shown_default="face-alignment if its weights are here, else the model's own",
+        minimum=1,
+        maximum=100,
+        shown_default="the largest",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriverSearchOptions(FaceSearchOptions):
+    """The same of a driving video, and how its movements are read."""
+
+    smooth: bool = search_option(
+        "Hold still what only trembles (one-euro filter), where movements are read by the face "
+        "mesh; tells by how much.",
+        default=True,
+        flags=("--smooth-face/--no-smooth",),
+    )
+    rest: str = search_option(
+        "Frame of a driver, from 0, in which the face is at rest: movements are counted from it.",
+        default="auto",
+        metavar="FRAME|auto",
+        shown_default="auto: the frames nearest to how the face mostly is",
     )
 
 

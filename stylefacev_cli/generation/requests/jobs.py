@@ -8,6 +8,7 @@ from stylefacev_cli.common.options import group, option
 from stylefacev_cli.generation.requests.groups import (
     CameraOptions,
     ComputeOptions,
+    DriverSearchOptions,
     FaceSearchOptions,
     FormatOptions,
     MotionEdits,
@@ -143,7 +144,7 @@ class ReenactRequest:
     )
     audio: bool = content_option("With the sound of the driving video.", default=False)
     truncation: float = truncation_option()
-    search: FaceSearchOptions = group(FaceSearchOptions)
+    search: DriverSearchOptions = group(DriverSearchOptions)
     mix: tuple[str, ...] = mix_option()
     camera: CameraOptions = group(CameraOptions)
     compute: RenderOptions = group(RenderOptions)
@@ -188,7 +189,7 @@ class TrackRequest:
     source: str | MotionInMemory = option(
         "A video of one face, or a track.", flags=None, metavar="VIDEO|TRACK"
     )
-    search: FaceSearchOptions = group(FaceSearchOptions)
+    search: DriverSearchOptions = group(DriverSearchOptions)
     join: tuple[str | MotionInMemory, ...] = edit_option(
         "Put another one behind it; can be given several times.",
         default=(),

@@ -129,8 +129,9 @@ class Frames:
         if np.isnan(self.landmarks).any():
             raise DataError(
                 f"{what} needs 98 landmarks for every frame, and some of the data has none (sets "
-                "prepared with face-alignment have 68): prepare with --detector MODEL, or leave "
-                "those sets out here; the stages finish, pose, appearance and motion need no labels"
+                "prepared with face-alignment have 68): prepare with --detector face-mesh, or "
+                "leave those sets out here; the stages finish, pose, appearance and motion need no "
+                "labels"
             )
 
     def need_key_points(self, what: str) -> None:
