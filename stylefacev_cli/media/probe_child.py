@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 5  # frames that are decoded
 _ALPHA_AT = {"bgra": 3, "rgba": 3, "argb": 0, "abgr": 0}
+_GIF_EXTENSION, _GIF_PICTURE = 0x21, 0x2C
 _VP8_IS_SHOWN = 16  # a bit of the first byte
 
 
@@ -79,7 +80,8 @@ def _read_packets(
     """Time stamps of all packets, and what the first frames show."""
     last, last_duration, end_us = -(2**63), 0, 0
     num_packets, num_read, looks = 0, 0, _Looks(stream)
-    is_vp8 = stream.codec_context.codec.canonical_name == "vp8"
+    codec_name = stream.codec_context.codec.canonical_name
+    is_vp8, is_gif = codec_name == "vp8", codec_name == "gif"
     # An edit list leaves out samples of an MP4; the demuxer's index has those that are left.
     entries = len(getattr(stream, "index_entries", ())) if "mp4" in opened.format.name else 0
     num_claimed = entries or stream.frames
@@ -91,7 +93,7 @@ def _read_packets(
         if stamp is not None and packet.time_base:
             end = (stamp + (packet.duration or 0)) * packet.time_base
             end_us = max(end_us, int(end * 1_000_000))
-        if packet.stream_index != stream.index:
+        if packet.stream_index != stream.index or (is_gif and not _has_picture(bytes(packet))):
             continue
         looks.take(packet)
         num_read += 1
@@ -114,6 +116,21 @@ def _read_packets(
         "end_us": end_us,
         **looks.told(),
     }
+
+
+def _has_picture(block: bytes) -> bool:
+    """Whether a part of a GIF is more than comments, such as ours behind the last picture."""
+    at = 13 + (3 * 2 ** ((block[10] & 7) + 1) if block[10] & 0x80 else 0) if _is_head(block) else 0
+    while at + 2 < len(block) and block[at] == _GIF_EXTENSION:
+        at += 2
+        while at < len(block) and block[at]:
+            at += 1 + block[at]
+        at += 1
+    return at < len(block) and block[at] == _GIF_PICTURE
+
+
+def _is_head(block: bytes) -> bool:
+    return block[:4] == b"GIF8" and len(block) > 13
 
 
 class _Looks:

@@ -50,6 +50,7 @@ _NUM_THREADS = min(4, os.cpu_count() or 1)
 # With several threads ffmpeg 9 decodes one file of Theora in some 20 to other pictures, without a
 # word, and does not tell of MPEG pictures parts of which it made up.
 _ONE_THREAD = ("theora", "vp3", "vp4", "mpeg1video", "mpeg2video")
+_A_FRAME_A_PACKET = ("mjpeg", "gif", "apng", "png", "vp8", "ffv1")
 
 
 def read_frames(
@@ -105,7 +106,8 @@ def read_frames(
         raise DataError(f"cannot read {path}: {reason_of_failure(errors, return_code)}")
     if faults := faults_told(text, facts.codec):
         raise DataError(f"{path} is damaged ({faults[0]}); fetch it again")
-    _check_count(path, num_frames, min(facts.timing.num_frames_at(target), max_frames))
+    is_exact = target is None and facts.codec in _A_FRAME_A_PACKET
+    _check_count(path, num_frames, min(facts.timing.num_frames_at(target), max_frames), is_exact)
 
 
 def frame_rate(path: Path) -> float | None:
@@ -193,11 +195,12 @@ def on_ground(pixels: Frame) -> Frame:
     return ((mixed + 127) // 255).astype(np.uint8)
 
 
-def _check_count(path: Path, num_frames: int, expected: int) -> None:
+def _check_count(path: Path, num_frames: int, expected: int, is_exact: bool) -> None:
     """Compare the frames with the packets: ffmpeg ends well where some cannot be decoded."""
     if num_frames == 0:
         raise DataError(f"cannot read {path}: it holds no frames")
-    if num_frames < expected * (1 - MISSING_TOLERANCE) - 1:
+    fewest = expected if is_exact else expected * (1 - MISSING_TOLERANCE) - 1
+    if num_frames < fewest:
         raise DataError(
             f"{path} is damaged: {num_frames} frames where it claims {expected}; fetch it again"
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from footage import background, face_template, write_movie
+from odd_videos import grey_source, of_unlike_frames
 from PIL import Image
 
 from stylefacev_cli.cli.app import run
@@ -71,6 +72,19 @@ def test_transparent_pictures_are_noted(tmp_path: Path, capsys: pytest.CaptureFi
     assert "1 file: transparent parts are put on neutral grey" in capsys.readouterr().err
     assert [len(done.notes) for done in read_sources(out)] == [0, 1]
     assert np.ptp(ClipSet(out).clip(1).frames()) == 0
+
+
+def test_what_was_done_to_videos_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = grey_source(tmp_path / "source.mkv", size=(64, 64))
+    (tmp_path / "v").mkdir()
+    for number in range(2):
+        of_unlike_frames(source, tmp_path / "v" / f"{number}.mp4")
+    movie(tmp_path / "v" / "2.mp4", 0, 4)
+    prepare(tmp_path)
+    assert "2 files: its frame rate varies: frames are taken at its" in capsys.readouterr().err
+    assert [len(done.notes) for done in read_sources(tmp_path / "set")] == [1, 1, 0]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from notes import Notes
+from odd_videos import at_rate, grey_source, of_unlike_frames
 from PIL import Image
 
 from stylefacev_cli.common.listener import LogListener
@@ -47,6 +50,25 @@ class Reader:
         for clip in clips:
             self.seen += 1
             yield clip.reshape(-1, 3).mean(axis=0)
+
+
+def test_what_was_done_to_videos_is_noted_once(tmp_path: Path) -> None:
+    source = grey_source(tmp_path / "source.mkv", size=(16, 16))
+    (tmp_path / "set").mkdir()
+    for number in range(3):
+        of_unlike_frames(source, tmp_path / "set" / f"{number}.mp4")
+    at_rate(source, tmp_path / "set" / "3.mp4", Fraction(25))
+    notes = Notes()
+    session, videos = (
+        EvalSession(notes, Processes(), use_store=False),
+        open_videos(tmp_path / "set"),
+    )
+    for _ in range(2):
+        session.gather(
+            videos, ItemRule(ClipRule(8)), 4, Reader(), {"name": "mean"}, label="x", unit="clips"
+        )
+    assert len(notes.lines) == 1
+    assert notes.lines[0].startswith(f"{tmp_path / 'set'}: 3 files: its frame rate varies")
 
 
 def gather(folder: Path, read: Reader, **changes: Any) -> Any:
