@@ -13,7 +13,7 @@ from typing import IO, BinaryIO
 from stylefacev_cli.common.files import final_name, writing
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.media.ffmpeg import QUIET, as_file, cannot_start, find_ffmpeg, reason_of_failure
-from stylefacev_cli.media.formats import VideoSettings, encoder_arguments
+from stylefacev_cli.media.formats import VideoSettings, encoder_arguments, metadata_file
 from stylefacev_cli.media.frames import Frame, FrameWriter, finishing, write_all
 from stylefacev_cli.media.plain_writers import OWN_WRITERS, png_folder
 from stylefacev_cli.media.timing import as_rate
@@ -101,10 +101,10 @@ def _ffmpeg(
     # A declared range and matrix of the input: without them the converter guesses, and warns.
     source += ["-color_range", "pc", "-framerate", str(as_rate(settings.fps)), "-i", "pipe:0"]
     executable = find_ffmpeg()
-    with tempfile.TemporaryFile() as messages:
+    with tempfile.TemporaryFile() as messages, _metadata(settings) as described:
         try:
             process = subprocess.Popen(
-                [executable, *QUIET, *source, *output],
+                [executable, *QUIET, *source, *described, *output],
                 stdin=subprocess.PIPE,
                 stdout=stdout,
                 stderr=messages,
@@ -137,6 +137,18 @@ def _ffmpeg(
     if return_code != 0:
         reason = reason_of_failure(text, return_code)
         raise StyleFaceVError(f"cannot write {final_name(target)}: {reason}")
+
+
+@contextlib.contextmanager
+def _metadata(settings: VideoSettings) -> Iterator[list[str]]:
+    """Arguments for a second input that holds the provenance, where it is a long one."""
+    if not settings.has_long_provenance:
+        yield []
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "metadata")
+        path.write_bytes(metadata_file(settings))
+        yield ["-f", "ffmetadata", "-i", as_file(path)]
 
 
 def _write_to_encoder(sink: IO[bytes], frame: Frame) -> None:

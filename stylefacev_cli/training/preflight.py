@@ -230,6 +230,8 @@ def _check_factors(config: TrainingConfig, clips: ClipSet, stages: list[str]) ->
     columns, blocks = manifest.get("columns"), manifest.get("factor_blocks")
     names = columns.get("factors") if isinstance(columns, dict) else None
     pose = blocks.get("pose") if isinstance(blocks, dict) else None
+    if not isinstance(pose, list) or len(pose) != 2:
+        pose = None
     for stage in stages:
         section = getattr(config, stage)
         number, place = (getattr(section, key, None) for key in ("num_factors", "pose_factors"))
@@ -238,7 +240,7 @@ def _check_factors(config: TrainingConfig, clips: ClipSet, stages: list[str]) ->
                 f"{clips.folder} names {len(names)} factors, {stage}.num_factors is {number}: give "
                 f"it {len(names)}, or train on another set"
             )
-        if place and pose and [place.first, place.stop] != list(pose):
+        if place and pose and [place.first, place.stop] != pose:
             raise DataError(
                 f"the poses of {clips.folder} are in the factors {pose[0]} to {pose[1]}, but "
                 f"{stage}.pose_factors says {place.first} to {place.stop}: give it "
