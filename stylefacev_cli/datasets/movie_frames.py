@@ -20,6 +20,8 @@ U8 = NDArray[np.uint8]
 
 
 def of_movie(path: Path) -> Callable[[int, int, int], U8]:
+    """The function that reads frames of a file, as `Video.read` is."""
+
     def read(first: int, step: int, count: int) -> U8:
         last = first + step * (count - 1) + 1
         return of_stream(str(path), lambda: stream_of(path, last))(first, step, count)
@@ -28,6 +30,8 @@ def of_movie(path: Path) -> Callable[[int, int, int], U8]:
 
 
 def of_stream(name: str, stream: Callable[[], Iterator[U8]]) -> Callable[[int, int, int], U8]:
+    """The function that takes frames of a stream that begins anew at each call."""
+
     def read(first: int, step: int, count: int) -> U8:
         last = first + step * (count - 1) + 1
         chosen = list(islice(stream(), first, last, step))

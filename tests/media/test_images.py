@@ -14,7 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from stylefacev_cli.datasets.clip_maker import PrepareSettings, prepare_source
+from stylefacev_cli.datasets.footage_sources import Source
+from stylefacev_cli.datasets.videos import open_videos
 from stylefacev_cli.errors import DataError, StyleFaceVWarning
+from stylefacev_cli.generation.photo_crop import read_photo
 from stylefacev_cli.media import VideoSettings, read_frames, video_writer
 from stylefacev_cli.media.frames import GROUND
 from stylefacev_cli.media.images import MAX_PIXELS, open_image, read_image, shrunk
@@ -259,3 +263,49 @@ def test_names_of_videos_are_no_patterns(tmp_path: Path) -> None:
     for number, name in enumerate(ODD_NAMES):
         path = write(tmp_path / f"{name}.mkv", 10 * number)
         assert [int(frame[0, 0, 0]) for frame in read_frames(path)] == [10 * number]
+
+
+def odd_photo(path: Path, kind: str) -> Path:
+    """A photo of a kind that a careless reader shows wrong; the path of its file."""
+    photo = picture()
+    exif = Image.Exif()
+    exif[0x112] = 6
+    path = path.with_suffix(".jpg" if kind == "CMYK" else ".webp" if kind == "animated" else ".png")
+    if kind == "turned":
+        photo.save(path, exif=exif)
+    elif kind == "profile":
+        photo.save(path, icc_profile=rotated_primaries())
+    elif kind == "16 bits":
+        Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257).save(path)
+    elif kind == "animated":
+        photo.save(path, save_all=True, append_images=[Image.new("RGB", photo.size)], lossless=True)
+    else:
+        photo.convert(kind).save(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["turned", "profile", "16 bits", "CMYK", "P", "animated"])
+def test_every_command_that_reads_photos_reads_them_alike(tmp_path: Path, kind: str) -> None:
+    """`invert` and `reenact` by `read_photo`, `eval` by folders, `data prepare` by its own."""
+    path = odd_photo(tmp_path / "a", kind)
+    frame = read_image(path)
+    colours = picture()
+    upright = colours.transpose(Image.Transpose.ROTATE_270) if kind == "turned" else colours
+    if kind == "16 bits":
+        upright = colours.convert("L").convert("RGB")
+    elif kind == "profile":  # whose red is green
+        upright = Image.merge("RGB", [colours.getchannel(name) for name in "GRB"])
+    apart = np.abs(frame.astype(int) - np.asarray(upright).astype(int)).mean()
+    assert apart < (12 if kind in ("CMYK", "P", "profile") else 1)
+    np.testing.assert_array_equal(read_photo(path), frame)
+    np.testing.assert_array_equal(open_videos(tmp_path).videos[0].read(0, 1, 1)[0], frame)
+    seen: list[np.ndarray] = []
+
+    class Finder:
+        def find(self, photo: np.ndarray) -> list[object]:
+            seen.append(photo)
+            return []
+
+    settings = PrepareSettings("images", size_px=16)
+    prepare_source(Source(path, path.name, "a"), settings, tmp_path, "set", Finder())  # type: ignore[arg-type]
+    np.testing.assert_array_equal(seen[0], frame)
