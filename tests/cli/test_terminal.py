@@ -156,6 +156,7 @@ def test_names_beside_a_bar_are_shown_and_not_obeyed(
     monkeypatch.setenv("COLUMNS", "200")
     with terminal.progress(2, "files") as advance:
         advance("a\x1b]0;b\x07")
+    with terminal.progress(2, "files"):
         with terminal.doing("c\x1b[9m"):
             pass
     with terminal.doing("d\x1b[9m"):

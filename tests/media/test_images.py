@@ -280,7 +280,7 @@ def odd_photo(path: Path, kind: str) -> Path:
     elif kind == "animated":
         photo.save(path, save_all=True, append_images=[Image.new("RGB", photo.size)], lossless=True)
     else:
-        photo.convert(kind).save(path)
+        (photo.quantize(128) if kind == "P" else photo.convert(kind)).save(path)
     return path
 
 
