@@ -29,6 +29,7 @@ from stylefacev_cli.cli.terminal import (
     give_up_stdout,
     stopping_on_signals,
 )
+from stylefacev_cli.common.files import final_name
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.weights.downloads.interaction import interacting
 
@@ -142,7 +143,7 @@ def execute(arguments: list[str], started_s: float) -> int:
             return UsageError.exit_code
         return _told(terminal, f"error: {_usage_message(error)}", UsageError.exit_code)
     except OSError as error:
-        where = f" {error.filename}:" if error.filename else ""
+        where = f" {final_name(Path(os.fsdecode(error.filename)))}:" if error.filename else ""
         return _told(terminal, f"error:{where} {error.strerror or error}", 1)
     except Exception as error:  # a bug of ours, on one line all the same
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

@@ -29,12 +29,11 @@ from PIL import Image
 from stylefacev_cli.common.files import atomic_path
 from stylefacev_cli.common.hashing import sha256_of
 from stylefacev_cli.common.settings import read_yaml
-from stylefacev_cli.common.untrusted.npz_file import read_npz
-from stylefacev_cli.errors import DataError, IntegrityError, UsageError
+from stylefacev_cli.datasets.labels import read_labels
+from stylefacev_cli.errors import DataError, UsageError
 from stylefacev_cli.media.images import open_image
 
 U8 = NDArray[np.uint8]
-
 INDEX_NAME = "index.jsonl"
 MANIFEST_NAME = "manifest.yaml"
 SOURCES_NAME = "sources.jsonl"
@@ -42,11 +41,8 @@ KINDS = ("clip", "still")
 SPLITS = ("train", "val")
 MIN_FPS, MAX_FPS = 0.01, 10_000
 SAME_RATE = 0.002  # relative difference of rates up to which they count as one
-PER_FRAME = (
-    *("landmarks", "landmarks_68", "key_points", "scores", "visible", "expressions", "head_pose"),
-    *("gaze", "camera", "light", "factors", "hair"),
-)
-_ROWS = {"landmarks": (98, 2), "landmarks_68": (68, 2), "visible": (98,), "head_pose": (3,)}
+_MAX_PATH, _MAX_NAME = 1000, 256  # of a file of a set: letters, and bytes of a part
+_MOST_SHOWN = 100  # letters of a name, in a message
 MAX_STRIP_PIXELS = 80_000_000  # of a clip: it is held in memory as a whole
 MAX_LINE = 2**16  # letters of a line of the index
 HAIR_BLOCK_PX = 4  # side of the blocks of pixels whose share of hair the label `hair` holds
@@ -110,15 +106,7 @@ class Clip:
         """
         if self.entry.labels is None:
             return {}
-        path = self.folder / self.entry.labels
-        try:
-            labels = read_npz(path)
-        except IntegrityError as error:
-            raise DataError(f"{path}: cannot be read as labels ({error})") from error
-        for name in PER_FRAME:
-            if name in labels:
-                _check_rows(path, name, labels[name], self.entry.num_frames)
-        return labels
+        return read_labels(self.folder / self.entry.labels, self.entry.num_frames)
 
 
 class ClipSet:
@@ -308,7 +296,8 @@ def entry_of(values: Any, where: str) -> ClipEntry:
     # A set from elsewhere must not name files outside of its folder.
     for name in (entry.file,) if entry.labels is None else (entry.file, entry.labels):
         if not isinstance(name, str) or not _is_inside(name):
-            raise DataError(f"{where}: {name!r} is not a path inside the set")
+            shown = repr(name)[:_MOST_SHOWN]
+            raise DataError(f"{where}: {shown} is not a path inside the set")
     return entry
 
 
@@ -319,24 +308,6 @@ def is_text(text: str) -> bool:
 
 def _is_rate(fps: float) -> bool:
     return MIN_FPS <= fps <= MAX_FPS
-
-
-def _check_rows(path: Path, name: str, rows: NDArray[Any], num_frames: int) -> None:
-    """Check labels of frames: how many they are, their shape, and that they are numbers.
-
-    Raises:
-        DataError: they are others.
-    """
-    num_rows = len(rows) if rows.ndim else 0
-    if num_rows != num_frames:
-        raise DataError(
-            f"{path}: {name} has {num_rows} rows for {num_frames} frames; make the set again"
-        )
-    shape = _ROWS.get(name, rows.shape[1:])
-    if rows.dtype.kind not in "fiub" or rows.shape[1:] != shape:
-        raise DataError(f"{path}: {name} has another shape or type; make the set again")
-    if rows.dtype.kind == "f" and not np.isfinite(rows).all():
-        raise DataError(f"{path}: {name} holds numbers that are not finite; make the set again")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -378,4 +349,6 @@ def write_clip(
 def _is_inside(name: str) -> bool:
     path = Path(name)
     is_relative = not path.is_absolute() and ".." not in path.parts and "\\" not in name
-    return bool(path.name) and is_text(name) and is_relative
+    if not (path.name and is_text(name) and is_relative):
+        return False
+    return len(name) < _MAX_PATH and all(len(part.encode()) < _MAX_NAME for part in path.parts)

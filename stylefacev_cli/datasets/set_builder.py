@@ -198,7 +198,9 @@ def _resume(folder: Path, sources: list[Source]) -> dict[str, Prepared]:
         return {}
     text = path.read_text(encoding="utf-8", errors="replace")
     whole, _, _ = text.rpartition("\n")
-    found = [parse_prepared(line, f"{path}:{i}") for i, line in enumerate(whole.splitlines(), 1)]
+    found = [
+        parse_prepared(line, f"{path}:{i}") for i, line in enumerate(whole.split("\n"), 1) if line
+    ]
     by_name = {source.name: source for source in sources}
     kept = [
         prepared

@@ -99,7 +99,9 @@ def read_sources(folder: Path) -> list[Prepared]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path}: {error}") from error
-    return [parse_prepared(line, f"{path}:{i}") for i, line in enumerate(text.splitlines(), 1)]
+    return [
+        parse_prepared(line, f"{path}:{i}") for i, line in enumerate(text.split("\n"), 1) if line
+    ]
 
 
 def skipped_by_reason(done: list[Prepared]) -> dict[str, int]:

@@ -6,21 +6,25 @@ folder of videos · folder of folders of frames · folder of images · a set of 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylefacev_cli.common.hashing import sha256_of
 from stylefacev_cli.datasets.clips import INDEX_NAME, ClipSet, rates_of
+from stylefacev_cli.datasets.movie_frames import (
+    MAX_FRAMES,
+    U8,
+    measured,
+    of_movie,
+    of_stream,
+    stream_of,
+)
 from stylefacev_cli.errors import DataError
-from stylefacev_cli.media import read_frames
 from stylefacev_cli.media.folders import (
     IMAGE_SUFFIXES,
     LOSSY_SUFFIXES,
@@ -29,13 +33,10 @@ from stylefacev_cli.media.folders import (
     PassedOver,
     find_media,
 )
-from stylefacev_cli.media.images import read_image, shrunk
+from stylefacev_cli.media.images import read_image
 from stylefacev_cli.media.reader import notes_on
 
-MAX_FRAMES = 100_000  # of a video; a longer one is read no further
-MAX_FRAME_PIXELS = 1920 * 1080  # of a video's frame as it is measured; larger ones are shrunk
 _MAX_HELD_BYTES = 2**28  # of a video that is kept while its frames are counted
-U8 = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,8 @@ def _of_movies(folder: Path, media: MediaFiles) -> VideoSet:
         Video(
             str(path),
             None,
-            _of_movie(path),
-            stream=partial(_stream, path),
+            of_movie(path),
+            stream=partial(stream_of, path),
             notes=partial(notes_on, path),
         )
         for path in media.paths
@@ -187,36 +188,6 @@ def _of_array(load: Callable[[], U8]) -> Callable[[int, int, int], U8]:
     return read
 
 
-def _of_movie(path: Path) -> Callable[[int, int, int], U8]:
-    def read(first: int, step: int, count: int) -> U8:
-        last = first + step * (count - 1) + 1
-        return _of_stream(str(path), lambda: _stream(path, last))(first, step, count)
-
-    return read
-
-
-def _of_stream(name: str, stream: Callable[[], Iterator[U8]]) -> Callable[[int, int, int], U8]:
-    def read(first: int, step: int, count: int) -> U8:
-        last = first + step * (count - 1) + 1
-        chosen = list(islice(stream(), first, last, step))
-        if not chosen:
-            raise DataError(f"{name} has no frame {first}")
-        return np.stack(chosen)
-
-    return read
-
-
-def _stream(path: Path, most: int = MAX_FRAMES) -> Iterator[U8]:
-    """Frames as they are measured, one at a time."""
-    return map(_measured, read_frames(path, max_frames=most))
-
-
-def _measured(frame: U8) -> U8:
-    """A frame, shrunk by a whole number if it is larger than is measured."""
-    factor = math.ceil(math.sqrt(frame.shape[0] * frame.shape[1] / MAX_FRAME_PIXELS))
-    return frame if factor == 1 else shrunk(frame, factor)
-
-
 def _counted(video: Video) -> Video:
     """A video whose number of frames is known; a small one is kept in memory by that."""
     if video.num_frames is not None:
@@ -240,7 +211,7 @@ def _counted(video: Video) -> Video:
 def _of_images(paths: list[Path]) -> Callable[[int, int, int], U8]:
     def read(first: int, step: int, count: int) -> U8:
         frames = [
-            _measured(read_image(path, said_of=path.parent)) for path in paths[first::step][:count]
+            measured(read_image(path, said_of=path.parent)) for path in paths[first::step][:count]
         ]
         if len({frame.shape for frame in frames}) > 1:
             raise DataError(f"{paths[0].parent}: frames of one video must be of one size")
@@ -269,7 +240,7 @@ def resampled(video: Video, fps: float, to_fps: float, *, endless: bool = False)
 
     if video.stream is not None:
         thinned = partial(stream, video.stream)
-        return replace(video, read=_of_stream(video.name, thinned), fps=to_fps, stream=thinned)
+        return replace(video, read=of_stream(video.name, thinned), fps=to_fps, stream=thinned)
 
     def read(first: int, step: int, count: int) -> U8:
         places = [int((first + i * step) * ratio + 0.5) for i in range(count)]

@@ -22,6 +22,8 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
 
 NOT_UTF8 = "its name is not UTF-8: rename it"
 NOT_REGULAR = "not a regular file"
+NO_VIDEO = "not a video that is read here"
+NO_PICTURE = "not a picture that is read here: PNG, JPEG or WebP"
 NO_RECORD = "no record of a video"
 _LEAVINGS = {"@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "$recycle.bin"}
 _MOST_NAMED = 3  # files passed over, in a note
@@ -111,8 +113,8 @@ def _reason_against(path: Path, suffixes: tuple[str, ...]) -> str | None:
     if suffix == ".json" and Path(path.stem).suffix.lower() in VIDEO_SUFFIXES + IMAGE_SUFFIXES:
         return NO_RECORD  # `generate` writes one beside each file
     if suffix not in suffixes:
-        kinds = "a video" if suffixes[0] in VIDEO_SUFFIXES else "a picture"
-        return f"not {kinds} that is read here"
+        is_of_videos = suffixes[0] in VIDEO_SUFFIXES
+        return NO_VIDEO if is_of_videos else NO_PICTURE
     if not path.is_file():
         return NOT_REGULAR
     return None if is_utf8(str(path)) else NOT_UTF8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from stylefacev_cli.errors import UsageError
@@ -26,6 +27,7 @@ GIF_MAX_FPS = 50.0  # delays are hundredths of a second; viewers slow down anyth
 _NUM_THREADS = 1
 
 _NUM_PALETTE_FRAMES = 32
+_MAX_ARGUMENT_BYTES = 30_000  # Windows: 32 KiB for all of a command line
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,20 @@ class VideoSettings:
         if not 0 < self.fps <= 1000:
             raise UsageError(f"{self.fps:g} frames per second: give a number from 0.1 to 240")
 
+    @property
+    def has_long_provenance(self) -> bool:
+        """Whether the provenance is longer than an argument of a program may be (128 KiB, Linux).
+
+        It is then the second input of ffmpeg, see `metadata_file`.
+        """
+        return len(self.provenance.encode()) > _MAX_ARGUMENT_BYTES
+
+
+def metadata_file(settings: VideoSettings) -> bytes:
+    """The provenance in ffmpeg's format of files of metadata; for what no argument can hold."""
+    escaped = re.sub(r"([=;#\\\n])", r"\\\1", settings.provenance)
+    return f";FFMETADATA1\ncomment={escaped}\n".encode()
+
 
 def encoder_arguments(format_name: str, settings: VideoSettings, *, to_pipe: bool) -> list[str]:
     """Give ffmpeg's output arguments, without the output itself.
@@ -77,9 +93,12 @@ def encoder_arguments(format_name: str, settings: VideoSettings, *, to_pipe: boo
     Returns:
         The arguments between ffmpeg's input and its output.
     """
-    common = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact"]
-    common += ["-threads", str(_NUM_THREADS)]
-    if settings.provenance:
+    in_file = settings.has_long_provenance
+    common = ["-map_metadata", "1" if in_file else "-1"]
+    if in_file and format_name != "gif":  # whose frames come out of a graph
+        common += ["-map", "0:v"]
+    common += ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-threads", str(_NUM_THREADS)]
+    if settings.provenance and not in_file:
         common += ["-metadata", f"comment={settings.provenance}"]
     if format_name == "gif":
         return [*_gif(), *common, "-f", "gif"]

@@ -83,7 +83,7 @@ def open_image(
     except UnidentifiedImageError as error:
         read = " or ".join([", ".join(formats[:-1]), formats[-1]] if formats[1:] else formats)
         raise DataError(
-            f"{path}: cannot be read as an image: it is damaged, or not {read}"
+            f"{path}: cannot be read as an image: it is damaged, or not {read}: convert it"
         ) from error
     except _FAULTS as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

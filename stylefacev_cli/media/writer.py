@@ -13,7 +13,7 @@ from typing import IO, BinaryIO
 from stylefacev_cli.common.files import final_name, writing
 from stylefacev_cli.errors import StyleFaceVError
 from stylefacev_cli.media.ffmpeg import QUIET, as_file, cannot_start, find_ffmpeg, reason_of_failure
-from stylefacev_cli.media.formats import VideoSettings, encoder_arguments
+from stylefacev_cli.media.formats import VideoSettings, encoder_arguments, metadata_file
 from stylefacev_cli.media.frames import Frame, FrameWriter, finishing, write_all
 from stylefacev_cli.media.limited import limited_command
 from stylefacev_cli.media.plain_writers import OWN_WRITERS, png_folder
@@ -110,10 +110,11 @@ def _ffmpeg(
     source += ["-color_range", "pc", "-framerate", str(as_rate(settings.fps)), "-i", "pipe:0"]
     executable = find_ffmpeg()
     memory_bytes = _MEMORY_BYTES + _BYTES_A_PIXEL * settings.width_px * settings.height_px
-    with tempfile.TemporaryFile() as messages:
+    with tempfile.TemporaryFile() as messages, _metadata(settings) as described:
+        command = [executable, *QUIET, *source, *described, *output]
         try:
             process = subprocess.Popen(
-                limited_command([executable, *QUIET, *source, *output], memory_bytes, _MAX_CPU_S),
+                limited_command(command, memory_bytes, _MAX_CPU_S),
                 stdin=subprocess.PIPE,
                 stdout=stdout,
                 stderr=messages,
@@ -146,6 +147,18 @@ def _ffmpeg(
     if return_code != 0:
         reason = reason_of_failure(text, return_code)
         raise StyleFaceVError(f"cannot write {final_name(target)}: {reason}")
+
+
+@contextlib.contextmanager
+def _metadata(settings: VideoSettings) -> Iterator[list[str]]:
+    """Arguments for a second input that holds the provenance, where it is a long one."""
+    if not settings.has_long_provenance:
+        yield []
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "metadata")
+        path.write_bytes(metadata_file(settings))
+        yield ["-f", "ffmetadata", "-i", as_file(path)]
 
 
 def _write_to_encoder(sink: IO[bytes], frame: Frame) -> None:

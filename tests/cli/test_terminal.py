@@ -145,3 +145,26 @@ def test_control_characters_of_files_are_shown_and_not_obeyed(
     terminal.result("a\tb\nc")
     assert capsys.readouterr().out == "a\tb\nc\n"
     assert printable("é – 漢字\t\n") == "é – 漢字\t\n"
+
+
+def test_names_beside_a_bar_are_shown_and_not_obeyed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = Terminal([])
+    monkeypatch.setattr(Terminal, "_shows_bars", lambda self: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    with terminal.progress(2, "files") as advance:
+        advance("a\x1b]0;b\x07")
+    with terminal.progress(2, "files"):
+        with terminal.doing("c\x1b[9m"):
+            pass
+    with terminal.doing("d\x1b[9m"):
+        pass
+    with terminal.downloads() as show:
+        show("e\x1b[9m", 1, 2)
+    monkeypatch.setattr("sys.stdin", io.StringIO("no"))
+    assert not terminal.ask("f\x1b[9m")
+    err = capsys.readouterr().err
+    assert "a\\x1b]0;b\\x07" in err and "c\\x1b[9m" in err and "f\\x1b[9m" in err
+    assert "\x1b[9m" not in err and "\x07" not in err

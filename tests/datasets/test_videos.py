@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stylefacev_cli.datasets import movie_frames, videos
 from stylefacev_cli.datasets.clips import INDEX_NAME, ClipEntry, write_clip
 from stylefacev_cli.datasets.videos import (
     U8,
@@ -16,6 +17,7 @@ from stylefacev_cli.datasets.videos import (
     VideoSet,
     items_of,
     open_videos,
+    resampled,
     run_of,
 )
 from stylefacev_cli.errors import DataError
@@ -136,3 +138,53 @@ def test_refused(tmp_path: Path) -> None:
     lying = Video("lying", 9, lambda first, step, count: numbered(2))
     with pytest.raises(DataError, match="2 frames where 4"):
         run_of(lying, ClipRule(4), None)
+
+
+def movie(path: Path, num_frames: int, side: int) -> None:
+    settings = VideoSettings(side, side, 25, lossless=True)
+    with video_writer(path, "mkv", settings) as video:
+        for i in range(num_frames):
+            video.write(np.full((side, side, 3), 10 * i, np.uint8))
+
+
+def test_large_frames_shrink_as_they_stream_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie(tmp_path / "a.mkv", 8, 60)
+    monkeypatch.setattr(movie_frames, "MAX_FRAME_PIXELS", 30 * 30)
+    (video,) = open_videos(tmp_path).videos
+    clip = video.read(1, 2, 3)
+    assert clip.shape == (3, 30, 30, 3)
+    assert clip[:, 0, 0, 0].tolist() == [10, 30, 50]
+    Image.new("RGB", (61, 60)).save((tmp_path / "b").with_suffix(".png"))
+    (tmp_path / "a.mkv").unlink()
+    assert open_videos(tmp_path).videos[0].read(0, 1, 1).shape == (1, 20, 21, 3)
+
+
+@pytest.mark.parametrize("max_held", [0, 10**9])
+def test_long_videos_are_counted_without_being_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_held: int
+) -> None:
+    movie(tmp_path / "a.mkv", 20, 16)
+    monkeypatch.setattr(videos, "_MAX_HELD_BYTES", max_held)
+    (video,) = open_videos(tmp_path).videos
+    clip = run_of(video, ClipRule(4, 2), np.random.default_rng(0))
+    first = int(np.random.default_rng(0).integers(0, 20 - 7 + 1))
+    assert clip is not None
+    assert clip[:, 0, 0, 0].tolist() == [10 * (first + 2 * i) for i in range(4)]
+    assert run_of(video, ClipRule(21), np.random.default_rng(0)) is None
+    taken = Taken()
+    images = items_of(open_videos(tmp_path), ItemRule(per_video=3), range(1), skip_damaged=False,
+                      taken=taken)  # fmt: skip
+    assert [int(one.frames[0, 0, 0]) for one in images] == [0, 100, 190]
+
+
+def test_a_movie_at_a_lower_rate_streams(tmp_path: Path) -> None:
+    movie(tmp_path / "a.mkv", 20, 16)
+    (video,) = open_videos(tmp_path).videos
+    thin = resampled(video, 25, 10)
+    assert thin.stream is not None
+    there = [0, 3, 5, 8, 10, 13, 15, 18]
+    assert [int(frame[0, 0, 0]) // 10 for frame in thin.stream()] == there
+    assert (thin.read(1, 2, 3)[:, 0, 0, 0] // 10).tolist() == there[1:7:2]
+    assert (thin.read(6, 1, 99)[:, 0, 0, 0] // 10).tolist() == there[6:]

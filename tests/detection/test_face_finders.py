@@ -14,9 +14,11 @@ from stylefacev_cli.detection.crop_window import face_squares
 from stylefacev_cli.detection.face_finders import (
     SEARCH_SIDE_PX,
     Face,
+    FaceFinder,
     find_in_picture,
     open_face_finder,
 )
+from stylefacev_cli.detection.face_track import PHOTO_SIDE_PX, find_in_photo
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.networks.stylefacev.landmarks import landmarks_from_heatmaps
 
@@ -152,3 +154,30 @@ def test_large_photos_are_searched_in_a_smaller_copy(spot_px: int, expected: lis
     small = photo[:, :SEARCH_SIDE_PX][:SEARCH_SIDE_PX]
     find_in_picture(finder, small)
     assert finder.sides_px[-1] == SEARCH_SIDE_PX
+
+
+@pytest.mark.parametrize(("spot_px", "expected"), [(40, [308]), (8, [308, 1334])])
+def test_photos_of_a_person_are_searched_in_a_small_copy_first(
+    spot_px: int, expected: list[int]
+) -> None:
+    photo = np.zeros((3000, 4000, 3), np.uint8)
+    photo[1500 : 1500 + spot_px, 2400 : 2400 + spot_px] = 255
+    finder = _Brightest()
+    faces = find_in_photo(finder, photo)
+    assert finder.sides_px == expected and expected[0] <= PHOTO_SIDE_PX
+    np.testing.assert_allclose(
+        faces[0].landmarks, [[2400 + spot_px / 2, 1500 + spot_px / 2]], atol=30
+    )
+
+
+def test_a_face_of_a_photo_lies_where_a_whole_search_finds_it(
+    finder: FaceFinder, faces: list[U8]
+) -> None:
+    from PIL import Image
+
+    small = placed(faces[0][:1], 37, 11, background())[0]
+    large = np.asarray(Image.fromarray(small).resize((5 * WIDTH, 5 * HEIGHT)))
+    (quick,), (slow,) = find_in_photo(finder, large), finder.find(small)
+    truth = 5 * slow.landmarks
+    eyes_px = np.linalg.norm(truth[60] - truth[72])
+    assert np.linalg.norm(quick.landmarks - truth, axis=1).mean() < 0.05 * eyes_px

@@ -164,3 +164,12 @@ def test_a_resampled_video_has_as_many_frames_as_it_says(num_frames: int, fps: f
     frames = np.zeros((num_frames, 2, 2, 3), np.uint8)
     video = resampled(Video("a", num_frames, lambda i, k, n: frames[i::k][:n]), fps, 12.5)
     assert video.num_frames == len(video.read(0, 1, 100))
+
+
+def test_rates_of_ages_are_not_resampled(tmp_path: Path) -> None:
+    write_movie(tmp_path / "fake" / "a.mp4", 4)
+    write_movie(tmp_path / "real" / "a.mp4", 4, fps=20.0)
+    (tmp_path / "real" / "a.mp4.json").write_text('{"software": "stylefacev", "fps": 1e-10}')
+    sets = open_sides(str(tmp_path / "fake"), str(tmp_path / "real"), 4)
+    with pytest.raises(UsageError, match="too unlike"):
+        at_one_rate(sets, 9, RateOptions(resample=True))

@@ -56,9 +56,9 @@ def test_leavings_are_never_read_and_others_are_listed(tmp_path: Path) -> None:
     media = find_media(tmp_path, IMAGE_SUFFIXES)
     assert [path.name for path in media.paths] == ["a.png"]
     assert [(one.name, one.reason) for one in media.passed_over] == [
-        ("b.TIFF", "not a picture that is read here"),
+        ("b.TIFF", "not a picture that is read here: PNG, JPEG or WebP"),
         ("gone.png", NOT_REGULAR),
-        ("notes.json", "not a picture that is read here"),
+        ("notes.json", "not a picture that is read here: PNG, JPEG or WebP"),
     ]
     line = passed_over_line("x", media.passed_over * 2)
     assert line.startswith("x: 6 files not read: b.TIFF (not a picture") and "3 more" in line

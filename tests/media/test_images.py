@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import random
 import re
 import struct
@@ -12,10 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from stylefacev_cli.datasets.clip_maker import PrepareSettings, prepare_source
+from stylefacev_cli.datasets.footage_sources import Source
+from stylefacev_cli.datasets.videos import open_videos
 from stylefacev_cli.errors import DataError, StyleFaceVWarning
+from stylefacev_cli.generation.photo_crop import read_photo
+from stylefacev_cli.media import VideoSettings, read_frames, video_writer
 from stylefacev_cli.media.frames import GROUND
-from stylefacev_cli.media.images import MAX_PIXELS, open_image, read_image
+from stylefacev_cli.media.images import MAX_PIXELS, open_image, read_image, shrunk
 
+ODD_NAMES = ("p%03d", "p*", "[a]?", "-x", "concat:p001|p002", "file:p", "a\nb", "\x1b[31m")
 PACKAGE = Path(__file__).parents[2] / "stylefacev_cli"
 
 
@@ -171,7 +179,7 @@ def test_mutated_exif_ends_in_one_line(tmp_path: Path) -> None:
         fresh, rng = data.getvalue(), random.Random(0)
         begin = fresh.find(b"II*\0" if b"II*\0" in fresh else b"MM\0*")
         assert begin > 0
-        for _ in range(300):
+        for _ in range(int(os.environ.get("STYLEFACEV_FUZZ_EXAMPLES", "300"))):
             mutated = bytearray(fresh)
             for _ in range(rng.randint(1, 4)):
                 mutated[begin + rng.randrange(len(exif.tobytes()) - 6)] = rng.randrange(256)
@@ -195,3 +203,109 @@ def test_truncated_and_missing(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     with pytest.raises(DataError, match="cannot be read"), open_image(tmp_path / "empty.png"):
         pass
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "RGBA", "LA", "I;16"])
+@pytest.mark.parametrize("turn", [1, 6])
+def test_large_pictures_shrink_by_a_whole_number(tmp_path: Path, mode: str, turn: int) -> None:
+    exif = Image.Exif()
+    exif[0x112] = turn
+    if mode == "I;16":
+        whole = Image.fromarray(np.asarray(picture(90, 60).convert("L")).astype(np.uint16) * 257)
+    else:
+        whole = picture(90, 60).convert(mode)
+    whole.save(path := tmp_path / "a.png", exif=exif)
+    large, small = read_image(path), read_image(path, max_side_px=30)
+    assert small.shape == ((20, 30, 3) if turn == 1 else (30, 20, 3))
+    apart = np.abs(small.astype(int) - shrunk(large, 3).astype(int))
+    assert apart.mean() < 0.6
+    np.testing.assert_array_equal(read_image(path, max_side_px=90), large)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_large_jpegs_shrink_while_they_are_decoded(tmp_path: Path, mode: str) -> None:
+    picture(1000, 700).convert(mode).save(path := tmp_path / "a.jpg", quality=95)
+    small = read_image(path, max_side_px=240)  # a fifth: a quarter by the decoder, then a half
+    assert small.shape == (88, 125, 3)
+    again = Image.fromarray(read_image(path)).resize((125, 88), Image.Resampling.BOX)
+    assert np.abs(small.astype(int) - np.asarray(again).astype(int)).mean() < 2
+
+
+def test_shrunk_is_the_mean_of_blocks() -> None:
+    whole = np.random.default_rng(0).integers(0, 256, (1537, 20, 3), np.uint8)
+    np.testing.assert_array_equal(shrunk(whole, 3), np.asarray(Image.fromarray(whole).reduce(3)))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(path := tmp_path / "a.png")
+    with pytest.raises(DataError, match="not a regular file"):
+        read_image(path)
+
+
+def test_names_are_no_patterns(tmp_path: Path) -> None:
+    for number in range(3):
+        Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / f"p{number:03}.png")
+    for number, name in enumerate(ODD_NAMES):
+        Image.new("RGB", (8, 8), (number, 7, 9)).save(path := tmp_path / f"{name}.png")
+        assert read_image(path)[0, 0].tolist() == [number, 7, 9]
+        with contextlib.suppress(DataError):  # ffmpeg takes the first for a pattern, and is kept
+            assert [frame[0, 0].tolist() for frame in read_frames(path)] == [[number, 7, 9]]
+
+
+def test_names_of_videos_are_no_patterns(tmp_path: Path) -> None:
+    def write(path: Path, level: int) -> Path:
+        with video_writer(path, "mkv", VideoSettings(16, 16, 25, lossless=True)) as video:
+            video.write(np.full((16, 16, 3), level, np.uint8))
+        return path
+
+    for number in range(2):
+        write(tmp_path / f"p{number:03}.mkv", 255)
+    for number, name in enumerate(ODD_NAMES):
+        path = write(tmp_path / f"{name}.mkv", 10 * number)
+        assert [int(frame[0, 0, 0]) for frame in read_frames(path)] == [10 * number]
+
+
+def odd_photo(path: Path, kind: str) -> Path:
+    """A photo of a kind that a careless reader shows wrong; the path of its file."""
+    photo = picture()
+    exif = Image.Exif()
+    exif[0x112] = 6
+    path = path.with_suffix(".jpg" if kind == "CMYK" else ".webp" if kind == "animated" else ".png")
+    if kind == "turned":
+        photo.save(path, exif=exif)
+    elif kind == "profile":
+        photo.save(path, icc_profile=rotated_primaries())
+    elif kind == "16 bits":
+        Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257).save(path)
+    elif kind == "animated":
+        photo.save(path, save_all=True, append_images=[Image.new("RGB", photo.size)], lossless=True)
+    else:
+        (photo.quantize(128) if kind == "P" else photo.convert(kind)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["turned", "profile", "16 bits", "CMYK", "P", "animated"])
+def test_every_command_that_reads_photos_reads_them_alike(tmp_path: Path, kind: str) -> None:
+    """`invert` and `reenact` by `read_photo`, `eval` by folders, `data prepare` by its own."""
+    path = odd_photo(tmp_path / "a", kind)
+    frame = read_image(path)
+    colours = picture()
+    upright = colours.transpose(Image.Transpose.ROTATE_270) if kind == "turned" else colours
+    if kind == "16 bits":
+        upright = colours.convert("L").convert("RGB")
+    elif kind == "profile":  # whose red is green
+        upright = Image.merge("RGB", [colours.getchannel(name) for name in "GRB"])
+    apart = np.abs(frame.astype(int) - np.asarray(upright).astype(int)).mean()
+    assert apart < (12 if kind in ("CMYK", "P", "profile") else 1)
+    np.testing.assert_array_equal(read_photo(path), frame)
+    np.testing.assert_array_equal(open_videos(tmp_path).videos[0].read(0, 1, 1)[0], frame)
+    seen: list[np.ndarray] = []
+
+    class Finder:
+        def find(self, photo: np.ndarray) -> list[object]:
+            seen.append(photo)
+            return []
+
+    settings = PrepareSettings("images", size_px=16)
+    prepare_source(Source(path, path.name, "a"), settings, tmp_path, "set", Finder())  # type: ignore[arg-type]
+    np.testing.assert_array_equal(seen[0], frame)

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -196,3 +197,27 @@ def test_json_beside(tmp_path: Path) -> None:
 def test_absurd_settings(numbers: tuple[int, int, float]) -> None:
     with pytest.raises(UsageError):
         VideoSettings(*numbers)
+
+
+@pytest.mark.parametrize("format_name", ["mp4", "webm", "mkv", "gif"])
+def test_provenance_of_any_length(
+    tmp_path: Path, format_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """6,101 seeds of ten digits are longer than an argument of a program may be."""
+    frames = np.zeros((3, 16, 16, 3), np.uint8)
+
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / name
+        with video_writer(path, format_name, VideoSettings(16, 16, 25, text)) as video:
+            for frame in frames:
+                video.write(frame)
+        return path
+
+    text = json.dumps({"seeds": list(range(4_000_000_000, 4_000_020_000)), "odd": "a=b;#\\\n é"})
+    with av.open(str(write(f"long.{format_name}", text))) as container:
+        told = {name.lower(): value for name, value in container.metadata.items()}
+        assert told["comment"] == text
+        assert len(list(container.decode(video=0))) == 3
+    by_argument = write(f"a.{format_name}", text[:1000]).read_bytes()
+    monkeypatch.setattr("stylefacev_cli.media.formats._MAX_ARGUMENT_BYTES", 0)
+    assert write(f"b.{format_name}", text[:1000]).read_bytes() == by_argument

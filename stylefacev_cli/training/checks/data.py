@@ -152,6 +152,8 @@ def _check_factors(config: TrainingConfig, clips: ClipSet, stages: list[str]) ->
     columns, blocks = manifest.get("columns"), manifest.get("factor_blocks")
     names = columns.get("factors") if isinstance(columns, dict) else None
     pose = blocks.get("pose") if isinstance(blocks, dict) else None
+    if not isinstance(pose, list) or len(pose) != 2:
+        pose = None
     for stage in stages:
         section = getattr(config, stage)
         number, place = (getattr(section, key, None) for key in ("num_factors", "pose_factors"))
