@@ -26,7 +26,7 @@ from stylefacev_cli.weights.locate import MANIFEST_NAME
 from stylefacev_cli.weights.manifest import Manifest, refuse_absurd
 from stylefacev_cli.weights.untrusted.pickle_values import shown
 
-_MAX_CALLS = 100_000  # of torch while a network is built; the largest of ours makes some 6,000
+_MAX_CALLS = 30_000  # of torch while a network is built; the largest of ours makes some 6,000
 _KINDS: dict[str, tuple[Any, Any]] = {  # by network: its settings and its class
     "generator": (GeneratorConfig, Generator),
     "landmarks": (LandmarkDetectorConfig, LandmarkDetector),
