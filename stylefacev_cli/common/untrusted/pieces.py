@@ -7,6 +7,7 @@ one, costs no more memory than what is asked of it.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import weakref
@@ -123,7 +124,7 @@ class _PieceFile(io.RawIOBase):
     def seek(self, offset: int, whence: int = 0) -> int:
         base = (0, self.position, len(self.piece))[whence]
         if base + offset < 0:
-            raise ValueError("a place before the beginning")
+            raise OSError(errno.EINVAL, "a place before the beginning")  # `zipfile` tries that
         self.position = base + offset
         return self.position
 
