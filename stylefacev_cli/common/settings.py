@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 MAX_BYTES = 2**20
 MAX_NODES = 200_000  # values that a file stands for
+MAX_DEPTH = 100  # levels; a model trained from one trained from another … takes 4 each
 _MAX_REASON = 200
 _MAX_DIGITS = 40  # of a whole number
 _MAX_KEY_DIGITS = 9
@@ -177,12 +178,18 @@ class _StrictLoader(yaml.SafeLoader):
     """
 
     yaml_implicit_resolvers = {}  # noqa: RUF012
+    _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if getattr(event, "tag", None) is not None:
             raise yaml.YAMLError(f"tags ({event.tag[:40]}) are not allowed")
-        return super().compose_node(parent, index)
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"it is nested deeper than {MAX_DEPTH} levels")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def get_single_node(self) -> yaml.Node | None:
         node = super().get_single_node()

@@ -190,7 +190,8 @@ def _keep(stage: NetworkStage, place: Path) -> None:
     """Leave the networks of a stage for those after it."""
     state = stage.state_dict()
     kept = {"architecture": state["architecture"], "networks": state["networks"]}
-    CheckpointStore(place / stage.name / "checkpoints").save(0, {"stage": kept})
+    saved = {"step": 0, "used_s": 0.0, "bad_steps": 0, "stage": kept}
+    CheckpointStore(place / stage.name / "checkpoints").save(0, saved)
 
 
 def _step(stage: Stage, index: int, progress: float) -> None:

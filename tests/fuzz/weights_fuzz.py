@@ -9,6 +9,7 @@ fault stay in FOLDER. An audit hook sees whether anything was run, imported or o
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
 import json
 import resource
@@ -244,7 +245,7 @@ def _watch(folder: Path) -> None:
             _done.append(f"{event} {arguments!r}"[:120])
 
     for name in ("cp437", "latin-1", "raw_unicode_escape", "utf-8"):
-        b"".decode(name)  # looked for at their first use
+        codecs.lookup(name)  # they are imported at their first use
     sys.addaudithook(see)
 
 

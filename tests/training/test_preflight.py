@@ -271,7 +271,7 @@ def test_a_card_tells_what_was_trained(clip_folder: Path, tmp_path: Path) -> Non
         log = [{"step": 2, "images": 4, "images_per_s": 9.0, "l1": 0.5}, {"step": 3, "l1": 0.25}]
         lines = [*log, {"step": step, "held_out": {"error": 7.5}}]
         (tmp_path / stage / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    best = {"step": 2, "held_out": {"error": 6.5}, "stage": {}}
+    best = {"step": 2, "used_s": 9.0, "bad_steps": 0, "held_out": {"error": 6.5}, "stage": {}}
     write_checkpoint(tmp_path / "pose" / "checkpoints" / BEST_NAME, best)
     path = write_card(tmp_path, config, [clip_folder], saved, STAGES, "none")
     facts = yaml.safe_load((tmp_path / FACTS_NAME).read_text())

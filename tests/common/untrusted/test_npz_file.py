@@ -32,6 +32,11 @@ def test_arrays_are_those_of_numpy(tmp_path: Path) -> None:
             assert found[name].flags.writeable
 
 
+def test_a_file_without_arrays(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz")
+    assert read_npz(tmp_path / "a.npz") == {}
+
+
 def npy(header: str, data: bytes = b"") -> bytes:
     return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode() + data
 
