@@ -10,7 +10,7 @@ Source: StyleFaceV (2022), "Decomposing and recomposing pretrained StyleGAN3".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, islice, repeat
@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from stylefacev_cli.common.seeding import latent_of_seed, latents_of_seeds, noise_of_seed
-from stylefacev_cli.common.threads import each_alone, num_threads, one_thread
+from stylefacev_cli.common.threads import one_thread, samples_alone
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generators.interface import MAX_SEED as MAX_SEED
 from stylefacev_cli.generators.interface import as_pictures as as_pictures
@@ -136,8 +136,8 @@ class Model:
     ) -> Iterator[Frame]:
         """Make the frames of the video of a seed; memory does not grow with their number.
 
-        On a CPU the frames are bit for bit the same whatever `batch` and the number of threads are,
-        and a shorter video is the beginning of a longer one; on a GPU up to rounding. As in the
+        Poses are bit for bit the same whatever `batch`, the number of CPU threads and the length
+        are, frames up to rounding; a shorter video is the beginning of a longer one. As in the
         authors' sampling, frame 0 is the first frame taken apart and put together again:
         G(R(appearance, p_0)), not the frame itself. A model that lacks networks gives single frames
         (`num_frames=1`), and those are what its generator makes.
@@ -220,7 +220,8 @@ class Model:
     def first_frame(self, seed: int, truncation: float = 1.0) -> torch.Tensor:
         """The frame [1, 3, R, R] of a seed, before it is taken apart."""
         z = latent_of_seed(seed, self.networks.generator.config.z_dim)
-        return self.render(self.map(z, truncation))
+        with one_thread():  # what follows from it is the same with any number of them
+            return self.render(self.map(z, truncation))
 
     def person(self, seed: int, truncation: float = 1.0) -> Person:
         """The person of a seed."""
@@ -270,42 +271,34 @@ class Model:
 
     @property
     def default_batch(self) -> int:
-        """Frames rendered at once by default; on a CPU as many for each of its threads."""
-        size = max(1, min(_MAX_BATCH, _PIXELS_PER_BATCH // self.manifest.resolution**2))
-        threads = num_threads() if self.device.type == "cpu" else 1
-        return -(-size // threads) * threads
+        """Frames rendered at once by default."""
+        return max(1, min(_MAX_BATCH, _PIXELS_PER_BATCH // self.manifest.resolution**2))
 
     @torch.inference_mode()
     def map(self, z: torch.Tensor, truncation: float) -> torch.Tensor:
         """Z [N, z_dim] → ws [N, num_ws, w_dim]."""
         mapping = self.networks.generator.mapping
-        return self._alone(lambda one: mapping(one, truncation_psi=truncation), z.to(self.device))
+        return samples_alone(lambda one: mapping(one, truncation_psi=truncation), z.to(self.device))
 
     @torch.inference_mode()
     def render(self, ws: torch.Tensor, transforms: torch.Tensor | None = None) -> torch.Tensor:
         """Ws [N, num_ws, w_dim], placed by [N, 3, 3] if given → frames [N, 3, R, R] in [−1, 1]."""
-        synthesis, dtype = self.networks.generator.synthesis, self.dtype
-        if transforms is None:
-            frames = self._alone(lambda one: synthesis(one, conv_dtype=dtype), ws)
-        else:
-            frames = self._alone(
-                lambda one, place: synthesis(one, conv_dtype=dtype, transforms=place),
-                ws,
-                transforms,
-            )
+        frames: torch.Tensor = self.networks.generator.synthesis(
+            ws, conv_dtype=self.dtype, transforms=transforms
+        )
         return frames.clamp(-1, 1)
 
     @torch.inference_mode()
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
         """Frames [N, 3, R, R] → the appearance of each, which stays [N, C, 8, 8]."""
-        return self._alone(needed(self.networks.appearance, "appearance").encode, frames)
+        return samples_alone(needed(self.networks.appearance, "appearance").encode, frames)
 
     @torch.inference_mode()
     def extract_pose(self, frames: torch.Tensor) -> torch.Tensor:
         """Frames [N, 3, R, R] → landmark heatmaps → poses [N, 1, 8, 8]."""
         landmarks = needed(self.networks.landmarks, "landmarks")
         pose = needed(self.networks.pose, "pose")
-        return self._alone(lambda one: pose(landmarks((one + 1) / 2)), frames)  # sees [0, 1]
+        return samples_alone(lambda one: pose(landmarks((one + 1) / 2)), frames)  # sees [0, 1]
 
     def move(
         self, first_pose: torch.Tensor, motion_seed: int, stabiliser: DriftControl | None = None
@@ -334,8 +327,7 @@ class Model:
     def usual_poses(self) -> torch.Tensor:
         """Poses [32, 1, 8, 8] of the first seeds' frames: the places where faces usually are."""
         z_dim, size = self.networks.generator.config.z_dim, self.default_batch
-        starts = range(0, _USUAL_SEEDS, size)
-        seeds = [range(start, min(start + size, _USUAL_SEEDS)) for start in starts]
+        seeds = [range(start, start + size) for start in range(0, _USUAL_SEEDS, size)]
         poses = [
             self.extract_pose(self.render(self.map(latents_of_seeds(some, z_dim), 1.0)))
             for some in seeds
@@ -346,21 +338,7 @@ class Model:
     def recompose(self, appearance: torch.Tensor, poses: torch.Tensor) -> torch.Tensor:
         """Appearances [N, C, 8, 8], or one for all, in poses [N, 1, 8, 8] → ws of each."""
         recompose = needed(self.networks.appearance, "appearance").recompose
-        return self._alone(recompose, appearance, poses)
-
-    def _alone(self, network: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
-        """What a network makes of its inputs [N, …], or [1, …] for all, each sample for itself.
-
-        On a CPU a thread computes a sample, so that its last bits depend on nothing beside it.
-        """
-        if self.device.type != "cpu":
-            return network(*inputs)
-        count = max(map(len, inputs))
-
-        def made(i: int) -> torch.Tensor:  # copies: sums may depend on where in memory they begin
-            return network(*(x if len(x) == 1 else x[i : i + 1].clone() for x in inputs))
-
-        return torch.cat(each_alone(made, count))
+        return samples_alone(recompose, appearance, poses)
 
     @torch.inference_mode()
     def mix(self, ws: torch.Tensor, poses: torch.Tensor, mixes: Sequence[Mix]) -> torch.Tensor:

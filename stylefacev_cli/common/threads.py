@@ -96,6 +96,20 @@ def each_alone(work: Callable[[int], Result], count: int) -> list[Result]:
         return list(_single_threads(workers, os.getpid()).map(do, range(count)))
 
 
+def samples_alone(network: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
+    """What a network makes of inputs [N, …], or [1, …] for all: on a CPU each sample alone.
+
+    Its last bits then depend on nothing beside it, see `each_alone`; other devices get the batch.
+    """
+    if any(x.device.type != "cpu" for x in inputs):
+        return network(*inputs)
+
+    def made(i: int) -> torch.Tensor:  # copies: sums may depend on where in memory they begin
+        return network(*(x if len(x) == 1 else x[i : i + 1].clone() for x in inputs))
+
+    return torch.cat(each_alone(made, max(map(len, inputs))))
+
+
 @cache
 def _single_threads(workers: int, process: int) -> ThreadPoolExecutor:
     """A pool of this process, in whose threads torch uses no further ones."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from stylefacev_cli.common.threads import each_alone, one_thread
+from stylefacev_cli.common.threads import each_alone, one_thread, samples_alone
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +62,17 @@ def test_each_alone_nests_and_passes_errors_on() -> None:
     with pytest.raises(ValueError, match="0"):
         each_alone(fail, 3)
     assert torch.get_num_threads() == 2
+
+
+def test_samples_are_computed_one_by_one() -> None:
+    seen = []
+
+    def network(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        seen.append((len(x), len(y), x.data_ptr() % 64))
+        return x + y
+
+    x, y = torch.arange(6.0).view(3, 2), torch.ones(1, 2)
+    assert torch.equal(samples_alone(network, x, y), x + y)
+    assert seen == [(1, 1, 0)] * 3  # copies, which begin at a cache line
+    meta = torch.zeros(3, 2, device="meta")
+    assert samples_alone(network, meta, meta).shape == (3, 2) and seen[-1][:2] == (3, 3)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -211,7 +213,52 @@ def test_the_command_tells_what_is_wrong(
 
 
 def test_two_runs_do_not_write_one_set(tmp_path: Path) -> None:
-    dataset._write_manifest(tmp_path, SMALL)
     with locked(tmp_path / ".lock"), pytest.raises(StyleFaceVError, match="another run"):
         render_set(SMALL, tmp_path)
-    assert not (tmp_path / "index.jsonl").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]  # no manifest of the second
+
+
+def test_two_processes_that_begin_one_set_together(tmp_path: Path) -> None:
+    out, go = tmp_path / "set", tmp_path / "go"
+    script = f"""
+import time
+from pathlib import Path
+from stylefacev_cli.datasets.clips import ClipEntry
+from stylefacev_cli.errors import StyleFaceVError
+from stylefacev_cli.faces import dataset
+from stylefacev_cli.faces.render_request import RenderSettings
+
+def rendered(settings, folder, numbers, num_processes):
+    for number in numbers:
+        time.sleep(0.05)
+        entry = dataset._entry(settings, number)
+        for name in (entry.file, entry.labels):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
+        yield entry
+
+dataset._render_all, dataset.fetch_assets = rendered, lambda look: None
+import sys
+seed = int(sys.argv[1])
+settings = RenderSettings(8, num_frames=2, size_px=32, look="procedural", seed=seed)
+print("ready", flush=True)
+while not Path({str(go)!r}).exists():
+    time.sleep(0.001)
+try:
+    dataset.render_set(settings, {str(out)!r})
+except StyleFaceVError as error:
+    print(error)
+"""
+    runs = [
+        subprocess.Popen([sys.executable, "-c", script, seed], stdout=subprocess.PIPE, text=True)
+        for seed in ("1", "2")
+    ]
+    for one in runs:
+        assert one.stdout is not None and one.stdout.readline() == "ready\n"
+    go.touch()
+    told = [one.communicate(timeout=60)[0] for one in runs]
+    assert [one.returncode for one in runs] == [0, 0]
+    (won,) = (number for number, text in enumerate(told, start=1) if not text)
+    assert "another run is rendering into" in "".join(told) or "other settings" in "".join(told)
+    assert len((out / "index.jsonl").read_text().splitlines()) == 8
+    assert yaml.safe_load((out / "manifest.yaml").read_text())["settings"]["seed"] == won
