@@ -121,19 +121,22 @@ def twenty_pictures() -> list[torch.Tensor]:
     return [F.interpolate(one, (MESH_SIDE_PX, MESH_SIDE_PX), mode="bilinear") for one in pictures]
 
 
-@torch.inference_mode()
 def test_twenty_pictures_beside_litert(networks: FaceMeshNetworks) -> None:
     pytest.importorskip("ai_edge_litert.interpreter", reason="the extra litert")
-    for picture in twenty_pictures():
+    pictures = twenty_pictures()
+    assert len(pictures) in (17, 20)  # with scikit-image's photograph or without it
+    for picture in pictures:
         image = picture.permute(0, 2, 3, 1).contiguous().numpy()
         theirs = litert_outputs("face_landmarks_detector.tflite", image)
-        points, presence = networks.mesh.raw(picture)
+        with torch.inference_mode():
+            points, presence = networks.mesh.raw(picture)
         assert np.abs(points.numpy() - theirs["Identity"].reshape(1, -1)).max() <= MOST * 256
         assert abs(float(presence) - float(theirs["Identity_1"].reshape(()))) < 1e-3
         small = F.interpolate(picture, (128, 128), mode="bilinear") * 2 - 1
         theirs = litert_outputs(
             "face_detector.tflite", small.permute(0, 2, 3, 1).contiguous().numpy()
         )
-        scores, boxes = networks.boxes.raw(small)
+        with torch.inference_mode():
+            scores, boxes = networks.boxes.raw(small)
         assert np.abs(scores.numpy() - theirs["classificators"][..., 0]).max() < 1e-3
         assert np.abs(boxes.numpy() - theirs["regressors"]).max() <= MOST * 128
