@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from stylefacev_cli.common.threads import each_alone, one_thread, samples_alone
+from stylefacev_cli.common.threads import each_alone, one_thread, samples_alone, set_num_threads
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +78,23 @@ def test_samples_are_computed_one_by_one() -> None:
     assert seen == [(1, 1, 0)] * 3  # copies, which begin at a cache line
     meta = torch.zeros(3, 2, device="meta")
     assert samples_alone(network, meta, meta).shape == (3, 2) and seen[-1][:2] == (3, 3)
+
+
+# In a process of its own: only the first call of a process starts numba's threads.
+CODE = """
+import torch
+from stylefacev_cli.common.threads import num_threads, set_num_threads
+torch.get_num_threads()  # torch starts its threads
+set_num_threads(1)
+print(num_threads(), torch.get_num_threads())
+"""
+
+
+def test_the_first_call_holds_for_torch_too() -> None:
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1"]
+
+
+def test_at_least_one() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        set_num_threads(0)
