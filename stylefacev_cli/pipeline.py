@@ -18,9 +18,9 @@ from pathlib import Path
 
 import torch
 
-from stylefacev_cli.common.devices import choose_device as choose_device
 from stylefacev_cli.common.seeding import latent_of_seed, latents_of_seeds, noise_of_seed
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.generators.devices import choose_device as choose_device
 from stylefacev_cli.generators.interface import MAX_SEED as MAX_SEED
 from stylefacev_cli.generators.interface import as_pictures as as_pictures
 from stylefacev_cli.generators.interface import check_numbers

@@ -15,7 +15,7 @@ MAX_LINES = 400  # of a file of the package
 MAX_README_BYTES = 8000
 LARGE_ROOMS = {PACKAGE / "faces"}  # one small file a part of the face
 # Folders of tests that mirror no room: whole commands; helpers; data; other folders of the project.
-UNMIRRORED = {"end_to_end", "support", "data", "examples", "ci", "docs"}
+UNMIRRORED = {"end_to_end", "support", "data", "examples", "ci", "docs", "fuzz"}
 
 
 def rooms() -> list[Path]:

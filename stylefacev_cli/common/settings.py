@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 MAX_BYTES = 2**20
 MAX_NODES = 200_000  # values that a file stands for
+MAX_DEPTH = 100  # levels; a model trained from one trained from another … takes 4 each
 _MAX_REASON = 200
 _MAX_DIGITS = 40  # of a whole number
 _MAX_KEY_DIGITS = 9
@@ -177,12 +178,18 @@ class _StrictLoader(yaml.SafeLoader):
     """
 
     yaml_implicit_resolvers = {}  # noqa: RUF012
+    _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if getattr(event, "tag", None) is not None:
             raise yaml.YAMLError(f"tags ({event.tag[:40]}) are not allowed")
-        return super().compose_node(parent, index)
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"it is nested deeper than {MAX_DEPTH} levels")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def get_single_node(self) -> yaml.Node | None:
         node = super().get_single_node()
@@ -209,12 +216,16 @@ class _StrictLoader(yaml.SafeLoader):
             text = key.value
             if not isinstance(text, str):
                 raise yaml.YAMLError("a key must be a text")
-            if text in seen and text != "<<":
+            if text in seen:  # `<<` too: merging many takes time by their square
                 raise yaml.YAMLError(f"the key {_short(text)} is there twice")
             if key.tag.endswith(":int") and len(text) > _MAX_KEY_DIGITS:  # they can be made collide
                 raise yaml.YAMLError(f"the key {_short(text)} is too large a number")
             seen.add(text)
-        return super().construct_mapping(node, deep)
+        num_keys = len(node.value)
+        made: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        if len(made) != num_keys and "<<" not in seen:
+            raise yaml.YAMLError("a key is there twice, in two spellings")
+        return made
 
 
 _RESOLVED = {

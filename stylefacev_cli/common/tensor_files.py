@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from stylefacev_cli.common.files import write_file, writing
+from stylefacev_cli.common.untrusted.pieces import open_piece
+from stylefacev_cli.common.untrusted.safetensors_file import NotSafetensors, read_safetensors
 from stylefacev_cli.errors import IntegrityError, UsageError
 
 MAX_DESCRIPTION = 2**20  # characters
+_MAX_DEPTH = 32  # of a description, which is written into others; ours have up to 6 levels
 _MAX_NUMBER = 1e4  # poses, appearances and ws are of the order of 1
 
 F32 = NDArray[np.float32]
@@ -80,21 +82,12 @@ class TensorFile(NamedTuple):
         """
         if not path.is_file():
             raise UsageError(f"no such {self.kind}: {path}")
-        if path.stat().st_size > max_bytes:
-            raise IntegrityError(f"{path} is too large for a {self.kind}")
         try:
-            with safetensors.safe_open(path, framework="np") as file:
-                about = self._description(path, (file.metadata() or {}).get(self.key))
-                slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-                check(
-                    {
-                        name: Header(tuple(one.get_shape()), str(one.get_dtype()))
-                        for name, one in slices.items()
-                    },
-                    about,
-                )
-                tensors = {name: file.get_tensor(name) for name in slices}
-        except (safetensors.SafetensorError, OSError) as error:
+            file = read_safetensors(open_piece(path, max_bytes))
+            about = self._description(path, file.metadata.get(self.key))
+            check({name: Header(one.shape, one.kind) for name, one in file.entries.items()}, about)
+            tensors = {name: file.array(name) for name in file.entries}
+        except (NotSafetensors, OSError) as error:
             raise IntegrityError(f"{path} is no {self.kind}, or damaged: {error}") from error
         for name, numbers in tensors.items():
             if not np.isfinite(numbers).all() or np.abs(numbers).max(initial=0) > _MAX_NUMBER:
@@ -108,6 +101,22 @@ class TensorFile(NamedTuple):
             about = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise IntegrityError(f"{path}: its description is damaged") from error
+        if _depth(about) > _MAX_DEPTH:
+            raise IntegrityError(f"{path}: its description is nested too deeply")
         if not isinstance(about, dict) or about.get("format") != self.format:
             raise IntegrityError(f"{path}: not a {self.kind} of format {self.format}")
         return about
+
+
+def _depth(value: Any) -> int:
+    """Levels of containers in plain values, counted no further than matters."""
+    level, parts = 0, [value]
+    while parts and level <= _MAX_DEPTH:
+        containers = [part for part in parts if isinstance(part, dict | list)]
+        parts = [
+            item
+            for part in containers
+            for item in (part.values() if isinstance(part, dict) else part)
+        ]
+        level += bool(containers)
+    return level

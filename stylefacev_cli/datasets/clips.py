@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -30,7 +29,8 @@ from PIL import Image
 from stylefacev_cli.common.files import atomic_path
 from stylefacev_cli.common.hashing import sha256_of
 from stylefacev_cli.common.settings import read_yaml
-from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.common.untrusted.npz_file import read_npz
+from stylefacev_cli.errors import DataError, IntegrityError, UsageError
 from stylefacev_cli.media.images import open_image
 
 U8 = NDArray[np.uint8]
@@ -110,10 +110,8 @@ class Clip:
             return {}
         path = self.folder / self.entry.labels
         try:
-            # Opened here: numpy leaves the file open when it turns out to be no archive.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
+            return read_npz(path)
+        except IntegrityError as error:
             raise DataError(f"{path}: cannot be read as labels ({error})") from error
 
 

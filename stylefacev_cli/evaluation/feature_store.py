@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,16 +18,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from stylefacev_cli.common.files import write_file
-from stylefacev_cli.errors import StyleFaceVError
+from stylefacev_cli.common.untrusted.pieces import open_piece
+from stylefacev_cli.common.untrusted.safetensors_file import read_safetensors
+from stylefacev_cli.errors import IntegrityError, StyleFaceVError, StyleFaceVWarning
 from stylefacev_cli.weights.downloads.cache import assets_folder
 
-VERSION = 2  # of what is computed from the same key
+VERSION = 3  # of what is computed from the same key
 _KEY = "key"
 _FACTS = "facts"
+_SUM = "sha256"  # of the rows and the facts
 
 
 @dataclass
@@ -61,18 +64,28 @@ def features_folder() -> Path:
 
 
 def read_features(key: Mapping[str, Any]) -> Gathered | None:
-    """What was kept under a key; None if there is nothing that can be read."""
+    """What was kept under a key; None if there is nothing, or nothing that can be believed.
+
+    Of the latter a `StyleFaceVWarning` tells.
+    """
     text = _text(key)
+    path = _path(text)
     try:
-        with safe_open(_path(text), framework="numpy") as file:
-            facts = file.metadata() or {}
-            if facts.get(_KEY) != text:
-                return None
-            kept = json.loads(facts[_FACTS])
-            gathered = Gathered(file.get_tensor("rows"), **kept, cached=True)
-            return gathered if _is_sound(gathered, key) else None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError):
+        file = read_safetensors(open_piece(path))
+        facts = file.metadata
+        rows = file.array("rows")
+        if (facts.get(_KEY), facts.get(_SUM)) != (text, _checksum(rows, facts[_FACTS])):
+            raise ValueError("another key or checksum")
+        gathered = Gathered(rows, **json.loads(facts[_FACTS]), cached=True)
+        if not _is_sound(gathered, key):
+            raise ValueError("numbers that no features have")
+    except FileNotFoundError:
         return None
+    except (OSError, IntegrityError, KeyError, TypeError, ValueError, RecursionError):
+        told = f"{path.name} among the kept features is damaged: they are computed anew"
+        warnings.warn(told, StyleFaceVWarning, stacklevel=2)
+        return None
+    return gathered
 
 
 def _is_sound(gathered: Gathered, key: Mapping[str, Any]) -> bool:
@@ -100,13 +113,18 @@ def keep_features(key: Mapping[str, Any], gathered: Gathered) -> None:
         "too_short": gathered.too_short,
         "damaged": gathered.damaged,
     }
-    data = save(
-        {"rows": np.ascontiguousarray(gathered.rows, np.float32)},
-        metadata={_KEY: text, _FACTS: json.dumps(facts)},
-    )
+    rows, told = np.ascontiguousarray(gathered.rows, np.float32), json.dumps(facts)
+    data = save({"rows": rows}, metadata={_KEY: text, _FACTS: told, _SUM: _checksum(rows, told)})
     with contextlib.suppress(OSError, StyleFaceVError):
         features_folder().mkdir(parents=True, exist_ok=True)
         write_file(_path(text), data)
+
+
+def _checksum(rows: NDArray[Any], facts: str) -> str:
+    digest = hashlib.sha256(facts.encode())
+    digest.update(f"{rows.dtype} {rows.shape}".encode())
+    digest.update(np.ascontiguousarray(rows).data)
+    return digest.hexdigest()
 
 
 def _text(key: Mapping[str, Any]) -> str:

@@ -211,6 +211,9 @@ def _stored(key: Mapping[str, Any], videos: VideoSet) -> Gathered | None:
     names |= {video.name: video.name for video in videos.videos}  # version 0.1 kept these
     if stored is None or not names.keys() >= set(stored.videos):
         return None
+    told_of = len(set(stored.videos)) + stored.too_short + len(stored.damaged)
+    if len(stored.rows) < key["count"] and told_of != len(videos):
+        return None  # fewer features than asked for, though not all videos were looked at
     return stored.renamed(names)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylefacev_cli.common.files import atomic_path
-from stylefacev_cli.errors import StyleFaceVError
+from stylefacev_cli.common.untrusted.npz_file import read_npz
+from stylefacev_cli.errors import IntegrityError, StyleFaceVError, StyleFaceVWarning
 from stylefacev_cli.faces.assets import assets_folder
 
 NUM_KEPT = 4
 KEPT_S = 24 * 3600.0
+_MAX_BYTES = 2**31  # of the arrays of a kind; the largest has 0.2 GB
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -34,14 +37,19 @@ def has_derived(kind: str, key: str) -> bool:
 
 
 def read_derived(kind: str, key: str) -> Arrays | None:
-    """The arrays kept under a kind and key, by name; None where there are none."""
+    """The arrays kept under a kind and key, by name; None where there are none, or damaged ones.
+
+    Of the latter a `StyleFaceVWarning` tells.
+    """
     path = _path_of(kind, key)
     with contextlib.suppress(OSError):  # not there, or a folder that is shared read-only
         os.utime(path)  # its time of change says when it was last used
+    if not path.is_file():
+        return None
     try:
-        with np.load(path) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (FileNotFoundError, NotADirectoryError):
+        return read_npz(path, _MAX_BYTES)
+    except IntegrityError as error:
+        warnings.warn(f"{error}; it is made anew", StyleFaceVWarning, stacklevel=2)
         return None
 
 

@@ -18,7 +18,7 @@ from stylefacev_cli.weights.manifest import Manifest
 
 SUFFIX = ".safetensors"
 MAX_TRACK_FRAMES = 200_000  # two hours at 25 frames a second
-MAX_FPS = 1000.0
+MIN_FPS, MAX_FPS = 1e-3, 1000.0  # a picture in a quarter of an hour; a fast camera
 _FILE = TensorFile("pose track", "stylefacev_track", format=1)
 _SHAPES: dict[str, tuple[int, ...]] = {"poses": (1, 8, 8), "key_points": (14, 2)}
 _MAX_BYTES = MAX_TRACK_FRAMES * 4 * (64 + 28) + 2 * MAX_DESCRIPTION
@@ -141,7 +141,7 @@ def _check_headers(path: Path, headers: Headers) -> None:
 
 def _check_values(path: Path, about: Mapping[str, Any]) -> None:
     fps, space, loops = (about.get(key) for key in ("fps", "pose_space", "loops"))
-    if not isinstance(fps, int | float) or isinstance(fps, bool) or not 0 < fps <= MAX_FPS:
+    if not isinstance(fps, int | float) or isinstance(fps, bool) or not MIN_FPS <= fps <= MAX_FPS:
         raise IntegrityError(f"{path}: {str(fps)[:20]} frames a second cannot be")
     origin = about.get("origin")
     if not (isinstance(space, str) and isinstance(loops, bool) and isinstance(origin, dict)):

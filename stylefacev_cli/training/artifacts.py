@@ -10,14 +10,15 @@ import torch
 from torch import nn
 
 from stylefacev_cli.common.settings import build
-from stylefacev_cli.errors import DataError
+from stylefacev_cli.errors import DataError, IntegrityError, UsageError
 from stylefacev_cli.networks.stylefacev.appearance import AppearanceConfig, AppearanceRecomposer
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector, LandmarkDetectorConfig
 from stylefacev_cli.networks.stylefacev.motion import MotionSampler, MotionSamplerConfig
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractor, PoseExtractorConfig
 from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.training.engine.best import BEST_NAME
-from stylefacev_cli.training.engine.checkpoint import CheckpointStore, read_checkpoint
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore, applying, read_state
+from stylefacev_cli.weights.architectures import allocating_at_most
 from stylefacev_cli.weights.bundle import Networks, load_bundle, needed, save_bundle
 
 _DETECTORS = {"detector": "landmarks", "landmarks": "detector"}
@@ -50,7 +51,7 @@ def checkpoint_of(checkpoints: Checkpoints, stage: str) -> dict[str, Any] | None
     folder = checkpoints.run / stage / "checkpoints"
     best = folder / BEST_NAME
     if checkpoints.use == "best" and best.exists():
-        return read_checkpoint(best)
+        return read_state(best)
     return CheckpointStore(folder).load_newest()
 
 
@@ -100,9 +101,18 @@ def load_network(
             f"{checkpoints.run} has no trained {stages[-1]} yet: `stylefacev train {stages[-1]}`"
         )
     stage, state = found
-    config = build(config_type, state["architecture"][architecture], f"{stage}.{architecture}")
-    network = network_type(config)
-    network.load_state_dict(state["networks"][key or architecture], strict=True)
+    where = checkpoints.run / stage
+    with applying(f"{where}: its checkpoint"):
+        settings, weights = state["architecture"][architecture], state["networks"]
+        weights = weights[key or architecture]
+        num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+        try:
+            config = build(config_type, settings, f"{stage}.{architecture}")
+        except UsageError as error:
+            raise IntegrityError(f"{where}: its checkpoint is damaged: {error}") from error
+        with allocating_at_most(4 * num_bytes + 2**24, where):
+            network = network_type(config)
+        network.load_state_dict(weights, strict=True)
     return network.eval().requires_grad_(False)
 
 

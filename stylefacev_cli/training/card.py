@@ -20,8 +20,8 @@ from stylefacev_cli.common.settings import read_yaml, to_plain
 from stylefacev_cli.datasets.clips import INDEX_NAME, MANIFEST_NAME, ClipSet
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.training.artifacts import Checkpoints, checkpoint_of
-from stylefacev_cli.training.engine.best import BEST_NAME
-from stylefacev_cli.training.engine.checkpoint import CheckpointStore, read_checkpoint
+from stylefacev_cli.training.engine.best import BEST_NAME, held_out_of
+from stylefacev_cli.training.engine.checkpoint import CheckpointStore, read_state
 from stylefacev_cli.training.settings import TrainingConfig
 from stylefacev_cli.version import __version__
 from stylefacev_cli.weights.manifest import read_manifest
@@ -156,8 +156,8 @@ def stages_of(
             "held_out": held_out,
         }
         if best.exists():
-            state = read_checkpoint(best)
-            facts[name]["best"] = {"step": state["step"], **state["held_out"]}
+            state = read_state(best)
+            facts[name]["best"] = {"step": state["step"], **held_out_of(state, best)}
     return facts
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
@@ -31,6 +35,7 @@ from stylefacev_cli.weights.manifest import Manifest
 from stylefacev_cli.weights.manifest_checks import refuse_absurd
 from stylefacev_cli.weights.untrusted.pickle_values import shown
 
+_MAX_CALLS = 30_000  # of torch while a network is built; the largest of ours makes some 6,000
 _NETWORKS: dict[str, tuple[Any, Any]] = {  # by network: its settings and its class
     "generator": (GeneratorConfig, Generator),
     "landmarks": (LandmarkDetectorConfig, LandmarkDetector),
@@ -43,6 +48,12 @@ _NETWORKS: dict[str, tuple[Any, Any]] = {  # by network: its settings and its cl
     "stylegan_v": (StyleGanVConfig, StyleGanV),
     "digan": (DiganConfig, Digan),
 }
+
+
+_NO_NETWORK = (  # what layers raise when they are given settings that no network has
+    *(ArithmeticError, AssertionError, LookupError, MemoryError, RuntimeError),
+    *(TypeError, ValueError),
+)
 
 
 def read_configs(manifest: Manifest) -> dict[str, Any]:
@@ -136,9 +147,9 @@ def build_network(network: str, config: Any, num_bytes: int, path: Path) -> nn.M
     """
     try:
         # Each stored number takes two bytes or more; building needs a few copies of it.
-        with _allocating_at_most(num_bytes * 4 + 2**24, path):
+        with allocating_at_most(num_bytes * 4 + 2**24, path), np.errstate(all="ignore"):
             module: nn.Module = _NETWORKS[network][1](config)
-    except (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError) as error:
+    except _NO_NETWORK as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise IntegrityError(
             f"no network can have the architecture of {path.name}: {reason}"
@@ -169,28 +180,47 @@ def listed(names: list[str], most: int = 5) -> str:
 
 
 class _Counter(TorchFunctionMode):
-    """Counts the elements of the tensors that are made."""
+    """Counts the elements of the tensors that are made, those of a call before it is made."""
 
     def __init__(self, most: int, path: Path) -> None:
         super().__init__()
-        self.left, self.path = most, path
+        self.most, self.left, self.path = most, most, path
+        self.calls_left = _MAX_CALLS
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
+        self.calls_left -= 1
+        if self.calls_left < 0 or _num_asked(getattr(func, "__name__", ""), args) > self.most:
+            self.refuse()
         result = func(*args, **(kwargs or {}))
         if isinstance(result, torch.Tensor):
             self.left -= result.numel()
             if self.left < 0:
-                raise IntegrityError(
-                    f"the architecture of {self.path.stem} is larger than {self.path}: damaged"
-                )
+                self.refuse()
         return result
+
+    def refuse(self) -> NoReturn:
+        """End the building."""
+        raise IntegrityError(
+            f"the architecture of {self.path.stem} is larger than {self.path}: damaged"
+        )
+
+
+def _num_asked(name: str, args: tuple[Any, ...]) -> int:
+    """Elements that a call can make: of the joined shapes of tensors, or of the sizes it names."""
+    shapes = [value.shape for value in args if isinstance(value, torch.Tensor)]
+    joined = math.prod(max(side) for side in zip_longest(*map(reversed, shapes), fillvalue=1))
+    others = [value for value in args if not isinstance(value, torch.Tensor)]
+    sizes = others[0] if others and isinstance(others[0], tuple | list) else others
+    numbers = [size for size in sizes if type(size) is int]
+    named = math.prod(numbers) if numbers else 0
+    return max(joined if shapes else 0, named**2 if name == "eye" else named)
 
 
 @contextmanager
-def _allocating_at_most(num_elements: int, path: Path) -> Iterator[None]:
-    """Stop a network that is far larger than its file, before it takes all memory.
+def allocating_at_most(num_elements: int, path: Path) -> Iterator[None]:
+    """Stop the making of a network that is far larger than its file, before it takes all memory.
 
     One thread: what is drawn here is overwritten at once, and threads waiting for each other in the
     many small operations can take seconds on a busy machine.
@@ -198,7 +228,8 @@ def _allocating_at_most(num_elements: int, path: Path) -> Iterator[None]:
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with _Counter(num_elements, path):
+        with _Counter(num_elements, path), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of settings that make empty layers
             yield
     finally:
         torch.set_num_threads(num_threads)

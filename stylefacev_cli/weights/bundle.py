@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import safetensors
 import torch
 import yaml
 from safetensors.torch import save
@@ -22,6 +21,8 @@ from torch import nn
 
 from stylefacev_cli.common.files import write_atomic
 from stylefacev_cli.common.settings import to_plain
+from stylefacev_cli.common.untrusted.pieces import open_piece
+from stylefacev_cli.common.untrusted.safetensors_file import NotSafetensors, read_safetensors
 from stylefacev_cli.errors import (
     IntegrityError,
     MissingWeightsError,
@@ -57,6 +58,13 @@ _HALF_MIN_ELEMENTS = 4096
 _STORED_TYPES = {  # of the safetensors format, by the type that the network wants
     torch.float32: ("F32", "F16", "BF16"),
     torch.int64: ("I64",),
+}
+
+_TYPES = {
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
 }
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
@@ -271,23 +279,24 @@ def _load_weights(module: nn.Module, path: Path) -> None:
     """Load the weights of a network; names, shapes and types are checked before any number."""
     expected = module.state_dict()
     try:
-        with safetensors.safe_open(path, framework="pt", device="cpu") as file:
-            stored_names = set(file.keys())
-            check_names(set(expected), stored_names, path)
-            for name, tensor in expected.items():
-                header = file.get_slice(name)
-                shape, kind = tuple(header.get_shape()), header.get_dtype()
-                if shape != tuple(tensor.shape):
-                    raise IntegrityError(
-                        f"{path}: {name} is {list(shape)}, "
-                        f"but the architecture makes it {list(tensor.shape)}"
-                    )
-                if kind not in _STORED_TYPES[tensor.dtype]:
-                    raise IntegrityError(f"{path}: {name} has the type {kind}")
-            for name, tensor in expected.items():
-                stored = file.get_tensor(name)
-                if not stored.isfinite().all():
-                    raise IntegrityError(f"{path}: {name} holds numbers that are not finite")
-                tensor.copy_(stored)  # the state dict shares its memory with the network
-    except (safetensors.SafetensorError, OSError) as error:
+        entries = read_safetensors(open_piece(path)).entries
+    except (NotSafetensors, OSError) as error:
         raise IntegrityError(f"cannot read {path}: {error}; fetch it again") from error
+    check_names(set(expected), set(entries), path)
+    for name, tensor in expected.items():
+        entry = entries[name]
+        if entry.shape != tuple(tensor.shape):
+            raise IntegrityError(
+                f"{path}: {name} is {list(entry.shape)}, "
+                f"but the architecture makes it {list(tensor.shape)}"
+            )
+        if entry.kind not in _STORED_TYPES[tensor.dtype]:
+            raise IntegrityError(f"{path}: {name} has the type {entry.kind}")
+    for name, tensor in expected.items():
+        entry = entries[name]
+        if not entry.data.length:
+            continue
+        stored = torch.frombuffer(entry.data.read(), dtype=_TYPES[entry.kind])
+        if not stored.isfinite().all():
+            raise IntegrityError(f"{path}: {name} holds numbers that are not finite")
+        tensor.copy_(stored.view(entry.shape))  # the state dict shares its memory with the network

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stylefacev_cli.common.tensor_files import F32, MAX_DESCRIPTION, Headers, TensorFile
 from stylefacev_cli.errors import IntegrityError, UsageError
 from stylefacev_cli.networks.stylefacev.pose import POSE_SIZE
@@ -23,6 +25,8 @@ from stylefacev_cli.weights.manifest import Manifest
 SUFFIX = ".safetensors"
 PLACEMENT = 4  # turn in rad, right and down in widths of the image, logarithm of the zoom
 MAX_RANK = 64
+# Of a placement: more than a whole turn, some widths of the image, a zoom by 150 or to 1/150.
+_MAX_PLACEMENT = np.array([7.0, 8.0, 8.0, 5.0], np.float32)
 _MAX_BYTES = 2**26 + 2 * MAX_DESCRIPTION
 _MAX_SIDE = 2**15  # of a matrix of a tuned layer
 _FILE = TensorFile("latent file", "stylefacev_latent", format=1)
@@ -97,6 +101,8 @@ def read_latent(path: Path, manifest: Manifest) -> Latent:
         _check_headers(path, headers, manifest)
 
     tensors, about = _FILE.read(path, _MAX_BYTES, check)
+    if (np.abs(tensors["placement"]) > _MAX_PLACEMENT).any():
+        raise IntegrityError(f"{path}: placement turns, shifts or zooms further than any photo")
     layers = sorted({match[1] for match in map(_TUNED.fullmatch, tensors) if match})
     return Latent(
         appearance=tensors["appearance"],

@@ -108,7 +108,7 @@ def model_facts(folder: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {"name": folder.name, "kind": "model", "role": "model"}
     try:
         manifest = read_manifest(folder, any_kind=True)
-    except IntegrityError as error:
+    except (IntegrityError, MissingWeightsError) as error:
         damaged = {"state": "damaged", "bytes": None, "licence": "?", "non_commercial": False}
         return facts | damaged | {"path": str(folder), "files": [], "reason": str(error)}
     state = "present"

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stylefacev_cli.errors import StyleFaceVWarning
 from stylefacev_cli.evaluation import feature_store
 from stylefacev_cli.evaluation.feature_store import Gathered, keep_features, read_features
 
@@ -48,4 +49,17 @@ def test_what_is_kept_is_read() -> None:
 )
 def test_poisoned_features_are_as_good_as_none(changes: dict[str, Any]) -> None:
     keep_features(KEY, gathered(**changes))
-    assert read_features(KEY) is None
+    with pytest.warns(StyleFaceVWarning, match="among the kept features is damaged: they are"):
+        assert read_features(KEY) is None
+
+
+def test_every_changed_byte_is_found() -> None:
+    keep_features(KEY, gathered())
+    (path,) = feature_store.features_folder().iterdir()
+    data = path.read_bytes()
+    for at in range(0, len(data), 7):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with pytest.warns(StyleFaceVWarning, match="is damaged"):
+            assert read_features(KEY) is None
+    path.write_bytes(data)
+    assert read_features(KEY) is not None

@@ -17,7 +17,7 @@ from PIL import Image
 from stylefacev_cli.common.listener import LogListener
 from stylefacev_cli.common.processes import Processes
 from stylefacev_cli.datasets.videos import ClipRule, ItemRule, open_videos
-from stylefacev_cli.errors import DataError
+from stylefacev_cli.errors import DataError, StyleFaceVWarning
 from stylefacev_cli.evaluation.feature_store import features_folder
 from stylefacev_cli.evaluation.session import EvalSession
 
@@ -107,7 +107,8 @@ def test_changed_content_and_damaged_features_are_noticed(folder: Path, home: Pa
     gather(folder, Reader())
     (stored,) = features_folder().glob("*.safetensors")
     stored.write_bytes(stored.read_bytes()[:-7])
-    assert not gather(folder, Reader()).cached
+    with pytest.warns(StyleFaceVWarning, match="is damaged: they are computed anew"):
+        assert not gather(folder, Reader()).cached
     Image.new("RGB", (16, 16), (200, 0, 0)).save(folder / "0" / "03.png")
     changed = gather(folder, Reader())
     assert not changed.cached and changed.rows[0, 0] > 20

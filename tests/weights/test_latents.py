@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,17 @@ def test_wrong_files(tmp_path: Path, manifest: Manifest, monkeypatch: pytest.Mon
         read_latent(path, manifest)
     write_latent(path, latent_of(manifest))
     monkeypatch.setattr(latents, "_MAX_BYTES", 100)
-    with pytest.raises(IntegrityError, match="too large"):
+    with pytest.raises(IntegrityError, match="more than any file of its kind"):
+        read_latent(path, manifest)
+
+
+@pytest.mark.parametrize("placement", [(9, 0, 0, 0), (0, -9, 0, 0), (0, 0, 0, -1e4)])
+def test_placements_that_no_photo_has(
+    tmp_path: Path, manifest: Manifest, placement: tuple[float, ...]
+) -> None:
+    path = tmp_path / "l.safetensors"
+    write_latent(path, replace(latent_of(manifest), placement=np.array(placement, np.float32)))
+    with pytest.raises(IntegrityError, match="further than any photo"):
         read_latent(path, manifest)
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+MAX_TAPS = 1024  # those of the released generators have 12 and 24
+
 
 def design_lowpass_filter(
     num_taps: int, cutoff: float, width: float, sampling_rate: float, *, radial: bool = False
@@ -28,9 +30,14 @@ def design_lowpass_filter(
     Returns:
         None for one tap; [num_taps] float32, to be used along both axes; or, if radial,
         [num_taps, num_taps] float32.
+
+    Raises:
+        ValueError: it would be longer than any.
     """
     if num_taps == 1:
         return None
+    if num_taps > MAX_TAPS:
+        raise ValueError(f"a filter of {num_taps} taps is longer than {MAX_TAPS}")
     axis = (np.arange(num_taps) - (num_taps - 1) / 2) / sampling_rate
     window = np.kaiser(num_taps, kaiser_beta(num_taps, width / (sampling_rate / 2)))
     if not radial:  # ideal low-pass: h(t) = 2 f_c sinc(2 f_c t)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stylefacev_cli.common.distributed import process_index, wait_for_all
-from stylefacev_cli.errors import DataError
+from stylefacev_cli.errors import DataError, IntegrityError
 from stylefacev_cli.networks.stylefacev.landmarks import LandmarkDetector
 from stylefacev_cli.networks.stylefacev.pose import PoseExtractor
 from stylefacev_cli.training.batches.clip_frames import Frames
@@ -85,11 +85,34 @@ def _kept_poses(
             digest.update(value.cpu().numpy().tobytes())
     key = digest.hexdigest()
     if path.exists():
-        saved = read_checkpoint(path)
-        if saved["key"] == key:
-            return PoseTracks(saved["poses"], saved["spans"].numpy())
+        saved = _saved_tracks(path, key)
+        if saved is not None:
+            return saved
     tracks = extract_poses(frames, detector, pose_extractor, min_frames)
     path.parent.mkdir(parents=True, exist_ok=True)
     spans = torch.from_numpy(tracks.spans)
     write_checkpoint(path, {"key": key, "poses": tracks.poses, "spans": spans})
     return tracks
+
+
+def _saved_tracks(path: Path, key: str) -> PoseTracks | None:
+    """The tracks of a file, where they are of this key and whole: each clip's rows are there."""
+    try:
+        saved = read_checkpoint(path)
+    except IntegrityError:
+        return None
+    poses, spans = saved.get("poses"), saved.get("spans")
+    if saved.get("key") != key or not isinstance(poses, Tensor) or not isinstance(spans, Tensor):
+        return None
+    is_whole = (
+        poses.dtype == torch.float32
+        and poses.ndim == 2
+        and bool(poses.isfinite().all())
+        and spans.dtype == torch.int64
+        and spans.ndim == 2
+        and spans.shape[1:] == (2,)
+        and len(spans) > 0
+        and bool((spans[:, 0] >= 0).all() and (spans[:, 1] > 0).all())
+        and int(spans.sum(1).max()) <= len(poses)
+    )
+    return PoseTracks(poses, spans.numpy()) if is_whole else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from stylefacev_cli.common.listener import Listener
 from stylefacev_cli.errors import IntegrityError
-from stylefacev_cli.training.engine.checkpoint import read_checkpoint, write_checkpoint
+from stylefacev_cli.training.engine.checkpoint import read_state, write_checkpoint
 
 BEST_NAME = "best.ckpt"
 WHICH = ("newest", "best")
@@ -27,6 +28,20 @@ class Measure:
         return value > than if self.higher_is_better else value < than
 
 
+def held_out_of(state: dict[str, Any], path: Path) -> dict[str, float]:
+    """The numbers of the validation by which a checkpoint was kept.
+
+    Raises:
+        IntegrityError: it has none.
+    """
+    numbers = state.get("held_out")
+    if not isinstance(numbers, dict) or not all(
+        isinstance(name, str) and isinstance(value, int | float) for name, value in numbers.items()
+    ):
+        raise IntegrityError(f"{path} is damaged: it lacks the numbers of its validation")
+    return numbers
+
+
 class BestCheckpoint:
     """Keeps `best.ckpt` in the folder of a stage's checkpoints; its state holds its numbers."""
 
@@ -42,7 +57,8 @@ class BestCheckpoint:
         self._value: float | None = None
         if measure is not None and self._path.exists():
             try:
-                self._value = read_checkpoint(self._path)["held_out"].get(measure.name)
+                value = held_out_of(read_state(self._path), self._path).get(measure.name)
+                self._value = value if value is None or math.isfinite(value) else None
             except IntegrityError as error:
                 listener.note(f"{error}; the next validation makes a new one")
 

@@ -1,16 +1,20 @@
 """Checkpoints of a training stage: atomic, checksummed, a few kept, damaged ones passed over.
 
 One file a checkpoint, `step-000001234.ckpt`: eight magic bytes, the SHA-256 of the rest, then
-`torch.save` of the state. It is read with `weights_only=True`, so it can hold tensors and plain
-containers only.
+`torch.save` of the state. It is read as files of strangers are, by a reader that runs nothing:
+tensors and plain containers come out, and their forms are checked.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import math
 import os
 import random
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +24,22 @@ import torch
 
 from stylefacev_cli.common.files import atomic_path
 from stylefacev_cli.common.listener import Listener
+from stylefacev_cli.common.untrusted.pieces import open_piece
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError
+from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused, shown
+from stylefacev_cli.weights.untrusted.stored_tensor import StoredTensor
+from stylefacev_cli.weights.untrusted.torch_zip import read_torch_zip
 
 MAGIC = b"SFVCKPT1"
 DIGEST_BYTES = 32
+_MAX_FILE_BYTES = 2**36  # of networks, averages and optimisers of any size that one machine trains
+_MAX_ENTRIES = 40_000  # tensors; those of the largest stage have some 4,000
+_MAX_STEPS = 4_000_000  # of the pickle machine: some 30 a tensor
+_MAX_STEP = 10**12
+_MAX_DEPTH = 32
+_STEP_NAME = re.compile(r"step-[0-9]{9,}\.ckpt")
+_NO_STATE = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError)
+_NO_STATE += (RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -69,7 +85,7 @@ class CheckpointStore:
         paths = self.paths()
         for path in reversed(paths):
             try:
-                return read_checkpoint(path)
+                return read_state(path)
             except IntegrityError as error:
                 if listener is not None:
                     listener.note(f"{error}; trying the checkpoint before it")
@@ -108,25 +124,111 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint after checking its hash.
+    """Read a checkpoint after checking its hash; plain values and tensors come out.
 
     Raises:
         IntegrityError: the file is cut off, altered or no checkpoint at all.
     """
     try:
-        content = path.read_bytes()
+        content = open_piece(path, _MAX_FILE_BYTES)
     except OSError as error:
         raise IntegrityError(f"cannot read {path}: {error.strerror}") from error
     start = len(MAGIC) + DIGEST_BYTES
-    if len(content) < start or not content.startswith(MAGIC):
+    head = bytes(content.read(0, start))
+    if len(head) < start or not head.startswith(MAGIC):
         raise IntegrityError(f"{path} is no training checkpoint")
-    payload = memoryview(content)[start:]
-    if hashlib.sha256(payload).digest() != content[len(MAGIC) : start]:
+    payload, digest = content.part(start, len(content) - start), hashlib.sha256()
+    for block in payload.blocks():
+        digest.update(block)
+    if digest.digest() != head[len(MAGIC) :]:
         raise IntegrityError(f"{path} is damaged (its checksum does not fit)")
-    state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    try:
+        found = read_torch_zip(path, payload, max_entries=_MAX_ENTRIES, max_steps=_MAX_STEPS)
+        state = _loaded(found, 0)
+    except PickleRefused as error:
+        raise IntegrityError(f"{path} holds no training state: {error}") from error
     if not isinstance(state, dict):
         raise IntegrityError(f"{path} holds no training state")
     return state
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read the checkpoint of a stage; what every stage's has was found to be what it should be.
+
+    Raises:
+        IntegrityError: it is damaged, or was not written by a training.
+    """
+    state = read_checkpoint(path)
+    told = _what_is_wrong(state, path.name)
+    if told is not None:
+        raise IntegrityError(f"{path} is damaged: {told}")
+    return state
+
+
+@contextlib.contextmanager
+def applying(what: str) -> Iterator[None]:
+    """Turn what networks and optimisers say of a state of another form into one clear line.
+
+    Args:
+        what: the checkpoint, for the message.
+
+    Raises:
+        IntegrityError: the state does not fit.
+    """
+    try:
+        yield
+    except _NO_STATE as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise IntegrityError(
+            f"{what} does not fit what it is loaded into ({reason}): delete it, or train into "
+            "another --out"
+        ) from error
+
+
+def _loaded(value: object, depth: int) -> object:
+    """Tensors of plain containers, read."""
+    if depth > _MAX_DEPTH:
+        raise PickleRefused("it is nested too deeply")
+    if isinstance(value, StoredTensor):
+        return value.load()
+    if isinstance(value, dict):
+        return {key: _loaded(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_loaded(item, depth + 1) for item in value]
+    if isinstance(value, tuple):
+        return tuple(_loaded(item, depth + 1) for item in value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise PickleRefused(f"it holds a {type(value).__name__}")
+
+
+def _what_is_wrong(state: dict[str, Any], name: str) -> str | None:
+    """Why a state is none that a stage has written; None if it may be."""
+    step, used_s, skipped = (state.get(key) for key in ("step", "used_s", "bad_steps"))
+    if type(step) is not int or not 0 <= step <= _MAX_STEP:
+        return "its step is no number of steps"
+    if _STEP_NAME.fullmatch(name) and name != f"step-{step:09d}.ckpt":
+        return f"it is of step {step}, not of that in its name"
+    if not isinstance(used_s, int | float) or not 0 <= used_s < math.inf:
+        return "its time of training is no number of seconds"
+    if type(skipped) is not int or not 0 <= skipped <= _MAX_STEP:
+        return "its number of skipped steps cannot be"
+    if not isinstance(state.get("stage"), dict):
+        return "it lacks the state of its stage"
+    for key, weights in _section(state["stage"], "networks").items():
+        if not isinstance(weights, dict):
+            return f"its network {shown(key)} has no weights"
+        for where, tensor in weights.items():
+            if not isinstance(tensor, torch.Tensor):
+                return f"{shown(where)} of its network {shown(key)} is no tensor"
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                return f"{shown(where)} of its network {shown(key)} is not finite"
+    return None
+
+
+def _section(state: dict[str, Any], key: str) -> dict[str, Any]:
+    section = state.get(key)
+    return section if isinstance(section, dict) else {}
 
 
 def random_states() -> dict[str, Any]:

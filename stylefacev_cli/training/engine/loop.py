@@ -34,6 +34,7 @@ from stylefacev_cli.training.engine.best import BestCheckpoint
 from stylefacev_cli.training.engine.budget import Budget, Clock
 from stylefacev_cli.training.engine.checkpoint import (
     CheckpointStore,
+    applying,
     random_states,
     restore_random_states,
 )
@@ -278,7 +279,8 @@ class _StageRun:
             )
         if state is None:
             return 0, 0.0, 0
-        self._stage.load_state_dict(state["stage"])
-        restore_random_states(state["random"])
+        with applying(f"{name}: the checkpoint of step {state['step']}"):
+            self._stage.load_state_dict(state["stage"])
+            restore_random_states(state["random"])
         self._listener.note(f"{name}: resumed from step {state['step']}")
         return int(state["step"]), float(state["used_s"]), int(state["bad_steps"])

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stylefacev_cli.common.untrusted.archives import open_archive, unpack
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError, UsageError
 from stylefacev_cli.weights.convert.file_names import (
     EXPORT_NAMES,
@@ -18,7 +19,6 @@ from stylefacev_cli.weights.convert.file_names import (
     PRETRAINED_NAMES,
     network_of_file,
 )
-from stylefacev_cli.weights.untrusted.archives import open_archive, unpack
 
 _MAX_FILES = 100_000  # of a folder; a home folder was given by mistake
 _OF_TRAINED_POSES = ("landmarks", "motion")

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors.torch import load_file
 
 from stylefacev_cli.common.files import write_atomic
 from stylefacev_cli.common.settings import build, read_yaml, to_plain
@@ -33,6 +32,7 @@ from stylefacev_cli.weights.manifest import (
     with_normalisation,
 )
 from stylefacev_cli.weights.manifest_checks import check_aliases, is_sha256
+from stylefacev_cli.weights.untrusted.foreign_file import read_checkpoint
 
 DESCRIPTION_NAME = "export.yaml"
 _FORMAT = 1
@@ -101,7 +101,7 @@ def export_model(name_or_folder: str | Path, folder: Path, *, force: bool = Fals
         folder.mkdir(parents=True, exist_ok=True)
         description.unlink(missing_ok=True)  # it is no longer true of the files to come
         for network, path in paths.items():
-            state: dict[str, Any] = dict(load_file(weights_path(manifest.folder, network)))
+            state: dict[str, Any] = _stored(weights_path(manifest.folder, network))
             data = _torch_bytes({"state_dict": state} if network == "detector" else state)
             write_atomic(path, data, synced=True)
             if network == "generator":
@@ -154,6 +154,10 @@ def read_description(folder: Path) -> Description | None:
     except UsageError as error:
         raise IntegrityError(f"{error}; delete it, or export the model again") from error
     return Description(plain.fps, plain.licence, provenance, hashes, configs, plain.aliases)
+
+
+def _stored(path: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(path).load()
 
 
 def _torch_bytes(state: Mapping[str, Any]) -> bytes:

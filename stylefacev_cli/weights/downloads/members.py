@@ -9,16 +9,15 @@ from __future__ import annotations
 import gzip
 import lzma
 import stat
-import tarfile
 import zipfile
 import zlib
 from pathlib import Path
 from typing import IO
 
+from stylefacev_cli.common.untrusted.tar_file import tar_members
 from stylefacev_cli.errors import IntegrityError, StyleFaceVError
 
 _MAX_MEMBERS = 100_000
-_MAX_UNPACKED_BYTES = 2**34
 _BLOCK_BYTES = 2**20
 
 
@@ -41,10 +40,9 @@ def copy_member(archive: Path, member: str, to: Path, max_bytes: int) -> None:
             with zipfile.ZipFile(archive) as file:
                 _from_zip(file, archive.name, member, to, max_bytes)
         else:
-            with tarfile.open(archive, "r:*") as tar:
-                _from_tar(tar, archive.name, member, to, max_bytes)
+            _from_tar(archive, member, to, max_bytes)
     except (
-        *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
+        *(zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
         *(EOFError, NotImplementedError, RuntimeError, ValueError),
     ) as error:
         raise IntegrityError(f"{archive.name} is no archive that can be read: {error}") from error
@@ -78,21 +76,16 @@ def _from_zip(file: zipfile.ZipFile, where: str, member: str, to: Path, max_byte
         _copy(source, info.file_size, to, where, member, max_bytes)
 
 
-def _from_tar(tar: tarfile.TarFile, where: str, member: str, to: Path, max_bytes: int) -> None:
-    infos, unpacked = [], 0
-    for info in tar:
-        infos.append(info)
-        unpacked += info.size  # what is skipped is unpacked all the same, into nothing
-        _check_number(len(infos), where)
-        if unpacked > _MAX_UNPACKED_BYTES:
-            raise IntegrityError(f"{where} holds more than {_MAX_UNPACKED_BYTES} bytes")
-    name = choose_member([info.name for info in infos], member, where)
-    (info,) = (info for info in infos if info.name == name)
-    source = tar.extractfile(info) if info.isreg() else None
-    if source is None:
-        raise IntegrityError(f"{where}: {member} is no plain file")
-    with source:
-        _copy(source, info.size, to, where, member, max_bytes)
+def _from_tar(archive: Path, member: str, to: Path, max_bytes: int) -> None:
+    """Twice through it: once for its names, once for the member."""
+    where = archive.name
+    name = choose_member([one.name for one in tar_members(archive)], member, where)
+    for found in tar_members(archive):
+        if found.name == name:
+            if not found.is_plain:
+                raise IntegrityError(f"{where}: {member} is no plain file")
+            _copy(found.content, found.size, to, where, member, max_bytes)
+            return
 
 
 def _copy(source: IO[bytes], size: int, to: Path, where: str, member: str, max_bytes: int) -> None:
@@ -100,10 +93,8 @@ def _copy(source: IO[bytes], size: int, to: Path, where: str, member: str, max_b
         raise IntegrityError(f"{where}: {member} has {size} bytes; {max_bytes} are the most")
     copied = 0
     with to.open("wb") as file:
-        while block := source.read(_BLOCK_BYTES):
+        while block := source.read(min(_BLOCK_BYTES, size - copied)):
             copied += len(block)
-            if copied > size:
-                break
             file.write(block)
     if copied != size:
         raise IntegrityError(f"{where}: {member} does not have the {size} bytes that it claims")

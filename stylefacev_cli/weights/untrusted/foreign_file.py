@@ -19,24 +19,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import ZipInfo
 
-from stylefacev_cli.common.untrusted.pieces import Piece, open_piece, piece_of
+from stylefacev_cli.common.untrusted.pieces import Piece, open_piece
 from stylefacev_cli.common.untrusted.safetensors_file import NotSafetensors, read_safetensors
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError
-from stylefacev_cli.weights.untrusted.archives import (
-    checked_bytes,
-    member_bytes,
-    open_archive,
-    stored_piece,
-)
 from stylefacev_cli.weights.untrusted.file_kinds import known_kind
 from stylefacev_cli.weights.untrusted.pickle_values import PickleRefused, shown
 from stylefacev_cli.weights.untrusted.reader import (
     is_legacy_torch,
     read_legacy_torch,
     read_stylegan_pickle,
-    read_torch_pickle,
 )
 from stylefacev_cli.weights.untrusted.stored_tensor import (
     ITEM_BYTES,
@@ -46,12 +38,11 @@ from stylefacev_cli.weights.untrusted.stored_tensor import (
     total_bytes,
 )
 from stylefacev_cli.weights.untrusted.stylegan_snapshot import averaged_generator
+from stylefacev_cli.weights.untrusted.torch_zip import MAX_TENSORS, read_torch_zip
 
 if TYPE_CHECKING:
     import torch
 
-_MAX_TENSORS = 10_000  # the largest known network has some 1,500
-_MAX_PICKLE_BYTES = 2**24  # of data.pkl, which holds no numbers; 10,000 tensors need 2 MB
 # DataParallel puts `module.` before every name; torch.compile puts `_orig_mod.` before those of
 # each module that it compiled, wherever that is.
 _PARALLEL, _COMPILED = "module.", "_orig_mod."
@@ -174,87 +165,8 @@ def _of_tensors(
 
 
 def _torch_zip(path: Path, content: Piece) -> Checkpoint:
-    described = read_torch_zip(path, content)
-    state, notes = _state_dict(path, described, len(content))
+    state, notes = _state_dict(path, read_torch_zip(path, content), len(content))
     return _of_tensors(path, content, state, notes)
-
-
-def read_torch_zip(path: Path, content: Piece) -> object:
-    """What `torch.save` wrote as a zip: plain values and `StoredTensor`, ready to be loaded.
-
-    Args:
-        path: the file, for messages.
-        content: its bytes, or those of the zip in it.
-
-    Raises:
-        IntegrityError: it is damaged, or no such zip.
-        PickleRefused: it wants something that is not on the list.
-    """
-    num_bytes = len(content)
-    with open_archive(path, content, max_entries=_MAX_TENSORS + 16, max_bytes=num_bytes) as archive:
-        members = {info.filename: info for info in archive.infolist()}
-        pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
-        if len(pickles) != 1:
-            raise IntegrityError(
-                f"{path} is a zip, but not of torch weights; "
-                "give a zip with several files of weights as --archive"
-            )
-        folder = pickles[0].removesuffix("data.pkl")
-        if any(name.startswith(f"{folder}code/") for name in members):
-            raise IntegrityError(f"{path} is refused: it is TorchScript, which holds code")
-
-        def data_of(name: str, max_bytes: int) -> Callable[[], bytearray]:
-            """Reads a member; one that is packed is unpacked now, while the zip is open."""
-            stored = stored_piece(content, members[name], str(path))
-            if stored is None:
-                unpacked = bytearray(member_bytes(archive, name, max_bytes))
-                return lambda: bytearray(unpacked)
-            return lambda: checked_bytes(stored, members[name], str(path))
-
-        if members[pickles[0]].file_size > _MAX_PICKLE_BYTES:
-            raise IntegrityError(f"{path} is refused: its data.pkl is larger than any")
-        pickled = data_of(pickles[0], _MAX_PICKLE_BYTES)()
-        described, storages = read_torch_pickle(piece_of(pickled))
-        swapped = _is_big_endian(path, members, folder, data_of)
-        for key, storage in storages.items():
-            name = f"{folder}data/{key}"
-            if name not in members or members[name].file_size != storage.num_bytes:
-                raise IntegrityError(
-                    f"{path} is damaged: its storage {shown(key, 40)!r} has not the announced "
-                    f"{storage.num_bytes} bytes; fetch it again"
-                )
-            read = data_of(name, num_bytes)
-            storage.read = _swapping(read, ITEM_BYTES[storage.dtype]) if swapped else read
-    return described
-
-
-def _is_big_endian(
-    path: Path,
-    members: Mapping[str, ZipInfo],
-    folder: str,
-    data_of: Callable[[str, int], Callable[[], bytearray]],
-) -> bool:
-    """Whether the numbers were written by a machine with the other order of bytes."""
-    name = f"{folder}byteorder"
-    if name not in members:
-        return False
-    order = data_of(name, 16)() if members[name].file_size <= 16 else b""
-    if order not in (b"little", b"big"):
-        raise IntegrityError(f"{path} is damaged: its order of bytes is unknown; fetch it again")
-    return order == b"big"
-
-
-def _swapping(read: Callable[[], bytearray], item_bytes: int) -> Callable[[], bytearray]:
-    """Reads numbers of the other order of bytes."""
-
-    def swapped() -> bytearray:
-        data, turned = read(), bytearray()
-        turned = bytearray(len(data))
-        for at in range(item_bytes):
-            turned[at::item_bytes] = data[item_bytes - 1 - at :: item_bytes]
-        return turned
-
-    return swapped
 
 
 def _state_dict(
@@ -298,7 +210,7 @@ def _safetensors(path: Path, content: Piece) -> Checkpoint:
 
 def _check_total(path: Path, tensors: Mapping[str, StoredTensor], num_bytes: int) -> None:
     """Tensors may share a storage, but not so that a small file becomes a large model."""
-    if len(tensors) > _MAX_TENSORS:
+    if len(tensors) > MAX_TENSORS:
         raise IntegrityError(f"{path} is refused: it has {len(tensors)} tensors")
     if total_bytes(tensors) > 2 * num_bytes:
         raise IntegrityError(

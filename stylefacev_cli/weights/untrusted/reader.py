@@ -18,6 +18,7 @@ from typing import Any
 from stylefacev_cli.common.untrusted.pieces import Piece, piece_of
 from stylefacev_cli.weights.untrusted.machine import Find, LongText, Make, PickleMachine
 from stylefacev_cli.weights.untrusted.pickle_values import (
+    MAX_STEPS,
     Budget,
     PickleRefused,
     Record,
@@ -77,8 +78,12 @@ def read_stylegan_pickle(data: Piece) -> object:
     return _whole(PickleMachine(data, 0, meanings.budget, meanings.of_stylegan))
 
 
-def read_torch_pickle(data: Piece) -> tuple[object, dict[str, Storage]]:
+def read_torch_pickle(data: Piece, max_steps: int = MAX_STEPS) -> tuple[object, dict[str, Storage]]:
     """Read `data.pkl` of a file of torch: its tensors are described, their numbers lie elsewhere.
+
+    Args:
+        data: the pickle.
+        max_steps: of the machine.
 
     Returns:
         Plain values and `StoredTensor`, and the storages by their keys.
@@ -86,7 +91,7 @@ def read_torch_pickle(data: Piece) -> tuple[object, dict[str, Storage]]:
     Raises:
         PickleRefused: it is damaged, or wants something that is not on the list.
     """
-    meanings, storages = _Meanings(Budget()), dict[str, Storage]()
+    meanings, storages = _Meanings(Budget(max_steps)), dict[str, Storage]()
     budget, find = meanings.budget, meanings.of_torch
     return _whole(PickleMachine(data, 0, budget, find, _storages_into(storages))), storages
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stylefacev_cli.common.untrusted.archives import check_name, member_bytes, open_archive, unpack
 from stylefacev_cli.errors import IntegrityError
-from stylefacev_cli.weights.untrusted.archives import check_name, member_bytes, open_archive, unpack
 
 
 def zip_of(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
