@@ -33,7 +33,8 @@ def read_numbers(path: Path, num_axes: int, max_bytes: int) -> npt.NDArray[np.fl
     numbers = array_of_bytes(data, path.stem, path)
     if numbers.dtype.kind != "f" or numbers.ndim != num_axes or not numbers.size:
         raise IntegrityError(
-            f"{path} holds {numbers.dtype} {list(numbers.shape)}, not {num_axes} axes of real numbers"
+            f"{path} holds {numbers.dtype} {list(numbers.shape)}, "
+            f"not {num_axes} axes of real numbers"
         )
     with np.errstate(over="ignore"):
         single = numbers.astype(np.float32)
