@@ -129,6 +129,8 @@ def _of_snapshot(kind: str, checkpoint: Checkpoint) -> Converted:
         refuse_absurd(to_plain(config), where)
     except UsageError as error:
         raise IntegrityError(f"{error} (is it a snapshot of the kind {kind}?)") from error
+    except (TypeError, ValueError) as error:  # a list where a number belongs
+        raise IntegrityError(f"{where} are malformed: fetch it again") from error
     network = KINDS[kind].networks[0][0]
     tensors, notes = load_matched(network, config, checkpoint)
     return Converted({network: config}, {network: tensors}, fps, (*checkpoint.notes, *notes))

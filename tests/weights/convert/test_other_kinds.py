@@ -76,6 +76,11 @@ def test_rate_and_licence_can_be_said(home: Path) -> None:
         ("digan", {"num_extra_convs": {"16": 2}}, "its grids differ"),
         ("digan", {"fmm": {"rank": 3}}, "does not fit its architecture"),
         ("digan", {"fmm": {"rank": 10**9}}, "cannot be"),
+        ("digan", {"fmm": {"rank": "ten"}}, "rank"),
+        ("digan", {"num_extra_convs": {"16": [1]}}, "malformed"),
+        ("digan", {"coords": {"kernel_size": 1, "res_configs": 3}}, "grids differ"),
+        ("stylegan-v", {"z_dim": [1, 2]}, "z_dim"),
+        ("stylegan-v", {"time_enc": 5}, "num_frequencies"),
     ],
 )
 def test_other_settings_are_refused(
