@@ -36,6 +36,15 @@ from stylefacev_cli.weights.manifest_checks import refuse_absurd
 from stylefacev_cli.weights.untrusted.pickle_values import shown
 
 _MAX_CALLS = 30_000  # of torch while a network is built; the largest of ours makes some 6,000
+_MAKES_NOTHING = {
+    "__get__",
+    "__set__",
+    "dim",
+    "size",
+    "numel",
+    "is_contiguous",
+    "_set_grad_enabled",
+}
 _NETWORKS: dict[str, tuple[Any, Any]] = {  # by network: its settings and its class
     "generator": (GeneratorConfig, Generator),
     "landmarks": (LandmarkDetectorConfig, LandmarkDetector),
@@ -191,7 +200,8 @@ class _Counter(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         self.calls_left -= 1
-        if self.calls_left < 0 or _num_asked(getattr(func, "__name__", ""), args) > self.most:
+        name = getattr(func, "__name__", "")
+        if self.calls_left < 0 or (name not in _MAKES_NOTHING and _asked(name, args) > self.most):
             self.refuse()
         result = func(*args, **(kwargs or {}))
         if isinstance(result, torch.Tensor):
@@ -207,15 +217,27 @@ class _Counter(TorchFunctionMode):
         )
 
 
-def _num_asked(name: str, args: tuple[Any, ...]) -> int:
+def _asked(name: str, args: tuple[Any, ...]) -> int:
     """Elements that a call can make: of the joined shapes of tensors, or of the sizes it names."""
-    shapes = [value.shape for value in args if isinstance(value, torch.Tensor)]
-    joined = math.prod(max(side) for side in zip_longest(*map(reversed, shapes), fillvalue=1))
-    others = [value for value in args if not isinstance(value, torch.Tensor)]
-    sizes = others[0] if others and isinstance(others[0], tuple | list) else others
+    if not args:
+        return 0
+    first = args[0]
+    if isinstance(first, torch.Tensor):
+        shapes = [value.shape for value in args if isinstance(value, torch.Tensor)]
+        joined = first.numel()
+        if len(shapes) > 1:
+            sides = zip_longest(*map(reversed, shapes), fillvalue=1)
+            joined = math.prod(max(side) for side in sides)
+        return max(joined, _named(args[1:]))
+    named = _named(args)
+    return named**2 if name == "eye" else named
+
+
+def _named(args: tuple[Any, ...]) -> int:
+    """The product of the sizes at the beginning of some arguments; 0 where there are none."""
+    sizes = args[0] if args and isinstance(args[0], tuple | list) else args
     numbers = [size for size in sizes if type(size) is int]
-    named = math.prod(numbers) if numbers else 0
-    return max(joined if shapes else 0, named**2 if name == "eye" else named)
+    return math.prod(numbers) if numbers else 0
 
 
 @contextmanager

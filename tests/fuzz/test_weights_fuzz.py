@@ -16,10 +16,10 @@ from tests.fuzz.weights_fuzz import SHARES
 ROOT = Path(__file__).parents[2]
 
 
-def found_by(folder: Path, count: int, seed: int) -> dict[str, Any]:
+def found_by(folder: Path, count: int, seed: int, module: str = "weights_fuzz") -> dict[str, Any]:
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])
     done = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.weights_fuzz", str(folder)]
+        [sys.executable, "-m", f"tests.fuzz.{module}", str(folder)]
         + ["--count", str(count), "--seed", str(seed)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
@@ -47,3 +47,10 @@ def test_a_few_files(tmp_path: Path) -> None:
 @pytest.mark.slow  # four minutes
 def test_many_files(tmp_path: Path) -> None:
     check(found_by(tmp_path, 12_000, 1), 12_000)
+
+
+@pytest.mark.slow  # some minutes: each file is a process
+def test_files_given_to_commands(tmp_path: Path) -> None:
+    found = found_by(tmp_path, 110, 0, "weights_commands")
+    assert not found["faults"], "\n".join(found["faults"][:5])
+    assert sum(found["exits"].values()) >= 110

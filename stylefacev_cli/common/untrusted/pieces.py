@@ -18,6 +18,7 @@ from stylefacev_cli.errors import IntegrityError
 
 MAX_FILE_BYTES = 2**32  # the largest released file of weights has 0.4 GB
 _BLOCK_BYTES = 2**20
+_MOST_AT_ONCE = 2**30  # systems read no more than 2 GB at once
 
 
 class _OpenFile:
@@ -25,8 +26,8 @@ class _OpenFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        weakref.finalize(self, os.close, self.number)
+        self.file = path.open("rb", buffering=0)
+        weakref.finalize(self, self.file.close)
         self.state = self._state()
 
     def read(self, start: int, into: memoryview) -> None:
@@ -37,13 +38,12 @@ class _OpenFile:
         """
         done = 0
         try:
-            os.lseek(self.number, start, os.SEEK_SET)
+            self.file.seek(start)
             while done < len(into):
-                block = os.read(self.number, min(len(into) - done, 2**30))
-                if not block:
+                count = self.file.readinto(into[done : done + _MOST_AT_ONCE])
+                if not count:
                     break
-                into[done : done + len(block)] = block
-                done += len(block)
+                done += count
             same = done == len(into) and self._state() == self.state
         except OSError as error:
             raise IntegrityError(f"cannot read {self.path}: {error.strerror}") from error
@@ -51,7 +51,7 @@ class _OpenFile:
             raise IntegrityError(f"{self.path} changed while it was read: try again")
 
     def _state(self) -> tuple[int, int]:
-        found = os.fstat(self.number)
+        found = os.fstat(self.file.fileno())
         return found.st_size, found.st_mtime_ns
 
 

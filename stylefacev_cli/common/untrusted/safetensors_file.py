@@ -78,7 +78,7 @@ def read_safetensors(file: Piece) -> SafetensorsFile:
     if length > MAX_HEADER_BYTES:
         raise NotSafetensors(f"a header of {length} bytes is longer than any")
     try:
-        header = json.loads(file.read(8, length), object_pairs_hook=_once)
+        header = json.loads(file.read(8, length).decode("utf-8"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise NotSafetensors("its header is malformed") from error
     if not isinstance(header, dict) or len(header) > MAX_TENSORS + 1:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from stylefacev_cli.errors import IntegrityError
 
@@ -87,7 +87,7 @@ def _opened(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         start = file.read(6)
     if start[:2] == b"\x1f\x8b":
-        return gzip.open(path)
+        return cast(IO[bytes], gzip.open(path))
     if start[:3] == b"BZh":
         return bz2.open(path)
     if start == b"\xfd7zXZ\0":

@@ -38,8 +38,10 @@ _MAX_STEPS = 4_000_000  # of the pickle machine: some 30 a tensor
 _MAX_STEP = 10**12
 _MAX_DEPTH = 32
 _STEP_NAME = re.compile(r"step-[0-9]{9,}\.ckpt")
-_NO_STATE = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError)
-_NO_STATE += (RuntimeError, TypeError, ValueError)
+_NO_STATE = (  # what networks and optimisers raise when a state is none of theirs
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
+)
 
 
 @dataclass(frozen=True)
