@@ -21,6 +21,7 @@ import torch
 from stylefacev_cli.common.seeding import latent_of_seed, latents_of_seeds, noise_of_seed
 from stylefacev_cli.common.threads import one_thread, samples_alone
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.generators.devices import choose_device as choose_device
 from stylefacev_cli.generators.interface import MAX_SEED as MAX_SEED
 from stylefacev_cli.generators.interface import as_pictures as as_pictures
 from stylefacev_cli.generators.interface import check_numbers
@@ -390,23 +391,3 @@ class Person:
     def play(self, poses: Iterable[torch.Tensor], batch: int | None = None) -> Iterator[Frame]:
         """Render the person in poses [1, 1, 8, 8]: uint8 [H, W, 3] arrays."""
         return self.model.play(self.appearance, poses, batch or self.model.default_batch)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a name; `auto` takes CUDA, else Apple's MPS, else the CPU.
-
-    Raises:
-        UsageError: it is not there, or no such name.
-    """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        return torch.device(next(kind for kind, is_there in there.items() if is_there))
-    if name not in there:
-        raise UsageError(f"no such device: {name}; give one of auto, {', '.join(there)}")
-    if not there[name]:
-        raise UsageError(f"no {name} device on this machine; use --device auto or cpu")
-    return torch.device(name)

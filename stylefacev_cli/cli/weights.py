@@ -199,6 +199,7 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
         "name": manifest.name,
         "folder": str(manifest.folder),
         "sha256": manifest.sha256,
+        "model_kind": manifest.kind,
         "resolution": manifest.resolution,
         "fps": manifest.fps,
         "fps_is_only_written": manifest.fps_is_only_written,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from other_kinds import digan_snapshot, networks_of
 from PIL import Image
 
 from stylefacev_cli.cli.app import run
@@ -137,3 +138,26 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[0, 0, 0] set()"
     assert "--generator" in done.stdout and "wing.ckpt" in done.stdout
+
+
+def test_a_model_of_another_kind(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = networks_of("digan")["digan"]
+    (tmp_path / "it.pkl").write_bytes(digan_snapshot(network))  # type: ignore[arg-type]
+    command = ["weights", "import", "it", "--kind", "digan", "--generator", "it.pkl"]
+    assert run([*command, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["model_kind"], facts["networks"], facts["fps"]) == ("digan", ["digan"], 8.0)
+    assert run(["generate", "--model", "it", "--seeds", "0-1", "--frames", "3", "-q"]) == 0
+    record = json.loads(Path("videos/0.mp4.json").read_text())
+    assert record["model"]["name"] == "it" and (record["frames"], record["fps"]) == (3, 8.0)
+    capsys.readouterr()
+    assert run(["weights", "list"]) == 0
+    assert "digan model: 16 px, 8 fps" in capsys.readouterr().out
+    assert run(["weights", "export", "it", "--to", "out"]) == 2
+    assert "of the kind digan" in capsys.readouterr().err
+    assert run(["generate", "--model", "it", "--mix", "1:4-", "-q"]) == 2
+    assert "--mix: it is a model of the kind digan" in capsys.readouterr().err
+    assert run([*command[:-3], "nobody", "--generator", "it.pkl", "--force"]) == 2
+    assert "nobody" in capsys.readouterr().err

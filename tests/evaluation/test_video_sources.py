@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from evaluation_fixtures import Evaluate
+from other_kinds import install_toy, write_model
 
 from stylefacev_cli.common.processes import Processes
 from stylefacev_cli.datasets.videos import Video, VideoSet, resampled
@@ -173,3 +174,20 @@ def test_rates_of_ages_are_not_resampled(tmp_path: Path) -> None:
     sets = open_sides(str(tmp_path / "fake"), str(tmp_path / "real"), 4)
     with pytest.raises(UsageError, match="too unlike"):
         at_one_rate(sets, 9, RateOptions(resample=True))
+
+
+def test_videos_of_models_of_other_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rival of Table 1 and a plug-in are measured as folders and models of our own are."""
+    write_model(tmp_path / "rival", "stylegan-v", fps=30)
+    toy = install_toy(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for folder, fps, size in ((tmp_path / "rival", 30, 16), (toy, 25, 64)):
+        videos = open_source(f"model:{folder}?seeds=0-2&motion_seeds=0-1&frames=9", 16)
+        assert (len(videos), videos.fps) == (6, fps)
+        clip = videos.videos[1].read(1, 2, 3)
+        assert clip.shape == (3, size, size, 3)
+        assert (clip[1:] == videos.videos[1].read(3, 2, 2)).all()
+    write_model(tmp_path / "mhd", "mocogan-hd")
+    videos = open_source(f"model:{tmp_path / 'mhd'}?seeds=0&truncation=0.7", 4)
+    with pytest.raises(UsageError, match="truncation"):
+        videos.videos[0].read(0, 1, 2)

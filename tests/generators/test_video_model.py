@@ -6,17 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from other_kinds import install_plugin, install_toy, write_model
 
+from stylefacev_cli.common.seeding import latent_of_seed
 from stylefacev_cli.errors import (
     IntegrityError,
     MissingWeightsError,
     StyleFaceVError,
     UsageError,
 )
+from stylefacev_cli.generators.interface import as_pictures
 from stylefacev_cli.generators.video_model import VideoModel
+from stylefacev_cli.networks.baselines.mocogan_hd_motion import (
+    LatentMotionConfig,
+    LatentMotionSampler,
+)
+from stylefacev_cli.networks.stylegan3.generator import Generator, GeneratorConfig
 from stylefacev_cli.pipeline import load_model, load_own_model
+from stylefacev_cli.weights.bundle import write_bundle
 from stylefacev_cli.weights.kinds import KINDS
 
 
@@ -44,6 +53,33 @@ def test_every_kind_samples(kind: str, tmp_path: Path) -> None:
     assert np.ptp(frames.astype(int), axis=0).max() > 0  # it moves
     with pytest.raises(UsageError, match="seed -1"):
         model.sample(-1, 2)
+
+
+def test_mocogan_hd_over_a_stylegan3(tmp_path: Path) -> None:
+    """As StyleFaceV's authors compared it; the first frame is the generator's own."""
+    torch.manual_seed(1)
+    image = Generator(
+        GeneratorConfig(
+            z_dim=16, w_dim=16, img_resolution=16, channel_base=256, channel_max=8, num_layers=4
+        )
+    ).eval()
+    motion = LatentMotionSampler(LatentMotionConfig(16, 10, 12))
+    networks = {"generator": image, "latent_motion": motion}
+    manifest = write_bundle(
+        tmp_path,
+        {name: network.state_dict() for name, network in networks.items()},
+        {name: network.config for name, network in networks.items()},
+        name="re",
+        fps=10,
+        licence="x",
+        provenance={},
+    )
+    assert manifest.kind == "mocogan-hd"
+    frames = video(load(tmp_path), 3, 5)
+    with torch.inference_mode():
+        own = as_pictures(image(latent_of_seed(3, 16)).clamp(-1, 1))[0]
+    assert abs(frames[0].astype(int) - own).max() <= 1
+    assert (frames[1:] != frames[:1]).any()
 
 
 @pytest.mark.parametrize("kind", ["stylegan-v", "digan"])

@@ -39,10 +39,23 @@ def read_npz(path: Path, max_bytes: int = MAX_NPZ_BYTES) -> dict[str, NDArray[An
     with open_archive(path, max_entries=_MAX_ARRAYS, max_bytes=max_bytes) as archive:
         names = [info.filename for info in archive.infolist()]
         members = {name: member_bytes(archive, name, max_bytes) for name in names}
-    return {name.removesuffix(".npy"): _array(data, name, path) for name, data in members.items()}
+    return {
+        name.removesuffix(".npy"): array_of_bytes(data, name, path)
+        for name, data in members.items()
+    }
 
 
-def _array(data: bytes, name: str, path: Path) -> NDArray[Any]:
+def array_of_bytes(data: bytes, name: str, path: Path) -> NDArray[Any]:
+    """The array of an `.npy`.
+
+    Args:
+        data: the whole of it.
+        name: of the array, for messages.
+        path: of the file that it is from.
+
+    Raises:
+        IntegrityError: it is damaged, no such array, or holds something else.
+    """
     try:
         kind, is_fortran, shape, begin = _header(data)
         dtype = np.dtype(kind)

@@ -42,7 +42,7 @@ LICENCES = {
     "digan": f"DIGAN's own (NAVER Corp.) over {_NVIDIA}",
 }
 COMPONENTS_NAME, DEVIATIONS_NAME = "pca_comp.npy", "pca_stdev.npy"
-_MAX_NUMBERS = 2**24  # of principal components
+_MAX_BYTES = 2**26  # of principal components
 _OWN_CHANNELS = 2**15
 
 
@@ -129,6 +129,8 @@ def _of_snapshot(kind: str, checkpoint: Checkpoint) -> Converted:
         refuse_absurd(to_plain(config), where)
     except UsageError as error:
         raise IntegrityError(f"{error} (is it a snapshot of the kind {kind}?)") from error
+    except (TypeError, ValueError) as error:  # a list where a number belongs
+        raise IntegrityError(f"{where} are malformed: fetch it again") from error
     network = KINDS[kind].networks[0][0]
     tensors, notes = load_matched(network, config, checkpoint)
     return Converted({network: config}, {network: tensors}, fps, (*checkpoint.notes, *notes))
@@ -233,8 +235,8 @@ def _digan(settings: _Settings) -> tuple[DiganConfig, float | None]:
 
 
 def _mocogan_hd(generator: Checkpoint, motion: Checkpoint, pca: Path) -> Converted:
-    components = read_numbers(pca / COMPONENTS_NAME, 2, _MAX_NUMBERS)
-    deviations = read_numbers(pca / DEVIATIONS_NAME, 1, _MAX_NUMBERS)
+    components = read_numbers(pca / COMPONENTS_NAME, 2, _MAX_BYTES)
+    deviations = read_numbers(pca / DEVIATIONS_NAME, 1, _MAX_BYTES)
     moving = _motion_config(motion)
     rows, w_dim = moving.num_directions, moving.w_dim
     if components.shape[0] < rows or components.shape[1] != w_dim or len(deviations) < rows:

@@ -35,7 +35,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _LAYER = re.compile(r"synthesis\.L([0-9]{1,3})_([0-9]{1,5})_([0-9]{1,5})\.weight")
 _DESIGNING = ("generator", "stylegan2", "stylegan_v", "digan")  # networks with filters
-_DESIGNED = ("_filter", ".kernel", ".freqs", ".phase_scales")  # what follows from their settings
+_DESIGNED = ("_filter", ".kernel", "time_encoder.freqs", "time_encoder.phase_scales")
 _FILTER_TOLERANCE = 1e-3  # relative; a filter of another cutoff is off by far more
 _MAPPING_RATE = (
     0.01  # learning-rate multiplier of the mapping network; no released file has another
@@ -155,8 +155,8 @@ def _check_filters(
         error = (tensors[name].float() - designed).norm() / designed.norm()
         if error > _FILTER_TOLERANCE:
             raise IntegrityError(
-                f"{path}: {name} is not the filter of its architecture; give the StyleGAN3 pickle, "
-                "which names its arguments"
+                f"{path}: {name} is not the filter of its architecture; give the pickle of its "
+                "training, which names its arguments"
             )
 
 

@@ -130,3 +130,15 @@ def test_other_shapes_are_refused():
         pair_with_first(torch.zeros(1, 2, 8, 8), 1)
     with pytest.raises(AssertionError, match="clips"):
         clip_with_first(torch.zeros(1, 2, 8, 8))
+
+
+@pytest.mark.parametrize(("num_frames", "coarse"), [(16, 4), (17, 3)])
+def test_clips_as_they_are(num_frames: int, coarse: int) -> None:
+    """Between domains (MoCoGAN-HD) frames are not put beside the first one; 17 are halved, too."""
+    config = MotionDiscriminatorConfig(3, base_channels=4, num_frames=num_frames)
+    discriminator = ClipDiscriminator(config, beside_first=False).eval()
+    fine, halved = discriminator(torch.randn(2, 3, num_frames, 16, 16))
+    assert fine.shape[:2] == halved.shape[:2] == (2, 1)
+    assert halved.shape[2] == fine.shape[2] - (num_frames == 17) and halved.shape[2] >= coarse
+    with pytest.raises(AssertionError, match="expected"):
+        discriminator(torch.randn(2, 6, num_frames - 1, 16, 16))

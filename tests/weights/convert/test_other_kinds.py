@@ -76,6 +76,11 @@ def test_rate_and_licence_can_be_said(home: Path) -> None:
         ("digan", {"num_extra_convs": {"16": 2}}, "its grids differ"),
         ("digan", {"fmm": {"rank": 3}}, "does not fit its architecture"),
         ("digan", {"fmm": {"rank": 10**9}}, "cannot be"),
+        ("digan", {"fmm": {"rank": "ten"}}, "rank"),
+        ("digan", {"num_extra_convs": {"16": [1]}}, "malformed"),
+        ("digan", {"coords": {"kernel_size": 1, "res_configs": 3}}, "grids differ"),
+        ("stylegan-v", {"z_dim": [1, 2]}, "z_dim"),
+        ("stylegan-v", {"time_enc": 5}, "num_frequencies"),
     ],
 )
 def test_other_settings_are_refused(
@@ -115,7 +120,7 @@ def test_mocogan_hd(stored_noise: bool, home: Path) -> None:
         (np.zeros((16, 16, 1)), "not 2 axes of real numbers"),
         (np.zeros((16, 16), int), "not 2 axes of real numbers"),
         (np.full((16, 16), np.nan), "not finite"),
-        (np.array([[None]]), "not 2 axes of real numbers"),
+        (np.array([[None]]), "more than numbers"),
     ],
 )
 def test_wrong_components_are_refused(components: np.ndarray, message: str, home: Path) -> None:
@@ -131,7 +136,7 @@ def test_cut_components_are_refused(home: Path) -> None:
     path = home / "pca_stdev.npy"
     data = path.read_bytes()
     files = NetworkFiles(generator=home / "generator.pt", motion=home / "motion.pth")
-    for cut, message in ((data[:-1], "does not hold 16 numbers"), (data[:9], "no .npy file")):
+    for cut, message in ((data[:-1], "is damaged"), (data[:9], "is damaged")):
         path.write_bytes(cut)
         with pytest.raises(IntegrityError, match=message):
             imported("mocogan-hd", files, pca=home)

