@@ -23,8 +23,9 @@ def set_num_threads(num_threads: int) -> None:
         raise ValueError(f"num_threads must be at least 1, not {num_threads}")
     import numba  # takes half a second, which commands that draw nothing need not wait for
 
-    torch.set_num_threads(num_threads)
+    # Numba first: when it starts its own threads it gives OpenMP, torch's too, all cores.
     numba.set_num_threads(min(num_threads, numba.get_num_threads()))
+    torch.set_num_threads(num_threads)
 
 
 def num_threads() -> int:

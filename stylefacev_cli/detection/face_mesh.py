@@ -41,6 +41,9 @@ from stylefacev_cli.weights.convert.face_mesh_weights import (
 
 PRESENT = 0.5  # presence from which on there is a face
 _POSSIBLE = 0.5  # score of the detector from which on there may be one
+_CERTAIN = 0.7  # score of the detector that confirms one
+_AROUND = 1.3  # sides of its region that are looked at for that
+_MIDDLE = 0.15  # sides of what is looked at, in which its centre lies
 _SAME_FACE = 0.3  # overlap of two boxes of one face
 _SETTLED = 0.05  # sides of a region, by which points may lie aside or be larger
 _MAX_READS = 5
@@ -150,11 +153,16 @@ class FaceMesh:
         return self._find(picture, [square])
 
     def _find(self, picture: U8, squares: list[F64]) -> list[MeshFace]:
-        regions = self._possible_regions(as_image(picture, self.device), squares)
+        image = as_image(picture, self.device)
+        regions = self._possible_regions(image, squares)
         found: list[MeshFace] = []
         rough = zip(self.read(picture, regions), regions, strict=True)
         settled = [self._settled(picture, face, region) for face, region in rough]
-        present = [face for face in settled if face is not None and face.presence >= PRESENT]
+        present = [
+            face
+            for face in settled
+            if face is not None and face.presence >= PRESENT and self._is_confirmed(image, face)
+        ]
         for face in sorted(present, key=lambda face: -face.presence):
             if all(_overlap(face.box, other.box) < _SAME_FACE for other in found):
                 found.append(face)
@@ -210,6 +218,17 @@ class FaceMesh:
             weights = self._networks.blendshapes(torch.tensor(some, device=self.device))
             parts.append(weights.cpu().numpy())
         return np.concatenate(parts)
+
+    def _is_confirmed(self, image: Tensor, face: MeshFace) -> bool:
+        """Whether the detector is sure of a face where it sees it upright, large and in the middle.
+
+        The mesh network alone takes blurred things for faces, and so does the detector far off.
+        """
+        square = region_of_points(face.points) * [1, 1, _AROUND, 1]
+        seen = self._networks.boxes(cut_squares(image, square[None], DETECTOR_SIDE_PX))
+        centres = seen.boxes[0].reshape(-1, 2, 2).mean(1)
+        in_middle = ((centres - 0.5).abs() < _MIDDLE).all(1)
+        return bool((seen.scores[0][in_middle] >= _CERTAIN).any())
 
     def _possible_regions(self, image: Tensor, searched: Sequence[F64]) -> list[F64]:
         """Regions of the faces that the detector sees in squares of an image; one a face.

@@ -49,9 +49,10 @@ def _region(box: F64, eyes: F64) -> F64:
 def points_in_picture(points: F32, region: F64) -> F32:
     """Points [K, 3] in sides of a region as pixels of the picture; z grows with the region."""
     x, y, side, angle = region
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    flat = (points[:, :2] - 0.5) * side @ turn + [x, y]
-    return np.concatenate([flat, points[:, 2:] * side], 1).astype(np.float32)
+    across, down = (points[:, axis] - 0.5 for axis in (0, 1))
+    cos, sin = side * np.cos(angle), side * np.sin(angle)
+    placed = [x + across * cos - down * sin, y + across * sin + down * cos, points[:, 2] * side]
+    return np.stack(placed, 1).astype(np.float32)
 
 
 def cut_region(picture: U8, region: F64, size_px: int, device: torch.device) -> Tensor:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 
 _NUM_LANDMARKS = 98
+_NUM_OUTLINE = 33
 _MIDDLE = 16  # of the outline: the chin
 
 # Landmark: point a, point b, share of b; of the right half of the face and its middle.
@@ -67,10 +68,14 @@ def wflw_points(points: NDArray[np.floating]) -> F32:
         points: [..., 478, 2 or 3] of the mesh, in any unit.
     """
     flat = points[..., :2].astype(np.float32)
-    landmarks: F32 = np.zeros((*flat.shape[:-2], _NUM_LANDMARKS, 2), np.float32)
-    landmarks += np.einsum("lp,...pc->...lc", _MATRIX, np.nan_to_num(flat))
+    landmarks: F32 = np.empty((*flat.shape[:-2], _NUM_LANDMARKS, 2), np.float32)
+    before, after, share = _PLACES
+    # Term by term: a matrix product's last digits depend on where its numbers lie in memory.
+    landmarks[..., _NUM_OUTLINE:, :] = (
+        flat[..., before, :] * (1 - share[:, None]) + flat[..., after, :] * share[:, None]
+    )
     landmarks[..., : _MIDDLE + 1, :] = _along(flat[..., _RIGHT_OVAL, :])
-    landmarks[..., _MIDDLE : 2 * _MIDDLE + 1, :] = _along(flat[..., _LEFT_OVAL, :])[..., ::-1, :]
+    landmarks[..., _MIDDLE:_NUM_OUTLINE, :] = _along(flat[..., _LEFT_OVAL, :])[..., ::-1, :]
     landmarks[np.isnan(flat).any((-2, -1))] = np.nan
     return landmarks
 
@@ -89,17 +94,15 @@ def _along(curve: F32) -> F32:
     return np.asarray(before + share * (after - before), np.float32)
 
 
-def _matrix() -> F32:
-    """The table as a matrix [98, 478]; the rows of the outline are zero."""
-    matrix = np.zeros((_NUM_LANDMARKS, 478), np.float32)
-    for landmark, (a, b, share) in _TABLE.items():
-        matrix[landmark, a] += 1 - share
-        matrix[landmark, b] += share
-        if landmark in _LEFT_LANDMARKS:
-            left = _LEFT_LANDMARKS[landmark]
-            matrix[left, _LEFT_POINTS[a]] += 1 - share
-            matrix[left, _LEFT_POINTS[b]] += share
-    return matrix
+def _places() -> tuple[NDArray[np.int64], NDArray[np.int64], F32]:
+    """The table of landmarks 33 to 97: points a, points b, shares of b; [65] each."""
+    table = dict(_TABLE)
+    for landmark, left in _LEFT_LANDMARKS.items():
+        a, b, share = _TABLE[landmark]
+        table[left] = _LEFT_POINTS[a], _LEFT_POINTS[b], share
+    rows = [table[landmark] for landmark in range(_NUM_OUTLINE, _NUM_LANDMARKS)]
+    before, after, shares = zip(*rows, strict=True)
+    return np.array(before), np.array(after), np.array(shares, np.float32)
 
 
-_MATRIX = _matrix()
+_PLACES = _places()

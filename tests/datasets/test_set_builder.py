@@ -27,7 +27,7 @@ from stylefacev_cli.detection.crop_window import Window
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.training.batches.reading import load_frames
 
-DETECTOR = ["--detector", "default-64"]
+DETECTOR: list[str] = []  # the default: the face mesh
 SMALL = [*DETECTOR, "--size", "48", "--min-window", "80"]
 CLIPS = [*SMALL, "--min-frames", "6"]
 
@@ -138,7 +138,7 @@ def test_clips_have_one_window_and_labels_that_fit(
 
 def test_the_manifest_says_how(prepared: Path) -> None:
     manifest = ClipSet(prepared).manifest()
-    assert manifest["licence"] == "CC-BY-NC-SA-4.0" and manifest["detector"]["name"] == "default-64"
+    assert manifest["licence"] == "CC-BY-NC-SA-4.0" and manifest["detector"]["name"] == "face-mesh"
     assert manifest["command"].startswith("stylefacev data prepare ravdess ")
     assert "Lanczos" in manifest["resize"] and "fixed" in manifest["window"]
     assert manifest["settings"]["min_frames"] == 6
@@ -334,6 +334,7 @@ def test_face_alignment(tmp_path: Path, fake_face_alignment: list[dict[str, Any]
     write_movie(tmp_path / "src" / "anna.mp4", movie)
     out = tmp_path / "set"
     options = ["--size", "32", "--min-frames", "6", "--search-every", "4", "--min-window", "40"]
+    options += ["--detector", "face-alignment"]
     assert run(["data", "prepare", "videos", str(tmp_path / "src"), str(out), *options]) == 0
     labels = ClipSet(out).clip(0).labels()
     assert labels["landmarks_68"].shape == (12, 68, 2) and "visible" not in labels
@@ -355,7 +356,7 @@ def test_what_is_refused(
         assert len(error) == 1
         return code, error[0]
 
-    assert told("images", src, out)[0] == 3
+    assert told("images", src, out, "--detector", "face-alignment")[0] == 3
     code, message = told("images", str(tmp_path / "no"), out, *DETECTOR)
     assert code == 5 and "no such folder" in message
     code, message = told("videos", src, out, *DETECTOR)

@@ -76,8 +76,15 @@ class WholePicture:
         return [Face(landmarks, np.ones(98, np.float32), box)]
 
     @staticmethod
-    def follow(finder: object, picture: np.ndarray, face: object) -> object:
-        return face
+    def track(finder: object, frames: Iterator[np.ndarray], rule: object, name: str) -> object:
+        from stylefacev_cli.detection.face_finders import Track
+
+        found = [(WholePicture.find(finder, frame)[0], frame.shape) for frame in frames]
+        landmarks, scores = (
+            np.stack([getattr(face, part) for face, _ in found]) for part in ("landmarks", "scores")
+        )
+        height, width = found[0][1][:2]
+        return Track(landmarks, scores, [None] * len(found), width, height)
 
 
 @pytest.fixture
@@ -85,7 +92,7 @@ def place(
     shipped: Path, inputs: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
     """The working folder of a page: inputs, settings, no network."""
-    from stylefacev_cli.detection.bundle_finder import BundleFinder
+    from stylefacev_cli.detection.mesh_finder import MeshFinder
 
     folder = tmp_path / "place"
     folder.mkdir()
@@ -96,8 +103,8 @@ def place(
     (folder / "stylefacev.yaml").write_text(SETTINGS)
     monkeypatch.chdir(folder)
     monkeypatch.setattr("stylefacev_cli.weights.locate.shipped_folder", lambda: shipped)
-    monkeypatch.setattr(BundleFinder, "find", WholePicture.find)
-    monkeypatch.setattr(BundleFinder, "follow", WholePicture.follow)
+    monkeypatch.setattr(MeshFinder, "find", WholePicture.find)
+    monkeypatch.setattr(MeshFinder, "track", WholePicture.track)
     for name in ("STYLEFACEV_MODEL", "STYLEFACEV_FRAMES", "STYLEFACEV_OUT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STYLEFACEV_OFFLINE", "1")

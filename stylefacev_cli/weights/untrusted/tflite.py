@@ -3,8 +3,9 @@
 A file is a FlatBuffer: tables that point to each other by offsets, each with a list of where its
 fields lie. Field numbers are those of TensorFlow's published schema, version 3. Every offset is
 checked against the file's length before it is followed, every count against what is left of the
-file, and sizes of tensors against the bytes that hold them; so reading takes no more memory than
-the file has bytes (half floats: twice as many).
+file, sizes of tensors against the bytes that hold them, and all constants together against the
+file's length, since many tables may point to the same bytes. So what is read is no larger than the
+file (half floats: twice as large).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from stylefacev_cli.errors import IntegrityError
 _IDENTIFIER = b"TFL3"
 _MAX_BYTES = 2**28
 _MAX_DIMENSIONS = 8
-_MAX_NAME_BYTES = 512
+_MAX_TABLES = 10_000  # in a vector
+_MAX_INTEGERS = 256  # in a vector: a shape, the inputs of an operator
 _ADVICE = "nothing in it was run; fetch it again from its publisher"
 
 # Types of tensors that are read; other constants are refused.
@@ -89,9 +91,8 @@ def _operators(file: _File) -> list[Operator]:
     graphs = model.tables(2)
     if len(graphs) != 1:
         raise _Refused(f"it has {len(graphs)} graphs, not one")
-    tensors, buffers = graphs[0].tables(0), model.tables(4)
+    constants = _Constants(graphs[0].tables(0), model.tables(4), file.num_bytes)
     widened: dict[int, int] = {}  # float32 tensors, and the half floats that they are made of
-    known: dict[int, NDArray[np.generic] | None] = {}
     operators: list[Operator] = []
     for table in graphs[0].tables(3):
         number = table.scalar(0, "<I", 0)
@@ -104,20 +105,36 @@ def _operators(file: _File) -> list[Operator]:
                 raise _Refused("an operator that widens numbers has not one input and one output")
             widened[outputs[0]] = inputs[0]
             continue
-        constants = []
-        for index in inputs:
-            index = widened.get(index, index)
-            if index == -1:  # an input that is left out
-                continue
-            if not 0 <= index < len(tensors):
-                raise _Refused("an operator has an input that is not there")
-            if index not in known:
-                known[index] = _constant(tensors[index], buffers)
-            constant = known[index]
-            if constant is not None:
-                constants.append(constant)
-        operators.append(Operator(codes[number], tuple(constants), _strides(codes[number], table)))
+        values = [constants.read(widened.get(index, index)) for index in inputs]
+        known = tuple(value for value in values if value is not None)
+        operators.append(Operator(codes[number], known, _strides(codes[number], table)))
     return operators
+
+
+class _Constants:
+    """The constants among a graph's tensors, each read once, all of them no larger than the file.
+
+    Half floats, which are widened, may take twice its length.
+    """
+
+    def __init__(self, tensors: list[_Table], buffers: list[_Table], file_bytes: int) -> None:
+        self._tensors, self._buffers = tensors, buffers
+        self._bytes_left = 2 * file_bytes
+        self._known: dict[int, NDArray[np.generic] | None] = {}
+
+    def read(self, index: int) -> NDArray[np.generic] | None:
+        """The numbers of a tensor; None for one that is computed, or left out (-1)."""
+        if index == -1:
+            return None
+        if not 0 <= index < len(self._tensors):
+            raise _Refused("an operator has an input that is not there")
+        if index not in self._known:
+            values = _constant(self._tensors[index], self._buffers)
+            self._bytes_left -= 0 if values is None else values.nbytes
+            if self._bytes_left < 0:
+                raise _Refused("its constants are larger than the file")
+            self._known[index] = values
+        return self._known[index]
 
 
 def _operator_code(table: _Table) -> int:
@@ -172,6 +189,10 @@ class _File:
             raise _Refused("it does not begin as one")
         self._data = data
 
+    @property
+    def num_bytes(self) -> int:
+        return len(self._data)
+
     def root(self) -> _Table:
         return _Table(self, self.number(0, "<I"))
 
@@ -188,9 +209,11 @@ class _File:
             raise _Refused("it points beyond its end")
         return self._data[at : at + num_bytes]
 
-    def vector(self, at: int, item_bytes: int) -> tuple[int, int]:
+    def vector(self, at: int, item_bytes: int, most: int) -> tuple[int, int]:
         """Where the items of a vector begin, and how many there are."""
         count = self.number(at, "<I")
+        if count > most:
+            raise _Refused(f"it lists {count} items where {most} may be")
         self.part(at + 4, count * item_bytes)
         return at + 4, count
 
@@ -219,7 +242,7 @@ class _Table:
         place = self._target(field)
         if place is None:
             return []
-        start, count = self._file.vector(place, 4)
+        start, count = self._file.vector(place, 4, _MAX_TABLES)
         places = range(start, start + 4 * count, 4)
         return [_Table(self._file, at + self._file.number(at, "<I")) for at in places]
 
@@ -228,13 +251,13 @@ class _Table:
         place = self._target(field)
         if place is None:
             return []
-        start, count = self._file.vector(place, 4)
+        start, count = self._file.vector(place, 4, _MAX_INTEGERS)
         return list(struct.unpack(f"<{count}i", self._file.part(start, 4 * count)))
 
     def bytes(self, field: int) -> bytes:
         """The bytes of a vector of them."""
         place = self._target(field)
-        return b"" if place is None else self._file.part(*self._file.vector(place, 1))
+        return b"" if place is None else self._file.part(*self._file.vector(place, 1, _MAX_BYTES))
 
     def _place(self, field: int) -> int | None:
         at = 4 + 2 * field
