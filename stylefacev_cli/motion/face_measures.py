@@ -33,11 +33,12 @@ EYE_POINTS = (
     ((362, 263), ((385, 380), (386, 374), (387, 373)), 473),
 )
 _BROW_POINTS = ((107, 66, 55), (105, 63), (336, 296, 285), (334, 293))
-_LIP_POINTS = (
+LIP_POINTS = (
     *(61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 146, 91, 181, 84, 17, 314, 405, 321, 375),
     *(78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 95, 88, 178, 87, 14, 317, 402, 318, 324),
 )
 _LIP_MIDDLE = (61, 291, 0, 17)
+_GAZE_SHARE = np.array([0.35, 1.0])  # looking aside pulls the head along, and hardly shows
 _NUM_REST = 5  # frames whose mean is the rest
 _SURELY_REST_DEG = 10.0  # of turning away, as bad as lips apart by half a distance of the eyes
 
@@ -77,7 +78,7 @@ def face_measures(heads: HeadFrames, usual: F64) -> F64:
     """
     local = heads.local
     brows = np.stack([-local[:, list(some), 1].mean(1) for some in _BROW_POINTS], 1)
-    lips = local[:, list(_LIP_POINTS), :2]
+    lips = local[:, list(LIP_POINTS), :2]
     lips = lips - local[:, list(_LIP_MIDDLE), :2].mean(1, keepdims=True)
     size = np.log(heads.size)[:, None]
     openings = eye_openings(local) / usual
@@ -123,6 +124,7 @@ def carried_over(
     """
     target = person + (driver - driver_rest)
     target[:, EYES] = driver[:, EYES].mean(1, keepdims=True)
+    target[:, GAZE] = person[GAZE] + _GAZE_SHARE * (driver - driver_rest)[:, GAZE]
     if not relative:
         target[:, TURN] = driver[:, TURN]
     target[:, PLACE] = person[PLACE] + (target[:, TURN] - person[TURN]) @ place_of_turn

@@ -137,6 +137,7 @@ def save_bundle(
     fps: float,
     licence: str,
     provenance: Mapping[str, Any],
+    aliases: tuple[str, ...] = (),
     half: bool = True,
 ) -> Manifest:
     """Write a model; `bundle.yaml` comes last, so that an unfinished bundle never looks whole.
@@ -148,6 +149,7 @@ def save_bundle(
         fps: frames per second that the motion was learnt at.
         licence: of the weights, as an SPDX name where there is one.
         provenance: how the weights came to be: plain values, as YAML can hold them.
+        aliases: hashes of earlier manifests of the same weights, see `Manifest`.
         half: store large weights as float16.
 
     Returns:
@@ -161,7 +163,14 @@ def save_bundle(
     parts = {name: _stored_tensors(module, name, half=half) for name, module in modules.items()}
     configs = {name: module.config for name, module in modules.items()}
     return write_bundle(
-        folder, parts, configs, name=name, fps=fps, licence=licence, provenance=provenance
+        folder,
+        parts,
+        configs,
+        name=name,
+        fps=fps,
+        licence=licence,
+        provenance=provenance,
+        aliases=aliases,
     )
 
 

@@ -90,7 +90,8 @@ def export_model(name_or_folder: str | Path, folder: Path, *, force: bool = Fals
     """
     manifest = read_manifest(name_or_folder)
     configs = read_configs(manifest)
-    paths = {network: folder / EXPORT_NAMES[network] for network in manifest.files}
+    # A pose follower is not exported: the authors' code knows no such network.
+    paths = {name: folder / EXPORT_NAMES[name] for name in manifest.files if name in EXPORT_NAMES}
     snapshot, description = folder / GENERATOR_PICKLE, folder / DESCRIPTION_NAME
     for path in (*paths.values(), snapshot, description):
         if path.exists() and not force:

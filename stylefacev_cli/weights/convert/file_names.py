@@ -11,7 +11,6 @@ EXPORT_NAMES = {
     "pose": "latest_net_FE_pose.pth",
     "motion": "motion_net.pth",
     "detector": "wing.ckpt",
-    "follower": "pose_follower.pth",
 }
 GENERATOR_PICKLE = "generator.pkl"  # beside `generator.pt`: the same weights, for StyleGAN3's code
 PRETRAINED_NAMES = {  # as they were before the joint stage
