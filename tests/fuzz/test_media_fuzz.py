@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+
 ROOT = Path(__file__).parents[2]
 EIGHT = ["H.264 in MP4", "VP8 in WebM", "MJPEG in AVI", "GIF", "H.264 in MPEG-TS"]
 EIGHT += ["MPEG-2 in MPEG-PS", "WMV", "Theora in Ogg"]
