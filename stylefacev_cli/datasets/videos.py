@@ -148,19 +148,15 @@ def open_videos(folder: Path) -> VideoSet:
 def _of_movies(folder: Path, media: MediaFiles) -> VideoSet:
     suffixes = {path.suffix.lower() for path in media.paths}
     codec = "+".join(sorted(suffix[1:] for suffix in suffixes if suffix in LOSSY_SUFFIXES))
-    videos = [
-        Video(
-            str(path),
-            None,
-            of_movie(path),
-            stream=partial(stream_of, path),
-            notes=partial(notes_on, path),
-        )
-        for path in media.paths
-    ]
+
+    def video(path: Path) -> Video:
+        stream, notes = partial(stream_of, path), partial(notes_on, path)
+        return Video(str(path), None, of_movie(path), stream=stream, notes=notes)
+
     return VideoSet(
-        str(folder), None, codec or "lossless", videos, tuple(media.paths), tuple(media.passed_over)
-    )
+        str(folder), None, codec or "lossless", [video(path) for path in media.paths],
+        tuple(media.paths), tuple(media.passed_over),
+    )  # fmt: skip
 
 
 def _of_pictures(folder: Path, media: MediaFiles) -> VideoSet:

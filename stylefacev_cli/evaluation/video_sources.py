@@ -114,9 +114,7 @@ def _videos_of_model(source: str, name: str, num_frames: int, motion_seeds: str 
         raise UsageError(f"{source}: truncation and frames are numbers") from error
     seeds = parse_seeds(settings.get("seeds", "0-2047"))
     motions = settings.get("motion_seeds", motion_seeds)
-    chosen_motions: list[int | None] = [None]
-    if motions is not None:
-        chosen_motions = list(parse_seeds(motions, "motion_seeds"))
+    chosen_motions = [None] if motions is None else [*parse_seeds(motions, "motion_seeds")]
     model = load_model(name)
 
     def video_of(seed: int, motion_seed: int | None) -> Video:

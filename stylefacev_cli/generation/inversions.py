@@ -14,9 +14,9 @@ from stylefacev_cli.common.files import write_file
 from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.errors import StyleFaceVError, UsageError
 from stylefacev_cli.generation.identities import invert_photo
-from stylefacev_cli.generation.kind_options import check_own
 from stylefacev_cli.generation.outputs.output_paths import check_ending, check_new_files
 from stylefacev_cli.generation.photo_crop import read_photo
+from stylefacev_cli.generation.requests.kind_options import check_own
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from stylefacev_cli.common.seed_ranges import MAX_NUM_SEEDS, parse_seeds
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.camera import check_closed, parse_camera
 from stylefacev_cli.generation.identities import Identity, open_person
-from stylefacev_cli.generation.kind_options import check_options
 from stylefacev_cli.generation.mixing import check_mixes, parse_interpolation, parse_mixes
 from stylefacev_cli.generation.motion_edits import parse_edits
 from stylefacev_cli.generation.motion_plan import Pace, plan_motions
@@ -26,6 +25,7 @@ from stylefacev_cli.generation.outputs.output_paths import (
     without_existing,
 )
 from stylefacev_cli.generation.requests import CameraOptions, GenerateRequest, MotionEdits
+from stylefacev_cli.generation.requests.kind_options import check_options
 from stylefacev_cli.generation.spec import FaceSpec, Plan, RenderSettings, VideoSpec
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
 

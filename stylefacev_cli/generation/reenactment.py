@@ -11,7 +11,6 @@ from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.camera import parse_camera
 from stylefacev_cli.generation.driving import DrivingMotion, open_driving, read_motion_of
 from stylefacev_cli.generation.identities import Identity, open_identity
-from stylefacev_cli.generation.kind_options import check_own
 from stylefacev_cli.generation.mixing import check_mixes, parse_mixes
 from stylefacev_cli.generation.motion_plan import Motion, MotionPlan
 from stylefacev_cli.generation.outputs.grid import layout, plan_sheet
@@ -23,6 +22,7 @@ from stylefacev_cli.generation.outputs.output_paths import (
     without_existing,
 )
 from stylefacev_cli.generation.requests import CameraOptions
+from stylefacev_cli.generation.requests.kind_options import check_own
 from stylefacev_cli.generation.spec import FaceSpec, Plan, RenderSettings, VideoSpec
 from stylefacev_cli.media.formats import SUFFIXES
 from stylefacev_cli.weights.manifest import Manifest, read_manifest

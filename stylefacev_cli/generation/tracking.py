@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from stylefacev_cli.common.paths import expand_home
 from stylefacev_cli.errors import UsageError
 from stylefacev_cli.generation.driving import DrivingMotion, open_driving, read_poses
-from stylefacev_cli.generation.kind_options import check_own
 from stylefacev_cli.generation.motion_edits import Edits, edit_poses, parse_edits
 from stylefacev_cli.generation.motion_plan import make_track
 from stylefacev_cli.generation.outputs.output import describe_software
 from stylefacev_cli.generation.outputs.output_paths import check_new_files
+from stylefacev_cli.generation.requests.kind_options import check_own
 from stylefacev_cli.weights.manifest import Manifest, read_manifest
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from torch import nn
 
 from stylefacev_cli.common.hashing import sha256_of
 from stylefacev_cli.common.paths import shipped_folder
+from stylefacev_cli.common.untrusted.archives import member_bytes, open_archive
 from stylefacev_cli.errors import IntegrityError, MissingWeightsError
 from stylefacev_cli.networks.features.face_mesh import (
     BlendshapeNetwork,
     FaceBoxNetwork,
     FaceMeshNetwork,
 )
-from stylefacev_cli.weights.untrusted.archives import member_bytes, open_archive
 from stylefacev_cli.weights.untrusted.tflite import (
     DEPTHWISE_CONV_2D,
     Operator,

@@ -9,8 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mesh_pictures import enlarged, golden
-from stylefacev_cli.weights.untrusted.archives import member_bytes, open_archive
 
+from stylefacev_cli.common.untrusted.archives import member_bytes, open_archive
 from stylefacev_cli.networks.features.face_mesh import (
     BLENDSHAPE_NAMES,
     BLENDSHAPE_POINTS,

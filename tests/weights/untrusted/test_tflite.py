@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stylefacev_cli.weights.untrusted.archives import member_bytes, open_archive
 
+from stylefacev_cli.common.untrusted.archives import member_bytes, open_archive
 from stylefacev_cli.errors import IntegrityError
 from stylefacev_cli.weights.convert.face_mesh_weights import face_mesh_file
 from stylefacev_cli.weights.untrusted.tflite import CONV_2D, DEPTHWISE_CONV_2D, read_tflite

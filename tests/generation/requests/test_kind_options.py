@@ -44,7 +44,7 @@ def test_options_that_a_kind_lacks(options: dict[str, object], flag: str, model:
 
 def test_every_option_is_sorted() -> None:
     """A further option of `generate` has to be sorted into those of all kinds, or the others."""
-    from stylefacev_cli.generation.kind_options import _OF_OWN_NETWORKS
+    from stylefacev_cli.generation.requests.kind_options import _OF_OWN_NETWORKS
 
     of_all = {
         *("seeds", "frames", "seconds", "fps", "truncation", "motion_seeds", "grid"),
