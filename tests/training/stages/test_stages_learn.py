@@ -107,9 +107,8 @@ def before_and_after(
     for earlier in run.glob("*/checkpoints"):
         newest = CheckpointStore(earlier).load_newest()
         assert newest is not None
-        CheckpointStore(untrained / earlier.parent.name / "checkpoints").save(
-            0, newest | {"step": 0}
-        )
+        store = CheckpointStore(untrained / earlier.parent.name / "checkpoints")
+        store.save(0, newest | {"step": 0})
     before = run_stage(stage, data, untrained, 1, still)
     after = run_stage(stage, data, run, num_steps, settings)
     print(f"{stage}: {before} -> {after}")
