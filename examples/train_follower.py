@@ -109,7 +109,9 @@ def draw(path: Path, model: Model, mesh: FaceMesh, rng: np.random.Generator) -> 
     z /= np.sqrt(np.square(z).mean(1, keepdims=True))
     for row, strength in zip(z, np.resize(STRENGTHS, PEOPLE), strict=True):
         row[pose_factors] *= strength
-    frames = torch.cat([model.render(model.map(torch.tensor(some), 1.0)) for some in np.split(z, 3)])
+    frames = torch.cat(
+        [model.render(model.map(torch.tensor(some), 1.0)) for some in np.split(z, 3)]
+    )
     appearances, own = model.encode(frames), model.extract_pose(frames)
     moved, seed = [own], int(rng.integers(2**31))
     for number, pose in enumerate(own):
@@ -156,7 +158,9 @@ def train(poses: np.ndarray, points: np.ndarray, steps: float) -> PoseFollower:
     turn, place = ((measures - measures[:, :1])[..., part].reshape(-1, 3) for part in (TURN, PLACE))
     follower.place_of_turn.copy_(torch.tensor(np.linalg.lstsq(turn, place, rcond=None)[0]))
     set_mean_person(follower, flat, faces.flatten(0, 1), torch.tensor(poses).flatten(0, 1))
-    surrogates = [fit_surrogate(own, faces, round(steps * SURROGATE_STEPS)) for _ in range(SURROGATES)]
+    surrogates = [
+        fit_surrogate(own, faces, round(steps * SURROGATE_STEPS)) for _ in range(SURROGATES)
+    ]
     fit_follower(follower, own, faces, surrogates, round(steps * FOLLOWER_STEPS))
     return follower.eval().requires_grad_(False)
 

@@ -171,9 +171,7 @@ def _read_face(
     for note in notes_on(source.path):
         listener.note(f"{source.path}: {note}")
     pictures = _pictures(source.path)
-    return read_driving_face(
-        source.path, pictures, source.fps, model.device.type, search, listener
-    )
+    return read_driving_face(source.path, pictures, source.fps, model.device.type, search, listener)
 
 
 def _pictures(path: Path) -> Iterator[NDArray[np.uint8]]:

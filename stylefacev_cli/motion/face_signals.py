@@ -15,9 +15,7 @@ from stylefacev_cli.motion.head_frame import HeadFrames
 F64 = NDArray[np.float64]
 
 # Units: degrees; distances between the eyes; of `eyes` shares of the usual opening.
-SIGNAL_NAMES = (
-    *("yaw", "pitch", "roll", "mouth", "smile", "brows", "eyes", "gaze_x", "gaze_y"),
-)
+SIGNAL_NAMES = (*("yaw", "pitch", "roll", "mouth", "smile", "brows", "eyes", "gaze_x", "gaze_y"),)
 _INNER_LIPS = ((13, 14), (82, 87), (312, 317))
 _MOUTH_CORNERS = (61, 291)
 _BROWS = (70, 63, 105, 66, 107, 300, 293, 334, 296, 336)

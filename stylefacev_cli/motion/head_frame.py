@@ -102,9 +102,7 @@ def angles_deg(rotation: F64) -> F64:
 def rotation_of(angles: F64) -> F64:
     """The rotations [T, 3, 3] of yaw, pitch and roll [T, 3] in degrees."""
     yaw, pitch, roll = np.radians(angles).T
-    ahead = np.stack(
-        [np.sin(yaw) * np.cos(pitch), np.sin(pitch), -np.cos(yaw) * np.cos(pitch)], 1
-    )
+    ahead = np.stack([np.sin(yaw) * np.cos(pitch), np.sin(pitch), -np.cos(yaw) * np.cos(pitch)], 1)
     level = np.stack([np.cos(yaw), np.zeros_like(yaw), np.sin(yaw)], 1)
     down = np.cross(-ahead, level)
     across = np.cos(roll)[:, None] * level + np.sin(roll)[:, None] * down

@@ -149,7 +149,13 @@ def save_bundle(
     parts = {name: _stored_tensors(module, name, half=half) for name, module in modules.items()}
     configs = {name: module.config for name, module in modules.items()}
     return write_bundle(
-        folder, parts, configs, name=name, fps=fps, licence=licence, provenance=provenance,
+        folder,
+        parts,
+        configs,
+        name=name,
+        fps=fps,
+        licence=licence,
+        provenance=provenance,
         aliases=aliases,
     )
 

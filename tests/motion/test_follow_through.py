@@ -54,7 +54,9 @@ def test_jitter_is_that_of_white_noise() -> None:
 def test_signals_have_the_signs_that_they_are_told_by() -> None:
     names = list(SIGNAL_NAMES)
     rest, moved = face_signals(
-        head_frames(np.stack([expression(), expression(mouth=0.2, smile=0.1, brows=0.1, gaze=0.03)]))
+        head_frames(
+            np.stack([expression(), expression(mouth=0.2, smile=0.1, brows=0.1, gaze=0.03)])
+        )
     )
     for name in ("mouth", "smile", "brows", "gaze_x"):
         assert moved[names.index(name)] > rest[names.index(name)] + 0.01, name

@@ -9,7 +9,10 @@ from tests.support.mesh_faces import expression, face_shape
 
 def test_rotation_size_and_place_come_back() -> None:
     angles = np.array([[0, 0, 0], [20, -5, 3], [-25, 10, -8], [5, 15, 12]], float)
-    sizes, places = np.array([1, 1.2, 0.8, 1]), np.array([[0, 0, 0], [3, 1, 0], [-2, 4, 0], [9] * 3])
+    sizes, places = (
+        np.array([1, 1.2, 0.8, 1]),
+        np.array([[0, 0, 0], [3, 1, 0], [-2, 4, 0], [9] * 3]),
+    )
     shape = face_shape()
     points = posed(rotation_of(angles), sizes, places.astype(float), np.repeat(shape[None], 4, 0))
     heads = head_frames(points, shape)
@@ -27,7 +30,9 @@ def test_expressions_do_not_turn_the_head() -> None:
 
 
 def test_angles_point_as_they_are_named() -> None:
-    ahead, to_the_right, down = -rotation_of(np.array([[0, 0, 0], [30, 0, 0], [0, 30, 0.0]]))[:, :, 2]
+    ahead, to_the_right, down = -rotation_of(np.array([[0, 0, 0], [30, 0, 0], [0, 30, 0.0]]))[
+        :, :, 2
+    ]
     assert to_the_right[0] > ahead[0] and down[1] > ahead[1]
     clockwise = rotation_of(np.array([[0, 0, 30.0]]))[0]
     assert clockwise[1, 0] > 0  # the left side of the face, right in the picture, goes down

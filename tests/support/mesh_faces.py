@@ -40,7 +40,12 @@ def face_shape() -> F64:
 
 
 def expression(
-    *, mouth: float = 0.0, smile: float = 0.0, lids: float = 1.0, brows: float = 0.0, gaze: float = 0
+    *,
+    mouth: float = 0.0,
+    smile: float = 0.0,
+    lids: float = 1.0,
+    brows: float = 0.0,
+    gaze: float = 0,
 ) -> F64:
     """That face with its lips apart, corners drawn out, lids open, brows up, pupils aside."""
     shape = face_shape()
