@@ -109,7 +109,7 @@ def read_driving_face(
     rest_frame = parse_rest(search.rest)
     with listener.doing(f"{path.name}: following the face with face-mesh"):
         finder = MeshFinder.load(device)
-        rule = TrackRule(fps, face_number=search.face, smooth=search.smooth)
+        rule = TrackRule(fps, face_number=search.face, smooth=search.smooth_face)
         track = finder.track(frames, rule, str(path))
     for note in track.notes:
         listener.note(f"{path}: {note}")
