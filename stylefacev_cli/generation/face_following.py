@@ -55,7 +55,7 @@ class DrivingFace:
 
 def follows_faces(manifest: Manifest, search: DriverSearchOptions) -> bool:
     """Whether poses come from the face mesh: the model can, and no other way is asked for."""
-    from stylefacev_cli.detection.face_finders import FACE_MESH
+    from stylefacev_cli.detection import FACE_MESH
 
     is_asked = search.detector == FACE_MESH and search.crop is not False
     return "follower" in manifest.files and is_asked
@@ -262,4 +262,5 @@ def _interpolated(missed: torch.Tensor, seen: torch.Tensor, goals: torch.Tensor)
     away = seen - middle
     ridge = _DOUBT * torch.eye(len(seen), dtype=seen.dtype, device=seen.device)
     weights = torch.linalg.solve(away @ away.T + ridge, missed - usual)
-    return usual + (goals - middle) @ away.T @ weights
+    result: torch.Tensor = usual + (goals - middle) @ away.T @ weights
+    return result
