@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stylefacev_cli.common.options import MAX_COUNT, group, option
 from stylefacev_cli.errors import DataError
@@ -161,7 +161,7 @@ def _follow_through(session: EvalSession, driver: str, videos: VideoSet) -> Repo
                 raise DataError(f"{name}: {reason} in frame {number}; cut the video to its face")
         return track.points
 
-    def figures(values: NDArray[np.floating]) -> dict[str, float]:
+    def figures(values: NDArray[Any]) -> dict[str, float]:
         return dict(zip(SIGNAL_NAMES, map(float, values), strict=True))
 
     with session.listener.doing(f"following the face of {path.name}"):

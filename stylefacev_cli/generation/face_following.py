@@ -3,8 +3,8 @@
     video → mesh → measures (turn, eyes, gaze, brows, lips)       (`motion.face_measures`)
     measures − those at rest + the person's own → poses           (the model's pose follower)
 
-What the head's turn misses, which the mouth and the eyes disturb, is found on some rendered frames
-of the same person, and aimed at once more.
+What the poses miss is found on some rendered frames of the same person, and aimed at once more;
+all but the gaze, which hardly shows and would pull the head along.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 AUTO = "auto"
 _FIRST_REGION = (0.5, 0.52, 0.82, 0.0)  # around a generated face, in sides of the frame
 _NUM_AIMED, _ROUNDS = 14, 2  # frames that are rendered to see what the poses miss, and how often
-_NUM_OF_HEAD = 6  # features: turn, place and size; aiming at others costs more than it gives
 _DOUBT = 1.0  # of what is seen in one of them, in usual movements squared
 
 
@@ -56,7 +55,7 @@ class DrivingFace:
 
 def follows_faces(manifest: Manifest, search: DriverSearchOptions) -> bool:
     """Whether poses come from the face mesh: the model can, and no other way is asked for."""
-    from stylefacev_cli.detection.face_finders import FACE_MESH
+    from stylefacev_cli.detection import FACE_MESH
 
     is_asked = search.detector == FACE_MESH and search.crop is not False
     return "follower" in manifest.files and is_asked
@@ -110,7 +109,7 @@ def read_driving_face(
     rest_frame = parse_rest(search.rest)
     with listener.doing(f"{path.name}: following the face with face-mesh"):
         finder = MeshFinder.load(device)
-        rule = TrackRule(fps, face_number=search.face, smooth=search.smooth)
+        rule = TrackRule(fps, face_number=search.face, smooth=search.smooth_face)
         track = finder.track(frames, rule, str(path))
     for note in track.notes:
         listener.note(f"{path}: {note}")
@@ -151,6 +150,7 @@ def poses_of_person(face: DrivingFace, person: Person, *, relative: bool) -> tor
     import torch
 
     from stylefacev_cli.detection.face_mesh import FaceMesh
+    from stylefacev_cli.motion.face_measures import GAZE
 
     model = person.model
     follower = _follower(model)
@@ -163,7 +163,7 @@ def poses_of_person(face: DrivingFace, person: Person, *, relative: bool) -> tor
         for _ in range(_ROUNDS):
             seen = watched.measures(follower(aims[chosen], rest, person.first_pose))
             missed = goals[chosen] - follower.features(_tensor(seen, model))
-            missed[:, _NUM_OF_HEAD:] = 0
+            missed[:, GAZE] = 0
             aims = aims + _interpolated(missed, goals[chosen], goals)
         poses: torch.Tensor = follower(aims, rest, person.first_pose)
     return poses.cpu()
@@ -262,4 +262,5 @@ def _interpolated(missed: torch.Tensor, seen: torch.Tensor, goals: torch.Tensor)
     away = seen - middle
     ridge = _DOUBT * torch.eye(len(seen), dtype=seen.dtype, device=seen.device)
     weights = torch.linalg.solve(away @ away.T + ridge, missed - usual)
-    return usual + (goals - middle) @ away.T @ weights
+    result: torch.Tensor = usual + (goals - middle) @ away.T @ weights
+    return result

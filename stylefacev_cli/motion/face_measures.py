@@ -88,7 +88,7 @@ def face_measures(heads: HeadFrames, usual: F64) -> F64:
 
 def still_usual_openings(openings: F64) -> F64:
     """The usual openings [2] of the eyes of one picture [1, 2], which may show them half closed."""
-    return np.maximum(openings[0], _LEAST_USUAL * USUAL_OPENING)
+    return np.asarray(np.maximum(openings[0], _LEAST_USUAL * USUAL_OPENING))
 
 
 def rest_frames(measures: F64) -> NDArray[np.intp]:

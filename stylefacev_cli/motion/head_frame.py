@@ -48,14 +48,14 @@ class HeadFrames:
         return angles_deg(self.rotation)
 
 
-def head_frames(points: NDArray[np.floating], shape: F64 | None = None) -> HeadFrames:
+def head_frames(mesh: NDArray[np.floating], shape: F64 | None = None) -> HeadFrames:
     """The heads of meshes.
 
     Args:
-        points: [T, 478, 3] of the mesh, x right, y down, z towards the back, in one unit.
+        mesh: points [T, 478, 3], x right, y down, z towards the back, in one unit.
         shape: [478, 3] local points that heads are aligned with; None: the mean of these ones.
     """
-    points = points.astype(np.float64)
+    points: F64 = mesh.astype(np.float64)
     stable = list(STABLE_POINTS)
     middle = points[:, stable].mean(1, keepdims=True)
     rotation = _axes(points)
@@ -84,7 +84,7 @@ def head_frames(points: NDArray[np.floating], shape: F64 | None = None) -> HeadF
 
 def posed(rotation: F64, size: F64, place: F64, local: F64) -> F64:
     """Points [T, K, 3] of heads: the inverse of `head_frames`."""
-    return place[:, None] + size[:, None, None] * (local @ rotation.transpose(0, 2, 1))
+    return np.asarray(place[:, None] + size[:, None, None] * (local @ rotation.transpose(0, 2, 1)))
 
 
 def angles_deg(rotation: F64) -> F64:
@@ -96,7 +96,7 @@ def angles_deg(rotation: F64) -> F64:
     down = np.cross(-ahead, level)
     across = rotation[:, :, 0]
     roll = np.arctan2((across * down).sum(1), (across * level).sum(1))
-    return np.degrees(np.stack([yaw, pitch, roll], 1))
+    return np.asarray(np.degrees(np.stack([yaw, pitch, roll], 1)))
 
 
 def rotation_of(angles: F64) -> F64:
@@ -122,7 +122,7 @@ def _axes(points: F64) -> F64:
 def _spread(points: F64) -> F64:
     """RMS distance of points [T, K, 3] from their mean: [T, 1, 1]."""
     centred = points - points.mean(1, keepdims=True)
-    return np.sqrt(np.square(centred).sum(2).mean(1))[:, None, None]
+    return np.asarray(np.sqrt(np.square(centred).sum(2).mean(1))[:, None, None])
 
 
 def _aligned(centred: F64, shape: F64) -> F64:
@@ -130,4 +130,4 @@ def _aligned(centred: F64, shape: F64) -> F64:
     u, _, vt = np.linalg.svd(np.einsum("tki,kj->tij", centred, shape - shape.mean(0)))
     sign = np.sign(np.linalg.det(u @ vt))
     u[:, :, 2] *= sign[:, None]
-    return u @ vt
+    return np.asarray(u @ vt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,46 @@ def test_reenactment_against_renders(model: Model, studio: Any) -> None:
     assert mean["relative"] < 0.5 * mean["copy"] and mean["absolute"] < 0.5 * mean["copy"], mean
     leaked = {name: float(np.mean(values)) for name, values in leaks.items()}
     assert leaked["relative"] < 0.75 * leaked["absolute"], leaked
+
+
+def test_a_person_follows_another_ones_face_by_the_mesh(
+    model: Model, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Seed 5 drives seed 8: mouth and eyes go along, and a panned still gives a still face."""
+    from stylefacev_cli.detection.face_mesh import FaceMesh
+    from stylefacev_cli.generation.face_following import points_of_generated
+    from stylefacev_cli.motion.face_signals import SIGNAL_NAMES
+    from stylefacev_cli.motion.follow_through import follow_through
+
+    mesh = FaceMesh.load()
+
+    def enlarged(frame: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(frame).resize((256, 256), Image.Resampling.LANCZOS))
+
+    def driven(name: str, frames: list[np.ndarray]) -> np.ndarray:
+        write_movie(tmp_path / f"{name}.mkv", frames)
+        out = tmp_path / f"{name}.npy"
+        arguments = ["--source", "8", "--driving", str(tmp_path / f"{name}.mkv"), "-o", str(out)]
+        assert run(["reenact", "-q", *arguments]) == 0
+        return np.stack([points_of_generated(mesh, frame) for frame in np.load(out)])
+
+    driver = [enlarged(frame) for frame in list(model.sample(5, 36))[::2]]
+    moved = follow_through(
+        np.stack([points_of_generated(mesh, frame) for frame in driver]), driven("driver", driver)
+    )
+    correlation = dict(zip(SIGNAL_NAMES, moved.correlation, strict=True))
+    assert min(correlation[name] for name in ("mouth", "yaw")) > 0.8, correlation
+    folder = tmp_path / "followed"
+    folder.mkdir()
+    write_movie(folder / "8.mkv", list(np.load(tmp_path / "driver.npy")))
+    capfd.readouterr()
+    arguments = ["--fake", str(folder), "--driver", str(tmp_path / "driver.mkv"), "--frames", "18"]
+    assert run(["eval", "motion", "--detector", "default-128", "--json", *arguments]) == 0
+    told = json.loads(capfd.readouterr().out)["follow_through"]
+    assert told["correlation"]["mouth"] == pytest.approx(correlation["mouth"], abs=0.1)
+    assert told["per_video"][0]["frames"] == 18 and "mouth" in told["per_video"][0]["clear"]
+    panned = [np.pad(driver[0], ((40, 40), (4 * k, 80 - 4 * k), (0, 0)), "edge") for k in range(12)]
+    still = driven("panned", panned)
+    apart = np.linalg.norm(still[0, 263, :2] - still[0, 33, :2])
+    away = np.linalg.norm(still[..., :2] - still[..., :2].mean(0), axis=2)
+    assert np.sqrt(np.square(away).mean()) < 0.01 * apart

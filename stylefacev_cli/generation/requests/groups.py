@@ -168,7 +168,7 @@ class FaceSearchOptions:
 class DriverSearchOptions(FaceSearchOptions):
     """The same of a driving video, and how its movements are read."""
 
-    smooth: bool = search_option(
+    smooth_face: bool = search_option(
         "Hold still what only trembles (one-euro filter), where movements are read by the face "
         "mesh; tells by how much.",
         default=True,

@@ -83,10 +83,9 @@ class PoseFollower(nn.Module):
         assert measures.ndim == 2 and measures.shape[1] == self.config.num_measures, (
             f"measures [N, {self.config.num_measures}] expected, got {list(measures.shape)}"
         )
-        plain, lips = measures.split(
-            [self.config.num_plain, measures.shape[1] - self.config.num_plain], 1
-        )
-        return torch.cat([plain, lips @ self.lip_basis.T], 1) / self.scale
+        plain = self.config.num_plain
+        lips = measures[:, plain:] @ self.lip_basis.T
+        return torch.cat([measures[:, :plain], lips], 1) / self.scale
 
     def within_range(self, features: Tensor) -> Tensor:
         """Features [N, F], none beyond what the model's faces do."""
@@ -108,4 +107,5 @@ class PoseFollower(nn.Module):
         x = torch.cat([self.within_range(targets) - rest, rest, start], 1)
         poses = start + self.linear(x) + self.hidden(x)
         poses = (poses * self.pose_scale + self.pose_mean).clamp(min=0)
-        return poses.view(-1, 1, POSE_SIZE, POSE_SIZE)
+        result: Tensor = poses.view(-1, 1, POSE_SIZE, POSE_SIZE)
+        return result
