@@ -183,7 +183,7 @@ def test_what_is_being_done_is_told(model: Any, monkeypatch: pytest.MonkeyPatch)
     Image.new("RGB", (40, 40)).save("empty.png")
     with pytest.raises(DataError):
         sf.invert("empty.png", model=model, listener=recorder)
-    assert "empty.png: looking for the face with tiny" in recorder.done
+    assert "empty.png: looking for the face with face-mesh" in recorder.done
     video = sf.generate(model=str(model.manifest.folder), device="cpu", listener=recorder)
     assert "importing torch" in recorder.done and "loading the model tiny" in recorder.done
     assert not isinstance(video, list) and video.fps == TINY_FPS
