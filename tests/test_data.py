@@ -48,7 +48,7 @@ def test_what_contradicts_itself(tmp_path: Path) -> None:
         data.prepare_images(tmp_path, tmp_path / "set", val_permille=5, val_person="ann")
     with pytest.raises(DataError, match="no such folder"):
         data.prepare_ravdess(tmp_path / "nothing", tmp_path / "set")
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(DataError, match="no such file"):
         data.prepare_ffhq(tmp_path, tmp_path / "set", landmarks=tmp_path / "x.json")
     with pytest.raises(UsageError, match="--size 8"):
         data.render(out=tmp_path / "set", size=8)

@@ -84,13 +84,13 @@ def _replacing(
     guard: Callable[[], AbstractContextManager[None]],
 ) -> Iterator[Path]:
     part = part_beside(target)
-    with guard():
-        remove_orphans(target.parent)
-        if is_folder:
-            part.mkdir()
-        else:  # exclusively, so through no link; who opens it again finds it there
-            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o666))
     try:
+        with guard():
+            remove_orphans(target.parent)
+            if is_folder:
+                part.mkdir()
+            else:  # exclusively, so through no link; who opens it again finds it there
+                os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o666))
         yield part
         with guard():
             if synced:

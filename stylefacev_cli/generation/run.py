@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from stylefacev_cli.common.signals import holding_signals
 from stylefacev_cli.errors import UsageError
@@ -66,10 +66,7 @@ class Session:
     @property
     def own_model(self) -> Model:
         """The model, which has people and poses: plans refuse others where those are needed."""
-        from stylefacev_cli.pipeline import Model
-
-        assert isinstance(self.model, Model)
-        return self.model
+        return cast("Model", self.model)
 
     def person(self, identity: Identity, settings: RenderSettings) -> Person:
         """The person of an identity; those of files are loaded once."""

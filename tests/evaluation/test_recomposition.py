@@ -117,8 +117,8 @@ def test_a_photographic_model_is_measured_on_photographic_faces(
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--pairs", "1"], 2, "give 2 or more"),
-        (["--seed", "-1"], 2, "from 0 to"),
+        (["--pairs", "1"], 2, "greater than or equal to 2"),
+        (["--seed", "-1"], 2, "greater than or equal to 0"),
         (["--framing", "narrow"], 2, "canonical, unaligned, wide"),
         (["--framing", ""], 2, "canonical, unaligned, wide"),
         (["--look", "painted"], 2, "photographic or procedural"),

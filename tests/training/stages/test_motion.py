@@ -162,7 +162,8 @@ def test_other_supervision_is_refused(
 
 def whole_tracks(clips: Frames) -> PoseTracks:
     spans = clips.clips(held_out=False, min_frames=CONFIG.num_frames)
-    return PoseTracks(torch.zeros(int(spans[:, 1].sum()), 64), spans)
+    random = torch.Generator().manual_seed(1)
+    return PoseTracks(torch.rand(int(spans[:, 1].sum()), 64, generator=random), spans)
 
 
 def test_made_sequences_come_to_move_as_far_as_real_ones(

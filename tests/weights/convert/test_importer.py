@@ -373,7 +373,7 @@ def test_names_of_models(released: Path, home: Path, tmp_path: Path) -> None:
         import_model("default-64", **files)
     with pytest.raises(UsageError, match="or an --archive"):
         import_model("a")
-    with pytest.raises(UsageError, match="--fps"):
+    with pytest.raises(UsageError, match="fps 0"):
         import_model("a", **files, fps=0.0)
     import_model("a", **files)
     with pytest.raises(UsageError, match="give --force"):
