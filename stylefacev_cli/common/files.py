@@ -83,21 +83,31 @@ def _replacing(
     synced: bool,
     guard: Callable[[], AbstractContextManager[None]],
 ) -> Iterator[Path]:
-    part = part_beside(target)
-    try:
+    part, is_ours = part_beside(target), True
+    try:  # from here: a signal can come between making the part and the next line
         with guard():
             remove_orphans(target.parent)
-            if is_folder:
-                part.mkdir()
-            else:  # exclusively, so through no link; who opens it again finds it there
-                os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o666))
+            try:
+                _make(part, is_folder)
+            except FileExistsError:
+                is_ours = False
+                raise
         yield part
         with guard():
             if synced:
                 sync_file(part)
             _move(part, target)
     finally:
-        remove(part)
+        if is_ours:
+            remove(part)
+
+
+def _make(part: Path, is_folder: bool) -> None:
+    """Make an empty file or folder; a file exclusively, so through no link."""
+    if is_folder:
+        part.mkdir()
+    else:
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o666))
 
 
 def move_synced(part: Path, target: Path) -> None:
