@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from stylefacev_cli.cli.request_options import takes
 from stylefacev_cli.common.options import group, option, option_fields, request_from
 from stylefacev_cli.errors import UsageError
+from stylefacev_cli.generation import requests
 
 
 @dataclass(frozen=True)
@@ -93,3 +94,10 @@ def test_a_request_from_flat_values() -> None:
     with pytest.raises(TypeError, match="no option 'thread'; there are photo, out"):
         request_from(Request, {"photo": "a", "out": "b", "thread": 2})
     assert [field.path for field in option_fields(Request)][-1] == ("computing", "threads")
+
+
+@pytest.mark.parametrize("name", [name for name in requests.__all__ if name.endswith("Request")])
+def test_no_two_groups_of_a_request_name_an_option_alike(name: str) -> None:
+    names = [one.name for one in option_fields(getattr(requests, name))]
+
+    assert sorted(set(names)) == sorted(names)
