@@ -67,8 +67,9 @@ class Watchdog:
 
 def _cut(connection: Any) -> None:
     for sock in (getattr(connection, "sock", None), getattr(connection, "kept_sock", None)):
-        with contextlib.suppress(OSError, AttributeError):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, whose state stays
+        if isinstance(sock, socket.socket):  # None once it is closed
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, whose state stays
 
 
 def watched(session: requests.Session) -> Watchdog:
