@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from collections.abc import Iterator, MutableMapping
 from importlib import import_module
@@ -43,6 +44,7 @@ _MODULES = {  # of `stylefacev_cli.cli`, by command
     "eval": "evaluation",
     "weights": "weights",
 }
+_NO_MEMORY = re.compile("failed to map segment|annot allocate memory")  # by the dynamic linker
 _COMPLETE = "_STYLEFACEV_COMPLETE"  # the variable by which shells ask for completions
 
 # typer once stood on click and now carries its own copy: take the class from what typer exports.
@@ -148,6 +150,9 @@ def execute(arguments: list[str], started_s: float) -> int:
     except Exception as error:  # a bug of ours, on one line all the same
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             return _told(terminal, "error: out of memory; give a smaller --batch", 1)
+        if isinstance(error, ImportError) and _NO_MEMORY.search(str(error)):
+            advice = "raise the limit (ulimit -v, or that of the job or container)"
+            return _told(terminal, f"error: too little memory to load the libraries; {advice}", 1)
         name = type(error).__name__
         advice = "this is a bug: run again with -v and report what it prints"
         return _told(terminal, f"error: {name}: {error}; {advice}", 1)
