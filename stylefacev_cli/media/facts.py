@@ -6,7 +6,9 @@ the first few frames are decoded.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -108,6 +110,8 @@ def probe(path: Path) -> VideoFacts:
     Raises:
         DataError: no such file, no video, damaged, or beyond the limits.
     """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: give a video file")
     if not path.is_file():
         raise DataError(f"no such video file: {path}")
     state = path.stat()
@@ -168,6 +172,10 @@ def _probe(path: Path, state: tuple[int, ...]) -> VideoFacts:
         raise DataError(f"cannot read {path}: {reason}")
     head, _, stamps = done.stdout.partition(b"\n")
     told = json.loads(head)
+    if told.get("error") == os.strerror(errno.EINVAL):  # the format is not on the list
+        raise DataError(
+            f"cannot read {path}: no video, or of a format that is not read; convert it to mp4"
+        )
     if "error" in told:
         raise DataError(f"cannot read {path}: {told['error']}")
     if "stream" not in told:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stylefacev_cli.errors import DataError
 from stylefacev_cli.media import VideoSettings, read_frames, video_writer
@@ -55,8 +56,19 @@ def test_disguised_files_are_refused(video: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["http://localhost/a.mp4", "nowhere.mp4", "-i", "/dev/zero", "/tmp"]
+    ("name", "told"),
+    [
+        *((name, "no such video file") for name in ("http://localhost/a.mp4", "nowhere.mp4", "-i")),
+        ("/dev/zero", "no such video file"),
+        ("/tmp", "is a folder"),
+    ],
 )
-def test_only_regular_files(name: str) -> None:
-    with pytest.raises(DataError, match="no such video file"):
+def test_only_regular_files(name: str, told: str) -> None:
+    with pytest.raises(DataError, match=told):
         list(read_frames(Path(name)))
+
+
+def test_a_picture_is_no_video(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.bmp")
+    with pytest.raises(DataError, match="no video, or of a format that is not read"):
+        list(read_frames(tmp_path / "a.bmp"))
