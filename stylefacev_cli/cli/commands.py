@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import traceback
 from collections.abc import Iterator, MutableMapping
 from importlib import import_module
@@ -44,12 +43,6 @@ _MODULES = {  # of `stylefacev_cli.cli`, by command
     "eval": "evaluation",
     "weights": "weights",
 }
-# What the dynamic linker says, and llvmlite of it.
-_NO_MEMORY = re.compile("failed to map segment|annot allocate memory|load shared object file")
-_NOT_LOADED = (
-    "error: too little memory to load the libraries; raise the limit (ulimit -v, or that of the "
-    "job or container), or install them again"
-)
 _COMPLETE = "_STYLEFACEV_COMPLETE"  # the variable by which shells ask for completions
 
 # typer once stood on click and now carries its own copy: take the class from what typer exports.
@@ -150,15 +143,11 @@ def execute(arguments: list[str], started_s: float) -> int:
             return UsageError.exit_code
         return _told(terminal, f"error: {_usage_message(error)}", UsageError.exit_code)
     except OSError as error:
-        if _NO_MEMORY.search(str(error)):
-            return _told(terminal, _NOT_LOADED, 1)
         where = f" {final_name(Path(os.fsdecode(error.filename)))}:" if error.filename else ""
         return _told(terminal, f"error:{where} {error.strerror or error}", 1)
     except Exception as error:  # a bug of ours, on one line all the same
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             return _told(terminal, "error: out of memory; give a smaller --batch", 1)
-        if isinstance(error, ImportError) and _NO_MEMORY.search(str(error)):
-            return _told(terminal, _NOT_LOADED, 1)
         name = type(error).__name__
         advice = "this is a bug: run again with -v and report what it prints"
         return _told(terminal, f"error: {name}: {error}; {advice}", 1)

@@ -171,7 +171,7 @@ class Terminal:
             A function that tells what is being fetched, how many bytes of it are there, and of how
             many, if that is known.
         """
-        if not self._shows_bars() or self._on_the_line:  # there is one bar at a time
+        if not self._shows_bars():
             yield lambda what, done, total: None
             return
         bar = _bytes_bar()

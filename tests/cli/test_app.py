@@ -49,23 +49,3 @@ def test_wrong_variables_are_told_by_name(
     monkeypatch.setenv("NUMBA_NUM_THREADS", value)
     assert run(["--version"]) == 2
     assert "the variable NUMBA_NUM_THREADS" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
-        OSError("Could not find/load shared object file 'libllvmlite.so' from …"),
-    ],
-)
-def test_too_little_memory_for_the_libraries_is_no_bug(
-    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def load(*_: object) -> int:
-        raise error
-
-    monkeypatch.setattr("stylefacev_cli.cli.commands._invoke", load)
-    assert run(["generate"]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("error: too little memory to load the libraries; raise the limit")
-    assert told.count("\n") == 1

@@ -36,8 +36,6 @@ from stylefacev_cli.weights.downloads.registry import Entry, WeightFile
 INDEX_NAME = "index.json"
 PARTS_NAME = ".parts"
 _BY_HAND = "put there by hand"
-_TORCH = (b"PK\x03\x04", b"\x80")  # an archive, or a pickle of protocol 2 and later
-_BEGINS = {".pth": _TORCH, ".pt": _TORCH, ".ckpt": _TORCH, ".pkl": (b"\x80",)}
 
 
 @dataclass(frozen=True)
@@ -172,8 +170,6 @@ def _compared(
         stat = path.stat()
         if file.bytes is not None and stat.st_size != file.bytes:
             raise IntegrityError(f"{what} has {stat.st_size} bytes, {file.bytes} expected{way_out}")
-        if file.sha256 is None and (oddity := _oddity(file, path, stat.st_size)):
-            raise IntegrityError(f"{what} {oddity}{way_out}")
         found = sha256_of(path)
     except OSError as error:
         raise MissingWeightsError(f"cannot read {path}: {error.strerror}") from error
@@ -191,20 +187,6 @@ def _compared(
     today, origin = time.strftime("%Y-%m-%d"), source or _BY_HAND
     record = Record(found, origin, today, stat.st_size, stat.st_mtime_ns)
     return _since_first(record, known), file.sha256 is None and known is None
-
-
-def _oddity(file: WeightFile, path: Path, size: int) -> str | None:
-    """What tells that a file without a published hash is another one; None: nothing does."""
-    if size == 0:
-        return "is empty"
-    if file.about_mb is not None and not 0.8 < size / 1e6 / file.about_mb < 1.25:
-        return f"has {size / 1e6:.1f} MB, about {file.about_mb:g} expected"
-    begins = _BEGINS.get(path_of(file).suffix, ())
-    with path.open("rb") as opened:
-        begin = opened.read(4)
-    if begins and not begin.startswith(begins):
-        return f"begins with {begin!r}, which no {path_of(file).suffix} file does"
-    return None
 
 
 def read_records() -> dict[str, Record]:

@@ -20,7 +20,6 @@ import urllib3
 from stylefacev_cli.weights.downloads.drive_page import DownloadForm
 from stylefacev_cli.weights.downloads.failures import SourceError, TryAgain
 from stylefacev_cli.weights.downloads.registry import check_url
-from stylefacev_cli.weights.downloads.watchdog import watched
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # worth another try
@@ -69,20 +68,7 @@ class Page:
 
 
 class Session(requests.Session):
-    """A session that follows no redirects; requests would read their bodies, however long.
-
-    Attributes:
-        watchdog: keeps the time limits of steps.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.watchdog = watched(self)
-
-    def close(self) -> None:
-        """Close the connections, and end the watchdog."""
-        super().close()
-        self.watchdog.close()
+    """A session that follows no redirects; requests would read their bodies, however long."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Leave redirects to `open_remote`, which checks where they lead."""
@@ -105,7 +91,7 @@ def remote(url: str, *more_hosts: str, verify: str | None = None, confirms: bool
 
 @contextlib.contextmanager
 def open_remote(
-    session: Session,
+    session: requests.Session,
     remote: Remote,
     headers: Mapping[str, str],
     limits: Limits,
@@ -128,8 +114,7 @@ def open_remote(
     response = _follow(session, remote.url, remote, headers, limits)
     try:
         if _is_page(response) and remote.confirms:
-            with session.watchdog.limit(limits.stall_timeout_s):
-                form = DownloadForm(response.url, _read_page(response))
+            form = DownloadForm(response.url, _read_page(response))
             response.close()
             response = _follow(session, form.address(), remote, headers, limits)
         if response.status_code not in (200, 206, 416):
@@ -177,7 +162,7 @@ def retry_after_s(header: str | None) -> float | None:
 
 
 def _follow(
-    session: Session,
+    session: requests.Session,
     url: str,
     remote: Remote,
     headers: Mapping[str, str],
@@ -196,7 +181,7 @@ def _follow(
 
 
 def _ask(
-    session: Session,
+    session: requests.Session,
     url: str,
     remote: Remote,
     headers: Mapping[str, str],
@@ -212,39 +197,25 @@ def _ask(
     if not any(fnmatch.fnmatchcase(host, allowed) for allowed in remote.hosts):
         raise SourceError(f"leads to {host}, which is not among the hosts allowed for it")
     try:
-        with session.watchdog.limit(limits.connect_timeout_s + limits.stall_timeout_s):
-            response = session.get(
-                url,
-                headers={"Accept-Encoding": "identity", "User-Agent": "stylefacev", **headers},
-                stream=True,
-                allow_redirects=False,
-                timeout=(limits.connect_timeout_s, limits.stall_timeout_s),
-                verify=remote.verify,
-                auth=remote.login if parts.netloc == urlsplit(remote.url).netloc else None,
-            )
-    except requests.exceptions.RequestException as error:
-        if session.watchdog.has_cut:
-            raise TryAgain(f"{host} does not come to an answer") from error
-        raise _failure(error, host) from error
-    except (ValueError, OSError) as error:
+        return session.get(
+            url,
+            headers={"Accept-Encoding": "identity", "User-Agent": "stylefacev", **headers},
+            stream=True,
+            allow_redirects=False,
+            timeout=(limits.connect_timeout_s, limits.stall_timeout_s),
+            verify=remote.verify,
+            auth=remote.login if parts.netloc == urlsplit(remote.url).netloc else None,
+        )
+    except requests.exceptions.SSLError as error:
+        raise SourceError(f"the certificate of {host} is not trusted") from error
+    except requests.exceptions.ProxyError as error:
+        raise TryAgain(f"cannot reach {host} through the proxy ({system_reason(error)})") from error
+    except requests.exceptions.Timeout as error:
+        raise TryAgain(f"{host} does not answer") from error
+    except requests.exceptions.ConnectionError as error:
+        raise TryAgain(f"cannot reach {host} ({system_reason(error)})") from error
+    except (requests.exceptions.RequestException, ValueError, OSError) as error:
         raise SourceError(f"cannot ask {host} ({type(error).__name__})") from error
-    if session.watchdog.has_cut:  # headers that were cut can pass for a whole answer
-        response.close()
-        raise TryAgain(f"{host} does not come to an answer")
-    return response
-
-
-def _failure(error: requests.exceptions.RequestException, host: str) -> SourceError | TryAgain:
-    """What became of a request, in our words."""
-    if isinstance(error, requests.exceptions.SSLError):
-        return SourceError(f"the certificate of {host} is not trusted")
-    if isinstance(error, requests.exceptions.ProxyError):
-        return TryAgain(f"cannot reach {host} through the proxy ({system_reason(error)})")
-    if isinstance(error, requests.exceptions.Timeout):
-        return TryAgain(f"{host} does not answer")
-    if isinstance(error, requests.exceptions.ConnectionError):
-        return TryAgain(f"cannot reach {host} ({system_reason(error)})")
-    return SourceError(f"cannot ask {host} ({type(error).__name__})")
 
 
 def _checked(response: requests.Response) -> requests.Response:

@@ -49,8 +49,7 @@ def fetch_entry(
     Args:
         entry: of the registry.
         options: by default those of the environment.
-        listener: receives progress, failures, and files that are trusted on first use; None:
-            whoever listens to the current command or call.
+        listener: receives progress, failures, and files that are trusted on first use.
         reread: hash files that are there, also those whose size and time of change are still those
             of the last check; without it an entry of many files takes milliseconds.
 
@@ -66,9 +65,6 @@ def fetch_entry(
     options = options or Options()
     check_consent(entry, options)
     missing = _missing(entry)
-    if listener is None and missing:  # nobody asked for it: it is announced where the run is told
-        with interaction().listening() as told:
-            return fetch_entry(entry, options, told, reread=reread)
     checked: set[str] = set()
     if not reread:
         there = [file for file in entry.files if file.sha256 and file not in missing]
@@ -112,16 +108,13 @@ class _Run:
 
     def announce(self, what: str, num_bytes: int | None, address: str) -> None:
         """Note the start of a download; of an entry of many files once."""
-        licence = self._entry.licence.name
         if not self.is_many:
-            self.note(f"downloading {what}{_size_text(num_bytes)} from {address}, {licence}")
+            self.note(f"downloading {what}{_size_text(num_bytes)} from {address}")
         elif not self._announced:
             self._announced = True
             num_files = f"{len(self._missing)} files of {self._entry.name}"
             host = urlsplit(address).netloc or address
-            self.note(
-                f"downloading {num_files}{_size_text(self._total_bytes())} from {host}, {licence}"
-            )
+            self.note(f"downloading {num_files}{_size_text(self._total_bytes())} from {host}")
 
     def reporter(self, what: str) -> Callable[[int, int | None], None]:
         """A function that reports the bytes of a file; of many files, those of all together."""

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import requests
 import urllib3
 
 from stylefacev_cli.common.files import write_atomic
@@ -34,15 +35,10 @@ from stylefacev_cli.weights.downloads.connection import (
     system_reason,
 )
 from stylefacev_cli.weights.downloads.failures import SourceError, TryAgain
-from stylefacev_cli.weights.downloads.watchdog import Watchdog
 
 _BLOCK_BYTES = 2**18
 _PROGRESS_BYTES = 2**20  # so much further than ever before is worth another round of tries
 _MIN_BYTES_PER_S = 100
-_MIN_OVERALL_BYTES_PER_S = 10_000  # of a whole file, tries and waits included
-_STALLS = 10  # that a file may have, beside its time
-_STALL_MARGIN = 1.25  # a time-out of the connection itself comes first, where there is one
-_MAX_UNTOLD_BYTES = 2**29  # of a file whose length nobody says
 
 
 @dataclass(frozen=True)
@@ -75,24 +71,6 @@ class Claims:
         return self.last_modified
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a file may take, over all tries."""
-
-    limits: Limits
-    started_s: float
-
-    def check(self, most_bytes: int) -> None:
-        """Give up a source that is too slow for a file of so many bytes.
-
-        Raises:
-            SourceError: it took longer than at the least rate.
-        """
-        allowed_s = _STALLS * self.limits.stall_timeout_s + most_bytes / _MIN_OVERALL_BYTES_PER_S
-        if time.monotonic() - self.started_s > allowed_s:
-            raise SourceError(f"has not sent the file in {allowed_s / 3600:.1f} hours")
-
-
 def fetch_to(
     part: Path,
     remote: Remote,
@@ -100,7 +78,7 @@ def fetch_to(
     limits: Limits,
     on_bytes: Callable[[int, int | None], None],
     note: Callable[[str], None],
-    session: Session | None = None,
+    session: requests.Session | None = None,
 ) -> bool:
     """Bring a file to `part`, going on from what is there.
 
@@ -121,13 +99,11 @@ def fetch_to(
         StyleFaceVError: the file cannot be written.
     """
     failures, furthest = 0, _size_of(part)
-    patience = Patience(limits, time.monotonic())
     with contextlib.nullcontext(session) if session else Session() as asking:
         while True:
             try:
-                return _try_once(asking, part, remote, wanted, patience, on_bytes)
+                return _try_once(asking, part, remote, wanted, limits, on_bytes)
             except TryAgain as again:
-                patience.check(wanted.bytes or wanted.max_bytes)
                 if again.restart:
                     discard(part)
                 size = _size_of(part)
@@ -146,14 +122,13 @@ def fetch_to(
 
 
 def _try_once(
-    session: Session,
+    session: requests.Session,
     part: Path,
     remote: Remote,
     wanted: Expected,
-    patience: Patience,
+    limits: Limits,
     on_bytes: Callable[[int, int | None], None],
 ) -> bool:
-    limits = patience.limits
     before = _read_claims(part)
     have = _size_of(part)
     if before is None or (before.validator is None and not wanted.is_hashed):
@@ -175,7 +150,7 @@ def _try_once(
         _check_total(claims.total, wanted)
         if claims.total is None and not page.is_chunked and not wanted.is_hashed:
             raise SourceError("does not say how long the file is")
-        _receive(page, session.watchdog, part, start, claims, wanted, patience, on_bytes)
+        _receive(page, part, start, claims, wanted, limits, on_bytes)
         return start > 0
 
 
@@ -214,23 +189,22 @@ def _check_total(total: int | None, wanted: Expected) -> None:
 
 def _receive(
     page: Page,
-    watchdog: Watchdog,
     part: Path,
     start: int,
     claims: Claims,
     wanted: Expected,
-    patience: Patience,
+    limits: Limits,
     on_bytes: Callable[[int, int | None], None],
 ) -> None:
-    size, limits = start, patience.limits
-    most = wanted.bytes or claims.total or min(wanted.max_bytes, _MAX_UNTOLD_BYTES)
+    size = start
+    most = wanted.bytes or wanted.max_bytes
     window_began_s, window_bytes = time.monotonic(), 0
     try:
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
             if not start:
                 _write_claims(part, claims)
-            while block := _read_block(page, watchdog, limits):
+            while block := _read_block(page, limits):
                 if size == 0 and looks_like_html(block):
                     raise SourceError("answers with a web page, not with the file")
                 if size + len(block) > most:
@@ -238,7 +212,6 @@ def _receive(
                 file.write(block)
                 size += len(block)
                 on_bytes(size, claims.total)
-                patience.check(most)
                 window_bytes += len(block)
                 window_s = time.monotonic() - window_began_s
                 if window_s > limits.stall_timeout_s:
@@ -252,22 +225,15 @@ def _receive(
         raise TryAgain(f"broke off after {size} of {expected} bytes")
 
 
-def _read_block(page: Page, watchdog: Watchdog, limits: Limits) -> bytes:
-    nothing = TryAgain(f"sent nothing for {limits.stall_timeout_s:.0f} s")
+def _read_block(page: Page, limits: Limits) -> bytes:
     try:
         # Of `read`, `iter_content` and `read1` only the last gives what has come without waiting
         # for more, so that bytes that trickle in are seen to do so.
-        with watchdog.limit(limits.stall_timeout_s * _STALL_MARGIN):
-            block: bytes = page.raw.read1(_BLOCK_BYTES, decode_content=False)
+        return page.raw.read1(_BLOCK_BYTES, decode_content=False)
     except urllib3.exceptions.ReadTimeoutError as error:
-        raise nothing from error
-    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
-        if watchdog.has_cut:
-            raise nothing from error
+        raise TryAgain(f"sent nothing for {limits.stall_timeout_s:.0f} s") from error
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
         raise TryAgain(f"broke off ({system_reason(error)})") from error
-    if watchdog.has_cut and not block:  # cut, it looks like the end of the file
-        raise nothing
-    return block
 
 
 def looks_like_html(block: bytes) -> bool:

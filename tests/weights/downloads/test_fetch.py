@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import random
-import re
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,6 @@ from stylefacev_cli.weights.downloads.connection import Limits, remote
 from stylefacev_cli.weights.downloads.failures import SourceError
 from stylefacev_cli.weights.downloads.fetch import fetch_entry
 from stylefacev_cli.weights.downloads.fetch_options import Options
-from stylefacev_cli.weights.downloads.interaction import CallFromPython, interacting
 from stylefacev_cli.weights.downloads.registry import Entry, Licence, Source, WeightFile
 from stylefacev_cli.weights.downloads.transfer import Expected, fetch_to
 
@@ -525,35 +521,3 @@ def test_any_row_of_faults_ends_with_the_right_bytes(
         assert ("other file", len(BODY)) in faults
         return
     assert path.read_bytes() == BODY and leftovers() == []
-
-
-@pytest.mark.parametrize(
-    ("body", "about_mb", "told"),
-    [
-        (b"", None, "is empty"),
-        (b"<?php not weights", None, "begins with b'<?ph', which no .pth file does"),
-        (b"PK\x03\x04" + bytes(10_000), 1.0, "has 0.0 MB, about 1 expected"),
-    ],
-)
-def test_what_cannot_be_the_file_is_not_trusted(
-    server: FaultyServer, body: bytes, about_mb: float | None, told: str
-) -> None:
-    server.handlers["a"] = honest(body)
-    source = Source(url=f"{server.url}/a")
-    file = WeightFile("thing/thing.pth", (source,), about_mb=about_mb)
-    with pytest.raises(IntegrityError, match=re.escape(told)):
-        fetch_entry(Entry("thing", "", "", FREE, (file,)), Options(**FAST))
-    assert cache.read_records() == {} and not cache.path_of(file).exists()
-
-
-def test_what_nobody_asked_for_is_announced(server: FaultyServer) -> None:
-    class Told(CallFromPython):
-        @contextlib.contextmanager
-        def listening(self) -> Iterator[Notes]:  # type: ignore[override]
-            yield notes
-
-    notes = Notes()
-    server.handlers["a"] = honest(BODY)
-    with interacting(Told()):
-        fetch_entry(entry(f"{server.url}/a", num_bytes=len(BODY)), Options(**FAST))
-    assert notes.notes == [f"downloading thing.bin (0.3 MB) from {server.url}/a, CC0-1.0"]
