@@ -10,6 +10,7 @@ refused, crashes, peak memory, seconds.
 from __future__ import annotations
 
 import argparse
+import codecs
 import io
 import json
 import pickle
@@ -210,6 +211,8 @@ def fuzz(num_inputs: int, seed: int = 0) -> Report:
             report.actions.append(f"{event} {arguments!r}"[:200])
 
     sys.addaudithook(watch)
+    for name in ("latin-1", "raw_unicode_escape", "utf-8"):
+        codecs.lookup(name)  # the interpreter imports them at their first use
     for data, read in files:
         read(data)  # as they are, they are read; what is imported on the way is imported now
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
