@@ -34,19 +34,28 @@ class MotionState(NamedTuple):
     cell: Tensor  # [N, hidden_dim]
 
 
-class MotionSampler(nn.Module):
-    """Rolls a pose out in time; the state dict is that of the released motion sampler."""
+class RecurrentSampler(nn.Module):
+    """What both motion samplers share: cells, noise, and the reconstruction of the noise.
 
-    def __init__(self, config: MotionSamplerConfig | None = None) -> None:
+    A child says in `change` what a step adds.
+    """
+
+    def __init__(self, width: int, hidden_dim: int, num_directions: int) -> None:
+        """Build it with the authors' first weights.
+
+        Args:
+            width: numbers of what is moved, and of the noise of a step.
+            hidden_dim: of the LSTM cells.
+            num_directions: numbers that a step chooses.
+        """
         super().__init__()
-        self.config = config = config or MotionSamplerConfig()
-        pose_dim, hidden_dim = config.pose_dim, config.hidden_dim
-        self.enc_cell = nn.LSTMCell(pose_dim, hidden_dim)
-        self.cell = nn.LSTMCell(pose_dim, hidden_dim)
-        self.w = nn.Parameter(torch.empty(hidden_dim, pose_dim))
-        self.b = nn.Parameter(torch.empty(pose_dim))
-        self.fc1 = nn.Linear(hidden_dim * 2, pose_dim)
-        self.fc2 = nn.Linear(pose_dim, pose_dim)
+        self._width = width
+        self.enc_cell = nn.LSTMCell(width, hidden_dim)
+        self.cell = nn.LSTMCell(width, hidden_dim)
+        self.w = nn.Parameter(torch.empty(hidden_dim, num_directions))
+        self.b = nn.Parameter(torch.empty(num_directions))
+        self.fc1 = nn.Linear(hidden_dim * 2, width)
+        self.fc2 = nn.Linear(width, width)
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -62,66 +71,81 @@ class MotionSampler(nn.Module):
         nn.init.normal_(self.w, std=0.02)
         nn.init.zeros_(self.b)
 
-    def start(self, first_pose: Tensor) -> MotionState:
+    def change(self, directions: Tensor) -> Tensor:
+        """What a step adds [N, width], of directions [N, num_directions] in [-1, 1]."""
+        raise NotImplementedError
+
+    def start(self, first: Tensor) -> MotionState:
         """The state before the first step.
 
         Args:
-            first_pose: [N, pose_dim], the pose of the first frame, flattened.
+            first: [N, width], the pose of the first frame, flattened, or its w.
         """
-        self._check_width("first_pose", first_pose)
-        hidden, cell = self.enc_cell(first_pose)
-        return MotionState(first_pose, hidden, cell)
+        self._check_width("first_pose or first_w", first)
+        hidden, cell = self.enc_cell(first)
+        return MotionState(first, hidden, cell)
 
     def step(self, state: MotionState, noise: Tensor) -> tuple[Tensor, MotionState]:
-        """The next pose; memory does not grow with the number of steps.
+        """The next pose or w; memory does not grow with the number of steps.
 
         Args:
             state: of `start` or of the last step.
-            noise: [N, pose_dim], standard normal.
+            noise: [N, width], standard normal.
 
         Returns:
-            The pose [N, pose_dim] and the state after it.
+            The pose or w [N, width] and the state after it.
         """
         self._check_width("noise", noise)
         hidden, cell = self.cell(noise, (state.hidden, state.cell))
-        velocity = torch.tanh(hidden @ self.w + self.b)
-        pose = state.pose + self.config.step_size * velocity
-        return pose, MotionState(pose, hidden, cell)
+        after = state.pose + self.change(torch.tanh(hidden @ self.w + self.b))
+        return after, MotionState(after, hidden, cell)
 
     def reconstruct_noise(self, state: MotionState) -> Tensor:
-        """The noise of the last step, reconstructed from the state after it: [N, pose_dim]."""
+        """The noise of the last step, reconstructed from the state after it: [N, width]."""
         memory = torch.cat([state.hidden, state.cell], dim=1)
         noise: Tensor = self.fc2(F.relu(self.fc1(memory)))
         return noise
 
-    def roll_out(self, first_pose: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """All the poses that follow the first one.
+    def roll_out(self, first: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """All that follows the first one.
 
         Args:
-            first_pose: p_0 [N, pose_dim].
-            noise: e_1 … e_T [N, T, pose_dim], standard normal.
+            first: p_0 or w_0 [N, width].
+            noise: e_1 … e_T [N, T, width], standard normal.
 
         Returns:
-            Poses p_1 … p_T [N, T, pose_dim] (p_0 is not among them) and the reconstruction of the
-            noise, of the same shape.
+            p_1 … p_T [N, T, width] (p_0 is not among them) and the reconstruction of the noise, of
+            the same shape.
         """
         assert noise.ndim == 3 and noise.shape[1] > 0, (
-            f"noise [N, T, pose_dim] expected, got {list(noise.shape)}"
+            f"noise [N, T, {self._width}] expected, got {list(noise.shape)}"
         )
-        state = self.start(first_pose)
-        poses, reconstructions = [], []
+        state = self.start(first)
+        moved, reconstructions = [], []
         for noise_of_step in noise.unbind(dim=1):
-            pose, state = self.step(state, noise_of_step)
-            poses.append(pose)
+            after, state = self.step(state, noise_of_step)
+            moved.append(after)
             reconstructions.append(self.reconstruct_noise(state))
-        return torch.stack(poses, dim=1), torch.stack(reconstructions, dim=1)
+        return torch.stack(moved, dim=1), torch.stack(reconstructions, dim=1)
 
-    def forward(self, first_pose: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, first: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """`roll_out`."""
-        return self.roll_out(first_pose, noise)
+        return self.roll_out(first, noise)
 
     def _check_width(self, name: str, values: Tensor) -> None:
-        width = self.config.pose_dim
-        assert values.ndim == 2 and values.shape[1] == width, (
-            f"{name} [N, {width}] expected, got {list(values.shape)}"
+        assert values.ndim == 2 and values.shape[1] == self._width, (
+            f"{name} [N, {self._width}] expected, got {list(values.shape)}"
         )
+
+
+class MotionSampler(RecurrentSampler):
+    """Rolls a pose out in time; the state dict is that of the released motion sampler."""
+
+    def __init__(self, config: MotionSamplerConfig | None = None) -> None:
+        config = config or MotionSamplerConfig()
+        super().__init__(config.pose_dim, config.hidden_dim, config.pose_dim)
+        self.config = config
+
+    def change(self, directions: Tensor) -> Tensor:
+        """Each number of the pose by `step_size` at most."""
+        return self.config.step_size * directions
