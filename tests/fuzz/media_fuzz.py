@@ -8,7 +8,6 @@ showed a fault stay in FOLDER.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import resource
@@ -28,6 +27,7 @@ from stylefacev_cli.datasets.source_report import read_sources
 from stylefacev_cli.errors import DataError, StyleFaceVError
 from stylefacev_cli.media import read_frames
 from stylefacev_cli.media.limited import limited_command
+from tests.fuzz.command import keep_fault, run_command
 from tests.fuzz.media_seeds import SEEDS, make_seeds
 from tests.fuzz.mutations import mutants
 
@@ -150,23 +150,8 @@ def _prepare(place: Path, folder: Path, batch: dict[str, bool], found: Found) ->
 
 
 def _note(found: Found, path: Path, folder: Path, fault: str) -> None:
-    kept = folder / "faults" / path.name
-    kept.parent.mkdir(exist_ok=True)
-    shutil.copy(path, kept)
-    found.faults.append(f"{kept}: {fault}")
-    print(found.faults[-1], file=sys.stderr, flush=True)
-
-
-def main() -> None:
-    """Run, and print what was found."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=2400)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--formats", nargs="*", default=list(SEEDS))
-    given = parser.parse_args()
-    print(json.dumps(vars(fuzz(given.folder, given.count, given.seed, given.formats)), indent=1))
+    keep_fault(found.faults, path, folder, path.name, fault)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(fuzz, __doc__, 2400, "formats", list(SEEDS))

@@ -8,10 +8,8 @@ fault stay in FOLDER. An audit hook sees whether anything was run, imported or o
 
 from __future__ import annotations
 
-import argparse
 import codecs
 import contextlib
-import json
 import resource
 import shutil
 import signal
@@ -42,6 +40,7 @@ from stylefacev_cli.weights.bundle import load_bundle, save_bundle
 from stylefacev_cli.weights.convert.archive_files import files_of_archive
 from stylefacev_cli.weights.manifest import read_manifest
 from stylefacev_cli.weights.untrusted.foreign_file import read_checkpoint
+from tests.fuzz.command import keep_fault, run_command
 from tests.fuzz.weights_seeds import make_kinds, with_fitting_hash
 
 MAX_S = 20
@@ -281,23 +280,8 @@ def _peak() -> int:
 
 
 def _note(found: Found, path: Path, folder: Path, fault: str) -> None:
-    kept = folder / "faults" / f"{len(found.faults)}{path.suffix}"
-    kept.parent.mkdir(exist_ok=True)
-    shutil.copy(path, kept)
-    found.faults.append(f"{kept}: {fault}")
-    print(found.faults[-1], file=sys.stderr, flush=True)
-
-
-def main() -> None:
-    """Run, and print what was found."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=12_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kinds", nargs="*", default=list(SHARES))
-    given = parser.parse_args()
-    print(json.dumps(vars(fuzz(given.folder, given.count, given.seed, given.kinds)), indent=1))
+    keep_fault(found.faults, path, folder, f"{len(found.faults)}{path.suffix}", fault)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(fuzz, __doc__, 12_000, "kinds", list(SHARES))
