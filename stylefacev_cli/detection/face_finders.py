@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylefacev_cli.detection import FACE_ALIGNMENT, FACE_MESH
+from stylefacev_cli.errors import DataError
 from stylefacev_cli.media.images import shrunk
 
 F32 = NDArray[np.float32]
@@ -89,6 +90,22 @@ class Track:
     width: int
     height: int
     notes: list[str] = field(default_factory=list)
+
+    def check_whole(self, name: str, hint: str = "") -> None:
+        """Refuse a video of which a frame cannot be used.
+
+        Args:
+            name: of the video, for messages.
+            hint: what else would help, put behind.
+
+        Raises:
+            DataError: there is such a frame; the first one is named.
+        """
+        for number, reason in enumerate(self.reasons):
+            if reason is not None:
+                raise DataError(
+                    f"{name}: {reason} in frame {number}; cut the video to its face{hint}"
+                )
 
 
 def open_face_finder(detector: str, device: str, min_face_px: int) -> FaceFinder:

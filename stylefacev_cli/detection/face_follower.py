@@ -10,7 +10,7 @@ import numpy as np
 
 from stylefacev_cli.detection.face_finders import TrackRule
 from stylefacev_cli.detection.face_mesh import FaceMesh, MeshFace
-from stylefacev_cli.detection.face_track import MAX_GAP_S, choose_face
+from stylefacev_cli.detection.face_track import MAX_GAP_S, choose_face, nearest_face
 from stylefacev_cli.detection.mesh_regions import U8
 
 _REACH = 1.5  # sizes of a lost face within which a face that is found may be it
@@ -85,6 +85,6 @@ class FaceFollower:
 
 def _same_face(last: MeshFace, faces: list[MeshFace]) -> MeshFace | None:
     """The nearest face that may be the one that was lost."""
-    nearest = min(faces, key=lambda face: float(np.abs(face.box - last.box).sum()))
+    nearest = nearest_face(last, faces)
     away = float(np.abs(nearest.box - last.box).max()) / last.size_px
     return nearest if away <= _REACH else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -109,7 +110,7 @@ class FaceMesh:
 
     @classmethod
     def load(cls, device: str = "cpu") -> FaceMesh:
-        """The face mesh with the weights that come with the package.
+        """The face mesh with the weights that come with the package, loaded once for each device.
 
         Args:
             device: as torch names it.
@@ -118,12 +119,7 @@ class FaceMesh:
             UsageError: there is no such device.
             MissingWeightsError, IntegrityError: as `load_face_mesh`.
         """
-        networks = load_face_mesh()
-        try:
-            return cls(networks, device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise UsageError(f"--device {device} cannot be used: {reason}") from error
+        return _loaded(device)
 
     def __call__(self, frames: NDArray[np.uint8]) -> FaceMeshResult:
         """The largest face of each frame, each searched as a whole.
@@ -248,6 +244,16 @@ class FaceMesh:
                 eyes = eye_points[number, anchor] * side + corner
                 found.append((float(scores[number, anchor]), box.reshape(4), eyes))
         return [region_of_box(box, eyes) for box, eyes in _merged(found)]
+
+
+@cache
+def _loaded(device: str) -> FaceMesh:
+    networks = load_face_mesh()
+    try:
+        return FaceMesh(networks, device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {device} cannot be used: {reason}") from error
 
 
 def _squares_of_picture(width: int, height: int) -> list[F64]:

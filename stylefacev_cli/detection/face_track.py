@@ -80,7 +80,7 @@ def follow_face(
             face = None
             if len(faces) == 1 or (faces and not rule.is_alone):
                 face = (
-                    _nearest(last, faces)
+                    nearest_face(last, faces)
                     if last
                     else choose_face(faces, rule.face_number, notes, name)
                 )
@@ -162,7 +162,8 @@ def choose_face(
     return largest
 
 
-def _nearest(last: Face, faces: list[Face]) -> Face:
+def nearest_face(last: AnyFace, faces: Sequence[AnyFace]) -> AnyFace:
+    """The face whose box is nearest to that of the one before."""
     return min(faces, key=lambda face: float(np.abs(face.box - last.box).sum()))
 
 

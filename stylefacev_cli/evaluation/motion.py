@@ -156,9 +156,7 @@ def _follow_through(session: EvalSession, driver: str, videos: VideoSet) -> Repo
 
     def points(frames: Iterator[NDArray[np.uint8]], name: str) -> NDArray[np.float32]:
         track = finder.track(frames, rule, name)
-        for number, reason in enumerate(track.reasons):
-            if reason is not None:
-                raise DataError(f"{name}: {reason} in frame {number}; cut the video to its face")
+        track.check_whole(name)
         return track.points
 
     def figures(values: NDArray[Any]) -> dict[str, float]:

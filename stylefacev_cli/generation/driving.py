@@ -207,10 +207,8 @@ def _window(
         face_track = finder.track(_pictures(path), rule, str(path))
     for note in face_track.notes:
         listener.note(f"{path}: {note}")
-    for number, reason in enumerate(face_track.reasons):
-        if reason is not None:
-            hint = "; --no-crop takes the frames as they are" if height == width else ""
-            raise DataError(f"{path}: {reason} in frame {number}; cut the video to its face{hint}")
+    hint = "; --no-crop takes the frames as they are" if height == width else ""
+    face_track.check_whole(str(path), hint)
     squares = face_squares(face_track.landmarks, scale)
     window = steady_window(np.asarray(squares), face_track.landmarks, width, height)
     if isinstance(window, str):

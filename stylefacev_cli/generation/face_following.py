@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stylefacev_cli.errors import DataError, UsageError
+from stylefacev_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,9 +113,7 @@ def read_driving_face(
         track = finder.track(frames, rule, str(path))
     for note in track.notes:
         listener.note(f"{path}: {note}")
-    for number, reason in enumerate(track.reasons):
-        if reason is not None:
-            raise DataError(f"{path}: {reason} in frame {number}; cut the video to its face")
+    track.check_whole(str(path))
     heads = head_frames(track.points)
     measures = face_measures(heads, usual_openings(eye_openings(heads.local)))
     if rest_frame is not None and rest_frame >= len(measures):

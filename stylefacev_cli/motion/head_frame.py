@@ -82,11 +82,6 @@ def head_frames(mesh: NDArray[np.floating], shape: F64 | None = None) -> HeadFra
     return HeadFrames(rotation, spread[:, 0, 0] * apart, place, local)
 
 
-def posed(rotation: F64, size: F64, place: F64, local: F64) -> F64:
-    """Points [T, K, 3] of heads: the inverse of `head_frames`."""
-    return np.asarray(place[:, None] + size[:, None, None] * (local @ rotation.transpose(0, 2, 1)))
-
-
 def angles_deg(rotation: F64) -> F64:
     """Yaw, pitch and roll [T, 3] of rotations [T, 3, 3], see `HeadFrames.angles_deg`."""
     ahead = -rotation[:, :, 2]
@@ -97,16 +92,6 @@ def angles_deg(rotation: F64) -> F64:
     across = rotation[:, :, 0]
     roll = np.arctan2((across * down).sum(1), (across * level).sum(1))
     return np.asarray(np.degrees(np.stack([yaw, pitch, roll], 1)))
-
-
-def rotation_of(angles: F64) -> F64:
-    """The rotations [T, 3, 3] of yaw, pitch and roll [T, 3] in degrees."""
-    yaw, pitch, roll = np.radians(angles).T
-    ahead = np.stack([np.sin(yaw) * np.cos(pitch), np.sin(pitch), -np.cos(yaw) * np.cos(pitch)], 1)
-    level = np.stack([np.cos(yaw), np.zeros_like(yaw), np.sin(yaw)], 1)
-    down = np.cross(-ahead, level)
-    across = np.cos(roll)[:, None] * level + np.sin(roll)[:, None] * down
-    return np.stack([across, np.cross(-ahead, across), -ahead], 2)
 
 
 def _axes(points: F64) -> F64:

@@ -18,8 +18,8 @@ from stylefacev_cli.motion.face_measures import (
     still_usual_openings,
     usual_openings,
 )
-from stylefacev_cli.motion.head_frame import head_frames, posed, rotation_of
-from tests.support.mesh_faces import expression
+from stylefacev_cli.motion.head_frame import head_frames
+from tests.support.mesh_faces import expression, posed, rotation_of
 
 NO_PLACES = np.zeros((3, 3))
 

@@ -5,8 +5,8 @@ import pytest
 
 from stylefacev_cli.motion.face_signals import SIGNAL_NAMES, face_signals
 from stylefacev_cli.motion.follow_through import follow_through, signal_jitter
-from stylefacev_cli.motion.head_frame import head_frames, posed, rotation_of
-from tests.support.mesh_faces import expression
+from stylefacev_cli.motion.head_frame import head_frames
+from tests.support.mesh_faces import expression, posed, rotation_of
 
 FRAMES = 60
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stylefacev_cli.motion.head_frame import head_frames, posed, rotation_of
-from tests.support.mesh_faces import expression, face_shape
+from stylefacev_cli.motion.head_frame import head_frames
+from tests.support.mesh_faces import expression, face_shape, posed, rotation_of
 
 
 def test_rotation_size_and_place_come_back() -> None:

@@ -58,3 +58,18 @@ def expression(
         shape[list(np.ravel(pairs)), 1] *= lids
         shape[pupil, 0] += gaze
     return shape
+
+
+def rotation_of(angles: F64) -> F64:
+    """The rotations [T, 3, 3] of yaw, pitch and roll [T, 3] in degrees."""
+    yaw, pitch, roll = np.radians(angles).T
+    ahead = np.stack([np.sin(yaw) * np.cos(pitch), np.sin(pitch), -np.cos(yaw) * np.cos(pitch)], 1)
+    level = np.stack([np.cos(yaw), np.zeros_like(yaw), np.sin(yaw)], 1)
+    down = np.cross(-ahead, level)
+    across = np.cos(roll)[:, None] * level + np.sin(roll)[:, None] * down
+    return np.stack([across, np.cross(-ahead, across), -ahead], 2)
+
+
+def posed(rotation: F64, size: F64, place: F64, local: F64) -> F64:
+    """Points [T, K, 3] of heads: the inverse of `head_frames`."""
+    return np.asarray(place[:, None] + size[:, None, None] * (local @ rotation.transpose(0, 2, 1)))

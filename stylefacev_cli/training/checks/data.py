@@ -137,7 +137,7 @@ def _check_labels(config: TrainingConfig, clips: ClipSet, stages: list[str]) -> 
         if label == "landmarks" and label not in labels:
             raise DataError(
                 f"{clips.folder} has no landmarks for the stage {stage}: take rendered faces, "
-                f"prepare the set with --detector MODEL, or do without ({setting})"
+                f"prepare the set with --detector face-mesh, or do without ({setting})"
             )
         if label == "key_points" and not {"landmarks", "key_points"} & set(labels):
             raise DataError(
