@@ -108,7 +108,7 @@ def _swapping(read: Callable[[], bytearray], item_bytes: int) -> Callable[[], by
     """Reads numbers of the other order of bytes."""
 
     def swapped() -> bytearray:
-        data, turned = read(), bytearray()
+        data = read()
         turned = bytearray(len(data))
         for at in range(item_bytes):
             turned[at::item_bytes] = data[item_bytes - 1 - at :: item_bytes]
